@@ -1,0 +1,22 @@
+"""Architectures of zoo models: plain `nn.Module`s made by registered functions."""
+
+from zoo_generation.architectures import cnn as _cnn
+from zoo_generation.architectures import resnet as _resnet
+from zoo_generation.architectures.layout import Entry, Layout
+from zoo_generation.architectures.registry import (
+    Architecture,
+    architecture_names,
+    get_architecture,
+    register,
+)
+
+__all__ = [
+    "Architecture",
+    "Entry",
+    "Layout",
+    "architecture_names",
+    "get_architecture",
+    "register",
+]
+
+del _cnn, _resnet  # imported so that they register themselves

@@ -1,0 +1,17 @@
+"""The activations of the published zoos (Schürholt et al., Model Zoos, arXiv 2209.14764, section 3)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def activate(activation: str, dropout: float = 0.0) -> nn.Sequential:
+    """An activation and the dropout behind it, as one module, so that keys do not depend on dropout."""
+    return nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout))

@@ -1,0 +1,18 @@
+"""Bad input, told in one sentence: what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The user's input cannot be used. The message is one sentence; the CLI prints it and exits 2."""
+
+
+def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
+    """An `InputError` for a name that is not registered, with the nearest match and the whole list."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return InputError(f"unknown {kind} '{given}': {hint}known are {', '.join(names)}")

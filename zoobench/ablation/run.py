@@ -1,0 +1,104 @@
+"""One composition of zoos, several methods, every task: measurements and generated models.
+
+What is expensive is kept by content: a token set under the hash of its zoos' models, a fitted method under the
+hash of the token set, the method and the seed. The same evaluation again reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from zoobench.methods.base import Embedder, Generator, Learned, Report
+from zoobench.methods.registry import Method
+from zoobench.tasks import generation
+from zoobench.tasks.generation import Generated, GenerationProtocol
+from zoobench.tasks.measurement import Measurement, tidy
+from zoobench.tasks.property_prediction import property_prediction
+from zoobench.tokens import Population, TokenSet, build_token_set
+from zoobench.zoo import Zoo
+
+Stage = Callable[[str], Report | None]
+"""Told what is about to be done; may return a reporter of steps."""
+
+
+@dataclass
+class Evaluation:
+    """What came of it: measurements, and generated models by (method, population, seed).
+
+    `key` is the hash of the zoos' models.
+    """
+
+    key: str
+    tokens: TokenSet
+    measurements: list[Measurement] = field(default_factory=list)
+    generated: dict[tuple[str, str, int], Generated] = field(default_factory=dict)
+
+    def table(self) -> pd.DataFrame:
+        """One row a measurement."""
+        return tidy(self.measurements)
+
+
+def run(
+    zoos: Sequence[Zoo],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    protocol: GenerationProtocol,
+    data_root: Path | None = None,
+    stage: Stage = lambda _: None,
+) -> Evaluation:
+    """Fit each method to the zoos' training models and measure it on every population, under each seed."""
+    key, tokens = _token_set(zoos, runs, stage)
+    evaluation = Evaluation(key, tokens)
+    for method in methods:
+        for seed in seeds:
+            learned = _fitted(method, tokens, seed, runs / key / f"{method.name}-{seed}", stage)
+            for population in tokens.populations:
+                _measure(method.name, learned, population, seed, evaluation, protocol, data_root, stage)
+    return evaluation
+
+
+def _measure(
+    name: str,
+    method: Learned,
+    population: Population,
+    seed: int,
+    evaluation: Evaluation,
+    protocol: GenerationProtocol,
+    data_root: Path | None,
+    stage: Stage,
+) -> None:
+    if isinstance(method, Embedder):
+        stage(f"{name}: predicting properties on {population.name}")
+        evaluation.measurements += property_prediction(name, method, population, seed)
+    if isinstance(method, Generator):
+        stage(f"{name}: generating models for {population.name}")
+        anchors = generation.choose_anchors(population, protocol.anchors)
+        generated = generation.generate(method, anchors, protocol, seed, data_root)
+        evaluation.generated[name, population.name, seed] = generated
+        evaluation.measurements += generation.score(name, generated, population.name, seed)
+
+
+def _token_set(zoos: Sequence[Zoo], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
+    ids = sorted(model for zoo in zoos for model in zoo.models["model_id"])
+    key = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
+    path = runs / key / "tokens"
+    if not (path / "tokens.json").exists():
+        stage("tokenizing")
+        build_token_set(zoos).write(path)
+    return key, TokenSet.read(path)
+
+
+def _fitted(method: Method, tokens: TokenSet, seed: int, path: Path, stage: Stage) -> Learned:
+    if path.exists():
+        return method.load(path)
+    report = stage(f"{method.name}: training, seed {seed}")
+    learned = method.fit(tokens, seed, report)
+    learned.save(path)
+    return learned

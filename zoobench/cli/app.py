@@ -1,0 +1,36 @@
+"""The `zoobench` command. Rooms are imported where a command needs them, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from zoo_generation.errors import InputError
+from zoobench.cli import build_zoo, demo, evaluate, leaderboard
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Benchmark weight space learning: build model zoos, learn from their weights, rank methods.",
+    epilog="Start with [bold]zoobench demo[/bold]: the whole job on bundled data, in minutes.",
+)
+app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
+app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("demo")(demo.demo)
+app.add_typer(leaderboard.app, name="leaderboard")
+
+
+def main() -> None:
+    """Run a command; bad input is told in one sentence on standard error, with exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        from rich.console import Console
+
+        Console(stderr=True).print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

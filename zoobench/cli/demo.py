@@ -1,0 +1,42 @@
+"""`zoobench demo`: the whole job on bundled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DEMO_ZOOS: dict[str, dict[str, Any]] = {
+    "demo-cnn_s": {"datasets": ["digits", "glyphs"], "architectures": ["cnn_s"], "seeds": 12, "epochs": 6},
+    "demo-resnet18": {
+        "datasets": ["digits", "glyphs"],
+        "architectures": ["resnet18"],
+        "width": [0.03125],
+        "image_size": 16,
+        "activation": ["relu"],
+        "seeds": 6,
+        "epochs": 3,
+    },
+}
+
+
+def demo(
+    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path("zoobench-demo"),
+    workers: Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")] = None,
+) -> None:
+    """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
+    from zoo_generation.spec import make_spec
+    from zoobench.cli.building import build
+    from zoobench.cli.console import console
+    from zoobench.cli.evaluating import evaluate
+    from zoobench.cli.leaderboard import show
+    from zoobench.methods.registry import get_method
+
+    zoos = []
+    for name, values in DEMO_ZOOS.items():
+        spec = make_spec({"name": name, "train_images": 2000} | values)
+        zoos.append(build(spec, home / "zoos" / name, workers=workers))
+    evaluate(zoos, get_method("sane"), range(1), home, None)
+    show(None, home)
+    console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

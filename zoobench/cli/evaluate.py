@@ -1,0 +1,41 @@
+"""`zoobench eval`: measure a method on zoos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoobench.cli.options import DataRoot, Home, Seed, listed
+
+EXAMPLES = """
+Examples:
+
+  zoobench eval --model sane
+
+  zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --seeds 3
+"""
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="The method.")] = "sane",
+    zoo: Annotated[
+        str | None, typer.Option(help="Zoo directories, comma-separated. [default: the one built last]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 1,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    home: Home = Path(),
+) -> None:
+    """Train a method on zoos, and measure what it predicts and generates beside the baselines.
+
+    Without --zoo it takes the zoo that was built last. What is expensive is kept under runs/.
+    """
+    from zoobench.cli.evaluating import evaluate as evaluate_zoos
+    from zoobench.methods.registry import get_method
+    from zoobench.zoo import Zoo, latest_zoo
+
+    method = get_method(model)
+    paths = [Path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
+    evaluate_zoos([Zoo(path) for path in paths], method, range(seed, seed + seeds), home, data_root)

@@ -1,0 +1,143 @@
+"""Evaluate a method beside the baselines, with progress; print tables, write files, enter leaderboards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from zoobench.ablation import Evaluation, run
+from zoobench.cli.console import console
+from zoobench.files import directory_written_aside, write_json
+from zoobench.leaderboard import enter
+from zoobench.methods.base import Report
+from zoobench.methods.registry import Method, baselines
+from zoobench.tasks.generation import GenerationProtocol
+from zoobench.tasks.measurement import summary
+from zoobench.zoo import Zoo
+
+TITLES = {
+    "property_prediction": "Property prediction: linear probe on embeddings, held-out models",
+    "generation": "Generation: test accuracy without any training, kept by validation accuracy",
+}
+
+
+def evaluate(
+    zoos: Sequence[Zoo],
+    method: Method,
+    seeds: Sequence[int],
+    home: Path,
+    data_root: Path | None,
+    protocol: GenerationProtocol = GenerationProtocol(),
+) -> Evaluation:
+    """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
+    title = "+".join(zoo.name for zoo in zoos)
+    methods = [method, *(baseline for baseline in baselines() if baseline.name != method.name)]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        stages = _Stages(bar)
+        evaluation = run(
+            zoos, methods, seeds, home / "runs", protocol=protocol, data_root=data_root, stage=stages.begin
+        )
+    measurements = evaluation.table()
+    averaged = summary(measurements)
+    for task, rows in averaged.groupby("task", sort=False):
+        console.print(result_table(TITLES[str(task)], rows))
+    folder = home / "results" / f"{title}-{method.name}"
+    with directory_written_aside(folder) as aside:
+        measurements.to_parquet(aside / "measurements.parquet", index=False)
+        averaged.to_parquet(aside / "summary.parquet", index=False)
+        write_json(aside / "summary.json", averaged.astype(object).where(averaged.notna(), None).to_dict("records"))
+        plot(evaluation, method.name, aside / "accuracies.png")
+    entries = enter(measurements, title, evaluation.key, _command(), home / "leaderboards")
+    console.print(f"Results, tables and plot: {folder}")
+    console.print(f"{len(entries)} leaderboard entries: {home / 'leaderboards'} (zoobench leaderboard show)")
+    return evaluation
+
+
+class _Stages:
+    """One line of progress a stage of the evaluation."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.task: TaskID | None = None
+
+    def begin(self, description: str) -> Report:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        task = self.task = self.bar.add_task(description, total=None, state="")
+
+        def report(step: int, steps: int, losses: dict[str, float]) -> None:
+            state = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            self.bar.update(task, completed=step, total=steps, state=f"{step}/{steps} {state}")
+
+        return report
+
+
+def result_table(title: str, rows: pd.DataFrame) -> Table:
+    """One row a method, one column a target and metric: mean ± standard deviation over seeds."""
+    table = Table(title=title)
+    table.add_column("target")
+    table.add_column("method")
+    metrics = list(dict.fromkeys(rows["metric"]))
+    for metric in metrics:
+        table.add_column(metric.replace(":", "\n").replace("_", " "), justify="right")
+    for target, of_target in rows.groupby("target", sort=False):
+        for method, of_method in of_target.groupby("method", sort=False):
+            by_metric = of_method.set_index("metric")
+            cells = [
+                score_text(by_metric.loc[m, "mean"], by_metric.loc[m, "std"]) for m in metrics if m in by_metric.index
+            ]
+            table.add_row(str(target), str(method), *cells)
+        table.add_section()
+    return table
+
+
+def score_text(mean: float | None, std: float | None) -> str:
+    """`mean ± std`, or what there is of it."""
+    if mean is None or pd.isna(mean):
+        return "–"
+    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+
+
+def plot(evaluation: Evaluation, method: str, path: Path) -> None:
+    """Histograms, a panel a population: test accuracy of the zoo's models, and of those the method generates."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    populations = evaluation.tokens.populations
+    figure, axes = plt.subplots(
+        len(populations), 1, figsize=(7, 2.6 * len(populations)), squeeze=False, layout="constrained"
+    )
+    bins = np.linspace(0, 1, 51)
+    for axis, population in zip(axes[:, 0], populations, strict=True):
+        last = population.table.groupby("model_id")["test_accuracy"].last()
+        axis.hist(last, bins, alpha=0.6, label="zoo, last checkpoints", density=True)
+        for name in (method, "random_init"):
+            kept = [
+                generated.test_accuracy
+                for (who, where, _), generated in evaluation.generated.items()
+                if (who, where) == (name, population.name)
+            ]
+            if kept:
+                axis.hist(np.concatenate(kept), bins, alpha=0.6, label=f"{name}, kept", density=True)
+        axis.set(title=population.name, xlabel="test accuracy", ylabel="density", xlim=(0, 1))
+        axis.legend()
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)
+
+
+def _command() -> str:
+    return " ".join(["zoobench", *sys.argv[1:]])

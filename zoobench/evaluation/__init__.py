@@ -1,0 +1,6 @@
+"""Accuracy of many models, given as flat weights, on images."""
+
+from zoobench.evaluation.accuracy import accuracies, condition_batch_norm
+from zoobench.evaluation.images import Images, build_module, images_of
+
+__all__ = ["Images", "accuracies", "build_module", "condition_batch_norm", "images_of"]

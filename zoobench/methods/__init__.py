@@ -1,0 +1,1 @@
+"""What is compared: SANE, its peers, baselines."""

@@ -1,0 +1,46 @@
+"""What a method is asked for. A task names the protocol it needs; a method implements those it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from zoobench.tokens import Population, TokenSet
+
+Report = Callable[[int, int, dict[str, float]], None]
+"""Called now and then while fitting: steps done, steps in all, losses by name."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns checkpoints into vectors."""
+
+    def embed(self, population: Population) -> Tensor:
+        """Features [checkpoints, features], float32, one row a checkpoint."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Makes new weights."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """New flat weights [count, D] for the population that the anchors are of."""
+        ...
+
+
+class Learned(Protocol):
+    """A method that is fitted to a token set and kept as safetensors and JSON."""
+
+    def save(self, path: Path) -> None:
+        """Write to a directory, whole or not at all."""
+        ...
+
+
+class Fit(Protocol):
+    """Fits a method to the training split of a token set; validation is there for early decisions."""
+
+    def __call__(self, tokens: TokenSet, seed: int, report: Report | None = None) -> Learned: ...

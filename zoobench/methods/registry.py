@@ -1,0 +1,46 @@
+"""Methods by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo_generation.errors import unknown
+from zoobench.methods.base import Fit, Learned
+from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, RandomInit
+from zoobench.methods.sane import Sane
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method: how it is fitted and how a fitted one is read."""
+
+    name: str
+    fit: Fit
+    load: Callable[[Path], Learned]
+    baseline: bool = False
+
+
+_METHODS = {
+    method.name: method
+    for method in (
+        Method("sane", Sane.fit, Sane.load),
+        Method("flat_weights", FlatWeights.fit, FlatWeights.load, baseline=True),
+        Method("layer_statistics", LayerStatistics.fit, LayerStatistics.load, baseline=True),
+        Method("random_init", RandomInit.fit, RandomInit.load, baseline=True),
+        Method("anchors", Anchors.fit, Anchors.load, baseline=True),
+    )
+}
+
+
+def get_method(name: str) -> Method:
+    """The method of that name. Raises `InputError`, naming the nearest match, where there is none."""
+    if name not in _METHODS:
+        raise unknown("method", name, _METHODS)
+    return _METHODS[name]
+
+
+def baselines() -> list[Method]:
+    """The methods that every other is shown beside."""
+    return [method for method in _METHODS.values() if method.baseline]

@@ -1,0 +1,8 @@
+"""SANE: sequential autoencoder for neural embeddings, on zoos of mixed architectures.
+
+Sources: Schürholt, Mahoney & Borth, ICML 2024, arXiv 2406.09997; Falk, Schürholt & Borth, arXiv 2504.10141.
+"""
+
+from zoobench.methods.sane.method import Sane, SaneConfig
+
+__all__ = ["Sane", "SaneConfig"]

@@ -1,0 +1,36 @@
+"""Every hyperparameter of SANE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoobench.methods.sane.density import Density
+from zoobench.methods.sane.loss import Normalization
+
+
+@dataclass(frozen=True)
+class SaneConfig:
+    """SANE's hyperparameters; the defaults train in minutes on two CPU cores.
+
+    The published scale (arXiv 2504.10141) is d_model 2048, 16 heads, 8 layers on either side, latent 128,
+    window 256, learning rate 2e-5, weight decay 3e-9.
+    """
+
+    d_model: int = 128
+    heads: int = 4
+    layers: int = 3
+    latent: int = 32
+    window: int = 64
+    halo: int = 12
+    batch_size: int = 32
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    weight_decay: float = 3e-9
+    gamma: float = 0.05
+    temperature: float = 0.1
+    noise: float = 0.1
+    normalization: Normalization = "token"
+    permutations: int = 5
+    density: Density = "joint"
+    bandwidth: float = 0.2
+    relative_bandwidth: bool = False

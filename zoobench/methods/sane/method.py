@@ -1,0 +1,102 @@
+"""SANE as a method: fitted to a token set, it embeds checkpoints and generates new ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoobench.files import directory_written_aside, read_json, write_json
+from zoobench.methods.base import Report
+from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.density import draw
+from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.training import train
+from zoobench.methods.sane.windows import WindowSampler, in_windows
+from zoobench.tokens import Population, Tokenizer, TokenSet
+
+CHUNK = 64  # models encoded or decoded at once
+
+
+@dataclasses.dataclass(eq=False)
+class Sane:
+    """A trained SANE. `max_positions` bounds (tokens, layers, channels) of the models it can read."""
+
+    config: SaneConfig
+    token_size: int
+    max_positions: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        c = self.config
+        self.model = Autoencoder(
+            self.token_size, c.latent, c.d_model, c.heads, c.layers, self.max_positions, c.window
+        ).eval()
+
+    @classmethod
+    def fit(cls, tokens: TokenSet, seed: int, report: Report | None = None, config: SaneConfig | None = None) -> Sane:
+        """Train on the training split of a token set."""
+        config = config or SaneConfig()
+        populations = tokens.split("train").populations
+        positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sane = cls(config, tokens.token_size, tuple(positions.tolist()))
+        maps = [torch.arange(p.layout.size + 1)[None] for p in populations]
+        train(sane.model, WindowSampler(populations, maps, config.window, seed), config, report)
+        return sane
+
+    def encode(self, tokenizer: Tokenizer, weights: Tensor) -> Tensor:
+        """Latents [models, tokens, latent] of flat weights [models, D]."""
+        self._check(tokenizer)
+        chunks = [self._run(self.model.encode, tokenizer.tokens(chunk), tokenizer) for chunk in weights.split(CHUNK)]
+        return torch.cat(chunks)
+
+    def decode(self, tokenizer: Tokenizer, latents: Tensor, base: Tensor | None = None) -> Tensor:
+        """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives what is no token."""
+        self._check(tokenizer)
+        chunks = [
+            tokenizer.weights(self._run(self.model.decode, chunk, tokenizer), base) for chunk in latents.split(CHUNK)
+        ]
+        return torch.cat(chunks)
+
+    def embed(self, population: Population) -> Tensor:
+        """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
+        return self.encode(population.tokenizer, population.weights).mean(1)
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """New weights [count, D] drawn from a kernel density over the anchors' latents."""
+        latents = self.encode(anchors.tokenizer, anchors.weights)
+        c = self.config
+        generator = torch.Generator().manual_seed(seed)
+        drawn = draw(latents, count, c.density, c.bandwidth, c.relative_bandwidth, generator)
+        return self.decode(anchors.tokenizer, drawn, base=anchors.weights.mean(0))
+
+    def save(self, path: Path) -> None:
+        with directory_written_aside(path) as aside:
+            save_file(self.model.state_dict(), aside / "model.safetensors")
+            card = {"method": "sane", "token_size": self.token_size, "max_positions": self.max_positions}
+            write_json(aside / "config.json", card | {"config": dataclasses.asdict(self.config)})
+
+    @classmethod
+    def load(cls, path: Path) -> Sane:
+        card = read_json(path / "config.json", "the configuration of the trained SANE")
+        sane = cls(SaneConfig(**card["config"]), card["token_size"], tuple(card["max_positions"]))
+        sane.model.load_state_dict(load_file(path / "model.safetensors"))
+        return sane
+
+    def _run(self, part: torch.nn.Module, sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
+        with torch.inference_mode():
+            return in_windows(part, sequence, tokenizer.positions, self.config.window, self.config.halo)
+
+    def _check(self, tokenizer: Tokenizer) -> None:
+        largest = tokenizer.positions.max(0).values + 1
+        if tokenizer.token_size != self.token_size or (largest > torch.tensor(self.max_positions)).any():
+            raise InputError(
+                f"this SANE reads tokens of size {self.token_size} of models of at most {self.max_positions[0]} tokens,"
+                f" {self.max_positions[1]} layers and {self.max_positions[2]} channels, and was given size "
+                f"{tokenizer.token_size} and {largest.tolist()}; train one on a zoo that has such models"
+            )

@@ -1,0 +1,107 @@
+"""The autoencoder: tokens → latents → tokens, and a projection head for the contrastive loss.
+
+Parameter names are the released code's (see `tests/test_sane.py` for the map), so that its weights can be loaded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PositionEmbedding(nn.Module):
+    """Learned embeddings of (index n, layer l, channel k): n and l summed on one half of the width, k on the other."""
+
+    def __init__(self, width: int, max_positions: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.n, self.l, self.k = (nn.Embedding(size, width // 2) for size in max_positions)
+        for table in (self.n, self.l, self.k):
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Positions [..., 3] to embeddings [..., width]."""
+        n, layer, channel = positions.long().unbind(-1)
+        return torch.cat([self.n(n) + self.l(layer), self.k(channel)], dim=-1)
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block without biases: non-causal attention, then a GELU MLP four times as wide."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ln_1 = nn.LayerNorm(width, bias=False)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.ln_2 = nn.LayerNorm(width, bias=False)
+        self.mlp_in = nn.Linear(width, 4 * width, bias=False)
+        self.mlp_out = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+        """x [batch, tokens, width]; `real` [batch, tokens] says which tokens may be attended to (all, if none)."""
+        q, k, v = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mask = None if real is None else real[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.attention_out(mixed.transpose(1, 2).flatten(2))
+        return x + self.mlp_out(F.gelu(self.mlp_in(self.ln_2(x))))
+
+
+class Transformer(nn.Module):
+    """Blocks in a row."""
+
+    def __init__(self, width: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+
+    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, real)
+        return x
+
+
+class Autoencoder(nn.Module):
+    """Input linear → + positions → transformer → latent; linear up → + positions → transformer → token."""
+
+    def __init__(
+        self,
+        token_size: int,
+        latent: int,
+        width: int,
+        heads: int,
+        layers: int,
+        max_positions: tuple[int, int, int],
+        window: int,
+        projection: int = 30,
+    ) -> None:
+        super().__init__()
+        self.window = window
+        self.positions = PositionEmbedding(width, max_positions)
+        self.token_in = nn.Linear(token_size, width)
+        self.encoder = Transformer(width, heads, layers)
+        self.latent = nn.Linear(width, latent)
+        self.latent_in = nn.Linear(latent, width)
+        self.decoder = Transformer(width, heads, layers)
+        self.token_out = nn.Linear(width, token_size)
+        self.projection = nn.Sequential(
+            nn.Linear(window * latent, projection, bias=False),
+            nn.LayerNorm(projection),
+            nn.ReLU(),
+            nn.Linear(projection, projection, bias=False),
+            nn.LayerNorm(projection),
+            nn.ReLU(),
+        )
+
+    def encode(self, tokens: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
+        """Tokens [batch, tokens, token_size] to latents [batch, tokens, latent]."""
+        return self.latent(self.encoder(self.token_in(tokens) + self.positions(positions), real))
+
+    def decode(self, latents: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
+        """Latents [batch, tokens, latent] to tokens [batch, tokens, token_size]."""
+        return self.token_out(self.decoder(self.latent_in(latents) + self.positions(positions), real))
+
+    def project(self, latents: Tensor, real: Tensor | None = None) -> Tensor:
+        """Latents of one window [batch, tokens, latent] to [batch, projection]; missing tokens count as zero."""
+        if real is not None:
+            latents = latents * real[..., None]
+        return self.projection(F.pad(latents, (0, 0, 0, self.window - latents.shape[1])).flatten(1))

@@ -1,0 +1,32 @@
+"""The one shape in which every task reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number: what a method scored on a target, by a metric, under a seed."""
+
+    task: str
+    method: str
+    target: str
+    metric: str
+    seed: int
+    value: float
+
+
+def tidy(measurements: Iterable[Measurement]) -> pd.DataFrame:
+    """One row a measurement."""
+    return pd.DataFrame([asdict(measurement) for measurement in measurements])
+
+
+def summary(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation (Bessel's) over seeds: columns mean, std, seeds; std is empty for one seed."""
+    keys = ["task", "method", "target", "metric"]
+    values = measurements.groupby(keys, sort=False)["value"]
+    return values.agg(mean="mean", std="std", seeds="count").reset_index()
