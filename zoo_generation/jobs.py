@@ -105,6 +105,7 @@ def _ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about
     import ray
 
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of its defaults before it reads its own level
     address = address or os.environ.get("RAY_ADDRESS")
     started = not ray.is_initialized()
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -115,7 +116,6 @@ def _ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
             reason = str(error).split("\n")[0]
             raise InputError(f"no Ray cluster answers at '{address}' ({reason}); start one with 'ray start'") from None
     elif started:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # it listens on this machine's loopback alone
         ray.init(
             num_cpus=workers or os.cpu_count(),
             include_dashboard=False,

@@ -32,6 +32,20 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Epoch = Annotated[int, Field(ge=0)]
 
 
+AXES = (
+    "width",
+    "activation",
+    "init",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "dropout",
+    "batch_size",
+    "schedule",
+)
+"""Hyperparameters that a grid varies, the outermost first."""
+
+
 class ModelSpec(BaseModel):
     """Everything that determines one trained model."""
 
@@ -115,58 +129,32 @@ class ZooSpec(BaseModel):
         return tuple(sorted(set(self.checkpoint_epochs or range(1, self.epochs + 1))))
 
     def models(self) -> list[ModelSpec]:
-        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost."""
+        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost.
+
+        What an architecture does not vary in (its width, its image size) is not varied for it.
+        """
         from zoo_generation.architectures import get_architecture
 
         grid = itertools.product(
-            self.datasets,
-            self.architectures,
-            self.width,
-            self.activation,
-            self.init,
-            self.optimizer,
-            self.learning_rate,
-            self.weight_decay,
-            self.dropout,
-            self.batch_size,
-            self.schedule,
-            range(self.seeds),
+            self.datasets, self.architectures, *(getattr(self, axis) for axis in AXES), range(self.seeds)
         )
         models: dict[str, ModelSpec] = {}
-        for number, (
-            dataset,
-            name,
-            width,
-            activation,
-            init,
-            optimizer,
-            lr,
-            decay,
-            drop,
-            batch,
-            plan,
-            k,
-        ) in enumerate(grid):
+        for number, (dataset, name, *values, repeat) in enumerate(grid):
             architecture = get_architecture(name)
-            size = self.image_size or architecture.image_size
+            fields: dict[str, Any] = dict(zip(AXES, values, strict=True))
+            if not architecture.has_width:
+                fields["width"] = 1.0
+            asked = None if architecture.fixed_image_size else self.image_size
             model = ModelSpec(
+                **fields,
                 dataset=dataset,
-                train_images=self.train_images,
                 architecture=name,
-                width=width if architecture.has_width else 1.0,
-                image_size=architecture.image_size if architecture.fixed_image_size else size,
-                activation=activation,
-                init=init,
-                optimizer=optimizer,
-                learning_rate=lr,
-                weight_decay=decay,
-                dropout=drop,
-                batch_size=batch,
-                schedule=plan,
+                image_size=asked or architecture.image_size,
+                train_images=self.train_images,
                 augment=self.augment,
                 epochs=self.epochs,
                 checkpoint_epochs=self.saved_epochs,
-                seed=self.seed + (k if self.fixed_seeds else number),
+                seed=self.seed + (repeat if self.fixed_seeds else number),
             )
             models.setdefault(model.id, model)
         return list(models.values())

@@ -23,8 +23,8 @@ CHUNK = 256  # images a thread decodes in a row
 def decode(files: Sequence[bytes | Path | None], channels: int, size: int, told: Callable[[int], str]) -> Tensor:
     """Encoded images (contents or paths) as uint8 [images, channels, size, size].
 
-    Images of another size are resized (bilinear, antialiased), of another colour mode converted. An image that
-    cannot be decoded is an `InputError` that calls image i `told(i)`.
+    Images of another size are resized (bilinear, antialiased), of another colour mode converted. An image
+    that cannot be decoded is an `InputError` that calls image i `told(i)`.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: 1,797 grey images of 8×8 pixels."""
+"""The handwritten digits that come with scikit-learn: 1,797 grey images of 8x8 pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from zoo_generation.datasets.source import Rows, Source
 
-DARKEST = 16  # pixels count how many of 4×4 scanned points are ink
+DARKEST = 16  # pixels count how many of 4x4 scanned points are ink
 
 
 def read_digits() -> Source:

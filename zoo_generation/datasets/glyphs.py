@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from contextlib import suppress
@@ -43,7 +42,8 @@ def read_glyphs() -> Source:
             _keep(images, path)
     pixels = torch.from_numpy(images)[:, None]
     labels = torch.arange(len(images)) % len(CLASSES)
-    rows = map(Rows.of, pixels.split(list(SPLITS.values())), labels.split(list(SPLITS.values())))
+    counts = list(SPLITS.values())
+    rows = map(Rows.of, torch.split(pixels, counts), torch.split(labels, counts))
     return Source("the drawn glyphs", CLASSES, *rows)
 
 
@@ -107,7 +107,7 @@ def _keep(images: np.ndarray, path: Path) -> None:
         try:
             np.savez_compressed(file, images=images)
             file.close()
-            os.replace(file.name, path)
+            Path(file.name).replace(path)
         except BaseException:
-            os.unlink(file.name)
+            Path(file.name).unlink()
             raise

@@ -28,7 +28,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Square images in three disjoint splits; `mean` and `std` are the train split's, per channel on [0, 1]."""
+    """Square images in three disjoint splits; `mean` and `std` per channel of `train` on the [0, 1] scale."""
 
     name: str
     classes: tuple[str, ...]
@@ -68,7 +68,7 @@ class ImageDataset:
         return ImageDataset.of(self.name, self.classes, train, val, test)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 images [..., channels, height, width] as float32, standardised by the train split's statistics."""
+        """uint8 images [..., channels, height, width] as float32, standardised by `mean` and `std`."""
         mean, std = (
             torch.tensor(values, device=images.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
         )
@@ -104,7 +104,7 @@ def _resized(images: Tensor, size: int) -> Tensor:
     return torch.cat(
         [
             _to_bytes(F.interpolate(batch.float(), (size, size), mode="bilinear", antialias=True))
-            for batch in images.split(RESIZE_BATCH)
+            for batch in torch.split(images, RESIZE_BATCH)
         ]
     )
 

@@ -40,10 +40,10 @@ def load_dataset(
     """Load a dataset in its native size, in splits that are the same on every machine.
 
     Looked for under `data_root` (default: `default_data_root()`) are, in this order, a Parquet export of the
-    Hugging Face Hub, torchvision's files and an image folder; then torchvision downloads it, unless `download`
-    is off. `train_images` keeps the first so many of a fixed order of the training images, all when there are
-    fewer; validation and test images stay the same. Raises `InputError` for a dataset that is unknown, not
-    there or damaged.
+    Hugging Face Hub, torchvision's files and an image folder; then torchvision downloads it, unless
+    `download` is off. `train_images` keeps the first so many of a fixed order of the training images, all
+    when there are fewer; validation and test images stay the same. Raises `InputError` for a dataset that
+    is unknown, not there or damaged.
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)

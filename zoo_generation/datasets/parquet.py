@@ -28,7 +28,7 @@ Files = dict[str, list[Path]]
 
 
 def find_parquet(folder: Path) -> Files | None:
-    """The files of each split in `folder` or, where a clone from the Hub has them, in one of its subfolders."""
+    """The files of each split in `folder` or, as in a clone from the Hub, in one of its subfolders."""
     if not folder.is_dir():
         return None
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir())

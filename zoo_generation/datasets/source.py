@@ -45,8 +45,9 @@ class Source:
 
 
 def divide(name: str, source: Source, train_images: int | None) -> ImageDataset:
-    """The three splits, the same on every machine; `train_images` takes that many of a fixed order of `train`.
+    """The three splits, the same on every machine; `train_images` caps `train`.
 
+    The cap keeps the first of a fixed order, so that a smaller training set is part of a larger one.
     Without a test split the validation split takes its place (Tiny ImageNet publishes no test labels), and a
     validation split is carved out of the training images.
     """
@@ -66,10 +67,11 @@ def divide(name: str, source: Source, train_images: int | None) -> ImageDataset:
         labels = rows.labels[numbers]
         if len(labels) == 0:
             raise InputError(f"{source.where} holds too few images for a {split} split of '{name}'")
-        if not 0 <= int(labels.min()) <= int(labels.max()) < len(source.classes):
+        least, most = int(labels.min()), int(labels.max())
+        if not 0 <= least <= most < len(source.classes):
             raise InputError(
-                f"{source.where} has labels from {int(labels.min())} to {int(labels.max())} in the {split} split "
-                f"of '{name}', but {len(source.classes)} classes"
+                f"{source.where} has labels from {least} to {most} in the {split} split of '{name}', "
+                f"but {len(source.classes)} classes"
             )
     splits = {split: rows.split(numbers) for split, (rows, numbers) in chosen.items()}
     return ImageDataset.of(name, source.classes, **splits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,12 +59,12 @@ def download_vision(vision: Vision, root: Path) -> None:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename, whole folders at once where the target is new, so that no part of a dataset can pass for all."""
+    """Rename, whole folders at once where the target is new: no part of a dataset can pass for all."""
     if path.is_dir() and target.is_dir():
         for child in path.iterdir():
             _move(child, target / child.name)
     else:
-        os.replace(path, target)
+        path.replace(target)
 
 
 def _open(vision: Vision, split: str, root: Path, download: bool = False) -> Any:

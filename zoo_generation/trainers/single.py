@@ -35,7 +35,7 @@ def train_model(
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device != "cpu" else []):
         torch.manual_seed(spec.seed)
-        model = _build(spec, dataset).to(device, memory_format=torch.channels_last)
+        model = _build(spec, dataset).to(device).to(memory_format=torch.channels_last)
         splits = [prepare(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
         checkpoints, status = _train(model, spec, splits, report)
     return TrainedModel(

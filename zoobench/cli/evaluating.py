@@ -17,7 +17,7 @@ from zoobench.leaderboard import enter
 from zoobench.methods.base import Report
 from zoobench.methods.registry import Method, baselines
 from zoobench.tasks.generation import GenerationProtocol
-from zoobench.tasks.measurement import summary
+from zoobench.tasks.measurement import records, summary
 from zoobench.zoo import Zoo
 
 TITLES = {
@@ -56,7 +56,7 @@ def evaluate(
     with directory_written_aside(folder) as aside:
         measurements.to_parquet(aside / "measurements.parquet", index=False)
         averaged.to_parquet(aside / "summary.parquet", index=False)
-        write_json(aside / "summary.json", averaged.astype(object).where(averaged.notna(), None).to_dict("records"))
+        write_json(aside / "summary.json", records(averaged))
         plot(evaluation, method.name, aside / "accuracies.png")
     entries = enter(measurements, title, evaluation.key, _command(), home / "leaderboards")
     console.print(f"Results, tables and plot: {folder}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from torch import Tensor, nn
@@ -28,7 +26,7 @@ class Images:
         return Images(self.images[:count], self.labels[:count])
 
 
-def images_of(row: Mapping[str, Any], split: str, data_root: Path | None = None) -> Images:
+def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them."""
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
@@ -36,7 +34,7 @@ def images_of(row: Mapping[str, Any], split: str, data_root: Path | None = None)
     return Images(*prepare(dataset, getattr(dataset, split), "cpu"))
 
 
-def build_module(row: Mapping[str, Any]) -> nn.Module:
+def build_module(row: pd.Series) -> nn.Module:
     """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint."""
     module = get_architecture(row["architecture"]).build(
         channels=int(row["channels"]),

@@ -16,7 +16,7 @@ from zoo_generation.errors import InputError, unknown
 from zoobench import __version__
 from zoobench.files import read_json, write_json
 from zoobench.tasks import generation, property_prediction
-from zoobench.tasks.measurement import summary
+from zoobench.tasks.measurement import records, summary
 
 PRIMARY = {property_prediction.TASK: "r2:test_accuracy", generation.TASK: "kept_mean"}
 """The metric by which each task ranks; higher is better for all of them."""
@@ -70,10 +70,8 @@ def enter(measurements: pd.DataFrame, zoo: str, token_key: str, command: str, le
     """Write an entry for each task and method measured; a method's earlier entry on the track is replaced."""
     paths = []
     for (task, method), rows in measurements.groupby(["task", "method"], sort=False):
-        scores = [
-            Score(target=r.target, metric=r.metric, mean=_number(r.mean), std=_number(r.std), seeds=r.seeds)
-            for r in summary(rows).rename(columns={}).itertuples()
-        ]
+        averaged = summary(rows).drop(columns=["task", "method"])
+        scores = [Score.model_validate(score) for score in records(averaged)]
         entry = Entry(
             track=f"{task}-{zoo}",
             method=str(method),
@@ -114,7 +112,3 @@ def read_track(leaderboards: Path, track: str) -> list[Entry]:
 def ranked(entries: list[Entry]) -> list[Entry]:
     """Best first; ties by name."""
     return sorted(entries, key=lambda entry: (-entry.rank_value, entry.method))
-
-
-def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)

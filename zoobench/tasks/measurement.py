@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -30,3 +31,9 @@ def summary(measurements: pd.DataFrame) -> pd.DataFrame:
     keys = ["task", "method", "target", "metric"]
     values = measurements.groupby(keys, sort=False)["value"]
     return values.agg(mean="mean", std="std", seeds="count").reset_index()
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON can hold them: what is not a number is null."""
+    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return rows

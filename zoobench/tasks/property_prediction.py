@@ -28,6 +28,7 @@ HYPERPARAMETERS = [
 ]
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.bool_]
 
 
 def property_prediction(name: str, method: Embedder, population: Population, seed: int) -> list[Measurement]:
@@ -54,15 +55,15 @@ def numeric_targets(table: pd.DataFrame) -> Iterator[tuple[str, Array]]:
     yield "epoch", table["epoch"].to_numpy(float)
 
 
-def categorical_targets(table: pd.DataFrame, train: NDArray[np.bool_]) -> Iterator[tuple[str, NDArray[np.str_]]]:
+def categorical_targets(table: pd.DataFrame, train: Rows) -> Iterator[tuple[str, NDArray[np.str_]]]:
     """Names and values, as strings, of the hyperparameters that vary among the training models."""
     for column in HYPERPARAMETERS:
-        values = table[column].astype(str).to_numpy()
+        values = table[column].to_numpy().astype(np.str_)
         if len(set(values[train])) > 1:
             yield column, values
 
 
-def regress(features: Array, values: Array, train: Array, val: Array, test: Array) -> Array:
+def regress(features: Array, values: Array, train: Rows, val: Rows, test: Rows) -> Array:
     """Ridge regression on standardised features, its strength chosen on validation; predictions for `test`."""
     from sklearn.linear_model import Ridge
 
@@ -72,7 +73,7 @@ def regress(features: Array, values: Array, train: Array, val: Array, test: Arra
     return np.asarray(fits[int(np.argmin(errors))].predict(scaled[test]))
 
 
-def classify(features: Array, classes: NDArray[np.str_], train: Array, val: Array, test: Array) -> NDArray[np.str_]:
+def classify(features: Array, classes: NDArray[np.str_], train: Rows, val: Rows, test: Rows) -> NDArray[np.str_]:
     """Ridge classification, likewise."""
     from sklearn.linear_model import RidgeClassifier
 
@@ -95,7 +96,7 @@ def kendall_tau(truth: Array, predicted: Array) -> float:
     return float(kendalltau(truth, predicted).statistic)
 
 
-def _standardised(features: Array, train: Array) -> Array:
+def _standardised(features: Array, train: Rows) -> Array:
     from sklearn.preprocessing import StandardScaler
 
     return np.asarray(StandardScaler().fit(features[train]).transform(features))

@@ -8,13 +8,15 @@ gathered from flat weights when asked for; masks and positions follow from the l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -53,9 +55,9 @@ class Population:
     def __len__(self) -> int:
         return len(self.table)
 
-    def select(self, rows: pd.Series) -> Population:
+    def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
         """The checkpoints whose row of the table is true."""
-        chosen = rows.to_numpy(dtype=bool)
+        chosen = np.asarray(rows, dtype=bool)
         return dataclasses.replace(
             self,
             weights=self.weights[torch.from_numpy(chosen)],
@@ -116,36 +118,34 @@ def build_token_set(zoos: Sequence[Zoo], token_size: int | None = None, seed: in
     Models that diverged and checkpoints of epoch 0 (nothing learned yet) are left out. `token_size` 0 means the
     longest row of all; none means that, but at most 288.
     """
-    populations = []
-    sources = [(zoo, table) for zoo in zoos for table in _populations(zoo)]
-    if not sources:
-        raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
     loaded: dict[str, list[tuple[Tensor, Layout, pd.DataFrame]]] = {}
-    for zoo, (name, table) in sources:
-        loaded.setdefault(name, []).append((*zoo.weights(table), table))
-    layouts = {name: pieces[0][1] for name, pieces in loaded.items()}
-    longest = max(longest_row(layout) for layout in layouts.values())
+    for zoo in zoos:
+        for name, table in _populations(zoo):
+            weights, layout = zoo.weights(table)
+            loaded.setdefault(name, []).append((weights, layout, table.drop(columns=["part", "row"])))
+    if not loaded:
+        raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
+    longest = max(longest_row(pieces[0][1]) for pieces in loaded.values())
     size = min(longest, TOKEN_SIZE) if token_size is None else token_size or longest
+    populations = []
     for name, pieces in loaded.items():
         table = pd.concat([table for _, _, table in pieces], ignore_index=True)
-        first = ~table.duplicated(["model_id", "epoch"])  # the same model may stand in two zoos
         table = table.assign(split=split_models(table["model_id"], seed))
         weights = torch.cat([weights for weights, _, _ in pieces])
-        whole = Population(name, Tokenizer.of(layouts[name], size), weights, table)
-        populations.append(whole.select(first))
+        population = Population(name, Tokenizer.of(pieces[0][1], size), weights, table)
+        first = ~table.duplicated(["model_id", "epoch"])  # the same model may stand in two zoos
+        populations.append(population.select(first))
     return TokenSet(size, tuple(populations))
 
 
-def _populations(zoo: Zoo) -> list[tuple[str, pd.DataFrame]]:
+def _populations(zoo: Zoo) -> Iterator[tuple[str, pd.DataFrame]]:
     table = zoo.checkpoints
     usable = table[(table["status"] == "trained") & (table["epoch"] > 0)]
-    return [
-        (population_name(dict(zip(POPULATION, values, strict=True))), rows.drop(columns=["part", "row"]))
-        for values, rows in usable.groupby(POPULATION, sort=True)
-    ]
+    for _, rows in usable.groupby(POPULATION, sort=True):
+        yield population_name(rows.iloc[0]), rows
 
 
-def population_name(columns: dict[str, object]) -> str:
-    """A population's name: dataset, architecture, and what departs from the architecture's defaults."""
-    width = "" if columns["width"] == 1.0 else f"-w{columns['width']:g}"
-    return f"{columns['dataset']}-{columns['architecture']}{width}-{columns['channels']}x{columns['image_size']}"
+def population_name(row: pd.Series) -> str:
+    """A population's name: dataset, architecture with its width unless 1, channels and image size."""
+    width = "" if row["width"] == 1 else f"-w{row['width']:g}"
+    return f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"

@@ -129,14 +129,16 @@ class Zoo:
 
     def weights(self, checkpoints: pd.DataFrame) -> tuple[Tensor, Layout]:
         """Flat weights [rows, D] of rows of `checkpoints` that share one layout, and that layout."""
-        layouts, pieces, order = set(), [], []
+        layouts: set[Layout] = set()
+        pieces: list[Tensor] = []
+        order: list[int] = []
         for part, rows in checkpoints.reset_index(drop=True).groupby("part", sort=False):
             path = self.path / "weights" / f"{part}.safetensors"
             try:
                 with safe_open(path, framework="pt") as file:
                     shapes = json.loads(file.metadata()["layout"])
                     layouts.add(Layout.of_shapes({name: tuple(shape) for name, shape in shapes.items()}))
-                    pieces.append(file.get_tensor("weights")[rows["row"].to_numpy()])
+                    pieces.append(file.get_tensor("weights")[rows["row"].to_list()])
             except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
                 raise InputError(
                     f"the weights {path} are damaged ({error}); delete the zoo and build it again"

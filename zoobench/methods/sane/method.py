@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -88,7 +89,7 @@ class Sane:
         sane.model.load_state_dict(load_file(path / "model.safetensors"))
         return sane
 
-    def _run(self, part: torch.nn.Module, sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
+    def _run(self, part: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
         with torch.inference_mode():
             return in_windows(part, sequence, tokenizer.positions, self.config.window, self.config.halo)
 

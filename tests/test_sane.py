@@ -1,0 +1,121 @@
+"""SANE against the recorded outputs of the published implementation, and against slow, obvious versions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from zoobench.methods.sane.density import draw
+from zoobench.methods.sane.loss import EPSILON, nt_xent, reconstruction
+from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.windows import in_windows
+
+PUBLISHED_NAMES = {
+    "transformer_encoder.transformer.": "encoder.blocks.",
+    "transformer_decoder.transformer.": "decoder.blocks.",
+    "attn.c_attn": "qkv",
+    "attn.c_proj": "attention_out",
+    "mlp.c_fc": "mlp_in",
+    "mlp.c_proj": "mlp_out",
+    "encoder_comp": "latent",
+    "decoder_comp": "latent_in",
+    "detokenizer": "token_out",
+    "tokenizer": "token_in",
+    "pe.pe1": "positions.n",
+    "pe.pe2": "positions.l",
+    "pe.pe3": "positions.k",
+    "projection_head.head": "projection",
+}
+
+
+def renamed(name: str) -> str:
+    for theirs, ours in PUBLISHED_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def test_autoencoder_equals_the_reference(vectors: Path) -> None:
+    config = json.loads((vectors / "autoencoder.config.json").read_text())
+    recorded = load_file(vectors / "autoencoder.io.safetensors")
+    model = Autoencoder(
+        token_size=config["ae:i_dim"],
+        latent=config["ae:lat_dim"],
+        width=config["ae:d_model"],
+        heads=config["ae:nhead"],
+        layers=config["ae:num_layers"],
+        max_positions=tuple(config["ae:max_positions"]),
+        window=config["training::windowsize"],
+    )
+    weights = load_file(vectors / "autoencoder.weights.safetensors")
+    model.load_state_dict({renamed(name): value for name, value in weights.items()})
+    projections = {}
+    for view in ("i", "j"):
+        latents = model.encode(recorded[f"x_{view}"], recorded["positions"])
+        projections[view] = model.project(latents)
+        output = model.decode(latents, recorded["positions"])
+        torch.testing.assert_close(latents, recorded[f"z_{view}"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(output, recorded[f"y_{view}"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(projections[view], recorded[f"projection_{view}"], atol=1e-5, rtol=0)
+    contrastive = nt_xent(projections["i"], projections["j"], temperature=0.1)
+    torch.testing.assert_close(contrastive, recorded["nt_xent_t0.1"], atol=1e-5, rtol=0)
+
+
+def test_padding_and_missing_tokens_change_nothing() -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(8, 4, 16, 2, 2, (12, 3, 5), window=12).eval()
+    tokens, positions = torch.randn(3, 7, 8), torch.randint(0, 3, (3, 7, 3))
+    real = torch.arange(12).expand(3, 12) < 7
+    longer = torch.cat([tokens, torch.randn(3, 5, 8)], dim=1)
+    longer_positions = torch.cat([positions, torch.zeros(3, 5, 3, dtype=torch.long)], dim=1)
+    latents, padded = model.encode(tokens, positions), model.encode(longer, longer_positions, real)
+    torch.testing.assert_close(padded[:, :7], latents)
+    torch.testing.assert_close(model.project(padded, real), model.project(latents))
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["token", "batch", "none"]))
+def test_reconstruction_equals_the_obvious_loop(seed: int, normalization: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    output, target = torch.randn(2, 2, 3, 5, generator=generator)
+    mask = torch.rand(2, 3, 5, generator=generator) < 0.7
+    mask[..., 0] = True
+    errors = []
+    for b in range(2):
+        for t in range(3):
+            real = mask[b, t]
+            scale = {"token": target[b, t][real], "batch": target[mask], "none": None}[normalization]
+            divisor = 1.0 if scale is None else scale.var(correction=0) + EPSILON
+            errors += ((output[b, t][real] - target[b, t][real]) ** 2 / divisor).tolist()
+    result = reconstruction(output, target, mask, normalization)  # type: ignore[arg-type]
+    assert result.item() == pytest.approx(sum(errors) / len(errors), rel=1e-4)
+
+
+@given(length=st.integers(1, 90), window=st.integers(9, 30), halo=st.integers(0, 4))
+def test_windows_give_each_token_its_neighbours(length: int, window: int, halo: int) -> None:
+    def sum_of_neighbours(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        assert values.shape[1] <= window and values.shape[:2] == positions.shape[:2]
+        padded = torch.nn.functional.pad(values, (0, 0, halo, halo))
+        return padded.unfold(1, 2 * halo + 1, 1).sum(-1)
+
+    sequence = torch.randn(2, length, 1, dtype=torch.float64)
+    positions = torch.arange(length)[:, None].expand(length, 3)
+    whole = torch.nn.functional.pad(sequence, (0, 0, halo, halo)).unfold(1, 2 * halo + 1, 1).sum(-1)
+    torch.testing.assert_close(in_windows(sum_of_neighbours, sequence, positions, window, halo), whole)
+
+
+def test_draws_are_anchors_plus_noise() -> None:
+    anchors = torch.randn(5, 6, 3)
+    for density, shared in (("joint", (1, 2)), ("token", (2,)), ("individual", ())):
+        drawn = draw(anchors, 50, density, 0.0, False, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        matches = anchors[None] == drawn[:, None]  # [draws, anchors, tokens, dims]
+        for dim in sorted(shared, reverse=True):
+            matches = matches.all(dim + 1)
+        assert matches.any(1).all()
+    wide = draw(anchors, 4000, "joint", 0.2, False, torch.Generator().manual_seed(0))
+    noise = torch.stack([(wide - anchor).flatten(1) for anchor in anchors]).abs().mean(-1).min(0)
+    assert noise.values.mean().item() == pytest.approx(0.2 * (2 / torch.pi) ** 0.5, rel=0.05)
