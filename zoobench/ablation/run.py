@@ -1,13 +1,13 @@
 """One composition of zoos, several methods, every task: measurements and generated models.
 
 What is expensive is kept by content: a token set under the hash of its zoos' models, a fitted method under the
-hash of the token set, the method and the seed. The same evaluation again reads them.
+hash of the token set, the method's configuration and the seed. The same evaluation again reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Evaluation:
 
 def run(
     zoos: Sequence[Zoo],
-    methods: Sequence[Method],
+    methods: Mapping[Method, object],
     seeds: Sequence[int],
     runs: Path,
     *,
@@ -53,12 +53,13 @@ def run(
     data_root: Path | None = None,
     stage: Stage = lambda _: None,
 ) -> Evaluation:
-    """Fit each method to the zoos' training models and measure it on every population, under each seed."""
+    """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
+    population, under each seed."""
     key, tokens = _token_set(zoos, runs, stage)
     evaluation = Evaluation(key, tokens)
-    for method in methods:
+    for method, config in methods.items():
         for seed in seeds:
-            learned = _fitted(method, tokens, seed, runs / key / f"{method.name}-{seed}", stage)
+            learned = _fitted(method, config, tokens, seed, runs / key, stage)
             for population in tokens.populations:
                 _measure(method.name, learned, population, seed, evaluation, protocol, data_root, stage)
     return evaluation
@@ -95,10 +96,11 @@ def _token_set(zoos: Sequence[Zoo], runs: Path, stage: Stage) -> tuple[str, Toke
     return key, TokenSet.read(path)
 
 
-def _fitted(method: Method, tokens: TokenSet, seed: int, path: Path, stage: Stage) -> Learned:
+def _fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
+    path = folder / f"{method.name}-{hashlib.sha256(repr(config).encode()).hexdigest()[:8]}-{seed}"
     if path.exists():
         return method.load(path)
     report = stage(f"{method.name}: training, seed {seed}")
-    learned = method.fit(tokens, seed, report)
+    learned = method.fit(tokens, seed, config, report)
     learned.save(path)
     return learned

@@ -12,9 +12,10 @@ DEMO_ZOOS: dict[str, dict[str, Any]] = {
     "demo-resnet18": {
         "datasets": ["digits", "glyphs"],
         "architectures": ["resnet18"],
-        "width": [0.03125],
+        "width": [0.0625],
         "image_size": 16,
         "activation": ["relu"],
+        "batch_size": [64],
         "seeds": 6,
         "epochs": 3,
     },
@@ -37,6 +38,6 @@ def demo(
     for name, values in DEMO_ZOOS.items():
         spec = make_spec({"name": name, "train_images": 2000} | values)
         zoos.append(build(spec, home / "zoos" / name, workers=workers))
-    evaluate(zoos, get_method("sane"), range(1), home, None)
+    evaluate(zoos, get_method("sane"), None, range(1), home, None)
     show(None, home)
     console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

@@ -20,6 +20,9 @@ Examples:
 
 def evaluate(
     model: Annotated[str, typer.Option(help="The method.")] = "sane",
+    preset: Annotated[
+        str | None, typer.Option(help="One of the method's configurations, such as tiny or paper. [default: its first]")
+    ] = None,
     zoo: Annotated[
         str | None, typer.Option(help="Zoo directories, comma-separated. [default: the one built last]")
     ] = None,
@@ -38,4 +41,4 @@ def evaluate(
 
     method = get_method(model)
     paths = [Path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
-    evaluate_zoos([Zoo(path) for path in paths], method, range(seed, seed + seeds), home, data_root)
+    evaluate_zoos([Zoo(path) for path in paths], method, preset, range(seed, seed + seeds), home, data_root)

@@ -29,6 +29,7 @@ TITLES = {
 def evaluate(
     zoos: Sequence[Zoo],
     method: Method,
+    preset: str | None,
     seeds: Sequence[int],
     home: Path,
     data_root: Path | None,
@@ -36,7 +37,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
-    methods = [method, *(baseline for baseline in baselines() if baseline.name != method.name)]
+    methods = {each: each.config(None) for each in (method, *baselines())} | {method: method.config(preset)}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -84,20 +85,20 @@ class _Stages:
 
 
 def result_table(title: str, rows: pd.DataFrame) -> Table:
-    """One row a method, one column a target and metric: mean ± standard deviation over seeds."""
+    """One row a target and metric, one column a method: mean ± standard deviation over seeds."""
     table = Table(title=title)
     table.add_column("target")
-    table.add_column("method")
-    metrics = list(dict.fromkeys(rows["metric"]))
-    for metric in metrics:
-        table.add_column(metric.replace(":", "\n").replace("_", " "), justify="right")
+    table.add_column("metric")
+    methods = list(dict.fromkeys(rows["method"]))
+    for method in methods:
+        table.add_column(method, justify="right")
     for target, of_target in rows.groupby("target", sort=False):
-        for method, of_method in of_target.groupby("method", sort=False):
-            by_metric = of_method.set_index("metric")
-            cells = [
-                score_text(by_metric.loc[m, "mean"], by_metric.loc[m, "std"]) for m in metrics if m in by_metric.index
-            ]
-            table.add_row(str(target), str(method), *cells)
+        name = str(target)
+        for metric, of_metric in of_target.groupby("metric", sort=False):
+            scores = of_metric.set_index("method")[["mean", "std"]]
+            cells = [score_text(*scores.loc[method]) if method in scores.index else "" for method in methods]
+            table.add_row(name, str(metric).replace("_", " "), *cells)
+            name = ""
         table.add_section()
     return table
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
@@ -31,7 +32,7 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
     dataset = _dataset(key, data_root)
-    return Images(*prepare(dataset, getattr(dataset, split), "cpu"))
+    return Images(*prepare(dataset, getattr(dataset, split), "cpu", torch.channels_last))
 
 
 def build_module(row: pd.Series) -> nn.Module:

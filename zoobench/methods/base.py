@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -41,6 +41,6 @@ class Learned(Protocol):
 
 
 class Fit(Protocol):
-    """Fits a method to the training split of a token set; validation is there for early decisions."""
+    """Fits a method, as one of its configurations says, to the training split of a token set."""
 
-    def __call__(self, tokens: TokenSet, seed: int, report: Report | None = None) -> Learned: ...
+    def __call__(self, tokens: TokenSet, seed: int, config: Any, report: Report | None = None) -> Learned: ...

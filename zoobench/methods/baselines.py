@@ -21,7 +21,7 @@ class _Unlearned:
     """Fitting and saving have nothing to do."""
 
     @classmethod
-    def fit(cls, tokens: TokenSet, seed: int, report: Report | None = None) -> _Unlearned:
+    def fit(cls, tokens: TokenSet, seed: int, config: None, report: Report | None = None) -> _Unlearned:
         return cls()
 
     @classmethod

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo_generation.errors import unknown
 from zoobench.methods.base import Fit, Learned
 from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, RandomInit
-from zoobench.methods.sane import Sane
+from zoobench.methods.sane import PRESETS, Sane
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
-    """A registered method: how it is fitted and how a fitted one is read."""
+    """A registered method: how it is fitted, how a fitted one is read, and its configurations by name.
+
+    The first configuration is the default.
+    """
 
     name: str
     fit: Fit
     load: Callable[[Path], Learned]
+    presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
     baseline: bool = False
+
+    def config(self, preset: str | None) -> object:
+        """The configuration of that name. Raises `InputError` where there is none."""
+        if preset is None:
+            return next(iter(self.presets.values()))
+        if preset not in self.presets:
+            raise unknown(f"preset of {self.name}", preset, self.presets)
+        return self.presets[preset]
 
 
 _METHODS = {
     method.name: method
     for method in (
-        Method("sane", Sane.fit, Sane.load),
+        Method("sane", Sane.fit, Sane.load, PRESETS),
         Method("flat_weights", FlatWeights.fit, FlatWeights.load, baseline=True),
         Method("layer_statistics", LayerStatistics.fit, LayerStatistics.load, baseline=True),
         Method("random_init", RandomInit.fit, RandomInit.load, baseline=True),

@@ -60,7 +60,7 @@ class Population:
         chosen = np.asarray(rows, dtype=bool)
         return dataclasses.replace(
             self,
-            weights=self.weights[torch.from_numpy(chosen)],
+            weights=self.weights[torch.tensor(chosen)],
             table=self.table[chosen].reset_index(drop=True),
         )
 

@@ -3,7 +3,7 @@
 Sources: Schürholt, Mahoney & Borth, ICML 2024, arXiv 2406.09997; Falk, Schürholt & Borth, arXiv 2504.10141.
 """
 
-from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.config import PRESETS, SaneConfig
 from zoobench.methods.sane.method import Sane
 
-__all__ = ["Sane", "SaneConfig"]
+__all__ = ["PRESETS", "Sane", "SaneConfig"]

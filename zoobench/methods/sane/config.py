@@ -10,11 +10,7 @@ from zoobench.methods.sane.loss import Normalization
 
 @dataclass(frozen=True)
 class SaneConfig:
-    """SANE's hyperparameters; the defaults train in minutes on two CPU cores.
-
-    The published scale (arXiv 2504.10141) is d_model 2048, 16 heads, 8 layers on either side, latent 128,
-    window 256, learning rate 2e-5, weight decay 3e-9.
-    """
+    """SANE's hyperparameters; `layers` is the number on either side, `halo` the context of a window's tokens."""
 
     d_model: int = 128
     heads: int = 4
@@ -23,7 +19,7 @@ class SaneConfig:
     window: int = 64
     halo: int = 12
     batch_size: int = 32
-    steps: int = 1000
+    steps: int = 300
     learning_rate: float = 1e-3
     weight_decay: float = 3e-9
     gamma: float = 0.05
@@ -34,3 +30,12 @@ class SaneConfig:
     density: Density = "joint"
     bandwidth: float = 0.2
     relative_bandwidth: bool = False
+
+
+PRESETS = {
+    "tiny": SaneConfig(),
+    "paper": SaneConfig(
+        d_model=2048, heads=16, layers=8, latent=128, window=256, steps=100_000, learning_rate=2e-5, density="token"
+    ),
+}
+"""`tiny` trains in minutes on two CPU cores; `paper` is the published scale (arXiv 2504.10141, section 4)."""

@@ -38,9 +38,8 @@ class Sane:
         ).eval()
 
     @classmethod
-    def fit(cls, tokens: TokenSet, seed: int, report: Report | None = None, config: SaneConfig | None = None) -> Sane:
+    def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, report: Report | None = None) -> Sane:
         """Train on the training split of a token set."""
-        config = config or SaneConfig()
         populations = tokens.split("train").populations
         positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
         with torch.random.fork_rng(devices=[]):
