@@ -38,6 +38,7 @@ def demo(
     for name, values in DEMO_ZOOS.items():
         spec = make_spec({"name": name, "train_images": 2000} | values)
         zoos.append(build(spec, home / "zoos" / name, workers=workers))
-    evaluate(zoos, get_method("sane"), None, range(1), home, None)
+    sane = get_method("sane")
+    evaluate(zoos, sane, sane.config(None), range(1), home, None)
     show(None, home)
     console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

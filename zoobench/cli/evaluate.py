@@ -40,5 +40,6 @@ def evaluate(
     from zoobench.zoo import Zoo, latest_zoo
 
     method = get_method(model)
+    config = method.config(preset)
     paths = [Path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
-    evaluate_zoos([Zoo(path) for path in paths], method, preset, range(seed, seed + seeds), home, data_root)
+    evaluate_zoos([Zoo(path) for path in paths], method, config, range(seed, seed + seeds), home, data_root)

@@ -29,7 +29,7 @@ TITLES = {
 def evaluate(
     zoos: Sequence[Zoo],
     method: Method,
-    preset: str | None,
+    config: object,
     seeds: Sequence[int],
     home: Path,
     data_root: Path | None,
@@ -37,7 +37,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
-    methods = {each: each.config(None) for each in (method, *baselines())} | {method: method.config(preset)}
+    methods = {each: each.config(None) for each in (method, *baselines())} | {method: config}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,0 +1,145 @@
+"""The commands as a user runs them, on real images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from zoobench.cli.app import main
+from zoobench.methods.sane import PRESETS, SaneConfig
+from zoobench.zoo import Zoo
+
+Run = Callable[..., tuple[int, str]]
+
+SMALL_ZOO = ["--datasets", "digits", "--seeds", "7", "--epochs", "2", "--train-images", "300"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; returns its exit code and all that it printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("ZOOBENCH_DATA", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def command(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["zoobench", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, "".join(capfd.readouterr())
+
+    return command
+
+
+def contents(path: Path) -> tuple[pd.DataFrame, torch.Tensor]:
+    """All that a build decides: tables without timings and places, and weights."""
+    zoo = Zoo(path)
+    return zoo.checkpoints.drop(columns=["seconds", "part", "row"]), zoo.weights(zoo.checkpoints)[0]
+
+
+def assert_same_zoo(one: Path, other: Path) -> None:
+    (table, weights), (other_table, other_weights) = contents(one), contents(other)
+    pd.testing.assert_frame_equal(table, other_table)
+    assert torch.equal(weights, other_weights)
+
+
+def test_build_eval_rank_is_the_same_whatever_the_workers(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", SaneConfig(d_model=32, layers=1, latent=8, steps=20))
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for workers, home in enumerate(homes, 1):
+        code, output = run("build-zoo", *SMALL_ZOO, "--workers", workers, "--home", home)
+        assert code == 0 and "14/14" in output
+        code, output = run("eval", "--home", home)
+        assert code == 0 and "Generation" in output and "random_init" in output
+    zoos = [home / "zoos" / "digits-cnn_s" for home in homes]
+    assert_same_zoo(*zoos)
+    results = [home / "results" / "digits-cnn_s-sane" for home in homes]
+    tables = [pd.read_parquet(folder / "measurements.parquet") for folder in results]
+    pd.testing.assert_frame_equal(*tables)
+    assert {"sane", "flat_weights", "layer_statistics", "random_init", "anchors"} == set(tables[0]["method"])
+    assert tables[0]["value"].notna().any() and (results[0] / "accuracies.png").stat().st_size > 1000
+
+    again_code, again = run("build-zoo", *SMALL_ZOO, "--home", homes[0])
+    assert again_code == 0 and "14 already there" in again
+    code, output = run("leaderboard", "show", "--home", homes[0])
+    assert code == 0 and "generation-digits-cnn_s" in output and "property_prediction-digits-cnn_s" in output
+    code, output = run("leaderboard", "show", "generation-digits-cnn_s", "--home", homes[0])
+    assert code == 0 and output.index("anchors") < output.index("random_init")
+
+
+def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, run: Run) -> None:
+    zoo = tmp_path / "zoos" / "digits-cnn_s"
+    build = ["build-zoo", *SMALL_ZOO, "--workers", "1", "--home", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "zoobench", *build], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(zoo.glob("models/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    present = sum(len(pd.read_parquet(part)) for part in (zoo / "models").glob("*.parquet"))
+    assert present > 0
+    code, output = run(*build)
+    assert code == 0 and f"{present} already there" in output
+    undisturbed = tmp_path / "undisturbed"
+    assert run(*build[:-1], str(undisturbed))[0] == 0
+    assert_same_zoo(zoo, undisturbed / "zoos" / "digits-cnn_s")
+
+
+def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -> None:
+    code, output = run(
+        *("build-zoo", "--datasets", "mnist,cifar10", "--architectures", "cnn_s,resnet18", "--width", "0.03125"),
+        *("--image-size", "16", "--learning-rate", "0.003", "--seeds", "1", "--epochs", "1", "--train-images", "200"),
+        *("--batch-size", "64", "--data-root", real_images, "--home", tmp_path),
+    )
+    assert code == 0 and "4/4" in output
+    card = json.loads((tmp_path / "zoos/mnist+cifar10-cnn_s+resnet18/zoo.json").read_text())
+    assert card["spec"]["datasets"] == ["mnist", "cifar10"]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["build-zoo", "--datasets", "mnits"], "unknown dataset 'mnits': did you mean 'mnist'?"),
+        (["build-zoo", "--architectures", "cnn_x"], "unknown architecture 'cnn_x': did you mean 'cnn_"),
+        (["build-zoo", "--activation", "swish"], "spec field 'activation' was given 'swish'"),
+        (["build-zoo", "--spec", "{tmp}/none.yaml"], "cannot read the spec"),
+        (["build-zoo", "--spec", "{tmp}/list.yaml"], "must hold fields"),
+        (["build-zoo", "--spec", "{tmp}/bad.yaml"], "spec field 'epochs' was given 'soon'"),
+        (["build-zoo", "--datasets", "mnist", "--data-root", "{tmp}/nowhere"], "nowhere"),
+        (["eval", "--model", "same"], "unknown method 'same': did you mean 'sane'?"),
+        (["eval", "--preset", "huge"], "unknown preset of sane 'huge'"),
+        (["eval"], "there is no zoo under"),
+        (["eval", "--zoo", "{tmp}"], "is no zoo: it holds no zoo.json"),
+        (["leaderboard", "show"], "there are no leaderboard entries"),
+        (["leaderboard", "show", "generation"], "unknown track 'generation'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, tmp_path: Path, command: list[str], sentence: str) -> None:
+    (tmp_path / "list.yaml").write_text("- digits\n")
+    (tmp_path / "bad.yaml").write_text("datasets: digits\nepochs: soon\n")
+    code, output = run(*(part.format(tmp=tmp_path) for part in command), "--home", tmp_path)
+    assert code == 2
+    error = output[output.index("Error:") :].strip()
+    assert sentence in error and "\n" not in error and "Traceback" not in output
+
+
+def test_help_is_quick_to_import() -> None:
+    """No heavy room is imported to show the help."""
+    script = (
+        "import sys, zoobench.cli.app; "
+        "print(*{'torch', 'ray', 'pandas', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,5 @@
+"""`python -m zoobench` is `zoobench`."""
+
+from zoobench.cli.app import main
+
+main()
