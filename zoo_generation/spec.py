@@ -97,13 +97,13 @@ class ZooSpec(BaseModel):
     activation: Annotated[tuple[Activation, ...], BeforeValidator(_as_tuple)] = ("tanh",)
     init: Annotated[tuple[Init, ...], BeforeValidator(_as_tuple)] = ("kaiming_uniform",)
     optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(_as_tuple)] = ("adam",)
-    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (1e-3, 3e-3)
+    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (3e-4, 1e-3, 3e-3)
     weight_decay: Annotated[tuple[Decay, ...], BeforeValidator(_as_tuple)] = (0.0,)
     dropout: Annotated[tuple[Dropout, ...], BeforeValidator(_as_tuple)] = (0.0,)
     batch_size: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple)] = (32,)
     schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = ("constant",)
     augment: bool = False
-    seeds: PositiveInt = 24
+    seeds: PositiveInt = 16
     seed: int = 0
     fixed_seeds: bool = False
     epochs: PositiveInt = 6

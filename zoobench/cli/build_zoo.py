@@ -33,13 +33,13 @@ def build_zoo(
         typer.Option(help="uniform, normal, kaiming_uniform, kaiming_normal. [default: kaiming_uniform]"),
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, sgd. [default: adam]")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help="Learning rates. [default: 0.001,0.003]")] = None,
+    learning_rate: Annotated[str | None, typer.Option(help="Learning rates. [default: 0.0003,0.001,0.003]")] = None,
     weight_decay: Annotated[str | None, typer.Option(help="Weight decays. [default: 0]")] = None,
     dropout: Annotated[str | None, typer.Option(help="Dropout rates. [default: 0]")] = None,
     batch_size: Annotated[str | None, typer.Option(help="Batch sizes. [default: 32]")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, onecycle. [default: constant]")] = None,
     augment: Annotated[bool | None, typer.Option(help="Random crops and flips.", show_default=False)] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds for each combination of the above. [default: 24]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds for each combination of the above. [default: 16]")] = None,
     fixed_seeds: Annotated[
         bool | None, typer.Option(help="The same seeds for every combination.", show_default=False)
     ] = None,

@@ -14,13 +14,13 @@ class SaneConfig:
 
     d_model: int = 128
     heads: int = 4
-    layers: int = 3
-    latent: int = 32
+    layers: int = 2
+    latent: int = 64
     window: int = 64
     halo: int = 12
-    batch_size: int = 32
-    steps: int = 300
-    learning_rate: float = 1e-3
+    batch_size: int = 16
+    steps: int = 1500
+    learning_rate: float = 2e-3
     weight_decay: float = 3e-9
     gamma: float = 0.05
     temperature: float = 0.1
@@ -29,13 +29,13 @@ class SaneConfig:
     permutations: int = 5
     density: Density = "joint"
     bandwidth: float = 0.2
-    relative_bandwidth: bool = False
+    relative_bandwidth: bool = True
 
 
 PRESETS = {
     "tiny": SaneConfig(),
     "paper": SaneConfig(
-        d_model=2048, heads=16, layers=8, latent=128, window=256, steps=100_000, learning_rate=2e-5, density="token"
+        d_model=2048, heads=16, layers=8, latent=128, window=256, batch_size=32, steps=100_000, learning_rate=2e-5, density="token", relative_bandwidth=False
     ),
 }
 """`tiny` trains in minutes on two CPU cores; `paper` is the published scale (arXiv 2504.10141, section 4)."""
