@@ -26,6 +26,7 @@ class SaneConfig:
     temperature: float = 0.1
     noise: float = 0.1
     normalization: Normalization = "token"
+    canonical: bool = True
     permutations: int = 5
     density: Density = "joint"
     bandwidth: float = 0.2
@@ -35,7 +36,16 @@ class SaneConfig:
 PRESETS = {
     "tiny": SaneConfig(),
     "paper": SaneConfig(
-        d_model=2048, heads=16, layers=8, latent=128, window=256, batch_size=32, steps=100_000, learning_rate=2e-5, density="token", relative_bandwidth=False
+        d_model=2048,
+        heads=16,
+        layers=8,
+        latent=128,
+        window=256,
+        batch_size=32,
+        steps=100_000,
+        learning_rate=2e-5,
+        density="token",
+        relative_bandwidth=False,
     ),
 }
 """`tiny` trains in minutes on two CPU cores; `paper` is the published scale (arXiv 2504.10141, section 4)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import Report
+from zoobench.methods.sane.canonical import canonical, reference_of, views
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.density import draw
 from zoobench.methods.sane.model import Autoencoder
@@ -25,11 +26,16 @@ CHUNK = 64  # models encoded or decoded at once
 
 @dataclasses.dataclass(eq=False)
 class Sane:
-    """A trained SANE. `max_positions` bounds (tokens, layers, channels) of the models it can read."""
+    """A trained SANE.
+
+    `max_positions` bounds (tokens, layers, channels) of the models it can read; `references` are the models [D] that
+    populations, by name, are matched to.
+    """
 
     config: SaneConfig
     token_size: int
     max_positions: tuple[int, int, int]
+    references: dict[str, Tensor]
 
     def __post_init__(self) -> None:
         c = self.config
@@ -40,13 +46,20 @@ class Sane:
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, report: Report | None = None) -> Sane:
         """Train on the training split of a token set."""
-        populations = tokens.split("train").populations
+        populations = [population for population in tokens.split("train").populations if len(population)]
         positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
+        references = {p.name: reference_of(p) for p in populations} if config.canonical else {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            sane = cls(config, tokens.token_size, tuple(positions.tolist()))
-        maps = [torch.arange(p.layout.size + 1)[None] for p in populations]
-        train(sane.model, WindowSampler(populations, maps, config.window, seed), config, report)
+            sane = cls(config, tokens.token_size, tuple(positions.tolist()), references)
+        generator = torch.Generator().manual_seed(seed)
+        sampler = WindowSampler(
+            [dataclasses.replace(p, weights=canonical(p, references)) for p in populations],
+            [views(p, config.permutations, generator) for p in populations],
+            config.window,
+            generator,
+        )
+        train(sane.model, sampler, config, report)
         return sane
 
     def encode(self, tokenizer: Tokenizer, weights: Tensor) -> Tensor:
@@ -65,11 +78,11 @@ class Sane:
 
     def embed(self, population: Population) -> Tensor:
         """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
-        return self.encode(population.tokenizer, population.weights).mean(1)
+        return self.encode(population.tokenizer, canonical(population, self.references)).mean(1)
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] drawn from a kernel density over the anchors' latents."""
-        latents = self.encode(anchors.tokenizer, anchors.weights)
+        latents = self.encode(anchors.tokenizer, canonical(anchors, self.references))
         c = self.config
         generator = torch.Generator().manual_seed(seed)
         drawn = draw(latents, count, c.density, c.bandwidth, c.relative_bandwidth, generator)
@@ -78,13 +91,15 @@ class Sane:
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:
             save_file(self.model.state_dict(), aside / "model.safetensors")
+            save_file(self.references, aside / "references.safetensors")
             card = {"method": "sane", "token_size": self.token_size, "max_positions": self.max_positions}
             write_json(aside / "config.json", card | {"config": dataclasses.asdict(self.config)})
 
     @classmethod
     def load(cls, path: Path) -> Sane:
         card = read_json(path / "config.json", "the configuration of the trained SANE")
-        sane = cls(SaneConfig(**card["config"]), card["token_size"], tuple(card["max_positions"]))
+        references = load_file(path / "references.safetensors")
+        sane = cls(SaneConfig(**card["config"]), card["token_size"], tuple(card["max_positions"]), references)
         sane.model.load_state_dict(load_file(path / "model.safetensors"))
         return sane
 

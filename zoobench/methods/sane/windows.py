@@ -29,19 +29,21 @@ class Batch:
 class WindowSampler:
     """Random windows of random checkpoints; every checkpoint is drawn as often as every other.
 
-    `permutations` holds, for each population, index maps [maps, D] that leave the model's function as it is: the
+    `permutations` holds, for each population, index maps [maps, D + 1] that leave the model's function as it is: the
     second view of a window is taken under one of them at random.
     """
 
     def __init__(
-        self, populations: Sequence[Population], permutations: Sequence[Tensor], window: int, seed: int
+        self,
+        populations: Sequence[Population],
+        permutations: Sequence[Tensor],
+        window: int,
+        generator: torch.Generator,
     ) -> None:
-        self.populations = [population for population in populations if len(population)]
-        self.permutations = [
-            maps for maps, population in zip(permutations, populations, strict=True) if len(population)
-        ]
+        self.populations = populations
+        self.permutations = permutations
         self.window = window
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = generator
         self.owner = torch.cat([torch.full((len(p),), i) for i, p in enumerate(self.populations)])
         self.row = torch.cat([torch.arange(len(p)) for p in self.populations])
         self.padded = [F.pad(population.weights, (0, 1)) for population in self.populations]
