@@ -66,6 +66,7 @@ def compare(name: str, models: int, repeats: int, first: Callable[[], object], s
 
 
 def main() -> None:
+    """Read the options, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
