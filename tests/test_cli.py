@@ -19,7 +19,7 @@ from zoobench.zoo import Zoo, ZooSink
 
 Run = Callable[..., tuple[int, str]]
 
-SMALL_ZOO = "--datasets digits --learning-rate 0.001,0.003 --seeds 7 --epochs 2 --train-images 300".split()
+SMALL_ZOO = ["--datasets=digits", "--learning-rate=0.001,0.003", "--seeds=7", "--epochs=2", "--train-images=300"]
 
 
 @pytest.fixture
