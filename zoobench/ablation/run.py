@@ -60,14 +60,18 @@ def run(
     for method, config in methods.items():
         for seed in seeds:
             learned = _fitted(method, config, tokens, seed, runs / key, stage)
-            for population in tokens.populations:
-                _measure(method.name, learned, population, seed, evaluation, protocol, data_root, stage)
+            if isinstance(learned, Embedder):
+                stage(f"{method.name}: predicting properties")
+                evaluation.measurements += property_prediction(method.name, learned, tokens.populations, seed)
+            if isinstance(learned, Generator):
+                for population in tokens.populations:
+                    _generate(method.name, learned, population, seed, evaluation, protocol, data_root, stage)
     return evaluation
 
 
-def _measure(
+def _generate(
     name: str,
-    method: Learned,
+    method: Generator,
     population: Population,
     seed: int,
     evaluation: Evaluation,
@@ -75,15 +79,11 @@ def _measure(
     data_root: Path | None,
     stage: Stage,
 ) -> None:
-    if isinstance(method, Embedder):
-        stage(f"{name}: predicting properties on {population.name}")
-        evaluation.measurements += property_prediction(name, method, population, seed)
-    if isinstance(method, Generator):
-        stage(f"{name}: generating models for {population.name}")
-        anchors = generation.choose_anchors(population, protocol.anchors)
-        generated = generation.generate(method, anchors, protocol, seed, data_root)
-        evaluation.generated[name, population.name, seed] = generated
-        evaluation.measurements += generation.score(name, generated, population.name, seed)
+    stage(f"{name}: generating models for {population.name}")
+    anchors = generation.choose_anchors(population, protocol.anchors)
+    generated = generation.generate(method, anchors, protocol, seed, data_root)
+    evaluation.generated[name, population.name, seed] = generated
+    evaluation.measurements += generation.score(name, generated, population.name, seed)
 
 
 def _token_set(zoos: Sequence[Zoo], runs: Path, stage: Stage) -> tuple[str, TokenSet]:

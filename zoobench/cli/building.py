@@ -20,7 +20,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.jobs import train_zoo
 from zoo_generation.progress import Progress as BuildProgress
 from zoo_generation.spec import ZooSpec
-from zoobench.cli.console import console
+from zoobench.cli.console import console, table
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 
 
@@ -74,32 +74,24 @@ def _state(progress: BuildProgress) -> str:
 
 def summary_table(zoo: Zoo) -> Table:
     """One row a population: models, checkpoints, test accuracy of the last checkpoints."""
-    table = Table(title=f"zoo {zoo.name}")
-    for column in (
-        "dataset",
-        "architecture",
-        "models",
-        "diverged",
-        "checkpoints",
-        "test accuracy",
-        "over 90 %",
-    ):
-        table.add_column(column, justify="left" if column in ("dataset", "architecture") else "right")
+    result = table(
+        f"Zoo {zoo.name}", ["dataset", "architecture"], ["models", "checkpoints", "test accuracy", "over 90 %"]
+    )
     for _, models in zoo.models.groupby(POPULATION, sort=True):
         row = models.iloc[0]
         checkpoints = zoo.checkpoints[zoo.checkpoints["model_id"].isin(models["model_id"])]
         last = checkpoints.groupby("model_id")["test_accuracy"].last()
         architecture = row["architecture"] if row["width"] == 1 else f"{row['architecture']} ×{row['width']:g}"
-        table.add_row(
+        diverged = int((models["status"] == "diverged").sum())
+        result.add_row(
             row["dataset"],
             architecture,
-            str(len(models)),
-            str(int((models["status"] == "diverged").sum())),
+            f"{len(models)} ({diverged} diverged)" if diverged else str(len(models)),
             str(len(checkpoints)),
             _percent(last),
             f"{(last > 0.9).mean():.0%}",
         )
-    return table
+    return result
 
 
 def _percent(values: pd.Series) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ DEMO_ZOOS: dict[str, dict[str, Any]] = {
         "epochs": 3,
     },
 }
+SANE_STEPS = 300
 
 
 def demo(
@@ -33,12 +35,12 @@ def demo(
     from zoobench.cli.evaluating import evaluate
     from zoobench.cli.leaderboard import show
     from zoobench.methods.registry import get_method
+    from zoobench.methods.sane import PRESETS
 
     zoos = []
     for name, values in DEMO_ZOOS.items():
         spec = make_spec({"name": name, "train_images": 2000} | values)
         zoos.append(build(spec, home / "zoos" / name, workers=workers))
-    sane = get_method("sane")
-    evaluate(zoos, sane, sane.config(None), range(1), home, None)
+    evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None)
     show(None, home)
     console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

@@ -14,7 +14,7 @@ Examples:
 
   zoobench eval --model sane
 
-  zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --seeds 3
+  zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --preset tiny --seeds 5
 """
 
 
@@ -26,7 +26,7 @@ def evaluate(
     zoo: Annotated[
         str | None, typer.Option(help="Zoo directories, comma-separated. [default: the one built last]")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
     seed: Seed = 0,
     data_root: DataRoot = None,
     home: Home = Path(),

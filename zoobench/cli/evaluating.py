@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from zoobench.ablation import Evaluation, run
-from zoobench.cli.console import console
+from zoobench.cli.console import console, table
 from zoobench.files import directory_written_aside, write_json
 from zoobench.leaderboard import enter
 from zoobench.methods.base import Report
@@ -22,6 +22,7 @@ from zoobench.zoo import Zoo
 
 TITLES = {
     "property_prediction": "Property prediction: linear probe on embeddings, held-out models",
+    "pooled_property_prediction": "Pooled: one linear probe for all populations, held-out models",
     "generation": "Generation: test accuracy without any training, kept by validation accuracy",
 }
 
@@ -85,22 +86,16 @@ class _Stages:
 
 
 def result_table(title: str, rows: pd.DataFrame) -> Table:
-    """One row a target and metric, one column a method: mean ± standard deviation over seeds."""
-    table = Table(title=title)
-    table.add_column("target")
-    table.add_column("metric")
+    """A block of rows a target, a row a metric, one column a method: mean ± standard deviation over seeds."""
     methods = list(dict.fromkeys(rows["method"]))
-    for method in methods:
-        table.add_column(method, justify="right")
+    result = table(title, [""], methods)
     for target, of_target in rows.groupby("target", sort=False):
-        name = str(target)
+        result.add_row(f"[bold]{target}[/bold]")
         for metric, of_metric in of_target.groupby("metric", sort=False):
             scores = of_metric.set_index("method")[["mean", "std"]]
             cells = [score_text(*scores.loc[method]) if method in scores.index else "" for method in methods]
-            table.add_row(name, str(metric).replace("_", " "), *cells)
-            name = ""
-        table.add_section()
-    return table
+            result.add_row(f"  {metric}".replace("_", " "), *cells)
+    return result
 
 
 def score_text(mean: float | None, std: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from zoobench.cli.console import table
 from zoobench.cli.evaluating import score_text
 from zoobench.leaderboard import Entry, ranked
 
@@ -12,15 +13,11 @@ def track_table(track: str, entries: list[Entry]) -> Table:
     """One row an entry, best first, one column a target."""
     best = ranked(entries)
     targets = list(dict.fromkeys(target for entry in best for target in entry.primary))
-    table = Table(title=f"{track}: {best[0].metric}")
-    table.add_column("rank", justify="right")
-    table.add_column("method")
-    for target in ("mean", *targets):
-        table.add_column(target, justify="right")
+    result = table(
+        f"{track}: {best[0].metric}", ["", "method"], ["mean", *(name.replace("-", "\n") for name in targets)]
+    )
     for rank, entry in enumerate(best, 1):
-        cells = []
-        for target in targets:
-            score = entry.primary.get(target)
-            cells.append(score_text(score.mean, score.std) if score else "–")
-        table.add_row(str(rank), entry.method, score_text(entry.rank_value, None), *cells)
-    return table
+        scores = [entry.primary.get(target) for target in targets]
+        cells = [score_text(score.mean, score.std) if score else "–" for score in scores]
+        result.add_row(str(rank), entry.method, score_text(entry.rank_value, None), *cells)
+    return result

@@ -18,7 +18,11 @@ from zoobench.files import read_json, write_json
 from zoobench.tasks import generation, property_prediction
 from zoobench.tasks.measurement import records, summary
 
-PRIMARY = {property_prediction.TASK: "r2:test_accuracy", generation.TASK: "kept_mean"}
+PRIMARY = {
+    property_prediction.TASK: "r2:test_accuracy",
+    property_prediction.POOLED_TASK: "r2:test_accuracy",
+    generation.TASK: "kept_mean",
+}
 """The metric by which each task ranks; higher is better for all of them."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=128)]

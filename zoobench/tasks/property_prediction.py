@@ -5,7 +5,7 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from zoobench.tasks.measurement import Measurement
 from zoobench.tokens import Population
 
 TASK = "property_prediction"
+POOLED_TASK = "pooled_property_prediction"
 STRENGTHS = np.logspace(-4, 6, 11)
 HYPERPARAMETERS = [
     "activation",
@@ -31,21 +32,35 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
 
-def property_prediction(name: str, method: Embedder, population: Population, seed: int) -> list[Measurement]:
-    """R² and Kendall's τ of test accuracy, generalization gap and epoch, and accuracy on each hyperparameter that
-    varies, on the checkpoints of the test models."""
-    features = method.embed(population).double().numpy()
-    splits = [(population.table["split"] == split).to_numpy() for split in ("train", "val", "test")]
-    measurements = []
-    for target, values in numeric_targets(population.table):
+def property_prediction(
+    name: str, method: Embedder, populations: Sequence[Population], seed: int
+) -> Iterator[Measurement]:
+    """A probe for each population and, where a method embeds them all in one space, one for all of them (pooled).
+
+    R² and Kendall's τ of test accuracy, generalization gap and epoch, and accuracy on each hyperparameter that varies,
+    on the checkpoints of the test models.
+    """
+    features = [method.embed(population).double().numpy() for population in populations]
+    for population, rows in zip(populations, features, strict=True):
+        for metric, value in probe(rows, population.table):
+            yield Measurement(TASK, name, population.name, metric, seed, value)
+    if len(populations) > 1 and len({rows.shape[1] for rows in features}) == 1:
+        table = pd.concat([population.table for population in populations], ignore_index=True)
+        for metric, value in probe(np.concatenate(features), table):
+            yield Measurement(POOLED_TASK, name, "pooled", metric, seed, value)
+
+
+def probe(features: Array, table: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Names and values of the metrics of one probe: features [checkpoints, width], a row of the table each."""
+    splits = [(table["split"] == split).to_numpy() for split in ("train", "val", "test")]
+    for target, values in numeric_targets(table):
         predicted = regress(features, values, *splits)
         truth = values[splits[2]]
-        measurements.append((f"r2:{target}", r_squared(truth, predicted)))
-        measurements.append((f"tau:{target}", kendall_tau(truth, predicted)))
-    for target, classes in categorical_targets(population.table, splits[0]):
+        yield f"r2:{target}", r_squared(truth, predicted)
+        yield f"tau:{target}", kendall_tau(truth, predicted)
+    for target, classes in categorical_targets(table, splits[0]):
         predicted_classes = classify(features, classes, *splits)
-        measurements.append((f"accuracy:{target}", float(np.mean(predicted_classes == classes[splits[2]]))))
-    return [Measurement(TASK, name, population.name, metric, seed, value) for metric, value in measurements]
+        yield f"accuracy:{target}", float(np.mean(predicted_classes == classes[splits[2]]))
 
 
 def numeric_targets(table: pd.DataFrame) -> Iterator[tuple[str, Array]]:
@@ -64,13 +79,17 @@ def categorical_targets(table: pd.DataFrame, train: Rows) -> Iterator[tuple[str,
 
 
 def regress(features: Array, values: Array, train: Rows, val: Rows, test: Rows) -> Array:
-    """Ridge regression on standardised features, its strength chosen on validation; predictions for `test`."""
+    """Ridge regression on standardised features; predictions for `test`.
+
+    Its strength is chosen on validation models, which then join the training models for the last fit.
+    """
     from sklearn.linear_model import Ridge
 
     scaled = _standardised(features, train)
     fits = [Ridge(alpha=strength).fit(scaled[train], values[train]) for strength in STRENGTHS]
     errors = [np.mean((fit.predict(scaled[val]) - values[val]) ** 2) for fit in fits]
-    return np.asarray(fits[int(np.argmin(errors))].predict(scaled[test]))
+    chosen, both = fits[int(np.argmin(errors))], train | val
+    return np.asarray(chosen.fit(scaled[both], values[both]).predict(scaled[test]))
 
 
 def classify(features: Array, classes: NDArray[np.str_], train: Rows, val: Rows, test: Rows) -> NDArray[np.str_]:
@@ -80,7 +99,8 @@ def classify(features: Array, classes: NDArray[np.str_], train: Rows, val: Rows,
     scaled = _standardised(features, train)
     fits = [RidgeClassifier(alpha=strength).fit(scaled[train], classes[train]) for strength in STRENGTHS]
     accuracies = [np.mean(fit.predict(scaled[val]) == classes[val]) for fit in fits]
-    return np.asarray(fits[int(np.argmax(accuracies))].predict(scaled[test]))
+    chosen, both = fits[int(np.argmax(accuracies))], train | val
+    return np.asarray(chosen.fit(scaled[both], classes[both]).predict(scaled[test]))
 
 
 def r_squared(truth: Array, predicted: Array) -> float:
