@@ -58,7 +58,7 @@ def train_zoo(
     for spec in missing:
         get_architecture(spec.architecture)
     images = {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, missing))}
-    with _ray_session(ray_address, workers) as ray:
+    with ray_session(ray_address, workers) as ray:
         progress = ray.remote(num_cpus=0)(Progress).remote()
         stored = {key: ray.put(dataset) for key, dataset in images.items()}
         train = ray.remote(num_cpus=1, max_retries=2)(_train_shard)
@@ -99,7 +99,7 @@ def _train_shard(specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, prog
 
 
 @contextmanager
-def _ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
+def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
     """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about

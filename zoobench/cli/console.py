@@ -11,7 +11,7 @@ def table(title: str, names: list[str], numbers: list[str]) -> Table:
     """An empty table: columns of names, then of numbers; narrow enough for 80 characters."""
     result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in names:
-        result.add_column(header)
+        result.add_column(header, no_wrap=True)
     for header in numbers:
-        result.add_column(header, justify="right")
+        result.add_column(header, justify="right", overflow="fold")
     return result

