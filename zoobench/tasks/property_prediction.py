@@ -6,6 +6,7 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from zoobench.tokens import Population
 
 TASK = "property_prediction"
 POOLED_TASK = "pooled_property_prediction"
-STRENGTHS = np.logspace(-4, 6, 11)
+STRENGTHS = np.logspace(-2, 5, 8)
+FOLDS = 5
 HYPERPARAMETERS = [
     "activation",
     "init",
@@ -30,6 +32,7 @@ HYPERPARAMETERS = [
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
+Strings = NDArray[np.str_]
 
 
 def property_prediction(
@@ -52,15 +55,14 @@ def property_prediction(
 
 def probe(features: Array, table: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """Names and values of the metrics of one probe: features [checkpoints, width], a row of the table each."""
-    splits = [(table["split"] == split).to_numpy() for split in ("train", "val", "test")]
+    test = (table["split"] == "test").to_numpy()
+    models = table["model_id"].to_numpy()
     for target, values in numeric_targets(table):
-        predicted = regress(features, values, *splits)
-        truth = values[splits[2]]
-        yield f"r2:{target}", r_squared(truth, predicted)
-        yield f"tau:{target}", kendall_tau(truth, predicted)
-    for target, classes in categorical_targets(table, splits[0]):
-        predicted_classes = classify(features, classes, *splits)
-        yield f"accuracy:{target}", float(np.mean(predicted_classes == classes[splits[2]]))
+        predicted = regress(features, values, models, test)
+        yield f"r2:{target}", r_squared(values[test], predicted)
+        yield f"tau:{target}", kendall_tau(values[test], predicted)
+    for target, classes in categorical_targets(table, ~test):
+        yield f"accuracy:{target}", float(np.mean(classify(features, classes, models, test) == classes[test]))
 
 
 def numeric_targets(table: pd.DataFrame) -> Iterator[tuple[str, Array]]:
@@ -70,7 +72,7 @@ def numeric_targets(table: pd.DataFrame) -> Iterator[tuple[str, Array]]:
     yield "epoch", table["epoch"].to_numpy(float)
 
 
-def categorical_targets(table: pd.DataFrame, train: Rows) -> Iterator[tuple[str, NDArray[np.str_]]]:
+def categorical_targets(table: pd.DataFrame, train: Rows) -> Iterator[tuple[str, Strings]]:
     """Names and values, as strings, of the hyperparameters that vary among the training models."""
     for column in HYPERPARAMETERS:
         values = table[column].to_numpy().astype(np.str_)
@@ -78,29 +80,36 @@ def categorical_targets(table: pd.DataFrame, train: Rows) -> Iterator[tuple[str,
             yield column, values
 
 
-def regress(features: Array, values: Array, train: Rows, val: Rows, test: Rows) -> Array:
-    """Ridge regression on standardised features; predictions for `test`.
-
-    Its strength is chosen on validation models, which then join the training models for the last fit.
-    """
+def regress(features: Array, values: Array, models: Strings, test: Rows) -> Array:
+    """Ridge regression on standardised features, fitted to the other rows; predictions for `test`."""
     from sklearn.linear_model import Ridge
 
-    scaled = _standardised(features, train)
-    fits = [Ridge(alpha=strength).fit(scaled[train], values[train]) for strength in STRENGTHS]
-    errors = [np.mean((fit.predict(scaled[val]) - values[val]) ** 2) for fit in fits]
-    chosen, both = fits[int(np.argmin(errors))], train | val
-    return np.asarray(chosen.fit(scaled[both], values[both]).predict(scaled[test]))
+    return np.asarray(
+        _fitted(Ridge(), "neg_mean_squared_error", features, values, models, ~test).predict(features[test])
+    )
 
 
-def classify(features: Array, classes: NDArray[np.str_], train: Rows, val: Rows, test: Rows) -> NDArray[np.str_]:
+def classify(features: Array, classes: Strings, models: Strings, test: Rows) -> Strings:
     """Ridge classification, likewise."""
     from sklearn.linear_model import RidgeClassifier
 
-    scaled = _standardised(features, train)
-    fits = [RidgeClassifier(alpha=strength).fit(scaled[train], classes[train]) for strength in STRENGTHS]
-    accuracies = [np.mean(fit.predict(scaled[val]) == classes[val]) for fit in fits]
-    chosen, both = fits[int(np.argmax(accuracies))], train | val
-    return np.asarray(chosen.fit(scaled[both], classes[both]).predict(scaled[test]))
+    return np.asarray(_fitted(RidgeClassifier(), "accuracy", features, classes, models, ~test).predict(features[test]))
+
+
+def _fitted(
+    estimator: Any, scoring: str, features: Array, targets: Array | Strings, models: Strings, train: Rows
+) -> Any:
+    """The strength of the ridge is chosen by cross-validation over models, all checkpoints of one in the same fold."""
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    pipeline = Pipeline([("scale", StandardScaler()), ("ridge", estimator)])
+    folds = GroupKFold(min(FOLDS, len(set(models[train]))))
+    search = GridSearchCV(pipeline, {"ridge__alpha": STRENGTHS}, cv=folds, scoring=scoring)
+    with threadpool_limits(1):  # many small fits: threads would spend their time waiting for each other
+        return search.fit(features[train], targets[train], groups=models[train])
 
 
 def r_squared(truth: Array, predicted: Array) -> float:
@@ -114,9 +123,3 @@ def kendall_tau(truth: Array, predicted: Array) -> float:
     from scipy.stats import kendalltau
 
     return float(kendalltau(truth, predicted).statistic)
-
-
-def _standardised(features: Array, train: Rows) -> Array:
-    from sklearn.preprocessing import StandardScaler
-
-    return np.asarray(StandardScaler().fit(features[train]).transform(features))
