@@ -1,6 +1,7 @@
 """Architectures of zoo models: plain `nn.Module`s made by registered functions."""
 
 from zoo_generation.architectures import cnn as _cnn
+from zoo_generation.architectures import mlp as _mlp
 from zoo_generation.architectures import resnet as _resnet
 from zoo_generation.architectures.layout import Entry, Layout
 from zoo_generation.architectures.registry import (
@@ -19,4 +20,4 @@ __all__ = [
     "register",
 ]
 
-del _cnn, _resnet  # imported so that they register themselves
+del _cnn, _mlp, _resnet  # imported so that they register themselves

@@ -58,7 +58,7 @@ def run(
     key, tokens = _token_set(zoos, runs, stage)
     evaluation = Evaluation(key, tokens)
     for method, config in methods.items():
-        for seed in seeds:
+        for seed in seeds if method.random else seeds[:1]:
             learned = _fitted(method, config, tokens, seed, runs / key, stage)
             if isinstance(learned, Embedder):
                 stage(f"{method.name}: predicting properties")

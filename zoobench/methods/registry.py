@@ -16,7 +16,8 @@ from zoobench.methods.sane import PRESETS, Sane
 class Method:
     """A registered method: how it is fitted, how a fitted one is read, and its configurations by name.
 
-    The first configuration is the default.
+    The first configuration is the default. One that is not `random` gives the same under every seed, and is measured
+    under one.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Method:
     load: Callable[[Path], Learned]
     presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
     baseline: bool = False
+    random: bool = True
 
     def config(self, preset: str | None) -> object:
         """The configuration of that name. Raises `InputError` where there is none."""
@@ -38,10 +40,10 @@ _METHODS = {
     method.name: method
     for method in (
         Method("sane", Sane.fit, Sane.load, PRESETS),
-        Method("flat_weights", FlatWeights.fit, FlatWeights.load, baseline=True),
-        Method("layer_statistics", LayerStatistics.fit, LayerStatistics.load, baseline=True),
+        Method("flat_weights", FlatWeights.fit, FlatWeights.load, baseline=True, random=False),
+        Method("layer_statistics", LayerStatistics.fit, LayerStatistics.load, baseline=True, random=False),
         Method("random_init", RandomInit.fit, RandomInit.load, baseline=True),
-        Method("anchors", Anchors.fit, Anchors.load, baseline=True),
+        Method("anchors", Anchors.fit, Anchors.load, baseline=True, random=False),
     )
 }
 
