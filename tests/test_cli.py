@@ -85,7 +85,7 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(PRESETS, "tiny", SaneConfig(d_model=32, layers=1, latent=8, steps=20))
     tables = []
     for home in (built, tmp_path):
-        code, output = run("eval", "--zoo", built / "zoos" / "digits-cnn_s", "--home", home)
+        code, output = run("eval", "--zoo", built / "zoos" / "digits-cnn_s", "--seeds", "1", "--home", home)
         assert code == 0 and "Generation" in output and "random_init" in output
         folder = home / "results" / "digits-cnn_s-sane"
         tables.append(pd.read_parquet(folder / "measurements.parquet"))
@@ -93,7 +93,7 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
     pd.testing.assert_frame_equal(*tables)
     assert {"sane", "flat_weights", "layer_statistics", "random_init", "anchors"} == set(tables[0]["method"])
 
-    code, output = run("eval", "--home", built)  # the zoo built last, and what was trained already
+    code, output = run("eval", "--seeds", "1", "--home", built)  # the zoo built last, and what was trained already
     assert code == 0 and "training, seed" not in output
     code, output = run("leaderboard", "show", "--home", built)
     assert code == 0 and "generation-digits-cnn_s" in output and "property_prediction-digits-cnn_s" in output
@@ -137,6 +137,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, tmp_path: Path, com
     assert code == 2
     error = output[output.index("Error:") :].strip()
     assert sentence in error and "\n" not in error and "Traceback" not in output
+    assert not (tmp_path / "zoos").exists()
 
 
 def test_help_is_quick_to_import() -> None:

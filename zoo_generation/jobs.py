@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images
 POLL_SECONDS = 0.5
 
 DatasetKey = tuple[str, int | None, int]
+Datasets = Mapping[DatasetKey, ImageDataset]
 
 
 def dataset_key(spec: ModelSpec) -> DatasetKey:
@@ -36,17 +37,24 @@ def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
     return dataset.fit(dataset.channels, size)
 
 
+def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:
+    """The images that the specs' models are trained on. Raises `InputError` where there are none, or no such name."""
+    for spec in specs:
+        get_architecture(spec.architecture)
+    return {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, specs))}
+
+
 def train_zoo(
     specs: Sequence[ModelSpec],
     sink: Sink,
+    images: Datasets,
     *,
-    data_root: Path | None = None,
     ray_address: str | None = None,
     workers: int | None = None,
     shard_size: int = 4,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> int:
-    """Train every model that the sink does not hold yet; returns how many were trained.
+    """Train every model that the sink does not hold yet, on its images of `load_datasets`; returns how many those were.
 
     Each worker uses one thread, so that weights do not depend on how many workers there are. `ray_address`
     (or `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores).
@@ -55,9 +63,6 @@ def train_zoo(
     missing = [spec for spec in specs if spec.id not in done]
     if not missing:
         return 0
-    for spec in missing:
-        get_architecture(spec.architecture)
-    images = {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, missing))}
     with ray_session(ray_address, workers) as ray:
         progress = ray.remote(num_cpus=0)(Progress).remote()
         stored = {key: ray.put(dataset) for key, dataset in images.items()}

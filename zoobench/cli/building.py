@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoo_generation.jobs import train_zoo
+from zoo_generation.jobs import load_datasets, train_zoo
 from zoo_generation.progress import Progress as BuildProgress
 from zoo_generation.spec import ZooSpec
 from zoobench.cli.console import console, table
@@ -38,7 +38,10 @@ def build(
     fields = spec.model_dump(mode="json")
     if (path / "zoo.json").exists() and Zoo(path).card.get("spec") != fields:
         raise InputError(f"{path} holds a zoo of another spec; choose another --out or --name, or delete it")
-    present = len(sink.done() & {model.id for model in models})
+    done = sink.done()
+    present = sum(model.id in done for model in models)
+    with console.status("Loading images"):
+        images = load_datasets([model for model in models if model.id not in done], data_root)
     console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
     sink.write_card(spec.title, fields)
     columns = (
@@ -56,7 +59,7 @@ def build(
             done = present + progress.done + progress.epochs / spec.epochs
             bar.update(task, completed=round(done, 1), state=_state(progress))
 
-        train_zoo(models, sink, data_root=data_root, workers=workers, ray_address=ray_address, on_progress=show)
+        train_zoo(models, sink, images, workers=workers, ray_address=ray_address, on_progress=show)
         bar.update(task, completed=len(models))
     zoo = Zoo(path)
     console.print(summary_table(zoo))

@@ -12,6 +12,8 @@ from zoobench.evaluation import build_module
 from zoobench.symmetry import PermutationGroup, match_weights, permutation_groups, random_permutations
 from zoobench.tokens import Population
 
+MAP_ELEMENTS = 2**21
+
 
 def groups_of(population: Population) -> tuple[PermutationGroup, ...]:
     """The permutation groups of a population's architecture."""
@@ -39,9 +41,13 @@ def canonical(population: Population, references: dict[str, Tensor]) -> Tensor:
 
 
 def views(population: Population, count: int, generator: torch.Generator) -> Tensor:
-    """Index maps [maps, D + 1] for the second view: `count` random permutations, or the identity; padding stays."""
+    """Index maps [maps, D + 1] for the second view: `count` random permutations, or the identity; padding stays.
+
+    Large models get fewer, down to one: the maps together hold `MAP_ELEMENTS` at most.
+    """
     size = population.layout.size
     if count == 0:
         return torch.arange(size + 1)[None]
+    count = max(1, min(count, MAP_ELEMENTS // size))
     maps = random_permutations(population.layout, groups_of(population), count, generator)
     return torch.cat([maps, torch.full((count, 1), size)], dim=1)

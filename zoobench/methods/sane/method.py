@@ -40,7 +40,14 @@ class Sane:
     def __post_init__(self) -> None:
         c = self.config
         self.model = Autoencoder(
-            self.token_size, c.latent, c.d_model, c.heads, c.layers, self.max_positions, c.window
+            self.token_size,
+            c.latent,
+            c.d_model,
+            c.heads,
+            c.layers,
+            self.max_positions,
+            c.window,
+            token_norm=c.token_norm,
         ).eval()
 
     @classmethod

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SMALLEST_NORM = 1e-8  # squared; a token of zeros has a finite logarithm
+
 
 class PositionEmbedding(nn.Module):
     """Learned embeddings of (index n, layer l, channel k): n and l summed on one half of the width, k on the other."""
@@ -61,7 +63,11 @@ class Transformer(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Input linear → + positions → transformer → latent; linear up → + positions → transformer → token."""
+    """Input linear → + positions → transformer → latent; linear up → + positions → transformer → token.
+
+    With `token_norm` the input linear also sees the logarithm of a token's norm: not published, but what a checkpoint's
+    accuracy is read off best, and what the network would otherwise have to find in squares.
+    """
 
     def __init__(
         self,
@@ -73,11 +79,13 @@ class Autoencoder(nn.Module):
         max_positions: tuple[int, int, int],
         window: int,
         projection: int = 30,
+        token_norm: bool = False,
     ) -> None:
         super().__init__()
         self.window = window
         self.positions = PositionEmbedding(width, max_positions)
         self.token_in = nn.Linear(token_size, width)
+        self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.encoder = Transformer(width, heads, layers)
         self.latent = nn.Linear(width, latent)
         self.latent_in = nn.Linear(latent, width)
@@ -94,7 +102,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, tokens: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
         """Tokens [batch, tokens, token_size] to latents [batch, tokens, latent]."""
-        return self.latent(self.encoder(self.token_in(tokens) + self.positions(positions), real))
+        embedded = self.token_in(tokens) + self.positions(positions)
+        if self.norm_in is not None:
+            norm = tokens.square().sum(-1, keepdim=True)
+            embedded = embedded + self.norm_in((norm + SMALLEST_NORM).log() / 2)
+        return self.latent(self.encoder(embedded, real))
 
     def decode(self, latents: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
         """Latents [batch, tokens, latent] to tokens [batch, tokens, token_size]."""
