@@ -18,8 +18,8 @@ from zoobench.tokens import Population
 
 TASK = "property_prediction"
 POOLED_TASK = "pooled_property_prediction"
-STRENGTHS = np.logspace(-2, 5, 8)
-FOLDS = 5
+STRENGTHS = np.logspace(-1, 4, 6)
+FOLDS = 4
 HYPERPARAMETERS = [
     "activation",
     "init",

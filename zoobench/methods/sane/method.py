@@ -85,7 +85,7 @@ class Sane:
 
     def embed(self, population: Population) -> Tensor:
         """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
-        return self.encode(population.tokenizer, canonical(population, self.references)).mean(1)
+        return self.encode(population.tokenizer, population.weights).mean(1)
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] drawn from a kernel density over the anchors' latents."""
