@@ -39,8 +39,6 @@ def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
 
 def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:
     """The images that the specs' models are trained on. Raises `InputError` where there are none, or no such name."""
-    for spec in specs:
-        get_architecture(spec.architecture)
     return {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, specs))}
 
 
@@ -53,23 +51,23 @@ def train_zoo(
     workers: int | None = None,
     shard_size: int = 4,
     on_progress: Callable[[Progress], None] | None = None,
-) -> int:
-    """Train every model that the sink does not hold yet, on its images of `load_datasets`; returns how many those were.
+) -> None:
+    """Train the models, each on its images of `load_datasets`, and write them to the sink.
 
     Each worker uses one thread, so that weights do not depend on how many workers there are. `ray_address`
     (or `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores).
     """
-    done = sink.done()
-    missing = [spec for spec in specs if spec.id not in done]
-    if not missing:
-        return 0
+    if not specs:
+        return
+    for spec in specs:
+        get_architecture(spec.architecture)
     with ray_session(ray_address, workers) as ray:
         progress = ray.remote(num_cpus=0)(Progress).remote()
         stored = {key: ray.put(dataset) for key, dataset in images.items()}
         train = ray.remote(num_cpus=1, max_retries=2)(_train_shard)
         pending = [
             train.remote(shard, stored[key], sink, progress)
-            for (key, _, _), group in groupby(missing, lambda spec: (dataset_key(spec), spec.architecture, spec.width))
+            for (key, _, _), group in groupby(specs, lambda spec: (dataset_key(spec), spec.architecture, spec.width))
             for shard in _shards(list(group), shard_size)
         ]
         while pending:
@@ -77,7 +75,6 @@ def train_zoo(
             ray.get(ready)
             if on_progress is not None:
                 on_progress(ray.get(progress.snapshot.remote()))
-    return len(missing)
 
 
 def _shards(specs: list[ModelSpec], size: int) -> list[list[ModelSpec]]:

@@ -39,9 +39,10 @@ def build(
     if (path / "zoo.json").exists() and Zoo(path).card.get("spec") != fields:
         raise InputError(f"{path} holds a zoo of another spec; choose another --out or --name, or delete it")
     done = sink.done()
-    present = sum(model.id in done for model in models)
+    missing = [model for model in models if model.id not in done]
+    present = len(models) - len(missing)
     with console.status("Loading images"):
-        images = load_datasets([model for model in models if model.id not in done], data_root)
+        images = load_datasets(missing, data_root)
     console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
     sink.write_card(spec.title, fields)
     columns = (
@@ -59,7 +60,7 @@ def build(
             done = present + progress.done + progress.epochs / spec.epochs
             bar.update(task, completed=round(done, 1), state=_state(progress))
 
-        train_zoo(models, sink, images, workers=workers, ray_address=ray_address, on_progress=show)
+        train_zoo(missing, sink, images, workers=workers, ray_address=ray_address, on_progress=show)
         bar.update(task, completed=len(models))
     zoo = Zoo(path)
     console.print(summary_table(zoo))

@@ -35,7 +35,7 @@ def condition_batch_norm(
     """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
 
     Returns new weights [models, D]; without BatchNorm the very weights given. Source: Schürholt et al., SANE,
-    arXiv 2406.09997, section 3.3. Statistics are plain averages over the passes; more than three change nothing.
+    arXiv 2406.09997, section 3.3. Statistics are plain averages over the passes; three are enough for narrow ResNets.
     """
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     if not norms:

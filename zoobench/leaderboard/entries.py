@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo_generation.errors import InputError, unknown
-from zoobench import __version__
 from zoobench.files import read_json, write_json
+from zoobench.provenance import hardware, versions
 from zoobench.tasks import generation, property_prediction
 from zoobench.tasks.measurement import records, summary
 
@@ -84,8 +81,8 @@ def enter(measurements: pd.DataFrame, zoo: str, token_key: str, command: str, le
             zoo=token_key,
             seeds=tuple(sorted(int(seed) for seed in rows["seed"].unique())),
             command=command,
-            hardware=f"{platform.machine()}, {os.cpu_count()} cores",
-            versions={"zoobench": __version__, "torch": torch.__version__},
+            hardware=hardware(),
+            versions=versions(),
             date=datetime.now(UTC).date().isoformat(),
         )
         paths.append(leaderboards / entry.track / f"{entry.method}.json")

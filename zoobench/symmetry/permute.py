@@ -17,13 +17,11 @@ def permutation_index(layout: Layout, groups: Sequence[PermutationGroup], permut
     `permutations[g]` [size] says which old unit each new one of group g is.
     """
     index = torch.arange(layout.size)
-    for entry in layout:
-        block = index[entry.span].reshape(entry.shape)
-        for group, permutation in zip(groups, permutations, strict=True):
-            for axis in group.axes:
-                if axis.entry == entry.name:
-                    block = block.index_select(axis.dim, _expanded(permutation, axis.repeat))
-        index[entry.span] = block.flatten()
+    for group, permutation in zip(groups, permutations, strict=True):
+        for axis in group.axes:
+            entry = layout[axis.entry]
+            block = index[entry.span].reshape(entry.shape)
+            index[entry.span] = block.index_select(axis.dim, _expanded(permutation, axis.repeat)).flatten()
     return index
 
 

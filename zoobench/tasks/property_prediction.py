@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from zoo_generation.spec import AXES
 from zoobench.methods.base import Embedder
 from zoobench.tasks.measurement import Measurement
 from zoobench.tokens import Population
@@ -20,15 +21,7 @@ TASK = "property_prediction"
 POOLED_TASK = "pooled_property_prediction"
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
-HYPERPARAMETERS = [
-    "activation",
-    "init",
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "dropout",
-    "batch_size",
-]
+HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -84,20 +77,18 @@ def regress(features: Array, values: Array, models: Strings, test: Rows) -> Arra
     """Ridge regression on standardised features, fitted to the other rows; predictions for `test`."""
     from sklearn.linear_model import Ridge
 
-    return np.asarray(
-        _fitted(Ridge(), "neg_mean_squared_error", features, values, models, ~test).predict(features[test])
-    )
+    return _predicted(Ridge(), "neg_mean_squared_error", features, values, models, test)
 
 
 def classify(features: Array, classes: Strings, models: Strings, test: Rows) -> Strings:
     """Ridge classification, likewise."""
     from sklearn.linear_model import RidgeClassifier
 
-    return np.asarray(_fitted(RidgeClassifier(), "accuracy", features, classes, models, ~test).predict(features[test]))
+    return _predicted(RidgeClassifier(), "accuracy", features, classes, models, test)
 
 
-def _fitted(
-    estimator: Any, scoring: str, features: Array, targets: Array | Strings, models: Strings, train: Rows
+def _predicted(
+    estimator: Any, scoring: str, features: Array, targets: Array | Strings, models: Strings, test: Rows
 ) -> Any:
     """The strength of the ridge is chosen by cross-validation over models, all checkpoints of one in the same fold."""
     from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -106,10 +97,11 @@ def _fitted(
     from threadpoolctl import threadpool_limits
 
     pipeline = Pipeline([("scale", StandardScaler()), ("ridge", estimator)])
+    train = ~test
     folds = GroupKFold(min(FOLDS, len(set(models[train]))))
     search = GridSearchCV(pipeline, {"ridge__alpha": STRENGTHS}, cv=folds, scoring=scoring)
     with threadpool_limits(1):  # many small fits: threads would spend their time waiting for each other
-        return search.fit(features[train], targets[train], groups=models[train])
+        return search.fit(features[train], targets[train], groups=models[train]).predict(features[test])
 
 
 def r_squared(truth: Array, predicted: Array) -> float:

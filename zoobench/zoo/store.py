@@ -13,8 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,8 +29,8 @@ from torch import Tensor
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoo_generation.sink import TrainedModel
-from zoobench import __version__
 from zoobench.files import read_json, write_json, written_aside
+from zoobench.provenance import hardware, versions
 
 FORMAT = "zoobench-zoo/1"
 POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]
@@ -84,9 +82,8 @@ class ZooSink:
                 "format": FORMAT,
                 "name": name,
                 "built": datetime.now(UTC).isoformat(timespec="seconds"),
-                "zoobench": __version__,
-                "torch": torch.__version__,
-                "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+                **versions(),
+                "hardware": hardware(),
                 "spec": spec,
             },
         )
