@@ -21,39 +21,47 @@ Examples:
 
 
 def build_zoo(
-    datasets: Annotated[str | None, typer.Option(help="Datasets, comma-separated. [default: digits]")] = None,
-    architectures: Annotated[str | None, typer.Option(help="Architectures. [default: cnn_s]")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Datasets, comma-separated.", show_default="digits")] = None,
+    architectures: Annotated[str | None, typer.Option(help="Architectures.", show_default="cnn_s")] = None,
     spec: Annotated[Path | None, typer.Option(help="A ZooSpec in YAML; the options here override it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the zoo goes. [default: zoos/NAME]")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the zoo. [default: datasets and architectures]")] = None,
-    width: Annotated[str | None, typer.Option(help="Width multipliers. [default: 1]")] = None,
-    activation: Annotated[str | None, typer.Option(help="tanh, relu, gelu, sigmoid. [default: tanh]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the zoo goes.", show_default="zoos/NAME")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the zoo.", show_default="datasets and architectures")
+    ] = None,
+    width: Annotated[str | None, typer.Option(help="Width multipliers.", show_default="1")] = None,
+    activation: Annotated[str | None, typer.Option(help="tanh, relu, gelu, sigmoid.", show_default="tanh")] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="uniform, normal, kaiming_uniform, kaiming_normal. [default: kaiming_uniform]"),
+        typer.Option(help="uniform, normal, kaiming_uniform, kaiming_normal.", show_default="kaiming_uniform"),
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adam, sgd. [default: adam]")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help="Learning rates. [default: 0.0003,0.001,0.003]")] = None,
-    weight_decay: Annotated[str | None, typer.Option(help="Weight decays. [default: 0]")] = None,
-    dropout: Annotated[str | None, typer.Option(help="Dropout rates. [default: 0]")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Batch sizes. [default: 32]")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, onecycle. [default: constant]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, sgd.", show_default="adam")] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option(help="Learning rates.", show_default="0.0003,0.001,0.003")
+    ] = None,
+    weight_decay: Annotated[str | None, typer.Option(help="Weight decays.", show_default="0")] = None,
+    dropout: Annotated[str | None, typer.Option(help="Dropout rates.", show_default="0")] = None,
+    batch_size: Annotated[str | None, typer.Option(help="Batch sizes.", show_default="32")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, onecycle.", show_default="constant")] = None,
     augment: Annotated[bool | None, typer.Option(help="Random crops and flips.", show_default=False)] = None,
-    seeds: Annotated[int | None, typer.Option(help="Seeds for each combination of the above. [default: 16]")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Seeds for each combination of the above.", show_default="16")
+    ] = None,
     fixed_seeds: Annotated[
         bool | None, typer.Option(help="The same seeds for every combination.", show_default=False)
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs. [default: 6]")] = None,
-    checkpoint_epochs: Annotated[str | None, typer.Option(help="Epochs to keep. [default: every one]")] = None,
-    train_images: Annotated[int | None, typer.Option(help="Training images at most. [default: 6000]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="6")] = None,
+    checkpoint_epochs: Annotated[str | None, typer.Option(help="Epochs to keep.", show_default="every one")] = None,
+    train_images: Annotated[int | None, typer.Option(help="Training images at most.", show_default="6000")] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels a side, where the architecture leaves a choice.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="First seed.", show_default="0")] = None,
     data_root: DataRoot = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes of a local Ray. [default: all cores]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes of a local Ray.", show_default="all cores")
+    ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster. [default: one started here]")
+        str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
     ] = None,
     home: Home = Path(),
 ) -> None:

@@ -21,10 +21,11 @@ Examples:
 def evaluate(
     model: Annotated[str, typer.Option(help="The method.")] = "sane",
     preset: Annotated[
-        str | None, typer.Option(help="One of the method's configurations, such as tiny or paper. [default: its first]")
+        str | None,
+        typer.Option(help="One of the method's configurations, such as tiny or paper.", show_default="its first"),
     ] = None,
     zoo: Annotated[
-        str | None, typer.Option(help="Zoo directories, comma-separated. [default: the one built last]")
+        str | None, typer.Option(help="Zoo directories, comma-separated.", show_default="the one built last")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
     seed: Seed = 0,

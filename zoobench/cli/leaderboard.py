@@ -27,7 +27,7 @@ def leaderboard() -> None:
 
 @app.command(epilog=EXAMPLES)
 def show(
-    track: Annotated[str | None, typer.Argument(help="One track. [default: all of them]")] = None,
+    track: Annotated[str | None, typer.Argument(help="One track.", show_default="all of them")] = None,
     home: Home = Path(),
 ) -> None:
     """Print the entries of a track, or of every track, best first."""
