@@ -1,4 +1,4 @@
-"""Files that are never half-written, and JSON that is read with care."""
+"""Files that are never half-written, on this machine or on a remote store, and JSON that is read with care."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from upath import UPath
+
 from zoo_generation.errors import InputError
+
+StoragePath = Path | UPath
+"""A path on this machine, or under an fsspec URL such as `s3://bucket/zoo`; local ones are always a plain `Path`."""
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends, and vanishes where it fails."""
+def written_aside(path: StoragePath) -> Iterator[Path]:
+    """A temporary local path that takes the place of `path` when the block ends, and vanishes where it fails.
+
+    It lies beside a local `path` and is renamed; for a remote one it is uploaded, which object stores do whole.
+    """
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            aside = Path(folder) / path.name
+            yield aside
+            path.fs.put_file(str(aside), path.path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -27,6 +41,25 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def local_copy(path: StoragePath) -> Iterator[Path]:
+    """A local `path` itself, to be memory-mapped; of a remote one, a copy that lasts as long as the block."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        path.fs.get_file(path.path, str(copy))
+        yield copy
+
+
+def files_in(folder: StoragePath, pattern: str) -> list[StoragePath]:
+    """The files of a folder that match, sorted; a remote store is asked anew, not its client's cache."""
+    if not isinstance(folder, Path):
+        folder.fs.invalidate_cache()
+    return sorted(folder.glob(pattern), key=lambda file: file.name)
 
 
 @contextmanager
@@ -43,13 +76,13 @@ def directory_written_aside(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: StoragePath, content: Any) -> None:
     """Write JSON, whole or not at all."""
     with written_aside(path) as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: StoragePath, what: str) -> dict[str, Any]:
     """A JSON object; raises `InputError`, saying `what` the file should have been, where it is none."""
     try:
         content = json.loads(path.read_text())

@@ -22,13 +22,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.architectures import Layout
-from zoo_generation.errors import InputError
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.sink import Status
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.tokens.tokenizer import Tokenizer, longest_row
 from zoobench.zoo import POPULATION, Zoo, split_models
 
 FORMAT = "zoobench-tokens/1"
 TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
+
+KEPT: tuple[Status, ...] = ("trained", "at_chance")
+"""Models whose weights are data: one that did not learn is to be predicted too, one that diverged holds no numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +116,27 @@ class TokenSet:
         return cls(card["token_size"], tuple(populations))
 
 
-def build_token_set(zoos: Sequence[Zoo], token_size: int | None = None, seed: int = 0) -> TokenSet:
+def kept_statuses(names: Sequence[str]) -> tuple[Status, ...]:
+    """Statuses by name; raises `InputError` for one that is not among `KEPT`, and for none at all."""
+    if not names:
+        raise InputError(f"no status to keep was given; name one or more of {', '.join(KEPT)}")
+    for name in names:
+        if name not in KEPT:
+            raise unknown("status to keep", name, KEPT)
+    return tuple(status for status in KEPT if status in names)
+
+
+def build_token_set(
+    zoos: Sequence[Zoo], token_size: int | None = None, seed: int = 0, statuses: Sequence[Status] = KEPT
+) -> TokenSet:
     """The trained checkpoints of one or several zoos as a token set, split by model within each population.
 
-    Models that diverged and checkpoints of epoch 0 (nothing learned yet) are left out. `token_size` 0 means the
-    longest row of all; none means that, but at most 288.
+    Models of other statuses, and checkpoints of epoch 0 (nothing learned yet), are left out. `token_size` 0 means
+    the longest row of all; none means that, but at most 288.
     """
     loaded: dict[str, list[tuple[Tensor, Layout, pd.DataFrame]]] = {}
     for zoo in zoos:
-        for name, table in _populations(zoo):
+        for name, table in _populations(zoo, statuses):
             weights, layout = zoo.weights(table)
             loaded.setdefault(name, []).append((weights, layout, table.drop(columns=["part", "row"])))
     if not loaded:
@@ -138,9 +154,9 @@ def build_token_set(zoos: Sequence[Zoo], token_size: int | None = None, seed: in
     return TokenSet(size, tuple(populations))
 
 
-def _populations(zoo: Zoo) -> Iterator[tuple[str, pd.DataFrame]]:
+def _populations(zoo: Zoo, statuses: Sequence[Status]) -> Iterator[tuple[str, pd.DataFrame]]:
     table = zoo.checkpoints
-    usable = table[(table["status"] == "trained") & (table["epoch"] > 0)]
+    usable = table[table["status"].isin(statuses) & (table["epoch"] > 0)]
     for _, rows in usable.groupby(POPULATION, sort=True):
         yield population_name(rows.iloc[0]), rows
 

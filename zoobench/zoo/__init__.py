@@ -1,6 +1,7 @@
 """A zoo on disk: tables of models and checkpoints in Parquet, weights in safetensors, a JSON card."""
 
+from zoobench.zoo.location import zoo_path
 from zoobench.zoo.splits import split_models
 from zoobench.zoo.store import POPULATION, Zoo, ZooSink, latest_zoo
 
-__all__ = ["POPULATION", "Zoo", "ZooSink", "latest_zoo", "split_models"]
+__all__ = ["POPULATION", "Zoo", "ZooSink", "latest_zoo", "split_models", "zoo_path"]

@@ -1,0 +1,92 @@
+"""The parts of a zoo: reading their tables, and telling whole ones from damaged ones.
+
+A part is what one worker wrote at once: its models, their checkpoints, and the weights of those.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pandas as pd
+import pyarrow as pa
+
+from zoo_generation.errors import InputError
+from zoobench.files import StoragePath, files_in
+
+READERS = 16  # threads: a remote store answers many small requests at once
+TABLES = ("models", "checkpoints")
+AGAIN = "run the zoo's 'zoobench build-zoo' command again, which trains these models again"
+
+Answer = TypeVar("Answer")
+
+
+class DamagedPartError(InputError):
+    """A file of a part is missing, cut short, or does not fit the others."""
+
+
+def part_names(zoo: StoragePath) -> list[str]:
+    """The parts whose models file, which is written last, stands."""
+    return [file.stem for file in files_in(zoo / "models", "*.parquet")]
+
+
+def part_file(zoo: StoragePath, folder: str, part: str) -> StoragePath:
+    """A part's file under `models`, `checkpoints` or `weights`."""
+    return zoo / folder / f"{part}.{'parquet' if folder in TABLES else 'safetensors'}"
+
+
+def of_parts(ask: Callable[[str], Answer], parts: Sequence[str]) -> list[Answer]:
+    """What `ask` answers for each part, asked of many at once."""
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(ask, parts))
+
+
+def read_table(zoo: StoragePath, table: str, part: str) -> pd.DataFrame:
+    """A part's rows of a table; raises `DamagedPartError`, or another `InputError` where it cannot be read now."""
+    file = part_file(zoo, table, part)
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise DamagedPartError(f"the table {file} is damaged: it is missing; {AGAIN}") from None
+    except OSError as error:
+        raise InputError(f"cannot read the table {file} ({error.strerror or error}); look at the storage") from None
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).split("\n")[0]
+        raise DamagedPartError(f"the table {file} is damaged ({reason}); {AGAIN}") from None
+
+
+def models_of(zoo: StoragePath, part: str) -> set[str]:
+    """Ids of a part's models; raises `DamagedPartError` unless all of the part is whole."""
+    models = set(read_table(zoo, "models", part)["model_id"])
+    checkpoints = read_table(zoo, "checkpoints", part)
+    if len(checkpoints):
+        file = part_file(zoo, "weights", part)
+        rows = _weights_rows(file)
+        if rows != len(checkpoints) or not models.issuperset(checkpoints["model_id"]):
+            raise DamagedPartError(f"the weights {file} are damaged: they do not fit their tables; {AGAIN}")
+    return models
+
+
+def _weights_rows(file: StoragePath) -> int:
+    """Rows of a safetensors file whose size is what its header says; only the header is read."""
+    try:
+        with file.open("rb") as content:
+            size = content.seek(0, io.SEEK_END)
+            content.seek(0)
+            (length,) = struct.unpack("<Q", content.read(8))
+            weights = json.loads(content.read(min(length, size)))["weights"]
+            if size != 8 + length + weights["data_offsets"][1]:
+                raise ValueError(f"it has {size} bytes, and another size in its header")
+            return int(weights["shape"][0])
+    except FileNotFoundError:
+        raise DamagedPartError(f"the weights {file} are damaged: they are missing; {AGAIN}") from None
+    except (ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+        raise DamagedPartError(f"the weights {file} are damaged ({error}); {AGAIN}") from None
+    except OSError as error:
+        raise InputError(f"cannot read the weights {file} ({error.strerror or error}); look at the storage") from None
