@@ -1,6 +1,6 @@
 """One composition of zoos, several methods, every task: measurements and generated models.
 
-What is expensive is kept by content: a token set under the hash of its zoos' models, a fitted method under the
+What is expensive is kept by content: a token set under the hash of its models, a fitted method under the
 hash of the token set, the method's configuration and the seed. The same evaluation again reads them.
 """
 
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo_generation.sink import Status
 from zoobench.methods.base import Embedder, Generator, Learned, Report
 from zoobench.methods.registry import Method
 from zoobench.tasks import generation
 from zoobench.tasks.generation import Generated, GenerationProtocol
 from zoobench.tasks.measurement import Measurement, tidy
 from zoobench.tasks.property_prediction import property_prediction
-from zoobench.tokens import Population, TokenSet, build_token_set
+from zoobench.tokens import KEPT, Population, TokenSet, build_token_set
 from zoobench.zoo import Zoo
 
 Stage = Callable[[str], Report | None]
@@ -30,7 +31,7 @@ Stage = Callable[[str], Report | None]
 class Evaluation:
     """What came of it: measurements, and generated models by (method, population, seed).
 
-    `key` is the hash of the zoos' models.
+    `key` is the hash of the models in the token set.
     """
 
     key: str
@@ -50,12 +51,13 @@ def run(
     runs: Path,
     *,
     protocol: GenerationProtocol,
+    statuses: Sequence[Status] = KEPT,
     data_root: Path | None = None,
     stage: Stage = lambda _: None,
 ) -> Evaluation:
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
-    population, under each seed."""
-    key, tokens = _token_set(zoos, runs, stage)
+    population, under each seed. Models of other `statuses` than these are left out."""
+    key, tokens = _token_set(zoos, statuses, runs, stage)
     evaluation = Evaluation(key, tokens)
     for method, config in methods.items():
         for seed in seeds if method.random else seeds[:1]:
@@ -86,13 +88,14 @@ def _generate(
     evaluation.measurements += generation.score(name, generated, population.name, seed)
 
 
-def _token_set(zoos: Sequence[Zoo], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
-    ids = sorted(model for zoo in zoos for model in zoo.models["model_id"])
+def _token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
+    kept = [zoo.models[zoo.models["status"].isin(statuses)] for zoo in zoos]
+    ids = sorted(model for models in kept for model in models["model_id"])
     key = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
     path = runs / key / "tokens"
     if not (path / "tokens.json").exists():
         stage("tokenizing")
-        build_token_set(zoos).write(path)
+        build_token_set(zoos, statuses=statuses).write(path)
     return key, TokenSet.read(path)
 
 

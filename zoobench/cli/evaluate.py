@@ -15,6 +15,8 @@ Examples:
   zoobench eval --model sane
 
   zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --preset tiny --seeds 5
+
+  zoobench eval --zoo s3://bucket/zoo --statuses trained
 """
 
 
@@ -25,8 +27,11 @@ def evaluate(
         typer.Option(help="One of the method's configurations, such as tiny or paper.", show_default="its first"),
     ] = None,
     zoo: Annotated[
-        str | None, typer.Option(help="Zoo directories, comma-separated.", show_default="the one built last")
+        str | None, typer.Option(help="Zoo directories or URLs, comma-separated.", show_default="the one built last")
     ] = None,
+    statuses: Annotated[
+        str, typer.Option(help="Models to take, by status; those that diverged are never taken.")
+    ] = "trained,at_chance",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
     seed: Seed = 0,
     data_root: DataRoot = None,
@@ -38,9 +43,19 @@ def evaluate(
     """
     from zoobench.cli.evaluating import evaluate as evaluate_zoos
     from zoobench.methods.registry import get_method
-    from zoobench.zoo import Zoo, latest_zoo
+    from zoobench.tokens import kept_statuses
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
 
     method = get_method(model)
     config = method.config(preset)
-    paths = [Path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
-    evaluate_zoos([Zoo(path) for path in paths], method, config, range(seed, seed + seeds), home, data_root)
+    kept = kept_statuses(listed(statuses) or [])
+    paths = [zoo_path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
+    evaluate_zoos(
+        [Zoo(path) for path in paths],
+        method,
+        config,
+        range(seed, seed + seeds),
+        home,
+        data_root,
+        statuses=kept,
+    )

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
 from zoobench.cli.console import console, table
 from zoobench.files import directory_written_aside, write_json
@@ -18,6 +19,7 @@ from zoobench.methods.base import Report
 from zoobench.methods.registry import Method, baselines
 from zoobench.tasks.generation import GenerationProtocol
 from zoobench.tasks.measurement import records, summary
+from zoobench.tokens import KEPT
 from zoobench.zoo import Zoo
 
 TITLES = {
@@ -35,6 +37,7 @@ def evaluate(
     home: Path,
     data_root: Path | None,
     protocol: GenerationProtocol = GenerationProtocol(),
+    statuses: Sequence[Status] = KEPT,
 ) -> Evaluation:
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
@@ -48,7 +51,14 @@ def evaluate(
     with Progress(*columns, console=console, transient=True) as bar:
         stages = _Stages(bar)
         evaluation = run(
-            zoos, methods, seeds, home / "runs", protocol=protocol, data_root=data_root, stage=stages.begin
+            zoos,
+            methods,
+            seeds,
+            home / "runs",
+            protocol=protocol,
+            statuses=statuses,
+            data_root=data_root,
+            stage=stages.begin,
         )
     measurements = evaluation.table()
     averaged = summary(measurements)
