@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # speed is measured in benchmarks/speed
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -14,7 +14,7 @@ from zoo_generation.datasets import ImageDataset, Split, load_dataset
 from zoo_generation.errors import InputError
 from zoo_generation.spec import ModelSpec, make_spec
 from zoo_generation.trainers import train_model
-from zoo_generation.trainers.single import augmented
+from zoo_generation.trainers.randomness import Augmentation
 
 
 def digits(size: int, images: int = 200) -> ImageDataset:
@@ -88,13 +88,13 @@ def test_training_depends_on_the_spec_alone(architecture: str) -> None:
 
 def test_a_model_learns_and_reports() -> None:
     spec = model_spec(learning_rate=3e-3, epochs=5, checkpoint_epochs=[0, 5], activation="relu")
-    told: list[tuple[int, float]] = []
-    trained = train_model(spec, digits(28, images=1000), report=lambda epoch, accuracy: told.append((epoch, accuracy)))
+    told: list[tuple[str, int, float]] = []
+    trained = train_model(spec, digits(28, images=1000), report=lambda *values: told.append(values))
     before, after = (checkpoint.metrics for checkpoint in trained.checkpoints)
     assert trained.status == "trained" and trained.seconds > 0
     assert before.test_accuracy < 0.3 and after.test_accuracy > 0.7
     assert after.train_loss < before.train_loss
-    assert [epoch for epoch, _ in told] == [1, 2, 3, 4, 5] and told[-1][1] == after.val_accuracy
+    assert [epoch for _, epoch, _ in told] == [1, 2, 3, 4, 5] and told[-1] == (spec.id, 5, after.val_accuracy)
 
 
 def test_divergence_is_kept_and_labelled() -> None:
@@ -115,7 +115,7 @@ def test_onecycle_is_the_published_schedule() -> None:
 @given(st.integers(0, 2**31), st.integers(5, 12))
 def test_augmentation_shifts_and_flips(seed: int, size: int) -> None:
     images = torch.rand(6, 2, size, size, generator=torch.Generator().manual_seed(seed)) + 1
-    changed = augmented(images, torch.Generator().manual_seed(seed))
+    changed = Augmentation.draw(len(images), torch.Generator().manual_seed(seed))(images)
     padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
     for image, result in zip(padded, changed, strict=True):
         crops = image.unfold(1, size, 1).unfold(2, size, 1).permute(1, 2, 0, 3, 4)

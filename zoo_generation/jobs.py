@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from zoo_generation.architectures import get_architecture
+from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.datasets import ImageDataset, load_dataset
 from zoo_generation.errors import InputError
-from zoo_generation.progress import Progress
+from zoo_generation.progress import Progress, Snapshot
 from zoo_generation.sink import Sink
 from zoo_generation.spec import ModelSpec
 
-OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
 POLL_SECONDS = 0.5
+SHARDS_A_SLOT = 2  # at least, where there are models enough: the last to end then waits for less
+SMALLEST_SHARD = 8  # models; a stack of fewer wastes the time of its calls
+LARGEST_SHARD = 64  # models; what a killed worker has to train again
+RETRIES = 2  # of a shard whose worker or node died
 
 DatasetKey = tuple[str, int | None, int]
 Datasets = Mapping[DatasetKey, ImageDataset]
@@ -49,83 +49,110 @@ def train_zoo(
     *,
     ray_address: str | None = None,
     workers: int | None = None,
-    shard_size: int = 4,
-    on_progress: Callable[[Progress], None] | None = None,
+    resources: Resources | None = None,
+    stack_size: int | None = None,
+    on_progress: Callable[[Snapshot], None] | None = None,
 ) -> None:
     """Train the models, each on its images of `load_datasets`, and write them to the sink.
 
-    Each worker uses one thread, so that weights do not depend on how many workers there are. `ray_address`
-    (or `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores).
+    A model's weights depend neither on its shard nor on how many workers there are. `ray_address` (or
+    `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores). `stack_size`
+    models are trained at once, by default as many as fit into memory. Shards are handed out as workers become free;
+    one whose worker or node dies is trained again, `RETRIES` times. Raises `InputError` where the zoo cannot be
+    written.
     """
     if not specs:
         return
     for spec in specs:
         get_architecture(spec.architecture)
     with ray_session(ray_address, workers) as ray:
-        progress = ray.remote(num_cpus=0)(Progress).remote()
+        cpus, gpus = (resources or Resources()).on(ray)
+        job = ray.remote(_train_shard).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+        progress = _here(ray, Progress)
         stored = {key: ray.put(dataset) for key, dataset in images.items()}
-        train = ray.remote(num_cpus=1, max_retries=2)(_train_shard)
-        pending = [
-            train.remote(shard, stored[key], sink, progress)
-            for (key, _, _), group in groupby(specs, lambda spec: (dataset_key(spec), spec.architecture, spec.width))
-            for shard in _shards(list(group), shard_size)
-        ]
-        while pending:
-            ready, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_SECONDS)
-            ray.get(ready)
+        waiting = _shards(specs, slots(ray, cpus, gpus), stack_size)
+        running: list[Any] = []
+        while True:
+            while len(running) < 2 * slots(ray, cpus, gpus) and (shard := next(waiting, None)):
+                running.append(
+                    job.remote(shard, stored[dataset_key(shard[0])], sink, progress, max(1, int(cpus)), stack_size)
+                )
+            if not running:
+                break
+            done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
+            _raise_failures(ray, done)
             if on_progress is not None:
                 on_progress(ray.get(progress.snapshot.remote()))
 
 
-def _shards(specs: list[ModelSpec], size: int) -> list[list[ModelSpec]]:
-    return [specs[start : start + size] for start in range(0, len(specs), size)]
+def _here(ray: Any, cls: type) -> Any:
+    """An actor on this node: others come and go."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(cls).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-def _train_shard(specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, progress: Any) -> None:
+def _shards(specs: Sequence[ModelSpec], slots: int, stack_size: int | None) -> Iterator[list[ModelSpec]]:
+    """Models that share their images and a stack, in shards that keep all slots busy."""
+    from zoo_generation.trainers import stack_key
+
+    size = min(LARGEST_SHARD, max(SMALLEST_SHARD, stack_size or 0, math.ceil(len(specs) / (SHARDS_A_SLOT * slots))))
+    groups: dict[Any, list[ModelSpec]] = {}
+    for spec in specs:
+        groups.setdefault((dataset_key(spec), stack_key(spec)), []).append(spec)
+    for group in groups.values():
+        pieces = math.ceil(len(group) / size)
+        for piece in range(pieces):
+            yield group[piece * len(group) // pieces : (piece + 1) * len(group) // pieces]
+
+
+def _raise_failures(ray: Any, done: list[Any]) -> None:
+    """Raise what ended shards raised: as one sentence where the user can do something about it."""
+    try:
+        ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.as_instanceof_cause()
+        if isinstance(cause, OSError):
+            raise InputError(
+                f"a worker could not write to the zoo ({cause.strerror or cause}); make room or give access, and run "
+                "the same command again: it goes on from there"
+            ) from None
+        raise
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"the workers of a shard died {RETRIES + 1} times ({reason}); where memory ran out, lower --stack-size or "
+            "--workers, and run the same command again: it goes on from there"
+        ) from None
+
+
+def _train_shard(
+    specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, progress: Any, threads: int, stack_size: int | None
+) -> None:
+    import numba
     import torch
 
-    from zoo_generation.trainers import train_model
+    from zoo_generation.trainers import train_models
+    from zoo_generation.trainers.memory import stack_size_for
 
-    torch.set_num_threads(1)
-    trained = []
-    for spec in specs:
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"
+    epochs = specs[0].epochs
 
-        def report(epoch: int, accuracy: float, model: str = spec.id) -> None:
-            progress.epoch.remote(model, epoch, accuracy)
+    def report(model: str, epoch: int, accuracy: float) -> None:
+        progress.epoch.remote(model, epoch, epochs, accuracy)
 
-        model = train_model(spec, dataset, report=report)
-        trained.append(model)
-        ended = model.checkpoints[-1].metrics.val_accuracy if model.status == "trained" else math.nan
-        progress.finished.remote(spec.id, ended)
+    size = stack_size or stack_size_for(specs[0], dataset, device)
+    trained = train_models(specs, dataset, size, device, report)
     sink.write(trained)
+    for model in trained:
+        progress.finished.remote(model.spec.id, model.status)
 
 
-@contextmanager
-def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about
+def _gpus_given() -> bool:
+    """Whether Ray has given this worker a GPU, or a share of one."""
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of its defaults before it reads its own level
-    address = address or os.environ.get("RAY_ADDRESS")
-    started = not ray.is_initialized()
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if started and address:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise InputError(f"no Ray cluster answers at '{address}' ({reason}); start one with 'ray start'") from None
-    elif started:
-        ray.init(
-            num_cpus=workers or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **quiet,
-        )
-    try:
-        yield ray
-    finally:
-        if started:
-            ray.shutdown()
+    return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True)
+class Snapshot:
+    """Counts of a build: models that ended, how much of those in training is done in models, mean validation accuracy
+    in [0, 1] of those that ended."""
+
+    done: int
+    diverged: int
+    at_chance: int
+    begun: float
+    epoch: int
+    mean_accuracy: float
+
+
 class Progress:
-    """Counts of a build; `training` maps a model in training to (epochs done, validation accuracy so far)."""
+    """Counts what workers tell of. A shard that is trained again, because its worker died, counts once."""
 
-    done: int = 0
-    diverged: int = 0
-    training: dict[str, tuple[int, float]] = field(default_factory=dict)
-    accuracies: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._training: dict[str, tuple[int, int]] = {}
+        self._accuracies: dict[str, float] = {}
+        self._statuses: dict[str, str] = {}
 
-    def epoch(self, model: str, epoch: int, accuracy: float) -> None:
-        self.training[model] = (epoch, accuracy)
+    def epoch(self, model: str, epoch: int, epochs: int, accuracy: float) -> None:
+        """A model has done `epoch` of its `epochs`; its validation accuracy, not a number where it is not known."""
+        self._training[model] = (epoch, epochs)
+        if not math.isnan(accuracy):
+            self._accuracies[model] = accuracy
 
-    def finished(self, model: str, accuracy: float) -> None:
-        """A model has ended, with its last validation accuracy: not a number where it diverged."""
-        self.training.pop(model, None)
-        self.done += 1
-        if math.isnan(accuracy):
-            self.diverged += 1
-        else:
-            self.accuracies.append(accuracy)
+    def finished(self, model: str, status: str) -> None:
+        """A model has ended."""
+        self._training.pop(model, None)
+        self._statuses[model] = status
 
-    def snapshot(self) -> Progress:
-        return self
-
-    @property
-    def epochs(self) -> int:
-        """Epochs done of the models in training."""
-        return sum(epoch for epoch, _ in self.training.values())
-
-    @property
-    def mean_accuracy(self) -> float:
-        """Mean validation accuracy of the models that ended, in [0, 1]."""
-        return sum(self.accuracies) / len(self.accuracies) if self.accuracies else math.nan
+    def snapshot(self) -> Snapshot:
+        """The counts of now."""
+        statuses = list(self._statuses.values())
+        accuracies = [self._accuracies[model] for model in self._statuses if model in self._accuracies]
+        return Snapshot(
+            done=len(statuses),
+            diverged=statuses.count("diverged"),
+            at_chance=statuses.count("at_chance"),
+            begun=sum(epoch / epochs for epoch, epochs in self._training.values()),
+            epoch=max((epoch for epoch, _ in self._training.values()), default=0),
+            mean_accuracy=sum(accuracies) / len(accuracies) if accuracies else math.nan,
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_generation.spec import ModelSpec
 
-Status = Literal["trained", "diverged"]
+Status = Literal["trained", "at_chance", "diverged"]
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
-from zoo_generation.architectures import get_architecture
-from zoo_generation.datasets import ImageDataset, Split
-from zoo_generation.init import initialise
-from zoo_generation.sink import Checkpoint, Metrics, Status, TrainedModel
+from zoo_generation.datasets import ImageDataset
+from zoo_generation.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.spec import ModelSpec
+from zoo_generation.trainers.models import Report, build_model, normalised, status_of
+from zoo_generation.trainers.randomness import Augmentation, order_generator
 
 EVALUATION_BATCH = 500  # images; larger batches fall out of the cache on a CPU
-
-Report = Callable[[int, float], None]  # (epochs done, validation accuracy)
 
 
 def train_model(
@@ -33,27 +30,23 @@ def train_model(
     model. Weights that stop being finite end the training: what was saved stays, with status `diverged`.
     """
     started = time.perf_counter()
-    with torch.random.fork_rng(devices=[device] if device != "cpu" else []):
-        torch.manual_seed(spec.seed)
-        model = _build(spec, dataset)
-        order = memory_format(model)
-        model = model.to(device).to(memory_format=order)
-        splits = [prepare(dataset, split, device, order) for split in (dataset.train, dataset.val, dataset.test)]
-        checkpoints, status = _train(model, spec, splits, report)
+    model = build_model(spec, dataset, device)
+    order = memory_format(model)
+    model = model.to(memory_format=order)
+    splits = []
+    for split in (dataset.train, dataset.val, dataset.test):
+        images, labels = normalised(dataset, split, device)
+        splits.append((images.contiguous(memory_format=order), labels))
+    checkpoints, diverged = _train(model, spec, splits, report)
+    threads = torch.get_num_threads() if device == "cpu" else 1
     return TrainedModel(
         spec=spec,
-        status=status,
-        seconds=time.perf_counter() - started,
+        status=status_of(checkpoints, diverged, dataset.val),
+        seconds=(time.perf_counter() - started) * threads,
         channels=dataset.channels,
         classes=len(dataset.classes),
         checkpoints=tuple(checkpoints),
     )
-
-
-def prepare(dataset: ImageDataset, split: Split, device: str, order: torch.memory_format) -> tuple[Tensor, Tensor]:
-    """Normalised images [images, channels, size, size] in a memory format, and labels, on the device."""
-    images = dataset.normalise(split.images.to(device)).contiguous(memory_format=order)
-    return images, split.labels.to(device)
 
 
 def memory_format(model: nn.Module) -> torch.memory_format:
@@ -87,42 +80,32 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, f
     return float(loss) / len(images), correct / len(images)
 
 
-def _build(spec: ModelSpec, dataset: ImageDataset) -> nn.Module:
-    model = get_architecture(spec.architecture).build(
-        channels=dataset.channels,
-        classes=len(dataset.classes),
-        activation=spec.activation,
-        dropout=spec.dropout,
-        width=spec.width,
-    )
-    initialise(model, spec.init)
-    return model
-
-
 def _train(
     model: nn.Module, spec: ModelSpec, splits: list[tuple[Tensor, Tensor]], report: Report | None
-) -> tuple[list[Checkpoint], Status]:
+) -> tuple[list[Checkpoint], bool]:
     images, labels = splits[0]
     steps = math.ceil(len(images) / spec.batch_size)
     optimizer = _optimizer(model, spec)
     schedule = _schedule(optimizer, spec, steps * spec.epochs)
-    order = torch.Generator().manual_seed(spec.seed)
+    order = order_generator(spec)
     checkpoints: list[Checkpoint] = []
     for epoch in range(spec.epochs + 1):
         if epoch > 0:
-            for chosen in _batches(len(images), spec.batch_size, order):
-                batch = augmented(images[chosen], order) if spec.augment else images[chosen]
+            for chosen in torch.randperm(len(images), generator=order).split(spec.batch_size):
+                batch = images[chosen]
+                if spec.augment:
+                    batch = Augmentation.draw(len(chosen), order)(batch)
                 optimizer.zero_grad(set_to_none=True)
                 F.cross_entropy(model(batch), labels[chosen]).backward()
                 optimizer.step()
                 schedule.step()
         if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
-            return checkpoints, "diverged"
+            return checkpoints, True
         if epoch in spec.checkpoint_epochs:
             checkpoints.append(Checkpoint(epoch, _metrics(model, splits), _snapshot(model)))
         if report is not None and epoch > 0:
-            report(epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
-    return checkpoints, "trained"
+            report(spec.id, epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
+    return checkpoints, False
 
 
 def _metrics(model: nn.Module, splits: list[tuple[Tensor, Tensor]]) -> Metrics:
@@ -145,19 +128,3 @@ def _schedule(optimizer: torch.optim.Optimizer, spec: ModelSpec, steps: int) -> 
     if spec.schedule == "onecycle":
         return OneCycleLR(optimizer, spec.learning_rate, total_steps=steps, cycle_momentum=False)
     return ConstantLR(optimizer, factor=1.0)
-
-
-def _batches(images: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    yield from torch.randperm(images, generator=generator).split(size)
-
-
-def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random crop after four pixels of zero padding, and horizontal flip, drawn for each image."""
-    count, channels, height, width = images.shape
-    flip = torch.rand(count, generator=generator) < 0.5
-    top, left = torch.randint(0, 9, (2, count, 1), generator=generator)
-    rows = torch.arange(height) + top
-    columns = torch.arange(width)
-    columns = torch.where(flip[:, None], columns.flip(0), columns) + left
-    image, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[:, None, None]
-    return F.pad(images, (4, 4, 4, 4))[image, channel, rows[:, None, :, None], columns[:, None, None, :]]

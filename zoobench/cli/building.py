@@ -16,23 +16,31 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from zoo_generation.cluster import Resources
 from zoo_generation.errors import InputError
-from zoo_generation.jobs import load_datasets, train_zoo
-from zoo_generation.progress import Progress as BuildProgress
-from zoo_generation.spec import ZooSpec
+from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
+from zoo_generation.progress import Snapshot
+from zoo_generation.spec import ModelSpec, ZooSpec
+from zoo_generation.trainers import why_alone
 from zoobench.cli.console import console, table
+from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 
 
 def build(
     spec: ZooSpec,
-    path: Path,
+    path: StoragePath,
     *,
     data_root: Path | None = None,
     workers: int | None = None,
     ray_address: str | None = None,
+    resources: Resources | None = None,
+    stack_size: int | None = None,
 ) -> Zoo:
-    """Train what the zoo at `path` lacks of the spec, print its summary, and return it."""
+    """Train what the zoo at `path` lacks of the spec, print its summary, and return it.
+
+    Raises `InputError` where another build holds the zoo, or its spec is another.
+    """
     models = spec.models()
     sink = ZooSink(path.absolute())
     fields = spec.model_dump(mode="json")
@@ -40,39 +48,64 @@ def build(
         raise InputError(f"{path} holds a zoo of another spec; choose another --out or --name, or delete it")
     done = sink.done()
     missing = [model for model in models if model.id not in done]
-    present = len(models) - len(missing)
     with console.status("Loading images"):
         images = load_datasets(missing, data_root)
-    console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
-    sink.write_card(spec.title, fields)
-    columns = (
+    with sink.lock():
+        if damaged := sink.repair():
+            console.print(f"{damaged} damaged parts of {path} are trained again")
+        sink.write_card(spec.title, fields)
+        present = len(models) - len(missing)
+        console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
+        _tell_unstackable(missing, images)
+        with _bar() as bar:
+            task = bar.add_task("training", total=len(models), completed=present, state="starting Ray")
+
+            def show(now: Snapshot) -> None:
+                bar.update(task, completed=round(present + now.done + now.begun, 1), state=_state(now))
+
+            train_zoo(
+                missing,
+                sink,
+                images,
+                workers=workers,
+                ray_address=ray_address,
+                resources=resources,
+                stack_size=stack_size,
+                on_progress=show,
+            )
+            bar.update(task, completed=len(models))
+    zoo = Zoo(path)
+    console.print(summary_table(zoo))
+    return zoo
+
+
+def _bar() -> Progress:
+    return Progress(
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=console,
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=len(models), completed=present, state="starting Ray")
-
-        def show(progress: BuildProgress) -> None:
-            done = present + progress.done + progress.epochs / spec.epochs
-            bar.update(task, completed=round(done, 1), state=_state(progress))
-
-        train_zoo(missing, sink, images, workers=workers, ray_address=ray_address, on_progress=show)
-        bar.update(task, completed=len(models))
-    zoo = Zoo(path)
-    console.print(summary_table(zoo))
-    return zoo
 
 
-def _state(progress: BuildProgress) -> str:
-    parts = [f"epoch {max(epoch for epoch, _ in progress.training.values())}"] if progress.training else []
-    if not math.isnan(progress.mean_accuracy):
-        parts.append(f"validation accuracy {progress.mean_accuracy:.1%}")
-    if progress.diverged:
-        parts.append(f"{progress.diverged} diverged")
+def _tell_unstackable(models: list[ModelSpec], images: Datasets) -> None:
+    """Say which architectures are trained one model at a time, and why."""
+    for name, model in {model.architecture: model for model in models}.items():
+        if reason := why_alone(model, images[dataset_key(model)]):
+            console.print(f"{name} is trained one model at a time: {reason}")
+
+
+def _state(now: Snapshot) -> str:
+    parts = [f"epoch {now.epoch}"] if now.epoch else []
+    if not math.isnan(now.mean_accuracy):
+        parts.append(f"validation accuracy {now.mean_accuracy:.1%}")
+    if now.at_chance:
+        parts.append(f"{now.at_chance} at chance")
+    if now.diverged:
+        parts.append(f"{now.diverged} diverged")
     return ", ".join(parts)
 
 
@@ -86,11 +119,15 @@ def summary_table(zoo: Zoo) -> Table:
         checkpoints = zoo.checkpoints[zoo.checkpoints["model_id"].isin(models["model_id"])]
         last = checkpoints.groupby("model_id")["test_accuracy"].last()
         architecture = row["architecture"] if row["width"] == 1 else f"{row['architecture']} ×{row['width']:g}"
-        diverged = int((models["status"] == "diverged").sum())
+        failed = [
+            f"{count} {str(status).replace('_', ' ')}"
+            for status, count in models["status"].value_counts().items()
+            if status != "trained"
+        ]
         result.add_row(
             row["dataset"],
             architecture,
-            f"{len(models)} ({diverged} diverged)" if diverged else str(len(models)),
+            f"{len(models)} ({', '.join(failed)})" if failed else str(len(models)),
             str(len(checkpoints)),
             _percent(last),
             f"{(last > 0.9).mean():.0%}",

@@ -30,7 +30,7 @@ def demo(
     workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="all cores")] = None,
 ) -> None:
     """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
-    from zoo_generation.jobs import ray_session
+    from zoo_generation.cluster import ray_session
     from zoo_generation.spec import make_spec
     from zoobench.cli.building import build
     from zoobench.cli.console import console

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
 from zoo_generation.jobs import DatasetKey, load_images
-from zoo_generation.trainers.single import prepare
+from zoo_generation.trainers.models import normalised
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
     dataset = _dataset(key, data_root)
-    return Images(*prepare(dataset, getattr(dataset, split), "cpu", torch.channels_last))
+    images, labels = normalised(dataset, getattr(dataset, split), "cpu")
+    return Images(images.contiguous(memory_format=torch.channels_last), labels)
 
 
 def build_module(row: pd.Series) -> nn.Module:

@@ -1,0 +1,75 @@
+"""Ray: a cluster that runs already, or one started here; and how many jobs it takes at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo_generation.errors import InputError
+
+OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job takes: cores, and GPUs or a fraction of one. With `auto`, a job takes a GPU where there are some."""
+
+    device: Device = "auto"
+    cpus: float = 1
+    gpus: float | None = None
+
+    def on(self, ray: Any) -> tuple[float, float]:
+        """Cores and GPUs of a job on this cluster. Raises `InputError` where no job would ever start."""
+        there = ray.cluster_resources()
+        cores, cards = there.get("CPU", 0), there.get("GPU", 0)
+        wanted = self.gpus if self.gpus is not None else float(self.device == "cuda" or bool(cards))
+        gpus = 0.0 if self.device == "cpu" else wanted
+        if self.cpus <= 0 or self.cpus > cores or gpus > cards:
+            raise InputError(
+                f"a job of {self.cpus:g} cores and {gpus:g} GPUs does not fit the Ray cluster, which has {cores:g} "
+                f"cores and {cards:g} GPUs; lower --cpus-per-job, --gpus-per-job or --device"
+            )
+        return self.cpus, gpus
+
+
+def slots(ray: Any, cpus: float, gpus: float) -> int:
+    """How many jobs of so many cores and GPUs run at once on the cluster of this moment."""
+    there = ray.cluster_resources()
+    return max(1, int(min(there.get("CPU", 0) // cpus, there.get("GPU", 0) // gpus if gpus else float("inf"))))
+
+
+@contextmanager
+def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
+    """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of its defaults before it reads its own level
+    address = address or os.environ.get("RAY_ADDRESS")
+    started = not ray.is_initialized()
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if started and address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise InputError(f"no Ray cluster answers at '{address}' ({reason}); start one with 'ray start'") from None
+    elif started:
+        ray.init(
+            num_cpus=workers or os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    try:
+        yield ray
+    finally:
+        if started:
+            ray.shutdown()

@@ -1,0 +1,57 @@
+"""How many models go into one stack."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from zoo_generation.architectures import get_architecture
+from zoo_generation.datasets import ImageDataset
+from zoo_generation.spec import ModelSpec
+
+CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
+SHARE = 0.5  # of the memory there is, the rest for what the estimate does not see
+FLOAT_BYTES = 4
+COPIES_OF_ACTIVATIONS = 3  # the value, what a layer keeps beside it, its gradient
+COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
+
+
+def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
+    """How many models to train at once with the memory that there is: on a CPU, this process's share by cores."""
+    if device == "cpu":
+        share = psutil.virtual_memory().available * torch.get_num_threads() // (psutil.cpu_count() or 1)
+        return min(CPU_STACK, models_in_memory(spec, dataset, share))
+    return models_in_memory(spec, dataset, torch.cuda.mem_get_info()[0])
+
+
+def models_in_memory(spec: ModelSpec, dataset: ImageDataset, available: int) -> int:
+    """How many models of that spec fit into so many bytes of memory while they are trained, at least one."""
+    activations, weights = _elements(spec, dataset)
+    saved = len(spec.checkpoint_epochs) + 1  # checkpoints stay in memory until their shard is written
+    per_model = FLOAT_BYTES * (activations * COPIES_OF_ACTIVATIONS + weights * (COPIES_OF_WEIGHTS + 2 * saved))
+    return max(1, int(SHARE * available) // per_model)
+
+
+def _elements(spec: ModelSpec, dataset: ImageDataset) -> tuple[int, int]:
+    """Elements of all layers' outputs for one batch, and of the weights. Runs on shapes alone."""
+    outputs = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal outputs
+        outputs += output.numel()
+
+    with torch.device("meta"):
+        module = get_architecture(spec.architecture).build(
+            channels=dataset.channels,
+            classes=len(dataset.classes),
+            activation=spec.activation,
+            dropout=0.0,
+            width=spec.width,
+        )
+        for layer in module.modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(count)
+        images = torch.empty(spec.batch_size, dataset.channels, dataset.size, dataset.size)
+        module(images)
+    return outputs + images.numel(), sum(value.numel() for value in module.state_dict().values())

@@ -1,0 +1,191 @@
+"""Many modules of the same shape as one tensor program.
+
+A module is traced once (torch.fx); each of its layers then runs for all models together: maps are [models, channels,
+height, width, batch], features [models, features, batch].
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from zoo_generation.trainers.dropout import Dropout, keep
+from zoo_generation.trainers.layers import as_images, as_maps, convolution, elementwise, linear, max_pool
+
+ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardtanh, nn.Identity)
+POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+ARITHMETIC = {operator.add, operator.mul, operator.sub, torch.add, torch.mul, torch.sub}
+ACTIVATIONS = {torch.relu, torch.tanh, torch.sigmoid, F.relu, F.gelu, F.silu, F.elu}
+FLATTEN = {torch.flatten, "flatten"}
+
+
+class UnstackableError(Exception):
+    """A module that has to be trained alone; the message names what is not known for many models at once."""
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Dropout) or super().is_leaf_module(m, module_qualified_name)
+
+
+class Stack(fx.Interpreter):
+    """Runs the weights of several modules that differ in nothing but weights and dropout.
+
+    Raises `UnstackableError` for a module whose forward pass cannot be traced or holds a layer that is not known.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        module = modules[0]
+        try:
+            graph = _Tracer().trace(module)
+        except Exception as error:  # whatever a user's own forward pass raises on a proxy
+            raise UnstackableError(f"its forward pass cannot be traced: {error}") from None
+        super().__init__(fx.GraphModule(module, graph))
+        if len(list(module.named_parameters())) < len(list(module.named_parameters(remove_duplicate=False))):
+            raise UnstackableError("two of its layers share a weight")
+        for node in graph.nodes:
+            _check(node, module)
+        self.modules = modules
+        self.models = len(modules)
+        self.weights: Mapping[str, Tensor] = {}
+        self.training = False
+
+    def __call__(self, weights: Mapping[str, Tensor], maps: Tensor, *, training: bool) -> Tensor:
+        """Logits [models, classes, batch].
+
+        weights: parameters and buffers by name, [models, *shape] each; running statistics change in training. maps:
+        [models, channels, height, width, batch], or [1, …] where all models see the same images.
+        """
+        self.weights, self.training = weights, training
+        return self.run(maps)
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layer, values = self.fetch_attr(target), args[0]
+        weight, bias = self.weights.get(f"{target}.weight"), self.weights.get(f"{target}.bias")
+        if isinstance(layer, nn.Conv2d):
+            assert weight is not None
+            return _grouped(layer, _padded(layer, values), weight, bias)
+        if isinstance(layer, nn.Linear):
+            assert weight is not None
+            return linear(values, weight, bias)
+        if isinstance(layer, nn.BatchNorm2d):
+            return self._batch_norm(target, layer, values, weight, bias)
+        if isinstance(layer, Dropout):
+            return self._drop(target, values)
+        if isinstance(layer, nn.Flatten):
+            return values.flatten(1, -2)
+        if isinstance(layer, POOLING):
+            return _pooled(layer, values)
+        return elementwise(layer, values)
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if target in FLATTEN:
+            return args[0].flatten(1, -2)
+        if target in ACTIVATIONS:
+            return elementwise(lambda values: target(values, *args[1:], **kwargs), args[0])
+        return target(*args, **kwargs)
+
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return args[0].flatten(1, -2)
+
+    def _batch_norm(
+        self, name: str, layer: nn.BatchNorm2d, maps: Tensor, weight: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        maps = maps.expand(self.models, -1, -1, -1, -1)
+        shape = maps.shape
+        # Contiguous maps are, but for their shape, one image whose channels are those of all models.
+        values = maps.contiguous().view(1, -1, shape[2:].numel()) if maps.device.type == "cpu" else as_images(maps)
+        mean, variance = self.weights.get(f"{name}.running_mean"), self.weights.get(f"{name}.running_var")
+        out = F.batch_norm(
+            values,
+            None if mean is None else mean.view(-1),
+            None if variance is None else variance.view(-1),
+            None if weight is None else weight.flatten(),
+            None if bias is None else bias.flatten(),
+            self.training or mean is None,
+            layer.momentum or 0.0,
+            layer.eps,
+        )
+        return out.view(shape) if maps.device.type == "cpu" else as_maps(out, self.models)
+
+    def _drop(self, name: str, values: Tensor) -> Tensor:
+        layers = [cast(Dropout, module.get_submodule(name)) for module in self.modules]
+        if not self.training or not any(layer.p for layer in layers):
+            return values
+        alone = (values.shape[-1], *values.shape[1:-1])
+        masks = [
+            keep(alone, layer.p, layer.generator) if layer.p else torch.ones(alone, device=values.device)
+            for layer in layers
+        ]
+        return values * torch.stack(masks).movedim(1, -1)
+
+
+def _check(node: fx.Node, module: nn.Module) -> None:
+    if node.op == "call_module":
+        layer = module.get_submodule(str(node.target))
+        if problem := _problem(layer):
+            raise UnstackableError(f"{problem} (layer '{node.target}')")
+    elif node.op == "call_function" and node.target not in ARITHMETIC | ACTIVATIONS | FLATTEN:
+        raise UnstackableError(f"the function {getattr(node.target, '__name__', node.target)} is not known")
+    elif node.op == "call_method" and node.target not in FLATTEN:
+        raise UnstackableError(f"the tensor method {node.target} is not known")
+    elif node.op == "get_attr":
+        raise UnstackableError(f"the parameter '{node.target}' belongs to no layer")
+    if node.op != "call_module" and node.target in ARITHMETIC | ACTIVATIONS | FLATTEN and not _plain(node):
+        raise UnstackableError(f"{node.format_node()} is not known for a stack")
+
+
+def _plain(node: fx.Node) -> bool:
+    """Whether a function is applied to whole values: flatten from dimension 1, arithmetic on values and numbers."""
+    if node.target in FLATTEN:
+        return (*node.args[1:], *node.kwargs.values()) in ((1,), (1, -1))
+    return all(isinstance(argument, fx.Node | float | int | str) for argument in (*node.args, *node.kwargs.values()))
+
+
+def _problem(layer: nn.Module) -> str | None:
+    """What of a layer is not known for a stack."""
+    if isinstance(layer, nn.Conv2d):
+        return None if layer.padding_mode == "zeros" else f"padding mode {layer.padding_mode} is not known"
+    if isinstance(layer, nn.BatchNorm2d):
+        return "BatchNorm without momentum is not known" if layer.momentum is None else None
+    if isinstance(layer, nn.Flatten):
+        return None if (layer.start_dim, layer.end_dim) == (1, -1) else "only flattening all is known"
+    if isinstance(layer, (nn.Linear, Dropout, *ELEMENTWISE, *POOLING)):
+        return None
+    return f"{type(layer).__name__} is not known"
+
+
+def _padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Maps with the convolution's zero padding, which torch keeps as left, right, top, bottom for any form of it."""
+    left, right, top, bottom = layer._reversed_padding_repeated_twice
+    return F.pad(maps, (0, 0, left, right, top, bottom)) if left or right or top or bottom else maps
+
+
+def _grouped(layer: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution of groups: as many models of one group each."""
+    groups, models = layer.groups, len(weight)
+    if groups > 1:
+        maps = maps.expand(models, -1, -1, -1, -1).unflatten(1, (groups, -1)).flatten(0, 1)
+        weight = weight.unflatten(1, (groups, -1)).flatten(0, 1)
+        bias = None if bias is None else bias.unflatten(1, (groups, -1)).flatten(0, 1)
+    stride, dilation = layer.stride, layer.dilation
+    out = convolution(maps, weight, bias, (stride[0], stride[1]), (dilation[0], dilation[1]))
+    return out if groups == 1 else out.unflatten(0, (models, groups)).flatten(1, 2)
+
+
+def _pooled(layer: nn.Module, maps: Tensor) -> Tensor:
+    if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
+        return maps.mean((2, 3), keepdim=True)
+    if isinstance(layer, nn.MaxPool2d) and isinstance(layer.kernel_size, int) and _windows(layer):
+        return max_pool(maps, layer.kernel_size)
+    return as_maps(layer(as_images(maps)), len(maps))
+
+
+def _windows(layer: nn.MaxPool2d) -> bool:
+    """Whether a pooling's windows lie side by side."""
+    return (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) == (layer.kernel_size, 0, 1, False)
