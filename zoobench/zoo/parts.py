@@ -18,10 +18,11 @@ import pyarrow as pa
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, files_in
 
-READERS = 16  # threads: a remote store answers many small requests at once
+READERS = 16  # threads
 TABLES = ("models", "checkpoints")
 AGAIN = "run the zoo's 'zoobench build-zoo' command again, which trains these models again"
 
+Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
@@ -39,10 +40,10 @@ def part_file(zoo: StoragePath, folder: str, part: str) -> StoragePath:
     return zoo / folder / f"{part}.{'parquet' if folder in TABLES else 'safetensors'}"
 
 
-def of_parts(ask: Callable[[str], Answer], parts: Sequence[str]) -> list[Answer]:
-    """What `ask` answers for each part, asked of many at once."""
+def asked_at_once(ask: Callable[[Question], Answer], questions: Sequence[Question]) -> list[Answer]:
+    """What `ask` answers to each question, in their order; many are asked at once, since storage may be far away."""
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(ask, parts))
+        return list(pool.map(ask, questions))
 
 
 def read_table(zoo: StoragePath, table: str, part: str) -> pd.DataFrame:

@@ -34,7 +34,7 @@ from zoo_generation.sink import Metrics, TrainedModel
 from zoobench.files import StoragePath, files_in, local_copy, read_json, write_json, written_aside
 from zoobench.provenance import hardware, versions
 from zoobench.zoo.lock import locked
-from zoobench.zoo.parts import AGAIN, DamagedPartError, models_of, of_parts, part_file, part_names, read_table
+from zoobench.zoo.parts import AGAIN, DamagedPartError, asked_at_once, models_of, part_file, part_names, read_table
 
 FORMAT = "zoobench-zoo/1"
 POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]
@@ -84,7 +84,7 @@ class ZooSink:
             except DamagedPartError:
                 return None
 
-        return of_parts(whole, parts)
+        return asked_at_once(whole, parts)
 
     def write(self, models: Sequence[TrainedModel]) -> None:
         """Store models of one architecture as a part; the same models again replace their part.
@@ -162,7 +162,7 @@ class Zoo:
         A model that stands in two parts, as after a retry with other shards, counts once.
         """
         parts = part_names(self.path)
-        tables = of_parts(lambda part: read_table(self.path, "models", part).assign(part=part), parts)
+        tables = asked_at_once(lambda part: read_table(self.path, "models", part).assign(part=part), parts)
         if not tables:
             raise InputError(f"the zoo {self.path} holds no models yet; run its 'zoobench build-zoo' command again")
         models = pd.concat(tables, ignore_index=True).drop_duplicates("model_id")
@@ -172,7 +172,7 @@ class Zoo:
     def checkpoints(self) -> pd.DataFrame:
         """One row a checkpoint, with its model's columns, ordered by population, model and epoch."""
         parts = sorted(self.models["part"].unique())
-        tables = of_parts(lambda part: read_table(self.path, "checkpoints", part), parts)
+        tables = asked_at_once(lambda part: read_table(self.path, "checkpoints", part), parts)
         kept = [table for table in tables if len(table)] or [pd.DataFrame(columns=CHECKPOINT)]
         checkpoints = pd.concat(kept, ignore_index=True)
         joined = self.models.merge(checkpoints, on=["model_id", "part"], validate="one_to_many")

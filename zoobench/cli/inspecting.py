@@ -1,0 +1,96 @@
+"""A report on a zoo: tables, a plot, files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from zoobench.cli.console import console, table
+from zoobench.files import write_json, written_aside
+from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def show(report: ZooReport, results: Path) -> None:
+    """Print a report, and write `zoo-<name>.json` and `zoo-<name>.png` into `results`."""
+    console.print(count_table(report))
+    console.print(accuracy_table(report))
+    console.print(cost_table(report))
+    console.print(f"{decimal(report.bytes)} in {report.path}; {report.core_hours:.2f} core-hours on {report.hardware}")
+    file = results / f"zoo-{report.name}.json"
+    write_json(file, asdict(report))
+    with written_aside(file.with_name(f"zoo-{report.name}.png")) as aside:
+        plot(report, aside)
+    console.print(f"Report and plot: {results}/zoo-{report.name}.json, .png")
+
+
+def count_table(report: ZooReport) -> Table:
+    """One row a population: models by status, those missing, checkpoints."""
+    statuses = list(report.populations[0].models) if report.populations else []
+    headers = [status.replace("_", " ") for status in statuses]
+    result = table(f"Zoo {report.name}: models", ["population"], [*headers, "check-\npoints"])
+    for population in report.populations:
+        counts = [str(population.models[status] or "–") for status in statuses]
+        result.add_row(population.title, *counts, str(population.checkpoints))
+    return result
+
+
+def accuracy_table(report: ZooReport) -> Table:
+    """One row a population: test accuracy of the last checkpoints, and its histogram."""
+    result = table("Test accuracy of the last checkpoints", ["population"], ["mean ± std"])
+    result.add_column(f"{'0 %':<{BINS - 5}}100 %", no_wrap=True)
+    for population in report.populations:
+        result.add_row(population.title, _accuracy(population), bars(population.accuracy_histogram))
+    return result
+
+
+def cost_table(report: ZooReport) -> Table:
+    """One row a population: what a core trains in an hour."""
+    result = table("Trained in an hour on one core", ["population"], ["models", "epochs of a model"])
+    for population in report.populations:
+        rates = (population.models_per_core_hour, population.model_epochs_per_core_hour)
+        result.add_row(population.title, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
+    return result
+
+
+def bars(counts: tuple[int, ...]) -> str:
+    """A histogram in one line: as many characters as bins; the highest bar is full, and none but empty bins blank."""
+    highest = max(counts, default=0)
+    return "".join(BARS[-(-count * (len(BARS) - 1) // highest) if highest else 0] for count in counts)
+
+
+def _accuracy(population: PopulationReport) -> str:
+    if population.accuracy_mean is None:
+        return "–"
+    std = "" if population.accuracy_std is None else f" ± {population.accuracy_std:.1%}"
+    return f"{population.accuracy_mean:.1%}{std}"
+
+
+def plot(report: ZooReport, path: Path) -> None:
+    """A row of panels a population: histogram of test accuracies, and their mean ± std over epochs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    rows = max(1, len(report.populations))
+    figure, axes = plt.subplots(rows, 2, figsize=(10, 2.6 * rows), squeeze=False, layout="constrained")
+    for (left, right), population in zip(axes, report.populations, strict=False):
+        left.stairs(population.accuracy_histogram, np.linspace(0, 1, BINS + 1), fill=True)
+        left.yaxis.set_major_locator(MaxNLocator(integer=True))
+        left.set(title=population.title, xlabel="test accuracy, last checkpoints", ylabel="models", xlim=(0, 1))
+        epochs = [each.epoch for each in population.accuracy_by_epoch]
+        mean = np.array([each.mean for each in population.accuracy_by_epoch])
+        std = np.array([each.std or 0.0 for each in population.accuracy_by_epoch])
+        right.plot(epochs, mean, marker="o")
+        right.fill_between(epochs, mean - std, mean + std, alpha=0.3)
+        right.xaxis.set_major_locator(MaxNLocator(integer=True))
+        right.set(title=population.title, xlabel="epoch", ylabel="test accuracy", ylim=(0, 1))
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)

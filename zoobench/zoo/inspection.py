@@ -1,0 +1,153 @@
+"""What a zoo holds: counts, accuracies and cost of each population, also while it is being built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from zoo_generation.sink import Status
+from zoo_generation.spec import ModelSpec, make_spec
+from zoobench.files import StoragePath, files_in
+from zoobench.zoo.parts import asked_at_once, part_names
+from zoobench.zoo.store import FOLDERS, Zoo
+
+KEYS = ["dataset", "architecture", "width", "image_size"]  # of a population, as far as a spec decides them
+BINS = 20  # of a histogram of accuracies from 0 to 1
+HOUR = 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class EpochAccuracy:
+    """Mean and standard deviation over models of the test accuracy after an epoch; no deviation of one model."""
+
+    epoch: int
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class PopulationReport:
+    """Models of one architecture on one dataset.
+
+    models: how many there are of each status, and how many of the zoo's spec are `missing` yet. Accuracies are
+    those on test images of the models that did not diverge, of their last checkpoints, with a histogram of `BINS`
+    bins from 0 to 1, and by epoch. Rates are of one core: models trained in an hour, of any status, and epochs
+    trained in an hour, of those models that were trained to the end; none where no time was measured.
+    """
+
+    dataset: str
+    architecture: str
+    width: float
+    image_size: int
+    models: dict[str, int]
+    checkpoints: int
+    accuracy_mean: float | None
+    accuracy_std: float | None
+    accuracy_histogram: tuple[int, ...]
+    accuracy_by_epoch: tuple[EpochAccuracy, ...]
+    models_per_core_hour: float | None
+    model_epochs_per_core_hour: float | None
+
+    @property
+    def title(self) -> str:
+        """Dataset and architecture, with its width unless 1."""
+        return f"{self.dataset} {self.architecture}" + ("" if self.width == 1 else f" ×{self.width:g}")
+
+
+@dataclass(frozen=True)
+class ZooReport:
+    """A zoo: where it is, what made it, the time that took, its size, its populations."""
+
+    name: str
+    path: str
+    built: str
+    hardware: str
+    core_hours: float
+    bytes: int
+    populations: tuple[PopulationReport, ...]
+
+
+def inspect(zoo: Zoo) -> ZooReport:
+    """Look at a zoo; raises `InputError` where it is damaged. Parts that are written meanwhile do not disturb."""
+    begun = bool(part_names(zoo.path))
+    models = zoo.models if begun else pd.DataFrame(columns=["model_id", *KEYS, "status", "seconds", "epochs"])
+    checkpoints = zoo.checkpoints if begun else pd.DataFrame(columns=["model_id", "epoch", "test_accuracy"])
+    wanted = _wanted(zoo.card.get("spec") or {})
+    found = dict(iter(models.groupby(KEYS)))
+    return ZooReport(
+        name=zoo.name,
+        path=str(zoo.path),
+        built=str(zoo.card.get("built", "")),
+        hardware=str(zoo.card.get("hardware", "")),
+        core_hours=float(models["seconds"].sum()) / HOUR,
+        bytes=_bytes(zoo.path),
+        populations=tuple(
+            _population(key, found.get(key, models[:0]), checkpoints, wanted.get(key, set()))
+            for key in dict.fromkeys([*wanted, *found])
+        ),
+    )
+
+
+def _wanted(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
+    """Ids of the models of a card's spec, by population; none of a card without one."""
+    if not spec:
+        return {}
+
+    def key(model: ModelSpec) -> tuple[Any, ...]:
+        return tuple(getattr(model, field) for field in KEYS)
+
+    return {where: {model.id for model in of} for where, of in groupby(sorted(make_spec(spec).models(), key=key), key)}
+
+
+def _population(
+    key: tuple[Any, ...], models: pd.DataFrame, checkpoints: pd.DataFrame, wanted: set[str]
+) -> PopulationReport:
+    counts = {status: int((models["status"] == status).sum()) for status in get_args(Status)}
+    whole = models[models["status"] != "diverged"]
+    saved = checkpoints[checkpoints["model_id"].isin(models["model_id"])]
+    measured = saved[saved["model_id"].isin(whole["model_id"])]
+    last = measured.groupby("model_id")["test_accuracy"].last()
+    by_epoch = measured.groupby("epoch")["test_accuracy"].agg(["mean", "std"])
+    dataset, architecture, width, image_size = key
+    return PopulationReport(
+        dataset=str(dataset),
+        architecture=str(architecture),
+        width=float(width),
+        image_size=int(image_size),
+        models=counts | {"missing": len(wanted.difference(models["model_id"]))},
+        checkpoints=len(saved),
+        accuracy_mean=_number(last.mean()),
+        accuracy_std=_number(last.std()),
+        accuracy_histogram=tuple(int(count) for count in np.histogram(last, BINS, (0, 1))[0]),
+        accuracy_by_epoch=tuple(
+            EpochAccuracy(int(epoch), float(mean), _number(std)) for epoch, mean, std in by_epoch.itertuples()
+        ),
+        models_per_core_hour=_rate(len(models), models["seconds"]),
+        model_epochs_per_core_hour=_rate(whole["epochs"].sum(), whole["seconds"]),
+    )
+
+
+def _rate(amount: float, seconds: Iterable[float]) -> float | None:
+    hours = sum(seconds) / HOUR
+    return float(amount) / hours if hours else None
+
+
+def _number(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _bytes(zoo: StoragePath) -> int:
+    files = [zoo / "zoo.json", *(file for folder in FOLDERS for file in files_in(zoo / folder, "[!.]*"))]
+    return sum(asked_at_once(_size, files))
+
+
+def _size(file: StoragePath) -> int:
+    try:
+        return int(file.stat().st_size)
+    except FileNotFoundError:  # a build has removed it since
+        return 0
