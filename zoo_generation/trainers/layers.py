@@ -81,6 +81,21 @@ def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     return torch.cat([function(alone) for alone in values.split(1)])
 
 
+def standardised(maps: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Each channel of each model with mean 0 and variance 1 over a batch; that mean and variance [models, channels].
+
+    A channel's row is what LayerNorm sees as a sample, which PyTorch vectorises and its BatchNorm of one image not.
+    """
+    rows = maps.flatten(2)
+    out, mean, scale = torch.native_layer_norm(rows, rows.shape[2:], None, None, eps)
+    return out.view(maps.shape), mean.detach()[..., 0], scale.detach()[..., 0].pow(-2) - eps
+
+
+def per_channel(values: Tensor) -> Tensor:
+    """Values [models, channels] as factors of maps."""
+    return values[:, :, None, None, None]
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, stride: Pair, dilation: Pair) -> Tensor:

@@ -15,7 +15,16 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from zoo_generation.trainers.dropout import Dropout, keep
-from zoo_generation.trainers.layers import as_images, as_maps, convolution, elementwise, linear, max_pool
+from zoo_generation.trainers.layers import (
+    as_images,
+    as_maps,
+    convolution,
+    elementwise,
+    linear,
+    max_pool,
+    per_channel,
+    standardised,
+)
 
 ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardtanh, nn.Identity)
 POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -96,22 +105,20 @@ class Stack(fx.Interpreter):
     def _batch_norm(
         self, name: str, layer: nn.BatchNorm2d, maps: Tensor, weight: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        maps = maps.expand(self.models, -1, -1, -1, -1)
-        shape = maps.shape
-        # Contiguous maps are, but for their shape, one image whose channels are those of all models.
-        values = maps.contiguous().view(1, -1, shape[2:].numel()) if maps.device.type == "cpu" else as_images(maps)
         mean, variance = self.weights.get(f"{name}.running_mean"), self.weights.get(f"{name}.running_var")
-        out = F.batch_norm(
-            values,
-            None if mean is None else mean.view(-1),
-            None if variance is None else variance.view(-1),
-            None if weight is None else weight.flatten(),
-            None if bias is None else bias.flatten(),
-            self.training or mean is None,
-            layer.momentum or 0.0,
-            layer.eps,
-        )
-        return out.view(shape) if maps.device.type == "cpu" else as_maps(out, self.models)
+        maps = maps.expand(self.models, -1, -1, -1, -1)
+        if self.training or mean is None or variance is None:
+            maps, batch_mean, batch_variance = standardised(maps, layer.eps)
+            if self.training and mean is not None and variance is not None:
+                count = maps[0, 0].numel()
+                mean.lerp_(batch_mean, layer.momentum or 0.0)
+                variance.lerp_(batch_variance * (count / (count - 1)), layer.momentum or 0.0)
+        else:
+            scale = (variance + layer.eps).rsqrt()
+            maps = maps * per_channel(scale) - per_channel(mean * scale)
+        if weight is None or bias is None:
+            return maps
+        return torch.addcmul(per_channel(bias), maps, per_channel(weight))
 
     def _drop(self, name: str, values: Tensor) -> Tensor:
         layers = [cast(Dropout, module.get_submodule(name)) for module in self.modules]
