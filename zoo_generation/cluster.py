@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
-from zoo_generation.errors import InputError
+from zoo_generation.errors import InputError, unknown
 
 OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
 
@@ -23,6 +23,17 @@ class Resources:
     device: Device = "auto"
     cpus: float = 1
     gpus: float | None = None
+
+    @classmethod
+    def of(cls, device: str, cpus: float, gpus: float | None) -> Resources:
+        """Resources as a user names them; raises `InputError` for a device that is none, and for less than nothing."""
+        if device not in get_args(Device):
+            raise unknown("device", device, get_args(Device))
+        if cpus <= 0 or (gpus is not None and gpus < 0):
+            raise InputError(
+                f"a job of {cpus:g} cores and {gpus or 0:g} GPUs was asked for; it takes cores, and no less"
+            )
+        return cls(cast(Device, device), cpus, gpus)
 
     def on(self, ray: Any) -> tuple[float, float]:
         """Cores and GPUs of a job on this cluster. Raises `InputError` where no job would ever start."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_generation.architectures import get_architecture
+from zoo_generation.architectures import get_architecture, import_architecture
 from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.datasets import ImageDataset, load_dataset
 from zoo_generation.errors import InputError
@@ -136,6 +136,8 @@ def _train_shard(
     from zoo_generation.trainers import train_models
     from zoo_generation.trainers.memory import stack_size_for
 
+    if ":" in specs[0].architecture:
+        import_architecture(specs[0].architecture)
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from zoo_generation.errors import InputError
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.presets import preset_names, preset_path
 
 Activation = Literal["tanh", "relu", "gelu", "sigmoid"]
 Init = Literal["uniform", "normal", "kaiming_uniform", "kaiming_normal"]
@@ -44,6 +46,9 @@ AXES = (
     "schedule",
 )
 """Hyperparameters that a grid varies, the outermost first."""
+
+OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset"}
+"""Fields of a zoo as a whole, which no dataset overrides."""
 
 
 class ModelSpec(BaseModel):
@@ -87,7 +92,8 @@ class ZooSpec(BaseModel):
 
     With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
-    order, which trains a little faster. Source: Schürholt et al., arXiv 2209.14764, section 3.
+    order, which trains a little faster. `per_dataset` holds, by dataset, the fields that differ for it. Source:
+    Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,6 +119,7 @@ class ZooSpec(BaseModel):
     epochs: PositiveInt = 6
     checkpoint_epochs: tuple[Epoch, ...] | None = None
     train_images: PositiveInt | None = 6000
+    per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> ZooSpec:
@@ -122,10 +129,31 @@ class ZooSpec(BaseModel):
                 raise ValueError(f"checkpoint_epochs must name epochs from 0 to epochs={self.epochs}")
         return self
 
+    @model_validator(mode="after")
+    def _datasets_are_specs(self) -> ZooSpec:
+        for dataset, fields in self.per_dataset.items():
+            if fixed := OF_THE_ZOO & fields.keys():
+                raise ValueError(f"per_dataset of '{dataset}' cannot set {', '.join(sorted(fixed))}")
+            try:
+                self.of_dataset(dataset)
+            except ValidationError as error:
+                raise ValueError(f"per_dataset of '{dataset}': {_sentence(error)}") from None
+        return self
+
+    def of_dataset(self, dataset: str) -> ZooSpec:
+        """The grid of one dataset."""
+        fields = self.model_dump() | self.per_dataset.get(dataset, {})
+        return ZooSpec(**fields | {"datasets": (dataset,), "per_dataset": {}})
+
+    def user_architectures(self) -> list[str]:
+        """The architectures that are a user's functions, by import path, which `import_architecture` imports."""
+        grids = [self.of_dataset(dataset) for dataset in self.datasets]
+        return sorted({name for grid in grids for name in grid.architectures if ":" in name})
+
     @property
     def title(self) -> str:
         """The spec's name, or one made of its datasets and architectures."""
-        return self.name or f"{'+'.join(self.datasets)}-{'+'.join(self.architectures)}"
+        return self.name or f"{'+'.join(self.datasets)}-{'+'.join(self.architectures)}".replace(":", ".")
 
     @property
     def saved_epochs(self) -> tuple[int, ...]:
@@ -137,19 +165,24 @@ class ZooSpec(BaseModel):
 
         What an architecture does not vary in (its width, its image size) is not varied for it.
         """
+        numbers = itertools.count()
+        models: dict[str, ModelSpec] = {}
+        for dataset in self.datasets:
+            for model in self.of_dataset(dataset)._grid(dataset, numbers):
+                models.setdefault(model.id, model)
+        return list(models.values())
+
+    def _grid(self, dataset: str, numbers: Iterator[int]) -> Iterator[ModelSpec]:
         from zoo_generation.architectures import get_architecture
 
-        grid = itertools.product(
-            self.datasets, self.architectures, *(getattr(self, axis) for axis in AXES), range(self.seeds)
-        )
-        models: dict[str, ModelSpec] = {}
-        for number, (dataset, name, *values, repeat) in enumerate(grid):
+        grid = itertools.product(self.architectures, *(getattr(self, axis) for axis in AXES), range(self.seeds))
+        for (name, *values, repeat), number in zip(grid, numbers, strict=False):
             architecture = get_architecture(name)
             fields: dict[str, Any] = dict(zip(AXES, values, strict=True))
             if not architecture.has_width:
                 fields["width"] = 1.0
             asked = None if architecture.fixed_image_size else self.image_size
-            model = ModelSpec(
+            yield ModelSpec(
                 **fields,
                 dataset=dataset,
                 architecture=name,
@@ -161,8 +194,6 @@ class ZooSpec(BaseModel):
                 order_seed=self.seed if self.shared_order else None,
                 seed=self.seed + (repeat if self.fixed_seeds else number),
             )
-            models.setdefault(model.id, model)
-        return list(models.values())
 
 
 def make_spec(values: dict[str, Any]) -> ZooSpec:
@@ -173,8 +204,11 @@ def make_spec(values: dict[str, Any]) -> ZooSpec:
         raise InputError(_sentence(error)) from None
 
 
-def read_spec(path: Path) -> dict[str, Any]:
-    """The plain values of a spec in YAML; raises `InputError` where the file cannot be read."""
+def read_spec(name: str) -> dict[str, Any]:
+    """The plain values of a preset, or of a spec in a YAML file; raises `InputError` where there is no such one."""
+    path = preset_path(name) or Path(name)
+    if not path.exists() and not path.suffix:
+        raise unknown("preset", name, preset_names())
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -188,12 +222,12 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    field = str(first["loc"][0]) if first["loc"] else "the spec"
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return reason
+    field = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        from zoo_generation.errors import unknown
-
         return str(unknown("spec field", field, ZooSpec.model_fields))
     if first["type"] == "missing":
         return f"the spec lacks the field '{field}', which has no default"
-    reason = first["msg"].removeprefix("Value error, ")
     return f"spec field '{field}' was given {first['input']!r}: {reason[0].lower()}{reason[1:]}"

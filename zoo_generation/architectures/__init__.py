@@ -8,6 +8,7 @@ from zoo_generation.architectures.registry import (
     Architecture,
     architecture_names,
     get_architecture,
+    import_architecture,
     register,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "Layout",
     "architecture_names",
     "get_architecture",
+    "import_architecture",
     "register",
 ]
 

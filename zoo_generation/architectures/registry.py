@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from zoo_generation.architectures.layout import Layout
-from zoo_generation.errors import unknown
+from zoo_generation.errors import InputError, unknown
 
 
 class Builder(Protocol):
@@ -60,8 +64,55 @@ def architecture_names() -> tuple[str, ...]:
     return tuple(_ARCHITECTURES)
 
 
+def import_architecture(path: str) -> None:
+    """Register a user's function under its import path `package.module:function`.
+
+    The function takes `channels` and `classes`, and of `activation`, `dropout` and `width` what it wants, by name, and
+    returns a module for images of 32 × 32 or of a spec's image size. Modules of the current directory are found too.
+    Raises `InputError` where there is no such function, or it does not return a module.
+    """
+    if path in _ARCHITECTURES:
+        return
+    module, _, name = path.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        function = getattr(importlib.import_module(module), name)
+        taken = inspect.signature(function).parameters.keys() & {
+            "channels",
+            "classes",
+            "activation",
+            "dropout",
+            "width",
+        }
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"cannot import the architecture '{path}' ({error}); name a function as package.module:function"
+        ) from None
+
+    def build(**arguments: Any) -> nn.Module:
+        return function(**{key: value for key, value in arguments.items() if key in taken})
+
+    architecture = Architecture(path, build, image_size=32, fixed_image_size=False, has_width="width" in taken)
+    try:
+        architecture.layout(channels=3, classes=10)
+    except Exception as error:  # whatever a user's function raises
+        raise InputError(
+            f"the architecture '{path}' cannot be built ({error}); it must take channels and classes by name, and "
+            "return a torch.nn.Module"
+        ) from None
+    _ARCHITECTURES[path] = architecture
+
+
 def get_architecture(name: str) -> Architecture:
-    """The architecture of that name. Raises `InputError`, naming the nearest match, where there is none."""
+    """The architecture of that name. Raises `InputError`, naming the nearest match, where there is none.
+
+    Imports nothing: what a zoo's tables name is not run unless the user names it too.
+    """
+    if name not in _ARCHITECTURES and ":" in name:
+        raise InputError(
+            f"the architecture '{name}' is a user's code; name it with --architectures {name} to import it"
+        )
     if name not in _ARCHITECTURES:
         raise unknown("architecture", name, _ARCHITECTURES)
     return _ARCHITECTURES[name]

@@ -7,24 +7,39 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo_generation.presets import describe, preset_names
 from zoobench.cli.options import DataRoot, Home, listed
 
-EXAMPLES = """
+PRESETS = "\n\n".join(f"  {name}: {describe(name)}" for name in preset_names())
+
+EXAMPLES = f"""
 Examples:
 
   zoobench build-zoo --datasets mnist,cifar10
 
-  zoobench build-zoo --datasets digits --architectures resnet18 --width 0.0625 --image-size 16 --seeds 8
+  zoobench build-zoo --spec cnn-hyp-10-fix-small --datasets mnist
 
-  zoobench build-zoo --spec my-zoo.yaml --ray-address auto
+  zoobench build-zoo --architectures my_package.models:my_net --image-size 16 --seeds 8
+
+  zoobench build-zoo --spec my-zoo.yaml --ray-address auto --gpus-per-job 0.5 --out s3://bucket/my-zoo
+
+Presets for --spec:
+
+{PRESETS}
 """
 
 
 def build_zoo(
     datasets: Annotated[str | None, typer.Option(help="Datasets, comma-separated.", show_default="digits")] = None,
-    architectures: Annotated[str | None, typer.Option(help="Architectures.", show_default="cnn_s")] = None,
-    spec: Annotated[Path | None, typer.Option(help="A ZooSpec in YAML; the options here override it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the zoo goes.", show_default="zoos/NAME")] = None,
+    architectures: Annotated[
+        str | None, typer.Option(help="Architectures, or functions package.module:function.", show_default="cnn_s")
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option(help="A preset of those below, or a YAML file; the options here override it.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Where the zoo goes: a directory or a URL.", show_default="zoos/NAME")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the zoo.", show_default="datasets and architectures")
     ] = None,
@@ -49,6 +64,9 @@ def build_zoo(
     fixed_seeds: Annotated[
         bool | None, typer.Option(help="The same seeds for every combination.", show_default=False)
     ] = None,
+    shared_order: Annotated[
+        bool | None, typer.Option(help="All models see the images in one order.", show_default=False)
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="6")] = None,
     checkpoint_epochs: Annotated[str | None, typer.Option(help="Epochs to keep.", show_default="every one")] = None,
     train_images: Annotated[int | None, typer.Option(help="Training images at most.", show_default="6000")] = None,
@@ -63,14 +81,25 @@ def build_zoo(
     ray_address: Annotated[
         str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    cpus_per_job: Annotated[float, typer.Option(help="Cores of a job.")] = 1,
+    gpus_per_job: Annotated[
+        float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
+    ] = None,
+    stack_size: Annotated[
+        int | None, typer.Option(min=1, help="Models trained at once.", show_default="what fits into memory")
+    ] = None,
     home: Home = Path(),
 ) -> None:
     """Train a zoo: every combination of the values given, with several seeds each.
 
     The same command again trains only what is missing.
     """
+    from zoo_generation.architectures import import_architecture
+    from zoo_generation.cluster import Resources
     from zoo_generation.spec import make_spec, read_spec
     from zoobench.cli.building import build
+    from zoobench.zoo import zoo_path
 
     given: dict[str, Any] = {
         "name": name,
@@ -88,6 +117,7 @@ def build_zoo(
         "augment": augment,
         "seeds": seeds,
         "fixed_seeds": fixed_seeds,
+        "shared_order": shared_order,
         "epochs": epochs,
         "checkpoint_epochs": listed(checkpoint_epochs),
         "train_images": train_images,
@@ -96,11 +126,17 @@ def build_zoo(
     }
     values = {"datasets": ["digits"]} | (read_spec(spec) if spec else {})
     values |= {field: value for field, value in given.items() if value is not None}
+    if spec in preset_names():
+        values.setdefault("name", f"{spec}-{'+'.join(listed(datasets) or values['datasets'])}")
     zoo_spec = make_spec(values)
+    for architecture in zoo_spec.user_architectures():
+        import_architecture(architecture)
     build(
         zoo_spec,
-        out or home / "zoos" / zoo_spec.title,
+        zoo_path(out) if out else home / "zoos" / zoo_spec.title,
         data_root=data_root,
         workers=workers,
         ray_address=ray_address,
+        resources=Resources.of(device, cpus_per_job, gpus_per_job),
+        stack_size=stack_size,
     )

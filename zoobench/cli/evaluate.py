@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import DataRoot, Home, Seed, listed
+from zoobench.cli.options import DataRoot, Home, Seed, UserArchitectures, import_listed, listed
 
 EXAMPLES = """
 Examples:
@@ -34,6 +34,7 @@ def evaluate(
     ] = "trained,at_chance",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
     seed: Seed = 0,
+    architectures: UserArchitectures = None,
     data_root: DataRoot = None,
     home: Home = Path(),
 ) -> None:
@@ -46,6 +47,7 @@ def evaluate(
     from zoobench.tokens import kept_statuses
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
 
+    import_listed(architectures)
     method = get_method(model)
     config = method.config(preset)
     kept = kept_statuses(listed(statuses) or [])

@@ -22,9 +22,25 @@ Home = Annotated[
         show_default=".",
     ),
 ]
+UserArchitectures = Annotated[
+    str | None,
+    typer.Option(
+        "--architectures",
+        help="Functions package.module:function that the zoo's models are made of, where they are a user's.",
+        show_default="none",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 
 def listed(text: str | None) -> list[str] | None:
     """The values of a comma-separated option; none where it was not given."""
     return None if text is None else [value.strip() for value in text.split(",") if value.strip()]
+
+
+def import_listed(architectures: str | None) -> None:
+    """Import the user's architectures that a comma-separated option names."""
+    from zoo_generation.architectures import import_architecture
+
+    for name in listed(architectures) or []:
+        import_architecture(name)

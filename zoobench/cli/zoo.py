@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import Home
+from zoobench.cli.options import Home, UserArchitectures, import_listed
 
 app = typer.Typer(no_args_is_help=True, help="Look at zoos.")
 
@@ -32,6 +32,7 @@ def inspect(
     path: Annotated[
         str | None, typer.Argument(metavar="ZOO", help="A zoo's directory or URL.", show_default="the one built last")
     ] = None,
+    architectures: UserArchitectures = None,
     home: Home = Path(),
 ) -> None:
     """Show what a zoo holds and what is missing yet, how accurate its models are, and what they cost.
@@ -42,5 +43,6 @@ def inspect(
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
     from zoobench.zoo.inspection import inspect as inspect_zoo
 
+    import_listed(architectures)
     place = zoo_path(path) if path else latest_zoo(home / "zoos")
     show(inspect_zoo(Zoo(place)), home / "results")

@@ -164,4 +164,5 @@ def _populations(zoo: Zoo, statuses: Sequence[Status]) -> Iterator[tuple[str, pd
 def population_name(row: pd.Series) -> str:
     """A population's name: dataset, architecture with its width unless 1, channels and image size."""
     width = "" if row["width"] == 1 else f"-w{row['width']:g}"
-    return f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"
+    architecture = row["architecture"].replace(":", ".")  # a user's import path, in the names of files
+    return f"{row['dataset']}-{architecture}{width}-{row['channels']}x{row['image_size']}"
