@@ -37,7 +37,7 @@ def train_stack(
     `UnstackableError` where the architecture has a layer that is not known for many models at once.
     """
     started = time.perf_counter()
-    training = _Training(specs, dataset, device)
+    training = StackTraining(specs, dataset, device)
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
             training.epoch()
@@ -60,7 +60,7 @@ def train_stack(
     ]
 
 
-class _Training:
+class StackTraining:
     """A stack in training: weights [models, *shape] by name, and where each model is in its order of the images."""
 
     def __init__(self, specs: Sequence[ModelSpec], dataset: ImageDataset, device: str) -> None:
