@@ -36,7 +36,9 @@ def plain_epochs(specs: list[ModelSpec], dataset: ImageDataset, device: str) -> 
     """One epoch of each model, one after the other."""
     images, labels = normalised(dataset, dataset.train, device)
     models = [build_model(spec, dataset, device) for spec in specs]
-    optimizers = [torch.optim.Adam(model.parameters(), spec.learning_rate) for model, spec in zip(models, specs, strict=True)]
+    optimizers = [
+        torch.optim.Adam(model.parameters(), spec.learning_rate) for model, spec in zip(models, specs, strict=True)
+    ]
 
     def work() -> None:
         for model, optimizer in zip(models, optimizers, strict=True):
