@@ -19,7 +19,7 @@ from zoo_generation.sink import TrainedModel
 from zoo_generation.spec import ModelSpec, make_spec
 from zoo_generation.trainers import UnstackableError, train_model, train_models, train_stack
 from zoo_generation.trainers.dropout import seed_dropout
-from zoo_generation.trainers.layers import convolution, grouped_convolution, max_pool
+from zoo_generation.trainers.layers import convolution, grouped_convolution, max_pool, tanh
 from zoo_generation.trainers.memory import models_in_memory
 from zoo_generation.trainers.stack import Stack
 
@@ -44,6 +44,7 @@ def one_thread() -> Iterator[None]:
     batch=st.integers(1, 9),
     shared=st.booleans(),
     bias=st.booleans(),
+    pool=st.sampled_from([1, 2]),
 )
 def test_the_convolution_is_the_grouped_one(
     models: int,
@@ -56,8 +57,9 @@ def test_the_convolution_is_the_grouped_one(
     batch: int,
     shared: bool,
     bias: bool,
+    pool: int,
 ) -> None:
-    size = [dilation[i] * (kernel[i] - 1) + 1 + extra[i] for i in (0, 1)]
+    size = [dilation[i] * (kernel[i] - 1) + 1 + extra[i] + stride[i] * (pool - 1) for i in (0, 1)]
     random = torch.Generator().manual_seed(0)
     given_values = [
         torch.randn(1 if shared else models, channels, *size, batch, generator=random),
@@ -67,24 +69,34 @@ def test_the_convolution_is_the_grouped_one(
     results = []
     for function in (convolution, grouped_convolution):
         values = [value.clone().requires_grad_() for value in given_values]
-        out = function(values[0], values[1], values[2] if bias else None, stride, dilation)
+        out = function(values[0], values[1], values[2] if bias else None, stride, dilation, pool)
         weights = torch.arange(out.numel()).view(out.shape).cos()
         results.append([out, *torch.autograd.grad((out * weights).sum(), values)])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@given(models=st.integers(1, 3), size=st.integers(1, 3), sides=st.tuples(st.integers(3, 8), st.integers(3, 8)))
-def test_pooling_takes_the_first_of_the_largest(models: int, size: int, sides: tuple[int, int]) -> None:
+@given(models=st.integers(1, 3), sides=st.tuples(st.integers(2, 8), st.integers(2, 8)), seed=st.integers(0, 99))
+def test_pooling_takes_the_first_of_the_largest(models: int, sides: tuple[int, int], seed: int) -> None:
     """Ties, which black images are full of, send their gradient where PyTorch sends it."""
-    maps = torch.randint(0, 3, (models, 2, *sides, 5), generator=torch.Generator().manual_seed(size)).float()
+    maps = torch.randint(0, 3, (models, 2, *sides, 5), generator=torch.Generator().manual_seed(seed)).float()
     ours, theirs = maps.clone().requires_grad_(), maps.flatten(0, 1).permute(3, 0, 1, 2).clone().requires_grad_()
-    out, expected = max_pool(ours, size), F.max_pool2d(theirs, size)
+    out, expected = max_pool(ours), F.max_pool2d(theirs, 2)
     assert torch.equal(out.flatten(0, 1).permute(3, 0, 1, 2), expected)
     out.square().sum().backward()
     expected.square().sum().backward()
     assert isinstance(ours.grad, Tensor) and isinstance(theirs.grad, Tensor)
     assert torch.equal(ours.grad.flatten(0, 1).permute(3, 0, 1, 2), theirs.grad)
+
+
+def test_tanh_is_that_of_double_precision() -> None:
+    special = [math.nan, math.inf, -math.inf, 0.0, 1e-30]
+    values = torch.cat([torch.linspace(-12, 12, 100_001), torch.tensor(special)])[None].requires_grad_()
+    out, expected = tanh(values), values.detach().double().tanh()
+    torch.testing.assert_close(out.detach().double(), expected, rtol=1e-6, atol=0, equal_nan=True)
+    out.sum().backward()
+    assert isinstance(values.grad, Tensor)
+    torch.testing.assert_close(values.grad.double(), 1 - expected.square(), rtol=0, atol=1e-6, equal_nan=True)
 
 
 def stack_of(models: int, **fields: Any) -> list[ModelSpec]:

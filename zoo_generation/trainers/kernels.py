@@ -5,6 +5,8 @@ one vector (width · batch elements), whatever the number of channels. Libraries
 zoo's models have eight. A convolution is a sum of *taps*, one a weight: row of the input at an offset, times the
 weight. Each loop here takes five taps to two output channels, which is what sixteen registers hold.
 
+A convolution and the max-pooling after it are one kernel: what is pooled away stays in the first-level cache.
+
 Each model's arithmetic is done in the same order whatever the number of models or threads.
 """
 
@@ -18,6 +20,7 @@ TAPS = 5
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Pair = tuple[int, int]
 
 # What lets a sum be taken in vectors; not-a-number and infinity stay what they are (no `nnan`, no `ninf`).
 _REORDER = {"reassoc", "contract", "nsz", "arcp"}
@@ -71,93 +74,234 @@ def _dot_taps(first: Floats, second: Floats, source: Floats, at: Integers, g: Fl
     h[4] += h4
 
 
-@_parallel
-def convolve(images: Floats, weight: Floats, bias: Floats, offsets: Integers, row: int, step: int, out: Floats) -> None:
-    """Convolve the maps of each model with its weights.
-
-    images: [models or 1, elements]; weight: [models, outputs, taps], taps a multiple of `TAPS`; bias: [models,
-    outputs]; offsets: [taps], where a tap's input begins relative to its output's; row, step: elements between the
-    inputs of two output rows, and of two pieces of a row; out: [models, outputs, rows, pieces, elements of a piece].
-    """
-    models, outputs, taps = weight.shape
-    rows, pieces, length = out.shape[2:]
-    pairs = (outputs + 1) // 2
-    for n in prange(models * pairs):
-        k, o = n // pairs, 2 * (n % pairs)
-        alone = o + 1 == outputs
-        w = weight[k, o]
-        u = w if alone else weight[k, o + 1]
-        spare = np.empty(length if alone else 0, np.float32)
-        for i in range(rows):
-            for s in range(pieces):
-                first = out[k, o, i, s]
-                second = spare if alone else out[k, o + 1, i, s]
-                first[:] = bias[k, o]
-                second[:] = bias[k, o] if alone else bias[k, o + 1]
-                source = images[k % len(images), i * row + s * step :]
-                for t in range(0, taps, TAPS):
-                    _add_taps(first, second, source, offsets[t : t + TAPS], w[t : t + TAPS], u[t : t + TAPS])
-
-
-@_parallel
-def correlate(images: Floats, gradient: Floats, offsets: Integers, row: int, step: int, out: Floats) -> None:
-    """The gradient of `convolve`'s weights, into `out` [models, outputs, taps]; `gradient` is that of its output."""
-    models, outputs, taps = out.shape
-    rows, pieces = gradient.shape[2:4]
-    pairs = (outputs + 1) // 2
-    for n in prange(models * pairs):
-        k, o = n // pairs, 2 * (n % pairs)
-        alone = o + 1 == outputs
-        g = out[k, o]
-        h = np.empty(taps, np.float32) if alone else out[k, o + 1]
-        g[:] = 0
-        h[:] = 0
-        for i in range(rows):
-            for s in range(pieces):
-                first = gradient[k, o, i, s]
-                second = first if alone else gradient[k, o + 1, i, s]
-                source = images[k % len(images), i * row + s * step :]
-                for t in range(0, taps, TAPS):
-                    _dot_taps(first, second, source, offsets[t : t + TAPS], g[t : t + TAPS], h[t : t + TAPS])
+@_serial
+def _copy(source: Floats, out: Floats) -> None:
+    """`out[:] = source`, many times faster for short arrays."""
+    for b in range(len(out)):
+        out[b] = source[b]
 
 
 @_serial
-def _keep_larger(best: Floats, which: Floats, values: Floats, number: np.float32) -> None:
-    """Where a value is larger than the best so far, keep it and its number. By arithmetic: branches mispredict."""
-    for b in range(len(best)):
-        new, old, before = values[b], best[b], which[b]
-        which[b] = before + (number - before) * np.float32(new > old)
-        best[b] = max(new, old)
+def _largest(above: Floats, below: Floats, best: Floats, which: Floats) -> None:
+    """The largest of four: the two halves of a row above and those of a row below; and its number, the first of many.
 
-
-@_parallel
-def max_pool(images: Floats, size: int, out: Floats, which: Floats) -> None:
-    """The largest of each size × size window, the first where several are, and its number within the window.
-
-    images: [maps, height, width, batch]; out, which: [maps, height // size, width // size, batch].
+    By arithmetic, since branches mispredict.
     """
-    maps, height, width, _ = out.shape
-    for m in prange(maps):
-        for i in range(height):
-            for j in range(width):
-                out[m, i, j] = images[m, i * size, j * size]
-                which[m, i, j] = 0
-                for q in range(1, size * size):
-                    values = images[m, i * size + q // size, j * size + q % size]
-                    _keep_larger(out[m, i, j], which[m, i, j], values, np.float32(q))
+    n = len(best)
+    a, b, c, d = above[:n], above[n : 2 * n], below[:n], below[n : 2 * n]
+    for t in range(n):
+        top, bottom = max(a[t], b[t]), max(c[t], d[t])
+        upper, lower = np.float32(b[t] > a[t]), np.float32(2) + np.float32(d[t] > c[t])
+        best[t] = max(top, bottom)
+        which[t] = upper + (lower - upper) * np.float32(bottom > top)
+
+
+@_serial
+def _back_to_largest(gradient: Floats, which: Floats, step: int, above: Floats, below: Floats) -> None:
+    """The gradient of `_largest`'s values; the second half of a row begins `step` elements after the first."""
+    n = len(gradient)
+    a, b, c, d = above[:n], above[step : step + n], below[:n], below[step : step + n]
+    for t in range(n):
+        g, number = gradient[t], which[t]
+        a[t] = g * np.float32(number == 0)
+        b[t] = g * np.float32(number == 1)
+        c[t] = g * np.float32(number == 2)
+        d[t] = g * np.float32(number == 3)
+
+
+@_serial
+def _pool(rows: Floats, best: Floats, which: Floats) -> None:
+    """One row of pooled maps [columns, batch] from two rows [2, 2 · columns · batch]."""
+    columns, batch = best.shape
+    for j in range(columns):
+        _largest(rows[0, 2 * j * batch :], rows[1, 2 * j * batch :], best[j], which[j])
+
+
+@_serial
+def _unpool(gradient: Floats, which: Floats, step: int, rows: Floats) -> None:
+    """The gradient of `_pool`'s rows, columns apart by `step` elements; what lies between is left."""
+    columns, batch = gradient.shape
+    for j in range(columns):
+        if len(rows) == 1:
+            _copy(gradient[j], rows[0, j * step : j * step + batch])
+        else:
+            above, below = rows[0, 2 * j * step :], rows[1, 2 * j * step :]
+            _back_to_largest(gradient[j], which[j], step, above, below)
 
 
 @_parallel
-def max_unpool(gradient: Floats, which: Floats, size: int, out: Floats) -> None:
-    """The gradient of `max_pool`'s images, into `out` [maps, height, width, batch]."""
-    maps, height, width, batch = gradient.shape
+def convolve(
+    images: Floats,
+    weight: Floats,
+    bias: Floats,
+    offsets: Integers,
+    row: int,
+    step: int,
+    size: int,
+    out: Floats,
+    which: Floats,
+) -> None:
+    """Convolve the maps of each model with its weights, and keep the largest of each window of 2 × 2, or all.
+
+    images: [models or 1, elements]; weight: [models, outputs, taps], taps a multiple of `TAPS`; bias: [models,
+    outputs]; offsets: [taps], where a tap's input begins relative to its output's; row, step: elements between the
+    inputs of two output rows, and of two columns; size: 2 to pool, else 1; out: [models, outputs, rows, columns,
+    batch] and, only where pooled, `which` of a window was the largest.
+    """
+    models, outputs, taps = weight.shape
+    rows, columns, batch = out.shape[2:]
+    # A row is one piece where its input is, no columns skipped.
+    pieces, length = (1, size * columns * batch) if step == batch else (size * columns, batch)
+    pairs = (outputs + 1) // 2
+    for n in prange(models * pairs):
+        k, o = n // pairs, 2 * (n % pairs)
+        p = min(o + 1, outputs - 1)
+        w, u = weight[k, o], weight[k, p]
+        first, second = np.empty((size, pieces * length), np.float32), np.empty((size, pieces * length), np.float32)
+        for i in range(rows):
+            if size == 1:
+                first, second = out[k, o, i].reshape(1, -1), out[k, p, i].reshape(1, -1) if p > o else second
+            for r in range(size):
+                first[r] = bias[k, o]
+                second[r] = bias[k, p]
+                for s in range(pieces):
+                    a, b = first[r, s * length : (s + 1) * length], second[r, s * length : (s + 1) * length]
+                    source = images[k % len(images), (i * size + r) * row + s * step :]
+                    for t in range(0, taps, TAPS):
+                        _add_taps(a, b, source, offsets[t : t + TAPS], w[t : t + TAPS], u[t : t + TAPS])
+            if size == 2:
+                _pool(first, out[k, o, i], which[k, o, i])
+                if p > o:
+                    _pool(second, out[k, p, i], which[k, p, i])
+
+
+@_parallel
+def correlate(
+    images: Floats, gradient: Floats, which: Floats, offsets: Integers, row: int, step: int, size: int, out: Floats
+) -> None:
+    """The gradient of `convolve`'s weights, into `out` [models, outputs, taps]; `gradient` is that of its output."""
+    models, outputs, taps = out.shape
+    rows, columns, batch = gradient.shape[2:]
+    pieces, length = (1, size * columns * batch) if step == batch else (size * columns, batch)
+    pairs = (outputs + 1) // 2
+    for n in prange(models * pairs):
+        k, o = n // pairs, 2 * (n % pairs)
+        p = min(o + 1, outputs - 1)
+        first, second = np.empty((size, pieces * length), np.float32), np.empty((size, pieces * length), np.float32)
+        g, h = np.zeros(taps, np.float32), np.zeros(taps, np.float32)
+        for i in range(rows):
+            if size == 1:
+                first, second = gradient[k, o, i].reshape(1, -1), gradient[k, p, i].reshape(1, -1)
+            else:
+                _unpool(gradient[k, o, i], which[k, o, i], batch, first)
+                _unpool(gradient[k, p, i], which[k, p, i], batch, second)
+            for r in range(size):
+                for s in range(pieces):
+                    a, b = first[r, s * length : (s + 1) * length], second[r, s * length : (s + 1) * length]
+                    source = images[k % len(images), (i * size + r) * row + s * step :]
+                    for t in range(0, taps, TAPS):
+                        _dot_taps(a, b, source, offsets[t : t + TAPS], g[t : t + TAPS], h[t : t + TAPS])
+        out[k, p] = h
+        out[k, o] = g
+
+
+@_parallel
+def convolve_back(
+    gradient: Floats, which: Floats, weight: Floats, stride: Pair, dilation: Pair, size: int, out: Floats
+) -> None:
+    """The gradient of `convolve`'s images, into `out` [models, channels, height, width · batch].
+
+    weight: [models, channels, outputs, kernel height, kernel width], its last axis reversed.
+    """
+    models, channels, outputs, kernel_height, kernel_width = weight.shape
+    rows, batch = size * gradient.shape[2], gradient.shape[4]
+    height, length = out.shape[2:]
+    margin = dilation[1] * (kernel_width - 1) * batch
+    most = outputs * kernel_height * kernel_width
+    for k in prange(models):
+        # Columns apart by the stride, and zeros left and right, so that every tap is of whole rows.
+        spread = np.zeros((outputs, rows, length + margin), np.float32)
+        for o in range(outputs):
+            for z in range(0, rows, size):
+                _unpool(
+                    gradient[k, o, z // size],
+                    which[k, o, z // size],
+                    stride[1] * batch,
+                    spread[o, z : z + size, margin:],
+                )
+        flat, spare = spread.reshape(-1), np.empty(length, np.float32)
+        offsets = np.zeros(most + TAPS, np.int64)
+        w, u = np.zeros(most + TAPS, np.float32), np.zeros(most + TAPS, np.float32)
+        for y in range(height):
+            for c in range(0, channels, 2):
+                d = min(c + 1, channels - 1)
+                taps = 0
+                for o in range(outputs):
+                    for dy in range(kernel_height):
+                        z = y - dy * dilation[0]
+                        if z < 0 or z % stride[0] > 0 or z // stride[0] >= rows:
+                            continue
+                        start = (o * rows + z // stride[0]) * (length + margin)
+                        for dx in range(kernel_width):
+                            offsets[taps] = start + dx * dilation[1] * batch
+                            w[taps] = weight[k, c, o, dy, dx]
+                            u[taps] = weight[k, d, o, dy, dx]
+                            taps += 1
+                offsets[taps : taps + TAPS] = 0
+                w[taps : taps + TAPS] = 0
+                u[taps : taps + TAPS] = 0
+                first, second = out[k, c, y], out[k, d, y] if d > c else spare
+                first[:] = 0
+                second[:] = 0
+                for t in range(0, taps, TAPS):
+                    _add_taps(first, second, flat, offsets[t : t + TAPS], w[t : t + TAPS], u[t : t + TAPS])
+
+
+@_parallel
+def max_pool(images: Floats, out: Floats, which: Floats) -> None:
+    """The largest of each window of 2 × 2, the first where several are, and its number within the window.
+
+    images: [maps, height, width · batch]; out, which: [maps, height // 2, width // 2, batch].
+    """
+    maps, rows = out.shape[:2]
     for m in prange(maps):
-        if out.shape[1] > height * size or out.shape[2] > width * size:
+        for i in range(rows):
+            _pool(images[m, 2 * i : 2 * i + 2], out[m, i], which[m, i])
+
+
+@_parallel
+def max_unpool(gradient: Floats, which: Floats, out: Floats) -> None:
+    """The gradient of `max_pool`'s images, into `out` [maps, height, width · batch]."""
+    maps, rows, columns, batch = gradient.shape
+    for m in prange(maps):
+        if out.shape[1] > 2 * rows or out.shape[2] > 2 * columns * batch:
             out[m] = 0
-        for i in range(height):
-            for j in range(width):
-                for q in range(size * size):
-                    target = out[m, i * size + q // size, j * size + q % size]
-                    g, chosen = gradient[m, i, j], which[m, i, j]
-                    for b in range(batch):
-                        target[b] = g[b] if chosen[b] == q else np.float32(0)
+        for i in range(rows):
+            _unpool(gradient[m, i], which[m, i], batch, out[m, 2 * i : 2 * i + 2])
+
+
+@_parallel
+def tanh(values: Floats, out: Floats) -> None:
+    """Lambert's continued fraction x / (1 + x² / (3 + x² / (5 + …))), thirteen deep, as a fraction of polynomials.
+
+    Exact but for rounding, six units in the last place at most, up to 9.1, beyond which tanh is 1 in float32; PyTorch's
+    takes ten times as long. values, out: [models, elements].
+    """
+    p0, p1, p2, p3 = (
+        np.float32(7905853580625),
+        np.float32(1159525191825),
+        np.float32(41247931725),
+        np.float32(523783260),
+    )
+    p4, p5 = np.float32(2552550), np.float32(4095)
+    q1, q2, q3 = np.float32(3794809718700), np.float32(252070693875), np.float32(5237832600)
+    q4, q5, q6 = np.float32(41351310), np.float32(120120), np.float32(91)
+    end, one = np.float32(9.1), np.float32(1)
+    for k in prange(len(values)):
+        x, y = values[k], out[k]
+        for t in range(len(x)):
+            a = min(max(x[t], -end), end)
+            z = a * a
+            over = p0 + z * (p1 + z * (p2 + z * (p3 + z * (p4 + z * (p5 + z)))))
+            under = p0 + z * (q1 + z * (q2 + z * (q3 + z * (q4 + z * (q5 + z * q6)))))
+            y[t] = min(max(a * over / under, -one), one)

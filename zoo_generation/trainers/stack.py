@@ -7,6 +7,7 @@ height, width, batch], features [models, features, batch].
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from zoo_generation.trainers.layers import (
     max_pool,
     per_channel,
     standardised,
+    tanh,
 )
 
 ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardtanh, nn.Identity)
@@ -54,11 +56,14 @@ class Stack(fx.Interpreter):
             graph = _Tracer().trace(module)
         except Exception as error:  # whatever a user's own forward pass raises on a proxy
             raise UnstackableError(f"its forward pass cannot be traced: {error}") from None
-        super().__init__(fx.GraphModule(module, graph))
         if len(list(module.named_parameters())) < len(list(module.named_parameters(remove_duplicate=False))):
             raise UnstackableError("two of its layers share a weight")
         for node in graph.nodes:
             _check(node, module)
+        pooled = _join_pooling(graph, module)
+        super().__init__(fx.GraphModule(module, graph))
+        self.pooled = pooled
+        self.layers = dict(module.named_modules())
         self.modules = modules
         self.models = len(modules)
         self.weights: Mapping[str, Tensor] = {}
@@ -73,12 +78,17 @@ class Stack(fx.Interpreter):
         self.weights, self.training = weights, training
         return self.run(maps)
 
+    def run_node(self, n: fx.Node) -> Any:
+        """Without the interpreter's book-keeping for error messages, which takes as long as a small layer."""
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        return getattr(self, n.op)(n.target, args, kwargs)
+
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        layer, values = self.fetch_attr(target), args[0]
+        layer, values = self.layers[target], args[0]
         weight, bias = self.weights.get(f"{target}.weight"), self.weights.get(f"{target}.bias")
         if isinstance(layer, nn.Conv2d):
             assert weight is not None
-            return _grouped(layer, _padded(layer, values), weight, bias)
+            return _grouped(layer, _padded(layer, values), weight, bias, 2 if target in self.pooled else 1)
         if isinstance(layer, nn.Linear):
             assert weight is not None
             return linear(values, weight, bias)
@@ -90,11 +100,13 @@ class Stack(fx.Interpreter):
             return values.flatten(1, -2)
         if isinstance(layer, POOLING):
             return _pooled(layer, values)
-        return elementwise(layer, values)
+        return tanh(values) if isinstance(layer, nn.Tanh) else elementwise(layer, values)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if target in FLATTEN:
             return args[0].flatten(1, -2)
+        if target is torch.tanh:
+            return tanh(args[0])
         if target in ACTIVATIONS:
             return elementwise(lambda values: target(values, *args[1:], **kwargs), args[0])
         return target(*args, **kwargs)
@@ -173,26 +185,51 @@ def _padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     return F.pad(maps, (0, 0, left, right, top, bottom)) if left or right or top or bottom else maps
 
 
-def _grouped(layer: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A convolution of groups: as many models of one group each."""
+def _grouped(layer: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None, pool: int) -> Tensor:
+    """A convolution of groups: as many models of one group each. Then the largest of each 2 × 2."""
     groups, models = layer.groups, len(weight)
     if groups > 1:
         maps = maps.expand(models, -1, -1, -1, -1).unflatten(1, (groups, -1)).flatten(0, 1)
         weight = weight.unflatten(1, (groups, -1)).flatten(0, 1)
         bias = None if bias is None else bias.unflatten(1, (groups, -1)).flatten(0, 1)
     stride, dilation = layer.stride, layer.dilation
-    out = convolution(maps, weight, bias, (stride[0], stride[1]), (dilation[0], dilation[1]))
+    out = convolution(maps, weight, bias, (stride[0], stride[1]), (dilation[0], dilation[1]), pool)
     return out if groups == 1 else out.unflatten(0, (models, groups)).flatten(1, 2)
 
 
 def _pooled(layer: nn.Module, maps: Tensor) -> Tensor:
     if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
         return maps.mean((2, 3), keepdim=True)
-    if isinstance(layer, nn.MaxPool2d) and isinstance(layer.kernel_size, int) and _windows(layer):
-        return max_pool(maps, layer.kernel_size)
+    if _halves(layer):
+        return max_pool(maps)
     return as_maps(layer(as_images(maps)), len(maps))
 
 
-def _windows(layer: nn.MaxPool2d) -> bool:
-    """Whether a pooling's windows lie side by side."""
-    return (layer.stride, layer.padding, layer.dilation, layer.ceil_mode) == (layer.kernel_size, 0, 1, False)
+def _halves(layer: nn.Module) -> bool:
+    """Whether it is max-pooling with windows of 2 × 2 side by side."""
+    if not isinstance(layer, nn.MaxPool2d):
+        return False
+    size, stride, padding, dilation = (
+        _pair(of) for of in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    )
+    return (size, stride, padding, dilation, layer.ceil_mode) == ((2, 2), (2, 2), (0, 0), (1, 1), False)
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _join_pooling(graph: fx.Graph, module: nn.Module) -> set[str]:
+    """Take pooling that follows a convolution, and nothing else does, out of the graph: names of the convolutions."""
+    layers = {node: module.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
+    calls = Counter(str(node.target) for node in layers)
+    pooled = set()
+    for node, layer in layers.items():
+        before = node.args[0]
+        if not (_halves(layer) and isinstance(before, fx.Node) and isinstance(layers.get(before), nn.Conv2d)):
+            continue
+        if len(before.users) == 1 and calls[str(before.target)] == 1:
+            pooled.add(str(before.target))
+            node.replace_all_uses_with(before)
+            graph.erase_node(node)
+    return pooled
