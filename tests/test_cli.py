@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 
 from zoobench.cli.app import main
 from zoobench.methods.sane import PRESETS, SaneConfig
-from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo import Zoo
 
 Run = Callable[..., tuple[int, str]]
 
@@ -63,24 +62,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, run: Run, built: Path) -> None:
-    """And with two workers instead of one, and a kill between, the zoo is the same."""
-    zoo = tmp_path / "zoos" / "digits-cnn_s"
-    build = ["build-zoo", *SMALL_ZOO, "--workers", "2", "--home", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "zoobench", *build], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(zoo.glob("models/*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    time.sleep(2)  # workers that outlive their driver end their shard
-    present = len(ZooSink(zoo).done())
-    assert present > 0
-    code, output = run(*build)
-    assert code == 0 and f"{present} already there" in output
-    assert_same_zoo(zoo, built / "zoos" / "digits-cnn_s")
-
-
 def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "tiny", SaneConfig(d_model=32, layers=1, latent=8, steps=20))
     tables = []
@@ -122,6 +103,11 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["build-zoo", "--spec", "{tmp}/list.yaml"], "must hold fields"),
         (["build-zoo", "--spec", "{tmp}/bad.yaml"], "spec field 'epochs' was given 'soon'"),
         (["build-zoo", "--datasets", "mnist", "--data-root", "{tmp}/nowhere"], "nowhere"),
+        (["build-zoo", "--spec", "cnn-sede"], "unknown preset 'cnn-sede': did you mean 'cnn-seed'?"),
+        (["build-zoo", "--device", "gpu"], "'gpu'"),
+        (["build-zoo", "--architectures", "nowhere:net"], "cannot import the architecture 'nowhere:net'"),
+        (["build-zoo", "--out", "foo://bar"], "foo"),
+        (["eval", "--statuses", "trianed"], "'trianed'"),
         (["eval", "--model", "same"], "unknown method 'same': did you mean 'sane'?"),
         (["eval", "--preset", "huge"], "unknown preset of sane 'huge'"),
         (["eval"], "there is no zoo under"),
@@ -138,6 +124,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, tmp_path: Path, com
     error = output[output.index("Error:") :].strip()
     assert sentence in error and "\n" not in error and "Traceback" not in output
     assert not (tmp_path / "zoos").exists()
+
+
+@pytest.mark.parametrize("option", ["--cpus-per-job", "--stack-size", "--workers"])
+def test_a_number_out_of_range_is_told(run: Run, option: str) -> None:
+    code, output = run("build-zoo", option, "0")
+    assert code == 2 and option in output and "0 is not in the range" in output
 
 
 def test_help_is_quick_to_import() -> None:

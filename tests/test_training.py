@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from zoo_generation.architectures import architecture_names, get_architecture
 from zoo_generation.datasets import ImageDataset, Split, load_dataset
-from zoo_generation.errors import InputError
 from zoo_generation.spec import ModelSpec, make_spec
 from zoo_generation.trainers import train_model
 from zoo_generation.trainers.randomness import Augmentation
@@ -24,52 +23,6 @@ def digits(size: int, images: int = 200) -> ImageDataset:
 
 def model_spec(**fields: object) -> ModelSpec:
     return make_spec({"datasets": "digits", "seeds": 1, "epochs": 2, "learning_rate": 1e-3} | fields).models()[0]
-
-
-@given(
-    seeds=st.integers(1, 4),
-    rates=st.lists(st.floats(1e-5, 1), min_size=1, max_size=3, unique=True),
-    activations=st.sets(st.sampled_from(["tanh", "relu", "gelu", "sigmoid"]), min_size=1),
-    fixed=st.booleans(),
-)
-def test_a_spec_is_a_grid(seeds: int, rates: list[float], activations: set[str], fixed: bool) -> None:
-    spec = make_spec(
-        {
-            "datasets": ["digits", "glyphs"],
-            "seeds": seeds,
-            "learning_rate": rates,
-            "activation": sorted(activations),
-            "fixed_seeds": fixed,
-        }
-    )
-    models = spec.models()
-    assert len(models) == len({model.id for model in models}) == 2 * seeds * len(rates) * len(activations)
-    assert len({model.seed for model in models}) == (seeds if fixed else len(models))
-    assert [model.id for model in models] == [model.id for model in make_spec(spec.model_dump()).models()]
-
-
-def test_width_is_varied_only_where_there_is_one() -> None:
-    spec = make_spec({"datasets": "digits", "architectures": ["cnn_s", "resnet18"], "width": [0.25, 0.5], "seeds": 1})
-    widths = [(model.architecture, model.width) for model in spec.models() if model.learning_rate == 1e-3]
-    assert {("resnet18", 0.25), ("resnet18", 0.5)} < set(widths)
-    assert {width for name, width in widths if name == "cnn_s"} == {1.0}
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({}, "lacks the field 'datasets'"),
-        ({"datasets": "digits", "epoch": 3}, "unknown spec field 'epoch': did you mean 'epochs'"),
-        ({"datasets": "digits", "epochs": "many"}, "'epochs' was given 'many'"),
-        ({"datasets": "digits", "activation": ["tanh", "swish"]}, "'activation' was given 'swish'"),
-        ({"datasets": "digits", "learning_rate": -1}, "'learning_rate' was given -1"),
-        ({"datasets": "digits", "epochs": 3, "checkpoint_epochs": [4]}, "checkpoint_epochs must name epochs from 0 to"),
-    ],
-)
-def test_a_bad_spec_is_told_in_a_sentence(values: dict[str, object], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence) as error:
-        make_spec(values)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("architecture", architecture_names())

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -23,6 +23,9 @@ from pydantic import (
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.presets import preset_names, preset_path
+
+if TYPE_CHECKING:
+    from zoo_generation.architectures import Architecture
 
 Activation = Literal["tanh", "relu", "gelu", "sigmoid"]
 Init = Literal["uniform", "normal", "kaiming_uniform", "kaiming_normal"]
@@ -175,25 +178,31 @@ class ZooSpec(BaseModel):
     def _grid(self, dataset: str, numbers: Iterator[int]) -> Iterator[ModelSpec]:
         from zoo_generation.architectures import get_architecture
 
-        grid = itertools.product(self.architectures, *(getattr(self, axis) for axis in AXES), range(self.seeds))
-        for (name, *values, repeat), number in zip(grid, numbers, strict=False):
+        for name in self.architectures:
             architecture = get_architecture(name)
-            fields: dict[str, Any] = dict(zip(AXES, values, strict=True))
+            axes = {axis: getattr(self, axis) for axis in AXES}
             if not architecture.has_width:
-                fields["width"] = 1.0
-            asked = None if architecture.fixed_image_size else self.image_size
-            yield ModelSpec(
-                **fields,
-                dataset=dataset,
-                architecture=name,
-                image_size=asked or architecture.image_size,
-                train_images=self.train_images,
-                augment=self.augment,
-                epochs=self.epochs,
-                checkpoint_epochs=self.saved_epochs,
-                order_seed=self.seed if self.shared_order else None,
-                seed=self.seed + (repeat if self.fixed_seeds else number),
-            )
+                axes["width"] = (1.0,)
+            grid = itertools.product(*axes.values(), range(self.seeds))
+            for (*values, repeat), number in zip(grid, numbers, strict=False):
+                yield self._model(dataset, architecture, dict(zip(AXES, values, strict=True)), repeat, number)
+
+    def _model(
+        self, dataset: str, architecture: Architecture, fields: dict[str, Any], repeat: int, number: int
+    ) -> ModelSpec:
+        asked = None if architecture.fixed_image_size else self.image_size
+        return ModelSpec(
+            **fields,
+            dataset=dataset,
+            architecture=architecture.name,
+            image_size=asked or architecture.image_size,
+            train_images=self.train_images,
+            augment=self.augment,
+            epochs=self.epochs,
+            checkpoint_epochs=self.saved_epochs,
+            order_seed=self.seed if self.shared_order else None,
+            seed=self.seed + (repeat if self.fixed_seeds else number),
+        )
 
 
 def make_spec(values: dict[str, Any]) -> ZooSpec:
