@@ -76,7 +76,7 @@ def build_zoo(
     seed: Annotated[int | None, typer.Option(help="First seed.", show_default="0")] = None,
     data_root: DataRoot = None,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes of a local Ray.", show_default="all cores")
+        int | None, typer.Option(min=1, help="Worker processes of a local Ray.", show_default="all cores")
     ] = None,
     ray_address: Annotated[
         str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")

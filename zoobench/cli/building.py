@@ -58,7 +58,9 @@ def build(
         console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
         _tell_unstackable(missing, images)
         with _bar() as bar:
-            task = bar.add_task("training", total=len(models), completed=present, state="starting Ray")
+            task = bar.add_task(
+                "training", total=len(models), completed=present, state="starting Ray" if missing else ""
+            )
 
             def show(now: Snapshot) -> None:
                 bar.update(task, completed=round(present + now.done + now.begun, 1), state=_state(now))

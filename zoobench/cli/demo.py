@@ -27,7 +27,7 @@ DRAWN = 50
 
 def demo(
     home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path("zoobench-demo"),
-    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="all cores")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="all cores")] = None,
 ) -> None:
     """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
     from zoo_generation.cluster import ray_session
