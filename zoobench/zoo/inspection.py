@@ -13,8 +13,8 @@ import pandas as pd
 from zoo_generation.sink import Status
 from zoo_generation.spec import ModelSpec, make_spec
 from zoobench.files import StoragePath, files_in
-from zoobench.zoo.parts import asked_at_once, part_names
-from zoobench.zoo.store import FOLDERS, Zoo
+from zoobench.zoo.parts import FOLDERS, asked_at_once, part_names
+from zoobench.zoo.store import Zoo
 
 KEYS = ["dataset", "architecture", "width", "image_size"]  # of a population, as far as a spec decides them
 BINS = 20  # of a histogram of accuracies from 0 to 1

@@ -14,12 +14,16 @@ from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, files_in
+from zoobench.zoo.schema import TABLES, conform
 
 READERS = 16  # threads
-TABLES = ("models", "checkpoints")
+FOLDERS = ("models", "checkpoints", "checksums", "weights")
+"""In this order a part is removed, and in the other one written: without its models it is none."""
+SUFFIXES = {"models": "parquet", "checkpoints": "parquet", "checksums": "sha256", "weights": "safetensors"}
 AGAIN = "run the zoo's 'zoobench build-zoo' command again, which trains these models again"
 
 Question = TypeVar("Question")
@@ -36,8 +40,8 @@ def part_names(zoo: StoragePath) -> list[str]:
 
 
 def part_file(zoo: StoragePath, folder: str, part: str) -> StoragePath:
-    """A part's file under `models`, `checkpoints` or `weights`."""
-    return zoo / folder / f"{part}.{'parquet' if folder in TABLES else 'safetensors'}"
+    """A part's file in one of the `FOLDERS`."""
+    return zoo / folder / f"{part}.{SUFFIXES[folder]}"
 
 
 def asked_at_once(ask: Callable[[Question], Answer], questions: Sequence[Question]) -> list[Answer]:
@@ -56,7 +60,7 @@ def read_table(zoo: StoragePath, table: str, part: str) -> pd.DataFrame:
     except OSError as error:
         raise InputError(f"cannot read the table {file} ({error.strerror or error}); look at the storage") from None
     try:
-        return pd.read_parquet(io.BytesIO(content))
+        return conform(pq.read_table(io.BytesIO(content)), TABLES[table]).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).split("\n")[0]
         raise DamagedPartError(f"the table {file} is damaged ({reason}); {AGAIN}") from None

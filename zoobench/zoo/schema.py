@@ -1,0 +1,111 @@
+"""What a zoo's tables and weights files hold, column by column: `docs/format.md` in code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from zoo_generation.architectures import Layout
+
+FORMAT = "zoobench-zoo/1"
+POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]
+"""Columns that a population's models share: one architecture, one dataset, one layout of weights."""
+
+
+def _column(name: str, kind: pa.DataType, meaning: str, required: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=not required, metadata={"meaning": meaning})
+
+
+MODELS = pa.schema(
+    [
+        _column("model_id", pa.string(), "Identifies the model in the zoo and in every other zoo.", required=True),
+        _column("status", pa.string(), "`trained`, `at_chance` or `diverged`.", required=True),
+        _column("dataset", pa.string(), "Name of the image dataset.", required=True),
+        _column("train_images", pa.int64(), "Training images used; null: all."),
+        _column("architecture", pa.string(), "Registered name, or `package.module:function`.", required=True),
+        _column("width", pa.float64(), "Multiplier of the architecture's channels.", required=True),
+        _column("image_size", pa.int64(), "Height and width of the images, pixels.", required=True),
+        _column("activation", pa.string(), "`tanh`, `relu`, `gelu`, `sigmoid` or another name."),
+        _column("init", pa.string(), "Initialization of the weights."),
+        _column("optimizer", pa.string(), "`adam`, `sgd` (momentum 0.9) or another name."),
+        _column("learning_rate", pa.float64(), "Learning rate; the highest one of a schedule."),
+        _column("weight_decay", pa.float64(), "Weight decay, as the optimizer defines it."),
+        _column("dropout", pa.float64(), "Probability that a unit is dropped, in [0, 1)."),
+        _column("batch_size", pa.int64(), "Images a training step."),
+        _column("schedule", pa.string(), "`constant` or `onecycle`."),
+        _column("augment", pa.bool_(), "Whether training images were cropped and flipped at random."),
+        _column("epochs", pa.int64(), "Epochs the model was to be trained.", required=True),
+        _column("seed", pa.int64(), "Seed of initialization, order of images and dropout."),
+        _column("order_seed", pa.int64(), "Seed of the order of images, where it is not `seed`."),
+        _column("channels", pa.int64(), "Channels of the images.", required=True),
+        _column("classes", pa.int64(), "Classes of the dataset: outputs of the model.", required=True),
+        _column("seconds", pa.float64(), "Time one core trained the model, seconds."),
+        _column("source", pa.string(), "JSON: what an imported model came with, verbatim; null of a model built here."),
+    ]
+)
+"""One row a model."""
+
+CHECKPOINTS = pa.schema(
+    [
+        _column("model_id", pa.string(), "The model.", required=True),
+        _column("epoch", pa.int64(), "Epochs trained; 0 is the initialization.", required=True),
+        _column("train_loss", pa.float64(), "Mean cross-entropy on training images, nats."),
+        _column("train_accuracy", pa.float64(), "Share of training images classified rightly, in [0, 1]."),
+        _column("val_loss", pa.float64(), "Mean cross-entropy on validation images, nats."),
+        _column("val_accuracy", pa.float64(), "Share of validation images classified rightly, in [0, 1]."),
+        _column("test_loss", pa.float64(), "Mean cross-entropy on test images, nats."),
+        _column("test_accuracy", pa.float64(), "Share of test images classified rightly, in [0, 1]."),
+        _column("part", pa.string(), "The part whose weights file holds the weights.", required=True),
+        _column("row", pa.int64(), "Their row in that file.", required=True),
+    ]
+)
+"""One row a checkpoint."""
+
+TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}
+METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accuracy"))]
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the schema's columns first, in its order and types; other columns stay behind them.
+
+    A column that may be null may be missing. Raises `ValueError` in one sentence for one that may not, for one of
+    another type, and for a null where there may be none.
+    """
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            if not field.nullable:
+                raise ValueError(f"the column '{field.name}' is missing")
+            columns.append(pa.nulls(len(table), field.type))
+            continue
+        column = table[field.name]
+        if column.type != field.type and not pa.types.is_null(column.type):
+            raise ValueError(f"the column '{field.name}' is of type {column.type}, and must be {field.type}")
+        if column.null_count and not field.nullable:
+            raise ValueError(f"the column '{field.name}' holds a null, and may not")
+        columns.append(column.cast(field.type))
+    others = [name for name in table.column_names if name not in schema.names]
+    fields = [*schema, *(table.schema.field(name) for name in others)]
+    return pa.table([*columns, *(table[name] for name in others)], schema=pa.schema(fields))
+
+
+def entries_of(layout: Layout) -> list[list[Any]]:
+    """A layout for JSON: a list of [name, shape], since the order is part of it and JSON objects have none."""
+    return [[entry.name, list(entry.shape)] for entry in layout]
+
+
+def layout_of(entries: object) -> Layout:
+    """The layout of such a list; raises `ValueError` where it is none."""
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+        raise ValueError("its layout is no list of [name, shape]")
+    if len({name for name, _ in entries}) != len(entries):
+        raise ValueError("its layout names an entry twice")
+    return Layout.of_shapes({name: tuple(shape) for name, shape in entries})
+
+
+def _is_entry(entry: object) -> bool:
+    match entry:
+        case [str(), [*shape]]:
+            return all(type(size) is int and size >= 0 for size in shape)
+    return False
