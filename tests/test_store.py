@@ -20,7 +20,7 @@ from test_zoo import cut, trained
 
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath
-from zoobench.tokens import build_token_set, kept_statuses
+from zoobench.tokens import TokenSet, kept_statuses, select_checkpoints
 from zoobench.zoo import Zoo, ZooSink, zoo_path
 
 
@@ -56,7 +56,7 @@ def test_a_remote_zoo_is_the_local_one(local: Zoo, remote: StoragePath) -> None:
     far = Zoo(remote)
     pd.testing.assert_frame_equal(far.checkpoints, local.checkpoints)
     assert torch.equal(far.weights(far.checkpoints)[0], local.weights(local.checkpoints)[0])
-    (near_population,), (far_population,) = build_token_set([local]).populations, build_token_set([far]).populations
+    (near_population,), (far_population,) = TokenSet.load(select_checkpoints([local])).populations, TokenSet.load(select_checkpoints([far])).populations
     assert torch.equal(near_population.tokens, far_population.tokens)
 
 
@@ -218,8 +218,8 @@ def test_which_statuses_become_tokens(tmp_path: Path) -> None:
     at_chance = [type(model)(model.spec, "at_chance", 1.0, 1, 10, model.checkpoints) for model in models[:2]]
     diverged = [type(model)(model.spec, "diverged", 1.0, 1, 10, model.checkpoints) for model in models[2:3]]
     write(tmp_path, [*at_chance, *diverged, *models[3:]])
-    (both,) = build_token_set([Zoo(tmp_path)]).populations
-    (learned,) = build_token_set([Zoo(tmp_path)], statuses=["trained"]).populations
+    (both,) = TokenSet.load(select_checkpoints([Zoo(tmp_path)])).populations
+    (learned,) = TokenSet.load(select_checkpoints([Zoo(tmp_path)], statuses=["trained"])).populations
     assert both.table["model_id"].nunique() == 5 and learned.table["model_id"].nunique() == 3
     for names, sentence in ((["diverged"], "unknown status to keep 'diverged'"), ([], "name one or more of trained")):
         with pytest.raises(InputError, match=sentence):

@@ -16,7 +16,7 @@ from zoo_generation.architectures import get_architecture
 from zoo_generation.errors import InputError
 from zoo_generation.sink import Checkpoint, Metrics, Status, TrainedModel
 from zoo_generation.spec import make_spec
-from zoobench.tokens import TokenSet, build_token_set
+from zoobench.tokens import TokenSet, select_checkpoints, write_token_set
 from zoobench.zoo import Zoo, ZooSink, latest_zoo, split_models
 
 
@@ -84,9 +84,8 @@ def test_a_part_without_its_models_does_not_count(zoo: Zoo) -> None:
 
 
 def test_token_set_splits_by_model_and_survives_the_disk(zoo: Zoo, tmp_path: Path) -> None:
-    tokens = build_token_set([zoo])
-    tokens.write(tmp_path / "tokens")
-    again = TokenSet.read(tmp_path / "tokens")
+    selected = select_checkpoints([zoo])
+    tokens, again = TokenSet.load(selected), write_token_set(tmp_path / "tokens", selected)
     assert again.token_size == tokens.token_size
     assert [p.name for p in again.populations] == ["digits-cnn_s-1x28", "digits-resnet18-w0.0625-1x32"]
     for population, other in zip(tokens.populations, again.populations, strict=True):
@@ -98,7 +97,7 @@ def test_token_set_splits_by_model_and_survives_the_disk(zoo: Zoo, tmp_path: Pat
 
 
 def test_the_same_zoo_twice_counts_once(zoo: Zoo) -> None:
-    once, twice = build_token_set([zoo]), build_token_set([zoo, zoo])
+    once, twice = TokenSet.load(select_checkpoints([zoo])), TokenSet.load(select_checkpoints([zoo, zoo]))
     assert [len(population) for population in once.populations] == [len(population) for population in twice.populations]
 
 
@@ -108,7 +107,7 @@ def test_diverged_models_are_in_the_zoo_and_not_in_the_tokens(tmp_path: Path) ->
     sink.write(trained("cnn_s", 2, status="diverged"))
     assert (Zoo(tmp_path).models["status"] == "diverged").all()
     with pytest.raises(InputError, match="no trained checkpoint"):
-        build_token_set([Zoo(tmp_path)])
+        TokenSet.load(select_checkpoints([Zoo(tmp_path)]))
 
 
 @given(st.integers(1, 200), st.integers(0, 5))
@@ -149,13 +148,13 @@ def newer_card(path: Path) -> None:
 def test_damage_is_told_in_a_sentence(zoo: Zoo, pattern: str, harm: Callable[[Path], None], sentence: str) -> None:
     harm(next(zoo.path.glob(pattern)))
     with pytest.raises(InputError, match=sentence) as error:
-        build_token_set([Zoo(zoo.path)])
+        TokenSet.load(select_checkpoints([Zoo(zoo.path)]))
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["tokens.json", "checkpoints.parquet", "digits-cnn_s-1x28.safetensors"])
+@pytest.mark.parametrize("name", ["tokens.json", "digits-cnn_s-1x28.parquet"])
 def test_a_damaged_token_set_is_told(zoo: Zoo, tmp_path: Path, name: str) -> None:
-    build_token_set([zoo]).write(tmp_path / "tokens")
+    write_token_set(tmp_path / "tokens", select_checkpoints([zoo]))
     cut(tmp_path / "tokens" / name)
     with pytest.raises(InputError, match="is damaged"):
         TokenSet.read(tmp_path / "tokens")

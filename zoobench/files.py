@@ -16,6 +16,8 @@ from upath import UPath
 
 from zoo_generation.errors import InputError
 
+SUMS = "SHA256SUMS"
+
 StoragePath = Path | UPath
 """A path on this machine, or under an fsspec URL such as `s3://bucket/zoo`; local ones are always a plain `Path`."""
 
@@ -81,6 +83,13 @@ def sha256_of(file: Path) -> str:
     """SHA-256 of a file, 64 hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """Write `SHA256SUMS` of the files in a folder, as `sha256sum` does, and checks it with `-c`."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
+    with written_aside(folder / SUMS) as aside:
+        aside.write_text("".join(f"{sha256_of(file)}  {file.name}\n" for file in files))
 
 
 def write_json(path: StoragePath, content: Any) -> None:

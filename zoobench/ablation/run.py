@@ -20,7 +20,7 @@ from zoobench.tasks import generation
 from zoobench.tasks.generation import Generated, GenerationProtocol
 from zoobench.tasks.measurement import Measurement, tidy
 from zoobench.tasks.property_prediction import property_prediction
-from zoobench.tokens import KEPT, Population, TokenSet, build_token_set
+from zoobench.tokens import KEPT, Population, TokenSet, select_checkpoints, write_token_set
 from zoobench.zoo import Zoo
 
 Stage = Callable[[str], Report | None]
@@ -95,7 +95,7 @@ def _token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stag
     path = runs / key / "tokens"
     if not (path / "tokens.json").exists():
         stage("tokenizing")
-        build_token_set(zoos, statuses=statuses).write(path)
+        write_token_set(path, select_checkpoints(zoos, statuses=statuses))
     return key, TokenSet.read(path)
 
 

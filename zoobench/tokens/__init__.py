@@ -1,6 +1,20 @@
 """Checkpoints ⇄ tokens, masks and positions; token sets on disk."""
 
+from zoobench.tokens.population import Population
+from zoobench.tokens.selection import KEPT, kept_statuses, select_checkpoints
 from zoobench.tokens.tokenizer import Tokenizer
-from zoobench.tokens.tokenset import KEPT, Population, TokenSet, build_token_set, kept_statuses
+from zoobench.tokens.tokenset import TokenSet, write_token_set
+from zoobench.tokens.windows import RandomWindows, WindowBatch, Windows
 
-__all__ = ["KEPT", "Population", "TokenSet", "Tokenizer", "build_token_set", "kept_statuses"]
+__all__ = [
+    "KEPT",
+    "Population",
+    "RandomWindows",
+    "TokenSet",
+    "Tokenizer",
+    "WindowBatch",
+    "Windows",
+    "kept_statuses",
+    "select_checkpoints",
+    "write_token_set",
+]

@@ -1,76 +1,32 @@
-"""A token set: the checkpoints of one or several zoos, split by model, ready to be read as tokens.
+"""A token set: checkpoints of one or several zoos, split by model, ready to be read as tokens.
 
-On disk it is a directory: `tokens.json` (format, token size, layout of each population), `checkpoints.parquet`
-(one row a checkpoint, with its split), `<population>.safetensors` (`weights` [checkpoints, D]). Tokens are
-gathered from flat weights when asked for; masks and positions follow from the layout and are not stored.
+On disk it is a directory: `tokens.json` (format, token size, layout of each population), a Parquet file for each
+population (one row a checkpoint, ordered by split, with its weights), `SHA256SUMS`. Tokens are gathered from flat
+weights when asked for; masks and positions follow from the layout and are not stored. See `docs/format.md`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+import pyarrow as pa
 
-from zoo_generation.architectures import Layout
-from zoo_generation.errors import InputError, unknown
-from zoo_generation.sink import Status
-from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.tokens.tokenizer import Tokenizer, longest_row
-from zoobench.zoo import POPULATION, Zoo, split_models
+from zoo_generation.errors import InputError
+from zoobench.files import directory_written_aside, write_json, write_sums
+from zoobench.provenance import versions
+from zoobench.tokens.card import Dtype, PopulationCard, TokenCard, read_card
+from zoobench.tokens.parquet import DTYPES, Group, blocks_of, read_columns, rows_per_group, write_checkpoints
+from zoobench.tokens.population import SPLITS, Population
+from zoobench.tokens.rows import Rows
+from zoobench.tokens.selection import Selected, Source
+from zoobench.tokens.tokenizer import Tokenizer
 
-FORMAT = "zoobench-tokens/1"
-TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
-
-KEPT: tuple[Status, ...] = ("trained", "at_chance")
-"""Models whose weights are data: one that did not learn is to be predicted too, one that diverged holds no numbers."""
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Checkpoints of one architecture on one dataset.
-
-    weights: [checkpoints, D] float32; table: one row a checkpoint, in the same order.
-    """
-
-    name: str
-    tokenizer: Tokenizer
-    weights: Tensor
-    table: pd.DataFrame
-
-    @property
-    def layout(self) -> Layout:
-        return self.tokenizer.layout
-
-    @cached_property
-    def tokens(self) -> Tensor:
-        """[checkpoints, tokens, token_size]"""
-        return self.tokenizer.tokens(self.weights)
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
-        """The checkpoints whose row of the table is true."""
-        chosen = np.asarray(rows, dtype=bool)
-        return dataclasses.replace(
-            self,
-            weights=self.weights[torch.tensor(chosen)],
-            table=self.table[chosen].reset_index(drop=True),
-        )
-
-    def split(self, name: str) -> Population:
-        """The checkpoints of the models in split `train`, `val` or `test`."""
-        return self.select(self.table["split"] == name)
+Report = Callable[[int], None]
+"""Told how many checkpoints were written so far."""
 
 
 @dataclass(frozen=True)
@@ -83,86 +39,77 @@ class TokenSet:
     def split(self, name: str) -> TokenSet:
         return TokenSet(self.token_size, tuple(population.split(name) for population in self.populations))
 
-    def write(self, path: Path) -> None:
-        """Write the token set as a directory, whole or not at all."""
-        with directory_written_aside(path) as aside:
-            for population in self.populations:
-                save_file({"weights": population.weights}, aside / f"{population.name}.safetensors")
-            tables = [population.table.assign(population=population.name) for population in self.populations]
-            pd.concat(tables, ignore_index=True).to_parquet(aside / "checkpoints.parquet", index=False)
-            layouts = {population.name: population.layout.shapes for population in self.populations}
-            write_json(aside / "tokens.json", {"format": FORMAT, "token_size": self.token_size, "layouts": layouts})
+    @classmethod
+    def load(cls, selected: Selected) -> TokenSet:
+        """Selected checkpoints in memory."""
+        populations = tuple(
+            Population.of(source.name, source.tokenizer, source.fetch(slice(None)), source.table)
+            for source in selected.sources
+        )
+        return cls(selected.token_size, populations)
 
     @classmethod
     def read(cls, path: Path) -> TokenSet:
-        """Read a token set; weights are memory-mapped. Raises `InputError` where it is damaged or none."""
-        card = read_json(path / "tokens.json", "the card of the token set")
-        if card.get("format") != FORMAT:
-            raise InputError(f"{path} is in format {card.get('format')!r}, and this zoobench reads {FORMAT!r}")
-        try:
-            table = pd.read_parquet(path / "checkpoints.parquet")
-            populations = [
-                Population(
-                    name,
-                    Tokenizer.of(Layout.of_shapes({k: tuple(v) for k, v in shapes.items()}), card["token_size"]),
-                    load_file(path / f"{Path(name).name}.safetensors")["weights"],
-                    table[table["population"] == name].drop(columns="population").reset_index(drop=True),
-                )
-                for name, shapes in card["layouts"].items()
-            ]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            reason = str(error).split("\n")[0]
-            raise InputError(f"the token set {path} is damaged ({reason}); delete it and make it again") from None
-        return cls(card["token_size"], tuple(populations))
+        """Open a token set: its weights are mapped, and a table is read when it is asked for.
+
+        Raises `InputError` where it is damaged or none.
+        """
+        card = read_card(path)
+        return cls(card.token_size, tuple(_open(path, card, population) for population in card.populations))
 
 
-def kept_statuses(names: Sequence[str]) -> tuple[Status, ...]:
-    """Statuses by name; raises `InputError` for one that is not among `KEPT`, and for none at all."""
-    if not names:
-        raise InputError(f"no status to keep was given; name one or more of {', '.join(KEPT)}")
-    for name in names:
-        if name not in KEPT:
-            raise unknown("status to keep", name, KEPT)
-    return tuple(status for status in KEPT if status in names)
-
-
-def build_token_set(
-    zoos: Sequence[Zoo], token_size: int | None = None, seed: int = 0, statuses: Sequence[Status] = KEPT
+def write_token_set(
+    path: Path, selected: Selected, dtype: Dtype = "float32", report: Report = lambda _: None
 ) -> TokenSet:
-    """The trained checkpoints of one or several zoos as a token set, split by model within each population.
+    """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory."""
+    told, cards = 0, []
+    with directory_written_aside(path) as aside:
+        for source in selected.sources:
+            file = aside / f"{source.name}.parquet"
+            size = source.tokenizer.layout.size
 
-    Models of other statuses, and checkpoints of epoch 0 (nothing learned yet), are left out. `token_size` 0 means
-    the longest row of all; none means that, but at most 288.
-    """
-    loaded: dict[str, list[tuple[Tensor, Layout, pd.DataFrame]]] = {}
-    for zoo in zoos:
-        for name, table in _populations(zoo, statuses):
-            weights, layout = zoo.weights(table)
-            loaded.setdefault(name, []).append((weights, layout, table.drop(columns=["part", "row"])))
-    if not loaded:
-        raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
-    longest = max(longest_row(pieces[0][1]) for pieces in loaded.values())
-    size = min(longest, TOKEN_SIZE) if token_size is None else token_size or longest
-    populations = []
-    for name, pieces in loaded.items():
-        table = pd.concat([table for _, _, table in pieces], ignore_index=True)
-        table = table.assign(split=split_models(table["model_id"], seed))
-        weights = torch.cat([weights for weights, _, _ in pieces])
-        population = Population(name, Tokenizer.of(pieces[0][1], size), weights, table)
-        first = ~table.duplicated(["model_id", "epoch"])  # the same model may stand in two zoos
-        populations.append(population.select(first))
-    return TokenSet(size, tuple(populations))
+            def groups(source: Source = source) -> Iterator[Group]:
+                nonlocal told
+                for group in _groups(source, dtype):
+                    yield group
+                    told += len(group[0])
+                    report(told)
 
-
-def _populations(zoo: Zoo, statuses: Sequence[Status]) -> Iterator[tuple[str, pd.DataFrame]]:
-    table = zoo.checkpoints
-    usable = table[table["status"].isin(statuses) & (table["epoch"] > 0)]
-    for _, rows in usable.groupby(POPULATION, sort=True):
-        yield population_name(rows.iloc[0]), rows
+            write_checkpoints(file, groups(), size, dtype)
+            cards.append(PopulationCard.of(source.name, source.tokenizer.layout, source.splits, file.stat().st_size))
+        card = TokenCard(
+            token_size=selected.token_size,
+            batch_norm=selected.batch_norm,
+            dtype=dtype,
+            selection=selected.selection,
+            populations=cards,
+            versions=versions(),
+        )
+        write_json(aside / "tokens.json", card.model_dump(mode="json"))
+        write_sums(aside)
+    return TokenSet.read(path)
 
 
-def population_name(row: pd.Series) -> str:
-    """A population's name: dataset, architecture with its width unless 1, channels and image size."""
-    width = "" if row["width"] == 1 else f"-w{row['width']:g}"
-    architecture = row["architecture"].replace(":", ".")  # a user's import path, in the names of files
-    return f"{row['dataset']}-{architecture}{width}-{row['channels']}x{row['image_size']}"
+def _groups(source: Source, dtype: Dtype) -> Iterator[Group]:
+    step = rows_per_group(source.tokenizer.layout.size, dtype)
+    table = pa.Table.from_pandas(source.table, preserve_index=False).replace_schema_metadata()
+    for start in range(0, len(table), step):
+        yield table.slice(start, step), source.fetch(slice(start, start + step))
+
+
+def _open(path: Path, card: TokenCard, of: PopulationCard) -> Population:
+    file = path / of.file
+    tokenizer = Tokenizer.of(of.layout, card.token_size, card.batch_norm)
+    size = tokenizer.layout.size
+    try:
+        if (found := file.stat().st_size) != of.bytes:
+            raise ValueError(f"it has {found} bytes, and {of.bytes} in the card")
+        blocks = blocks_of(file, size, card.dtype)
+        rows = Rows.mapped(file, DTYPES[card.dtype][0], size, blocks)
+        if len(rows) != sum(of.splits.counts):
+            raise ValueError(f"it has {len(rows)} rows, and {sum(of.splits.counts)} in the card")
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"the token set {path} is damaged ({of.file}: {reason}); make it again") from None
+    splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), of.splits.counts)
+    return Population(of.name, tokenizer, rows, splits, partial(read_columns, file))

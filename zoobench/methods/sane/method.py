@@ -61,7 +61,7 @@ class Sane:
             sane = cls(config, tokens.token_size, tuple(positions.tolist()), references)
         generator = torch.Generator().manual_seed(seed)
         sampler = WindowSampler(
-            [dataclasses.replace(p, weights=canonical(p, references)) for p in populations],
+            [p.with_weights(canonical(p, references)) for p in populations],
             [views(p, config.permutations, generator) for p in populations],
             config.window,
             generator,

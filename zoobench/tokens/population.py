@@ -1,0 +1,88 @@
+"""Checkpoints of one architecture on one dataset, as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoobench.tokens.rows import Rows
+from zoobench.tokens.tokenizer import Tokenizer
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Checkpoints that share a layout.
+
+    rows: their flat weights, in memory or mapped from a file; splits: [checkpoints] int8, each one's split as its
+    number in `SPLITS`; read_table: reads the table, one row a checkpoint in the same order, when first asked for.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    rows: Rows
+    splits: NDArray[np.int8]
+    read_table: Callable[[], pd.DataFrame]
+
+    @classmethod
+    def of(cls, name: str, tokenizer: Tokenizer, weights: Tensor, table: pd.DataFrame) -> Population:
+        """A population in memory: weights [checkpoints, D], and their table, which has a column `split`."""
+        splits = pd.Categorical(table["split"], categories=SPLITS).codes.astype(np.int8)
+        return cls(name, tokenizer, Rows.of(weights), splits, partial(_given, table))
+
+    @property
+    def layout(self) -> Layout:
+        return self.tokenizer.layout
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a checkpoint."""
+        return self.read_table()
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """[checkpoints, D] float32; where they are that in a file, and follow one another, they are not copied."""
+        return self.rows.dense().float()
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """[checkpoints, tokens, token_size] float32"""
+        return self.tokenizer.tokens(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
+        """The checkpoints whose row of the table is true; weights are not copied."""
+        chosen = np.asarray(rows, dtype=bool)
+        return replace(
+            self,
+            rows=self.rows.select(torch.from_numpy(chosen)),
+            splits=self.splits[chosen],
+            read_table=partial(_chosen, self, chosen),
+        )
+
+    def split(self, name: str) -> Population:
+        """The checkpoints of the models in split `train`, `val` or `test`."""
+        return self.select(self.splits == SPLITS.index(name))
+
+    def with_weights(self, weights: Tensor) -> Population:
+        """The same checkpoints with other weights [checkpoints, D], as after matching."""
+        return replace(self, rows=Rows.of(weights))
+
+
+def _given(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
+def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    return population.table[rows].reset_index(drop=True)

@@ -1,0 +1,83 @@
+"""Flat weights of checkpoints, wherever they lie: in memory, or in a file that is mapped and may be larger."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+RESIDENT = 128 * 2**20  # bytes of a mapped file that are read at random before its pages are given back
+AROUND = 2 * 2**20  # bytes, at most, that the system maps around those that are read
+
+
+class MappedFile:
+    """A file in the address space of the process; what were written to it would not reach the file.
+
+    Pages that were read count as the process's memory until they are given back, as they are here for files larger
+    than `RESIDENT`, so that of a file of any size no more is resident. The system's cache keeps them as it likes.
+    """
+
+    def __init__(self, path: Path, dtype: torch.dtype) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self.values = torch.frombuffer(self._map, dtype=dtype, count=len(self._map) // dtype.itemsize)
+        self.large = len(self._map) > RESIDENT
+
+    def give_back(self) -> None:
+        """Give back the pages that were read."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Weights of checkpoints in one vector: row i is `values[starts[i] : starts[i] + size]`.
+
+    values: [elements] of any dtype; starts: [rows] int64; file: what `values` are mapped from, if so.
+    """
+
+    values: Tensor
+    starts: Tensor
+    size: int
+    file: MappedFile | None = None
+
+    @classmethod
+    def of(cls, weights: Tensor) -> Rows:
+        """The rows of a matrix [rows, D] in memory."""
+        size = weights.shape[1]
+        return cls(weights.contiguous().flatten(), torch.arange(len(weights)) * size, size)
+
+    @classmethod
+    def mapped(cls, path: Path, dtype: torch.dtype, size: int, blocks: list[tuple[int, int]]) -> Rows:
+        """The rows of a file, given as blocks (offset in bytes, number of rows) of consecutive ones."""
+        file = MappedFile(path, dtype)
+        starts = [torch.arange(rows) * size + offset // dtype.itemsize for offset, rows in blocks]
+        return cls(file.values, torch.cat(starts), size, file)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def select(self, rows: Tensor) -> Rows:
+        """Some of the rows, by number or mask; nothing is copied but where they start."""
+        return Rows(self.values, self.starts[rows], self.size, self.file)
+
+    def at_once(self, size: int) -> int:
+        """Of how many rows `size` bytes each may be read before `give_back`."""
+        large = self.file is not None and self.file.large
+        return max(1, RESIDENT // (size + AROUND) if large else len(self))
+
+    def give_back(self) -> None:
+        """Give back what was read of a large file."""
+        if self.file is not None and self.file.large:
+            self.file.give_back()
+
+    def dense(self) -> Tensor:
+        """The rows as [rows, D]: a view where they follow one another, else a copy."""
+        if not len(self):
+            return self.values.new_zeros(0, self.size)
+        first = int(self.starts[0])
+        if torch.equal(self.starts, first + torch.arange(len(self)) * self.size):
+            return self.values[first : first + len(self) * self.size].view(len(self), self.size)
+        return torch.stack([self.values[start : start + self.size] for start in self.starts.tolist()])

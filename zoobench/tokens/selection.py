@@ -1,0 +1,139 @@
+"""Which checkpoints of which zoos a token set is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.sink import Status
+from zoobench.tokens.card import Selection
+from zoobench.tokens.population import SPLITS
+from zoobench.tokens.tokenizer import Tokenizer, longest_row
+from zoobench.zoo import POPULATION, Zoo, split_models
+
+TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
+
+KEPT: tuple[Status, ...] = ("trained", "at_chance")
+"""Models whose weights are data: one that did not learn is to be predicted too, one that diverged holds no numbers."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A population that is not loaded yet.
+
+    table: one row a checkpoint, with its `split`, ordered by it; fetch: reads the weights [rows, D] of a slice of
+    its rows.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    table: pd.DataFrame
+    fetch: Callable[[slice], Tensor]
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """Checkpoints in each split."""
+        counts = self.table["split"].value_counts()
+        return tuple(int(counts.get(split, 0)) for split in SPLITS)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Populations to be loaded or written, under one token size."""
+
+    token_size: int
+    batch_norm: bool
+    selection: Selection
+    sources: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        """Checkpoints."""
+        return sum(len(source.table) for source in self.sources)
+
+
+def kept_statuses(names: Sequence[str]) -> tuple[Status, ...]:
+    """Statuses by name; raises `InputError` for one that is not among `KEPT`, and for none at all."""
+    if not names:
+        raise InputError(f"no status to keep was given; name one or more of {', '.join(KEPT)}")
+    for name in names:
+        if name not in KEPT:
+            raise unknown("status to keep", name, KEPT)
+    return tuple(status for status in KEPT if status in names)
+
+
+def select_checkpoints(
+    zoos: Sequence[Zoo],
+    token_size: int | None = None,
+    seed: int = 0,
+    statuses: Sequence[Status] = KEPT,
+    *,
+    batch_norm: bool = True,
+    first_epoch: int = 1,
+) -> Selected:
+    """The checkpoints of one or several zoos, split by model within each population.
+
+    Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet).
+    `token_size` 0 means the longest row of all; none means that, but at most 288. Raises `InputError` where nothing
+    is left, and where a population has two layouts.
+    """
+    pieces = []
+    for number, zoo in enumerate(zoos):
+        table = zoo.checkpoints
+        usable = table[table["status"].isin(list(statuses)) & (table["epoch"] >= first_epoch)]
+        pieces.append(usable.assign(zoo=number))
+    table = pd.concat(pieces, ignore_index=True)
+    if table.empty:
+        raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
+    tables = {population_name(rows.iloc[0]): rows for _, rows in table.groupby(POPULATION, sort=True)}
+    layouts = {name: _layout(name, rows, zoos) for name, rows in tables.items()}
+    longest = max(longest_row(layout) for layout in layouts.values())
+    size = min(longest, TOKEN_SIZE) if token_size is None else token_size or longest
+    return Selected(
+        token_size=size,
+        batch_norm=batch_norm,
+        selection=Selection(
+            zoos=[zoo.name for zoo in zoos], statuses=list(statuses), first_epoch=first_epoch, split_seed=seed
+        ),
+        sources=tuple(
+            _source(name, Tokenizer.of(layouts[name], size, batch_norm), rows, zoos, seed)
+            for name, rows in tables.items()
+        ),
+    )
+
+
+def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Source:
+    once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may stand in two zoos
+    table = once.assign(split=split_models(once["model_id"], seed))
+    table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
+    return Source(name, tokenizer, table.drop(columns=["part", "row", "zoo"]), partial(_fetch, zoos, table))
+
+
+def _fetch(zoos: Sequence[Zoo], table: pd.DataFrame, rows: slice) -> Tensor:
+    chosen = table.iloc[rows].reset_index(drop=True)
+    pieces = {number: (of.index, zoos[of["zoo"].iloc[0]].weights(of)[0]) for number, of in chosen.groupby("zoo")}
+    if len(pieces) == 1:
+        return next(iter(pieces.values()))[1]
+    order = torch.cat([torch.tensor(index) for index, _ in pieces.values()])
+    return torch.cat([weights for _, weights in pieces.values()])[order.argsort()]
+
+
+def _layout(name: str, rows: pd.DataFrame, zoos: Sequence[Zoo]) -> Layout:
+    layouts = {zoos[of["zoo"].iloc[0]].weights(of[:1])[1] for _, of in rows.groupby("zoo")}
+    if len(layouts) > 1:
+        raise InputError(f"models of {name} have different layers in different zoos; take these zoos one at a time")
+    return layouts.pop()
+
+
+def population_name(row: pd.Series) -> str:
+    """A population's name, fit for a file's: dataset, architecture with its width unless 1, channels and image size."""
+    width = "" if row["width"] == 1 else f"-w{row['width']:g}"
+    name = f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"
+    return re.sub(r"[^A-Za-z0-9._+-]", ".", name).lstrip(".")  # a user's import path has a colon
