@@ -30,6 +30,11 @@ class EpochAccuracy:
     std: float | None
 
 
+def population_title(dataset: str, architecture: str, width: float) -> str:
+    """Dataset and architecture, with its width unless 1."""
+    return f"{dataset} {architecture}" + ("" if width == 1 else f" ×{width:g}")
+
+
 @dataclass(frozen=True)
 class PopulationReport:
     """Models of one architecture on one dataset.
@@ -55,8 +60,7 @@ class PopulationReport:
 
     @property
     def title(self) -> str:
-        """Dataset and architecture, with its width unless 1."""
-        return f"{self.dataset} {self.architecture}" + ("" if self.width == 1 else f" ×{self.width:g}")
+        return population_title(self.dataset, self.architecture, self.width)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def inspect(zoo: Zoo) -> ZooReport:
     begun = bool(part_names(zoo.path))
     models = zoo.models if begun else pd.DataFrame(columns=["model_id", *KEYS, "status", "seconds", "epochs"])
     checkpoints = zoo.checkpoints if begun else pd.DataFrame(columns=["model_id", "epoch", "test_accuracy"])
-    wanted = _wanted(zoo.card.get("spec") or {})
+    wanted = wanted_models(zoo.card.get("spec") or {})
     found = dict(iter(models.groupby(KEYS)))
     return ZooReport(
         name=zoo.name,
@@ -93,8 +97,11 @@ def inspect(zoo: Zoo) -> ZooReport:
     )
 
 
-def _wanted(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
-    """Ids of the models of a card's spec, by population; none of a card without one."""
+def wanted_models(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
+    """Ids of the models of a card's spec, by population; none of a card without one.
+
+    Raises `InputError` where it is no spec, or names an architecture that is not registered.
+    """
     if not spec:
         return {}
 

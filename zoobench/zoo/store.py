@@ -94,7 +94,7 @@ class Zoo:
 
 def latest_zoo(folder: Path) -> Path:
     """The most recently built zoo under a folder; raises `InputError` with the command that makes one."""
-    cards = [(read_json(card, "the card of the zoo").get("built", ""), card) for card in folder.glob("*/zoo.json")]
+    cards = [(str(read_json(card, "the card of the zoo").get("built", "")), card) for card in folder.glob("*/zoo.json")]
     if not cards:
         raise InputError(f"there is no zoo under {folder}; build one with 'zoobench build-zoo', or name one with --zoo")
     return max(cards)[1].parent

@@ -1,0 +1,63 @@
+"""The card of a zoo, `zoo.json`: what it must say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from zoo_generation.spec import make_spec
+from zoobench.zoo.schema import FORMAT
+
+
+class Card(BaseModel):
+    """The card; fields that it does not know are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=200)]
+    built: AwareDatetime
+    zoobench: str
+    torch: str
+    hardware: str
+    spec: dict[str, Any]
+    """What `zoobench build-zoo` was to train; empty where the zoo was not built by it."""
+
+    @field_validator("format")
+    @classmethod
+    def _is_ours(cls, value: str) -> str:
+        if value != FORMAT:
+            raise ValueError(f"this zoobench reads {FORMAT!r}; update zoobench")
+        return value
+
+    @field_validator("spec")
+    @classmethod
+    def _is_a_spec(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:
+            make_spec(value)
+        return value
+
+
+def card_of(content: bytes) -> tuple[Card | None, list[str]]:
+    """The card in a file's content, and what is wrong with it, a clause each; no card where anything is."""
+    try:
+        return Card.model_validate_json(content), []
+    except ValidationError as error:
+        return None, [_clause(dict(each)) for each in error.errors()]
+
+
+def _clause(error: dict[str, Any]) -> str:
+    """What pydantic says, in the words of zoobench."""
+    field = ".".join(map(str, error["loc"]))
+    match error["type"]:
+        case "json_invalid":
+            return "it is not JSON"
+        case "missing":
+            return f"it lacks the field '{field}'"
+        case "string_pattern_mismatch" if field == "name":
+            return f"its name {error['input']!r} is no safe file name: letters, digits and . _ + - may stand in it"
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    if not field:
+        return "it holds no JSON object"
+    return f"its field '{field}' is {error['input']!r:.80}: {reason[:1].lower()}{reason[1:]}"

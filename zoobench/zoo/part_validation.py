@@ -1,0 +1,267 @@
+"""Everything that can be wrong with one part of a zoo: its checksums, tables and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError, safe_open
+
+from zoo_generation.architectures import Layout
+from zoo_generation.sink import Status
+from zoobench.files import StoragePath, local_copy, sha256_of
+from zoobench.zoo.parts import part_file
+from zoobench.zoo.schema import TABLES, conform, layout_of
+from zoobench.zoo.sink import Part
+
+BLOCK = 1 << 22  # numbers, of the weights that are looked at at once
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+Rule = tuple[Callable[[Any], Any], str]
+
+POSITIVE: Rule = (lambda values: (values > 0) & np.isfinite(values), "must be above 0")
+NOT_NEGATIVE: Rule = (lambda values: values >= 0, "may not be negative")
+LOSS: Rule = (lambda values: ~(values < 0), "may not be negative")  # of weights that explode it is no number
+SHARE: Rule = (lambda values: (values >= 0) & (values <= 1), "must lie in [0, 1]")
+STATUS: Rule = (
+    lambda values: np.isin(values.astype(str), get_args(Status)),
+    f"must be one of {', '.join(get_args(Status))}",
+)
+RULES: dict[str, dict[str, Rule]] = {
+    "models": {
+        "status": STATUS,
+        "width": POSITIVE,
+        "image_size": POSITIVE,
+        "channels": POSITIVE,
+        "classes": POSITIVE,
+        "epochs": NOT_NEGATIVE,
+    },
+    "checkpoints": {
+        "epoch": NOT_NEGATIVE,
+        **{f"{split}_loss": LOSS for split in ("train", "val", "test")},
+        **{f"{split}_accuracy": SHARE for split in ("train", "val", "test")},
+    },
+}
+"""Which values a column may hold beside null; the schema says which may be null."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one of the checks found: the file, relative to the zoo, and what is wrong with it, as a clause."""
+
+    check: str
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+@dataclass
+class PartFindings:
+    """What is wrong with a part; its tables and layout, where they could be read."""
+
+    part: str
+    problems: list[Problem] = field(default_factory=list)
+    models: pd.DataFrame | None = None
+    checkpoints: pd.DataFrame | None = None
+    layout: Layout | None = None
+
+
+@contextmanager
+def told(problems: list[Problem], check: str, file: str) -> Iterator[None]:
+    """Whatever is raised in the block becomes a problem: libraries raise many things on hostile content."""
+    try:
+        yield
+    except Exception as error:
+        problems.append(Problem(check, file, _clause(error)))
+
+
+def _clause(error: Exception) -> str:
+    """An error as one clause, on one line."""
+    if isinstance(error, FileNotFoundError):
+        return "it is missing"
+    if isinstance(error, OSError):
+        return f"it cannot be read ({shown(error.strerror or error)})"
+    return shown(error) or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """The first line of a value as text of printable characters, cut where it is long."""
+    line = str(value).strip().split("\n")[0]
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def check_part(zoo: StoragePath, part: str) -> PartFindings:
+    """Look at all that a part holds. A file that is not what was written is told once, and not looked into."""
+    findings = PartFindings(part)
+    names = {folder: f"{folder}/{part_file(zoo, folder, part).name}" for folder in ("models", "checkpoints", "weights")}
+    sums_name = f"checksums/{part_file(zoo, 'checksums', part).name}"
+    sums: dict[str, str] | None = None
+    with told(findings.problems, "checksums", sums_name):
+        sums = _sums(read(zoo / sums_name), set(names.values()))
+    for table, schema in TABLES.items():
+        with told(findings.problems, "tables", names[table]):
+            content = read(zoo / names[table])
+            if _is_as_written(hashlib.sha256(content).hexdigest(), names[table], sums, findings):
+                columns = _table(content, schema)
+                setattr(findings, table, columns.to_pandas())
+                findings.problems += [Problem("values", names[table], what) for what in _values(columns, table)]
+    findings.problems += [Problem("values", names["models"], what) for what in _identity(findings)]
+    findings.problems += [Problem("values", names["checkpoints"], what) for what in _references(findings)]
+    rows = None if findings.checkpoints is None else len(findings.checkpoints)
+    if rows != 0 or (zoo / names["weights"]).exists():
+        with told(findings.problems, "weights", names["weights"]), _local(zoo / names["weights"]) as local:
+            if _is_as_written(sha256_of(local), names["weights"], sums, findings):
+                findings.layout = _weights(local, rows)
+    needed = set(names.values()) - ({names["weights"]} if rows == 0 else set())
+    if sums is not None and (unnamed := needed - sums.keys()):
+        what = f"it does not name {' and '.join(sorted(unnamed))}"
+        findings.problems.append(Problem("checksums", sums_name, what))
+    return findings
+
+
+def read(file: StoragePath) -> bytes:
+    """A file's content; raises `FileNotFoundError` also for what is no file, such as a pipe that never ends."""
+    if not file.is_file():
+        raise FileNotFoundError
+    return bytes(file.read_bytes())
+
+
+@contextmanager
+def _local(file: StoragePath) -> Iterator[Any]:
+    if not file.is_file():
+        raise FileNotFoundError
+    with local_copy(file) as local:
+        yield local
+
+
+def _sums(content: bytes, allowed: set[str]) -> dict[str, str]:
+    """Digest by file; only files of the part may be named, so that no path leads anywhere else."""
+    text = content.decode("ascii", "backslashreplace")
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise ValueError(f"line {number} is not 64 lower-case hexadecimal digits, two spaces and a path")
+        digest, name = match.groups()
+        if name not in allowed:
+            raise ValueError(f"line {number} names '{shown(name)}', and may name only {', '.join(sorted(allowed))}")
+        if name in sums:
+            raise ValueError(f"it names {name} twice")
+        sums[name] = digest
+    if not text.endswith("\n"):
+        raise ValueError("its last line does not end: it was cut short")
+    return sums
+
+
+def _is_as_written(digest: str, name: str, sums: dict[str, str] | None, findings: PartFindings) -> bool:
+    """Whether a file's digest is the recorded one; where none is recorded, that is told elsewhere."""
+    if sums is None or sums.get(name, digest) == digest:
+        return True
+    what = "it is not what was written: its SHA-256 is another than in the part's checksums"
+    findings.problems.append(Problem("checksums", name, what))
+    return False
+
+
+def _table(content: bytes, schema: pa.Schema) -> pa.Table:
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except Exception as error:
+        raise ValueError(f"it cannot be read as Parquet ({shown(error)})") from None
+    if len(set(table.column_names)) != len(table.column_names):
+        raise ValueError("two of its columns have the same name")
+    return conform(table, schema).select(schema.names)
+
+
+def _values(table: pa.Table, name: str) -> Iterator[str]:
+    for column, (rule, words) in RULES[name].items():
+        valid = table[column].is_valid().to_numpy()
+        values = table[column].to_numpy()
+        rows = np.flatnonzero(valid)[~rule(values[valid])]
+        if len(rows):
+            more = f" (and {len(rows) - 1} more rows are no better)" if len(rows) > 1 else ""
+            yield f"'{column}' is '{shown(values[rows[0]])}' in row {rows[0]}{more}, and {words}"
+
+
+def _identity(findings: PartFindings) -> Iterator[str]:
+    """Whether the part is named by its models, each of which stands in it once."""
+    if findings.models is None:
+        return
+    ids = findings.models["model_id"]
+    if ids.duplicated().any():
+        yield f"the model '{shown(ids[ids.duplicated()].iloc[0])}' stands in it twice"
+    name = Part([{"model_id": each} for each in ids], [], None, None).name
+    if name != findings.part:
+        yield f"its part is named '{shown(findings.part)}', and must be named '{name}' by the ids of its models"
+
+
+def _references(findings: PartFindings) -> Iterator[str]:
+    """Whether each checkpoint stands once, is of a model of the part, and has a row of its own in the weights."""
+    if (checkpoints := findings.checkpoints) is None:
+        return
+    twice = checkpoints[checkpoints.duplicated(["model_id", "epoch"])]
+    if len(twice):
+        model, epoch = twice[["model_id", "epoch"]].iloc[0]
+        yield f"the checkpoint of model '{shown(model)}' after epoch {epoch} stands in it twice"
+    if findings.models is not None:
+        unknown = checkpoints[~checkpoints["model_id"].isin(findings.models["model_id"])]
+        if len(unknown):
+            yield f"the model '{shown(unknown['model_id'].iloc[0])}' of a checkpoint is not in the models of the part"
+    others = checkpoints[checkpoints["part"] != findings.part]
+    if len(others):
+        yield f"'part' is '{shown(others['part'].iloc[0])}' in row {others.index[0]}, and must be '{findings.part}'"
+    if sorted(checkpoints["row"]) != list(range(len(checkpoints))):
+        yield f"'row' must hold each number from 0 to {len(checkpoints) - 1} once"
+
+
+def _weights(file: Any, rows: int | None) -> Layout:
+    """The layout of a weights file of so many rows; raises `ValueError` for whatever does not fit, or is not finite."""
+    try:
+        opened = safe_open(file, framework="pt")
+    except SafetensorError as error:
+        raise ValueError(f"it cannot be read as safetensors ({shown(error)})") from None
+    with opened as content:
+        if (names := sorted(content.keys())) != ["weights"]:
+            raise ValueError(f"it must hold one tensor, 'weights', and holds {shown(names)}")
+        tensor = content.get_slice("weights")
+        if (dtype := tensor.get_dtype()) != "F32":
+            raise ValueError(f"its weights are {dtype}, and must be F32 (float32)")
+        layout = _layout(content.metadata())
+        shape = tensor.get_shape()
+        if len(shape) != 2 or shape != [shape[0] if rows is None else rows, layout.size]:
+            wanted = f"[{'checkpoints' if rows is None else rows}, {layout.size}]"
+            raise ValueError(f"its weights are {shape}, and must be {wanted}: checkpoints, size of the layout")
+        _finite(tensor, *shape)
+    return layout
+
+
+def _layout(metadata: dict[str, str] | None) -> Layout:
+    if "layout" not in (metadata or {}):
+        raise ValueError("its metadata lack the layout")
+    try:
+        entries = json.loads((metadata or {})["layout"])
+    except (ValueError, RecursionError):
+        raise ValueError("its layout is not JSON") from None
+    return layout_of(entries)
+
+
+def _finite(tensor: Any, rows: int, size: int) -> None:
+    """Block by block: the file is mapped, and may be larger than memory."""
+    step = max(1, BLOCK // max(1, size))
+    for start in range(0, rows, step):
+        finite = torch.isfinite(tensor[start : start + step]).all(1)
+        if not bool(finite.all()):
+            raise ValueError(f"the weights of row {start + int(finite.int().argmin())} are not finite")

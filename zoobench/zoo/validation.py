@@ -1,0 +1,171 @@
+"""Everything that can be wrong with a zoo, found and named. It never raises: whatever it meets is a `Problem`."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from zoo_generation.errors import InputError
+from zoobench.files import StoragePath, files_in
+from zoobench.zoo.card import Card, card_of
+from zoobench.zoo.inspection import wanted_models
+from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, shown, told
+from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
+from zoobench.zoo.schema import POPULATION
+from zoobench.zoo.sink import TEMPORARY
+
+OF_A_ZOO = {"zoo.json", ".lock", ".builder.json", *FOLDERS}
+
+OnPart = Callable[[int, int], None]
+"""Told how many parts have been checked, of how many; from several threads."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was checked, how many of what, and how many problems were found."""
+
+    name: str
+    count: int
+    of: str
+    problems: int
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """A zoo is valid where there are no problems; notes are worth knowing, and no faults."""
+
+    name: str
+    path: str
+    checks: tuple[Check, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def valid(self) -> bool:
+        return not self.problems
+
+
+def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationReport:
+    """Check a zoo on this machine or on a remote store: card, files, checksums, tables, values, weights, layouts.
+
+    A zoo that is being built, or whose build ended early, is valid: models that are missing yet are a note.
+    """
+    problems: list[Problem] = []
+    card = _card(zoo, problems)
+    files: list[str] = []
+    parts: list[str] = []
+    with told(problems, "files", "the zoo"):
+        files = _files(zoo)  # before the parts, so that no file of a part written meanwhile seems stray
+        parts = part_names(zoo)
+    findings = _checked(zoo, parts, on_part)
+    strays, notes = _strays(files, parts, built=card is not None and bool(card.spec))
+    problems += strays
+    problems += (problem for part in findings for problem in part.problems)
+    problems += _layouts(findings)
+    return ValidationReport(
+        name=card.name if card else re.sub(r"[^A-Za-z0-9_+-]", "_", zoo.name) or "zoo",
+        path=str(zoo),
+        checks=tuple(_counted(files, findings, problems)),
+        problems=tuple(problems),
+        notes=(*notes, *_models(card, findings)),
+    )
+
+
+def _card(zoo: StoragePath, problems: list[Problem]) -> Card | None:
+    with told(problems, "card", "zoo.json"):
+        card, wrong = card_of(read(zoo / "zoo.json"))
+        problems += (Problem("card", "zoo.json", shown(what)) for what in wrong)
+        return card
+    return None
+
+
+def _files(zoo: StoragePath) -> list[str]:
+    """Paths of the zoo's files, relative to it; of what is no folder of a zoo, only its name."""
+    found = [file.name for file in files_in(zoo, "*") if file.name not in FOLDERS]
+    return found + [f"{folder}/{file.name}" for folder in FOLDERS for file in files_in(zoo / folder, "*")]
+
+
+def _checked(zoo: StoragePath, parts: Sequence[str], on_part: OnPart | None) -> list[PartFindings]:
+    done = itertools.count(1)
+
+    def check(part: str) -> PartFindings:
+        findings = check_part(zoo, part)
+        if on_part is not None:
+            on_part(next(done), len(parts))
+        return findings
+
+    return asked_at_once(check, parts)
+
+
+def _strays(files: Sequence[str], parts: Sequence[str], built: bool) -> tuple[list[Problem], list[str]]:
+    """Files that are of no part: notes of what no reader looks at and of what a build leaves behind, else problems."""
+    wanted = {f"{folder}/{part}.{SUFFIXES[folder]}" for folder in FOLDERS for part in parts}
+    problems, notes = [], []
+    for file in sorted(set(files) - wanted - OF_A_ZOO):
+        path = PurePosixPath(file)
+        if any(path.match(pattern) for pattern in TEMPORARY):
+            notes.append(f"{shown(file)} is a temporary file of a build that runs, or was killed")
+        elif path.parent.name not in FOLDERS:
+            notes.append(f"{shown(file)} is no file of a zoo, and no reader looks at it")
+        elif path.suffix == f".{SUFFIXES[path.parent.name]}" and built:
+            notes.append(f"{shown(file)} belongs to no part: the build that wrote it runs, or was killed")
+        else:
+            what = f"it belongs to no part, since there is no models/{shown(path.stem)}.parquet; remove it"
+            problems.append(Problem("files", shown(file), what))
+    return problems, notes
+
+
+def _layouts(findings: Sequence[PartFindings]) -> Iterator[Problem]:
+    """Whether the weights of a population, which are read together, have one layout."""
+    first: dict[tuple[object, ...], PartFindings] = {}
+    for part in findings:
+        if part.layout is None or part.models is None or part.checkpoints is None:
+            continue
+        saved = part.models[part.models["model_id"].isin(part.checkpoints["model_id"])]
+        for key in saved[POPULATION].drop_duplicates().itertuples(index=False, name=None):
+            other = first.setdefault(key, part)
+            if other.layout != part.layout:
+                what = f"its layout is another than in weights/{other.part}.safetensors, of the same population"
+                yield Problem("layouts", f"weights/{part.part}.safetensors", what)
+
+
+def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: Sequence[Problem]) -> Iterator[Check]:
+    tables = [table for part in findings for table in (part.models, part.checkpoints) if table is not None]
+    weights = [part for part in findings if part.layout is not None]
+    rows = sum(len(part.checkpoints) for part in weights if part.checkpoints is not None)
+    counts = {
+        "card": (1, "card"),
+        "files": (len(files), "files"),
+        "checksums": (len(findings), "parts"),
+        "tables": (len(tables), "tables"),
+        "values": (sum(map(len, tables)), "rows"),
+        "weights": (rows, "checkpoints"),
+        "layouts": (len(weights), "weights files"),
+    }
+    found = Counter(problem.check for problem in problems)
+    for name, (count, of) in counts.items():
+        yield Check(name, count, of, found[name])
+
+
+def _models(card: Card | None, findings: Sequence[PartFindings]) -> Iterator[str]:
+    """Notes of models that are missing yet, and of those that stand in two parts; none where a table is damaged."""
+    tables = [part.models for part in findings if part.models is not None]
+    if len(tables) < len(findings):
+        return
+    ids = [model for table in tables for model in table["model_id"]]
+    twice = len(ids) - len(set(ids))
+    if twice:
+        yield f"{twice} models stand in two parts, as after a retry with other shards; each counts once"
+    try:
+        wanted = set().union(*wanted_models(card.spec).values()) if card else set()
+    except InputError as error:
+        yield f"the models that are missing cannot be counted: {shown(error)}"
+        return
+    if missing := len(wanted.difference(ids)):
+        yield f"{missing} of the {len(wanted)} models of the spec are missing yet; its build command trains them"
+    if not ids:
+        yield "it holds no models yet"
