@@ -56,7 +56,8 @@ def test_a_remote_zoo_is_the_local_one(local: Zoo, remote: StoragePath) -> None:
     far = Zoo(remote)
     pd.testing.assert_frame_equal(far.checkpoints, local.checkpoints)
     assert torch.equal(far.weights(far.checkpoints)[0], local.weights(local.checkpoints)[0])
-    (near_population,), (far_population,) = TokenSet.load(select_checkpoints([local])).populations, TokenSet.load(select_checkpoints([far])).populations
+    (near_population,) = TokenSet.load(select_checkpoints([local])).populations
+    (far_population,) = TokenSet.load(select_checkpoints([far])).populations
     assert torch.equal(near_population.tokens, far_population.tokens)
 
 

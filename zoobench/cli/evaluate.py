@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import DataRoot, Home, Seed, UserArchitectures, import_listed, listed
+from zoobench.cli.options import (
+    DataRoot,
+    Home,
+    Seed,
+    Statuses,
+    UserArchitectures,
+    Zoos,
+    import_listed,
+    listed,
+    opened_zoos,
+)
 
 EXAMPLES = """
 Examples:
@@ -26,12 +36,8 @@ def evaluate(
         str | None,
         typer.Option(help="One of the method's configurations, such as tiny or paper.", show_default="its first"),
     ] = None,
-    zoo: Annotated[
-        str | None, typer.Option(help="Zoo directories or URLs, comma-separated.", show_default="the one built last")
-    ] = None,
-    statuses: Annotated[
-        str, typer.Option(help="Models to take, by status; those that diverged are never taken.")
-    ] = "trained,at_chance",
+    zoo: Zoos = None,
+    statuses: Statuses = "trained,at_chance",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
     seed: Seed = 0,
     architectures: UserArchitectures = None,
@@ -45,15 +51,13 @@ def evaluate(
     from zoobench.cli.evaluating import evaluate as evaluate_zoos
     from zoobench.methods.registry import get_method
     from zoobench.tokens import kept_statuses
-    from zoobench.zoo import Zoo, latest_zoo, zoo_path
 
     import_listed(architectures)
     method = get_method(model)
     config = method.config(preset)
     kept = kept_statuses(listed(statuses) or [])
-    paths = [zoo_path(path) for path in listed(zoo) or []] or [latest_zoo(home / "zoos")]
     evaluate_zoos(
-        [Zoo(path) for path in paths],
+        opened_zoos(zoo, home),
         method,
         config,
         range(seed, seed + seeds),

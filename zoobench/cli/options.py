@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from zoobench.zoo import Zoo
 
 DataRoot = Annotated[
     Path | None,
@@ -30,6 +33,11 @@ UserArchitectures = Annotated[
         show_default="none",
     ),
 ]
+Zoos = Annotated[
+    str | None,
+    typer.Option("--zoo", help="Zoo directories or URLs, comma-separated.", show_default="the one built last"),
+]
+Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 
@@ -44,3 +52,10 @@ def import_listed(architectures: str | None) -> None:
 
     for name in listed(architectures) or []:
         import_architecture(name)
+
+
+def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
+    """The zoos that a comma-separated option names, or the one built last."""
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
+
+    return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]

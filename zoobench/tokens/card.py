@@ -91,7 +91,7 @@ def read_card(path: Path) -> TokenCard:
     """The card of the token set at `path`; raises `InputError` where it is another version's, damaged or none."""
     if not (path / "tokens.json").is_file():
         raise InputError(
-            f"{path} is no token set: it holds no tokens.json; make one with 'zoobench tokens build --out {path}'"
+            f"there is no tokens.json in {path}; make a token set with 'zoobench tokens build --out {path}'"
         )
     card = read_json(path / "tokens.json", "the card of the token set")
     if card.get("format") != FORMAT:

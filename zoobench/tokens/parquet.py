@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from zoo_generation.errors import InputError
+
 COLUMN = "weights"
 DTYPES: dict[str, tuple[torch.dtype, pa.DataType]] = {
     "float32": (torch.float32, pa.float32()),
     "float16": (torch.float16, pa.float16()),
-    "bfloat16": (torch.bfloat16, pa.uint16()),  # Parquet has no such type: its bits
+    "bfloat16": (torch.bfloat16, pa.binary(2)),  # Parquet has no such type: its two bytes
 }
 ALIGNMENT = 64  # bytes
 GROUP_BYTES = 64 * 2**20  # of weights in a row group, unless one row has more
@@ -99,11 +101,13 @@ def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
 def _with_weights(table: pa.Table, weights: Tensor, size: int, dtype: str) -> pa.Table:
     """The table behind its weights, which are the first column."""
     torch_type, arrow_type = DTYPES[dtype]
-    values = weights.to(torch_type).contiguous().flatten()
-    flat = (values.view(torch.uint16) if torch_type is torch.bfloat16 else values).numpy()
+    if weights.abs().max() > torch.finfo(torch_type).max and weights.isfinite().all():
+        raise InputError(f"weights of {weights.abs().max():.3g} are beyond {dtype}; choose float32 or bfloat16")
+    bits = weights.to(torch_type).contiguous().flatten().view(torch.uint8).numpy()
+    values = pa.Array.from_buffers(arrow_type, weights.numel(), [None, pa.py_buffer(bits)])
     element = pa.field("element", arrow_type, nullable=False)
     field = pa.field(COLUMN, pa.list_(element, size), nullable=False)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(flat), type=field.type)
+    column = pa.FixedSizeListArray.from_arrays(values, type=field.type)
     return pa.table([column, *table.columns], schema=pa.schema([field, *table.schema]))
 
 

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from zoo_generation.architectures import Layout
 from zoobench.tokens.rows import Rows
+from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)

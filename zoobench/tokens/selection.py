@@ -15,7 +15,7 @@ from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.sink import Status
 from zoobench.tokens.card import Selection
-from zoobench.tokens.population import SPLITS
+from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer, longest_row
 from zoobench.zoo import POPULATION, Zoo, split_models
 

@@ -13,17 +13,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from zoo_generation.errors import InputError
 from zoobench.files import directory_written_aside, write_json, write_sums
 from zoobench.provenance import versions
 from zoobench.tokens.card import Dtype, PopulationCard, TokenCard, read_card
 from zoobench.tokens.parquet import DTYPES, Group, blocks_of, read_columns, rows_per_group, write_checkpoints
-from zoobench.tokens.population import SPLITS, Population
+from zoobench.tokens.population import Population
 from zoobench.tokens.rows import Rows
+from zoobench.tokens.schema import SPLITS, TABLE
 from zoobench.tokens.selection import Selected, Source
 from zoobench.tokens.tokenizer import Tokenizer
+from zoobench.zoo.schema import arrow_table
 
 Report = Callable[[int], None]
 """Told how many checkpoints were written so far."""
@@ -92,7 +93,7 @@ def write_token_set(
 
 def _groups(source: Source, dtype: Dtype) -> Iterator[Group]:
     step = rows_per_group(source.tokenizer.layout.size, dtype)
-    table = pa.Table.from_pandas(source.table, preserve_index=False).replace_schema_metadata()
+    table = arrow_table(source.table, TABLE)
     for start in range(0, len(table), step):
         yield table.slice(start, step), source.fetch(slice(start, start + step))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from zoo_generation.architectures import Layout
@@ -88,6 +89,16 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     others = [name for name in table.column_names if name not in schema.names]
     fields = [*schema, *(table.schema.field(name) for name in others)]
     return pa.table([*columns, *(table[name] for name in others)], schema=pa.schema(fields))
+
+
+def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """A data frame in Arrow: the schema's columns in its types, what pandas has no integer for as nulls."""
+    known = [field for field in schema if field.name in frame.columns]
+    others = [name for name in frame.columns if name not in schema.names]
+    table = pa.Table.from_pandas(frame[[field.name for field in known]], pa.schema(known), preserve_index=False)
+    for name in others:
+        table = table.append_column(name, pa.array(frame[name], from_pandas=True))
+    return table.replace_schema_metadata()
 
 
 def entries_of(layout: Layout) -> list[list[Any]]:
