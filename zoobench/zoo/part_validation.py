@@ -181,8 +181,6 @@ def _table(content: bytes, schema: pa.Schema) -> pa.Table:
         table = pq.read_table(io.BytesIO(content))
     except Exception as error:
         raise ValueError(f"it cannot be read as Parquet ({shown(error)})") from None
-    if len(set(table.column_names)) != len(table.column_names):
-        raise ValueError("two of its columns have the same name")
     return conform(table, schema).select(schema.names)
 
 
