@@ -17,6 +17,7 @@ from zoobench.cli.console import console, table
 from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
 from zoobench.files import StoragePath, write_json
 from zoobench.zoo import Zoo
+from zoobench.zoo.part_validation import shown
 from zoobench.zoo.validation import Check, ValidationReport, validate
 
 PATIENCE = 2.0  # seconds before a bar shows
@@ -46,7 +47,7 @@ def run(path: StoragePath, count: int, seed: int, data_root: Path | None, result
     _print(f"Report: {file}")
     if problems:
         raise InputError(_verdict(path, problems, file))
-    _print(f"✓ {path} is valid")
+    _print(f"✓ {shown(path)} is valid")
 
 
 def check_table(name: str, checks: list[Check]) -> Table:
@@ -113,8 +114,8 @@ def _notes(report: ValidationReport, again: Recomputation, count: int) -> Iterat
 
 def _verdict(path: StoragePath, problems: list[str], file: Path) -> str:
     if len(problems) == 1:
-        return f"{path} is not valid: {problems[0]}"
-    return f"{path} is not valid: it has {len(problems)} problems, all of which are in {file}"
+        return f"{shown(path)} is not valid: {problems[0]}"
+    return f"{shown(path)} is not valid: it has {len(problems)} problems, all of which are in {file}"
 
 
 def _write(

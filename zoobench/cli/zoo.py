@@ -31,6 +31,35 @@ Examples:
   zoobench zoo validate s3://bucket/zoo
 """
 
+IMPORT_EXAMPLES = """
+Examples:
+
+  zoobench zoo import downloads/tune_zoo_mnist_uniform --name mnist-uniform
+
+  zoobench zoo import checkpoints --dataset cifar10 --architecture my_package.models:my_net
+
+Layouts for --layout:
+
+  modelzoos: the zoos of modelzoos.cc: a directory a model, with params.json, result.json and checkpoint_N/checkpoints
+
+  safetensors: a folder a model, with config.json and model.safetensors or checkpoint-EPOCH/model.safetensors
+
+  table: state dicts and one table (CSV, Parquet, JSON, JSON lines) whose columns file, model, epoch say what they are
+"""
+EXPORT_EXAMPLES = """
+Examples:
+
+  zoobench zoo export --to modelzoos --out exported
+
+  zoobench zoo export zoos/mnist-cnn_s --to safetensors --out exported
+
+Targets for --to:
+
+  modelzoos: the layout of the zoos of modelzoos.cc, for their readers
+
+  safetensors: a folder a model, with config.json and checkpoint-EPOCH/model.safetensors and metrics.json
+"""
+
 
 @app.callback()
 def zoo() -> None:
@@ -81,3 +110,57 @@ def validate(
     import_listed(architectures)
     place = zoo_path(path) if path else latest_zoo(home / "zoos")
     run(place, recompute, seed, data_root, home / "results")
+
+
+@app.command("import", epilog=IMPORT_EXAMPLES)
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of trained networks.")],
+    out: Annotated[
+        str | None, typer.Option(help="Where the zoo goes: a directory or a URL.", show_default="zoos/NAME")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the zoo.", show_default="the folder's")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Dataset of the models whose files name none.", show_default="none")
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="The models' architecture, or a function package.module:function.", show_default="recognised"
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How the folder is laid out, see below.", show_default="recognised")
+    ] = None,
+    home: Home = Path(),
+) -> None:
+    """Import trained networks as a zoo: checkpoints, hyperparameters, what was measured.
+
+    Nothing in the folder is run: pickles are read for tensors only. What is damaged or not recognised is left out and
+    listed, on screen and in results/import-NAME.json. Weights become float32.
+    """
+    from zoobench.cli.importing import import_into, name_of
+    from zoobench.zoo import zoo_path
+
+    found = name_of(folder, name)
+    place = zoo_path(out) if out else home / "zoos" / found
+    import_into(folder, place, found, home / "results", layout=layout, dataset=dataset, architecture=architecture)
+
+
+@app.command(epilog=EXPORT_EXAMPLES)
+def export(
+    to: Annotated[str, typer.Option(help="What to export to, see below.")],
+    out: Annotated[Path, typer.Option(help="Where the export goes: a folder that is not there yet.")],
+    path: Annotated[
+        str | None, typer.Argument(metavar="ZOO", help="A zoo's directory or URL.", show_default="the one built last")
+    ] = None,
+    home: Home = Path(),
+) -> None:
+    """Write a zoo in another layout. 'zoobench zoo import' reads it back as it was."""
+    from zoobench.cli.console import console, counting
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
+    from zoobench.zoo.exporters import export_zoo
+
+    zoo = Zoo(zoo_path(path) if path else latest_zoo(home / "zoos"))
+    with counting("exporting") as told:
+        export_zoo(zoo, to, out, told)
+    console.print(f"{len(zoo.models)} models and {len(zoo.checkpoints)} checkpoints of zoo {zoo.name}: {out}")

@@ -65,7 +65,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.what}"
+        return f"{shown(self.file)}: {self.what}"
 
 
 @dataclass
@@ -128,7 +128,7 @@ def check_part(zoo: StoragePath, part: str) -> PartFindings:
                 findings.layout = _weights(local, rows)
     needed = set(names.values()) - ({names["weights"]} if rows == 0 else set())
     if sums is not None and (unnamed := needed - sums.keys()):
-        what = f"it does not name {' and '.join(sorted(unnamed))}"
+        what = f"it does not name {shown(' and '.join(sorted(unnamed)))}"
         findings.problems.append(Problem("checksums", sums_name, what))
     return findings
 
@@ -220,7 +220,8 @@ def _references(findings: PartFindings) -> Iterator[str]:
             yield f"the model '{shown(unknown['model_id'].iloc[0])}' of a checkpoint is not in the models of the part"
     others = checkpoints[checkpoints["part"] != findings.part]
     if len(others):
-        yield f"'part' is '{shown(others['part'].iloc[0])}' in row {others.index[0]}, and must be '{findings.part}'"
+        given, wanted = shown(others["part"].iloc[0]), shown(findings.part)
+        yield f"'part' is '{given}' in row {others.index[0]}, and must be '{wanted}'"
     if sorted(checkpoints["row"]) != list(range(len(checkpoints))):
         yield f"'row' must hold each number from 0 to {len(checkpoints) - 1} once"
 

@@ -115,10 +115,12 @@ class ZooSink:
             with written_aside(part_file(self.path, folder, part.name)) as aside:
                 aside.write_bytes(content)
 
-    def write_card(self, name: str, spec: dict[str, Any]) -> None:
+    def write_card(self, name: str, spec: dict[str, Any], imported: dict[str, str] | None = None) -> None:
         """The card, with the time of the build: the most recent zoo is the one whose card is.
 
-        Raises `InputError` where the zoo cannot be written to; it is the first thing that a build writes.
+        spec: what is to be trained; empty where the models are `imported`, which says the folder they came from, and
+        its layout. Raises `InputError` where the zoo cannot be written to. It is the first thing that a build writes,
+        whose zoo may be used as it grows, and the last thing of an import.
         """
         card = {
             "format": FORMAT,
@@ -127,6 +129,7 @@ class ZooSink:
             **versions(),
             "hardware": hardware(),
             "spec": spec,
+            **({"imported": imported} if imported else {}),
         }
         try:
             write_json(self.path / "zoo.json", card)

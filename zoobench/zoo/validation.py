@@ -67,7 +67,7 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
     problems += (problem for part in findings for problem in part.problems)
     problems += _layouts(findings)
     return ValidationReport(
-        name=card.name if card else re.sub(r"[^A-Za-z0-9_+-]", "_", zoo.name) or "zoo",
+        name=card.name if card else re.sub(r"[^A-Za-z0-9_+-]", "_", zoo.name)[:100] or "zoo",
         path=str(zoo),
         checks=tuple(_counted(files, findings, problems)),
         problems=tuple(problems),
@@ -115,7 +115,7 @@ def _strays(files: Sequence[str], parts: Sequence[str], built: bool) -> tuple[li
             notes.append(f"{shown(file)} belongs to no part: the build that wrote it runs, or was killed")
         else:
             what = f"it belongs to no part, since there is no models/{shown(path.stem)}.parquet; remove it"
-            problems.append(Problem("files", shown(file), what))
+            problems.append(Problem("files", file, what))
     return problems, notes
 
 
@@ -129,7 +129,7 @@ def _layouts(findings: Sequence[PartFindings]) -> Iterator[Problem]:
         for key in saved[POPULATION].drop_duplicates().itertuples(index=False, name=None):
             other = first.setdefault(key, part)
             if other.layout != part.layout:
-                what = f"its layout is another than in weights/{other.part}.safetensors, of the same population"
+                what = f"its layout is another than in weights/{shown(other.part)}.safetensors, of the same population"
                 yield Problem("layouts", f"weights/{part.part}.safetensors", what)
 
 

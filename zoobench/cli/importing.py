@@ -1,0 +1,95 @@
+"""Import a zoo with a progress bar, and show what came in and what did not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from zoo_generation.architectures import import_architecture
+from zoo_generation.errors import InputError
+from zoobench.cli.console import console, counting, table
+from zoobench.cli.inspecting import accuracy_table, count_table
+from zoobench.files import StoragePath, write_json
+from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo.importers import Fault, Imported, import_zoo
+from zoobench.zoo.inspection import inspect
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
+SHOWN = 40  # faults in the table; all of them are in the file
+
+
+def name_of(folder: Path, name: str | None) -> str:
+    """The zoo's name: as given, else the folder's; raises `InputError` where it cannot name files."""
+    found = name or folder.resolve().name
+    if not NAME.fullmatch(found):
+        raise InputError(f"the zoo cannot be named {found!r}: use letters, digits and . _ + - with --name")
+    return found
+
+
+def import_into(
+    folder: Path,
+    path: StoragePath,
+    name: str,
+    results: Path,
+    *,
+    layout: str | None,
+    dataset: str | None,
+    architecture: str | None,
+) -> None:
+    """Import, print what came of it, and write `import-<name>.json` into `results`."""
+    if architecture and ":" in architecture:
+        import_architecture(architecture)
+    with counting("importing") as told:
+        imported = import_zoo(
+            folder,
+            ZooSink(path.absolute()),
+            name,
+            layout=layout,
+            dataset=dataset,
+            architecture=architecture,
+            on_model=told,
+        )
+    report = inspect(Zoo(path))
+    console.print(count_table(report))
+    console.print(accuracy_table(report))
+    if imported.faults:
+        console.print(fault_table(imported.faults))
+    file = results / f"import-{name}.json"
+    write_json(file, _report(name, folder, imported))
+    left_out = f"; {len(imported.faults)} faults" if imported.faults else ""
+    console.print(f"{imported.models} models with {imported.checkpoints} checkpoints into {path}{left_out}: {file}")
+
+
+def fault_table(faults: tuple[Fault, ...]) -> Table:
+    """One row for each thing that did not come in, the first `SHOWN`."""
+    result = table("What did not come in", [], [])
+    result.add_column("model", overflow="fold", max_width=40)
+    result.add_column("checkpoint")
+    result.add_column("reason", overflow="fold")
+    for fault in faults[:SHOWN]:
+        result.add_row(escape(fault.model), _checkpoint(fault), escape(fault.reason))
+    if more := len(faults) - SHOWN:
+        result.caption = f"and {more} more" if more > 0 else None
+    return result
+
+
+def _checkpoint(fault: Fault) -> str:
+    return "model" if fault.checkpoint is None else str(fault.checkpoint)
+
+
+def _report(name: str, folder: Path, imported: Imported) -> dict[str, object]:
+    faults = [asdict(fault) for fault in imported.faults]
+    for fault in faults:
+        fault["checkpoint"] = "model" if fault["checkpoint"] is None else fault["checkpoint"]
+    return {
+        "name": name,
+        "folder": folder.resolve().name,
+        "layout": imported.layout,
+        "models": imported.models,
+        "checkpoints": imported.checkpoints,
+        "faults": faults,
+    }

@@ -1,0 +1,23 @@
+"""A folder a model, with safetensors: what `zoobench zoo import --layout safetensors` reads back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from zoobench.zoo.exporters.models import ExportedModel, folder_for, write_plain_json
+from zoobench.zoo.schema import METRICS
+
+
+def write_folders(out: Path, models: Iterable[ExportedModel]) -> None:
+    """Write `<model_id>/config.json`, our row, and `<model_id>/checkpoint-<epoch>/` with weights and metrics."""
+    for model in models:
+        folder = folder_for(out, model.row["model_id"])
+        write_plain_json(folder / "config.json", model.row)
+        for row, state in model.states:
+            checkpoint = folder / f"checkpoint-{row['epoch']}"
+            checkpoint.mkdir()
+            save_file(state, checkpoint / "model.safetensors", metadata={"format": "pt"})
+            write_plain_json(checkpoint / "metrics.json", {name: row[name] for name in METRICS})

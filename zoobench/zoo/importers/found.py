@@ -1,0 +1,108 @@
+"""What importers find in a folder, before any weights are read, and what they must leave out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoobench.zoo.importers.state import State
+from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.sink import Row
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A model, or one checkpoint of it, that did not come in (or a note in its files that did not), and why."""
+
+    model: str
+    checkpoint: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint's epoch, what was measured of it (`METRICS`; null where nothing was), and how its weights are read.
+
+    `read` raises `RejectedError` where they cannot be.
+    """
+
+    epoch: int
+    metrics: Row
+    read: Callable[[], State]
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """What the files of a model say beside its weights.
+
+    row: columns of `MODELS` that are known; of a model that zoobench exported, a `whole` row, taken as it is.
+    source: what is kept verbatim. history: metrics of every epoch on record, in order. faults: what was left out.
+    """
+
+    name: str
+    row: Row
+    whole: bool
+    source: Row
+    history: Sequence[Row]
+    checkpoints: Sequence[FoundCheckpoint]
+    faults: Sequence[Fault] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What looks like a model; `read` raises `RejectedError` where it cannot be one."""
+
+    name: str
+    read: Callable[[], FoundModel]
+
+
+@dataclass(frozen=True)
+class SourceLayout:
+    """A way in which folders hold models: whether a folder is laid out so, and the models in it."""
+
+    matches: Callable[[Path], bool]
+    candidates: Callable[[Path], list[Candidate]]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders in a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def shown_name(path: Path) -> str:
+    """The name of a file, of which bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object; raises `RejectedError`."""
+    content = parsed(file)
+    if not isinstance(content, dict):
+        raise RejectedError(f"its {file.name} holds no JSON object")
+    return content
+
+
+def parsed(file: Path) -> Any:
+    """The JSON in a file; raises `RejectedError`."""
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise RejectedError(f"its {file.name} cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError):
+        raise RejectedError(f"its {file.name} is not JSON") from None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file that a table or an index names; raises `RejectedError` where that lies outside the folder."""
+    try:
+        file = (folder / name).resolve()
+        within = ".." not in Path(name).parts and file.is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a name too long, with a null character, a loop of links
+        within = False
+    if not within:
+        raise RejectedError(f"its file {name!r:.200} does not lie in the folder, and is not read")
+    return file

@@ -1,0 +1,197 @@
+"""Import a folder of trained networks: look at all of it, then read its weights, and write the zoo's card last."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from zoo_generation.architectures import architecture_names
+from zoo_generation.errors import InputError
+from zoobench.files import StoragePath, files_in, write_json
+from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
+from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
+from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
+from zoobench.zoo.importers.modelzoos import MODELZOOS
+from zoobench.zoo.importers.table import TABLE
+from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.writing import PartWriter
+from zoobench.zoo.parts import FOLDERS, READERS, asked_at_once
+from zoobench.zoo.sink import ZooSink
+
+LAYOUTS: dict[str, SourceLayout] = {"modelzoos": MODELZOOS, "safetensors": MODEL_FOLDERS, "table": TABLE}
+"""In the order in which they are looked for."""
+
+MARK = ".import.json"  # stands in the zoo's directory while an import is under way
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+OnModel = Callable[[int, int], None]
+"""Told how many models are done, of how many."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came in, and all that did not."""
+
+    layout: str
+    models: int
+    checkpoints: int
+    faults: tuple[Fault, ...]
+
+
+def import_zoo(
+    folder: Path,
+    sink: ZooSink,
+    name: str,
+    *,
+    layout: str | None = None,
+    dataset: str | None = None,
+    architecture: str | None = None,
+    on_model: OnModel = lambda done, of: None,
+) -> Imported:
+    """Import what a folder holds; models and checkpoints that cannot come in are left out and told.
+
+    layout: one of `LAYOUTS`, else the first that the folder matches. dataset: of models that name none.
+    architecture: registered name of the only one to try. Raises `InputError` where nothing can be imported, where
+    `--dataset` is needed, and where the zoo's directory is not free; an import that was killed there starts anew.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; name one that holds trained networks")
+    _check_free(sink.path)
+    layout = layout or detect(folder)
+    if layout not in LAYOUTS:
+        raise InputError(f"unknown layout '{layout}': known are {', '.join(LAYOUTS)}")
+    models, faults = _looked_at(folder, layout)
+    models = _with_dataset(models, dataset, folder)
+    faults += [fault for model in models for fault in model.faults] + _missing(models)
+    with sink.lock():
+        _check_free(sink.path)
+        _start(sink.path)
+        writer = PartWriter(sink)
+        architectures = [architecture] if architecture else list(architecture_names())
+        for done, model in enumerate(_built(models, architectures, faults), 1):
+            if model is not None and (fault := writer.add(model)):
+                faults.append(fault)
+            on_model(done, len(models))
+        writer.flush()
+        if not writer.models:
+            reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
+            raise InputError(f"none of the models in {folder} can be imported{reasons}")
+        sink.write_card(name, {}, imported={"folder": folder.resolve().name, "layout": layout})
+        (sink.path / MARK).unlink(missing_ok=True)
+    order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
+    return Imported(layout, writer.models, writer.checkpoints, tuple(order))
+
+
+def detect(folder: Path) -> str:
+    """The layout of a folder; raises `InputError` where it is none."""
+    for name, layout in LAYOUTS.items():
+        if layout.matches(folder):
+            return name
+    raise InputError(
+        f"{folder} holds no trained networks that are known as such; name a folder of model directories "
+        "with checkpoint_N/checkpoints, of model directories with config.json and model.safetensors, or of "
+        "state dicts with a table whose column 'file' names them"
+    )
+
+
+def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]]:
+    """All that the folder says beside weights, and the models that cannot come in."""
+
+    def look(candidate: Candidate) -> FoundModel | Fault:
+        try:
+            return candidate.read()
+        except RejectedError as error:
+            return Fault(candidate.name, None, str(error))
+
+    found = asked_at_once(look, LAYOUTS[layout].candidates(folder))
+    if not found:
+        raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
+    models = [each for each in found if isinstance(each, FoundModel)]
+    return models, [each for each in found if isinstance(each, Fault)]
+
+
+def _with_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Path) -> list[FoundModel]:
+    for model in models:
+        if model.row["dataset"] is None and dataset is None:
+            raise InputError(
+                f"the model '{model.name}' in {folder} does not say which dataset it was trained on; "
+                "name that of such models with --dataset"
+            )
+        model.row["dataset"] = model.row["dataset"] or dataset
+    return list(models)
+
+
+def _missing(models: Sequence[FoundModel]) -> list[Fault]:
+    """The checkpoints that most models have and a model lacks."""
+    had = [{checkpoint.epoch for checkpoint in model.checkpoints} for model in models]
+    counts = Counter(epoch for epochs in had for epoch in epochs)
+    usual = sorted(epoch for epoch, count in counts.items() if count > len(models) / 2)
+    return [
+        Fault(model.name, epoch, "it is missing, and most models of the zoo have it")
+        for model, epochs in zip(models, had, strict=True)
+        for epoch in usual
+        if epochs and epoch not in epochs
+    ]
+
+
+def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault]) -> Iterator[Built | None]:
+    """Each model with its weights, none where it cannot come in; why goes to `faults`.
+
+    Checkpoints are read a few ahead by many threads, so that no more than a model's weights and those are in memory.
+    """
+    tasks = ((model, checkpoint) for model in models for checkpoint in model.checkpoints)
+    reads = _ahead(lambda task: _read_or_fault(*task, architectures), tasks)
+    for model in models:
+        mine = [next(reads) for _ in model.checkpoints]
+        faults += [each for each in mine if isinstance(each, Fault)]
+        try:
+            yield build(model, [each for each in mine if isinstance(each, Read)])
+        except RejectedError as error:
+            faults.append(Fault(model.name, None, str(error)))
+            yield None
+
+
+def _read_or_fault(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read | Fault:
+    try:
+        return read_checkpoint(model, checkpoint, architectures)
+    except RejectedError as error:
+        return Fault(model.name, checkpoint.epoch, str(error))
+
+
+def _ahead(ask: Callable[[Task], Answer], tasks: Iterator[Task]) -> Iterator[Answer]:
+    """Answers in order, with `READERS` questions asked ahead."""
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting: deque[Future[Answer]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(ask, task))
+            if len(waiting) >= READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _check_free(path: StoragePath) -> None:
+    """Raises `InputError` unless nothing is there, or what an import left that was killed."""
+    if (path / "zoo.json").exists():
+        raise InputError(f"{path} holds a zoo already; choose another --out or --name, or delete it")
+    if (path / MARK).exists() or not path.exists():
+        return
+    if not path.is_dir() or any(not each.name.startswith(".") for each in path.iterdir()):
+        raise InputError(f"{path} holds other files already; choose another --out or --name")
+
+
+def _start(path: StoragePath) -> None:
+    """Mark the directory as one of an import under way, and clear what an earlier one left."""
+    try:
+        write_json(path / MARK, {})
+        for folder in FOLDERS:
+            for file in files_in(path / folder, "*"):
+                file.unlink(missing_ok=True)
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write into {path} ({reason}); choose another --out") from None
