@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch import nn
 
 from zoo_generation.architectures import Layout, architecture_names, get_architecture
 from zoobench.tokens import Tokenizer
@@ -68,6 +70,49 @@ def test_resnet18_equals_the_reference(vectors: Path, case: str, batch_norm: boo
     assert tokens.double().sum().item() == pytest.approx(expected["token_sum"], abs=1e-9)
     weighted = tokens.double().sum(1) @ torch.arange(len(tokens), dtype=torch.float64)
     assert weighted.item() == pytest.approx(expected["weighted_sum"], abs=1e-4)
+
+
+SIZES = st.integers(1, 5)
+LAYERS = st.one_of(
+    st.builds(nn.Linear, SIZES, SIZES, bias=st.booleans()),
+    st.builds(nn.Bilinear, SIZES, SIZES, SIZES, bias=st.booleans()),
+    st.builds(nn.Conv1d, SIZES, SIZES, SIZES, bias=st.booleans()),
+    st.builds(nn.Conv2d, SIZES, SIZES, st.tuples(SIZES, SIZES), bias=st.booleans()),
+    st.builds(nn.Conv3d, SIZES, SIZES, SIZES, bias=st.booleans()),
+    st.builds(nn.ConvTranspose2d, SIZES, SIZES, SIZES, bias=st.booleans()),
+    SIZES.map(lambda groups: nn.Conv2d(groups * 2, groups * 3, 2, groups=groups)),
+    st.builds(nn.BatchNorm1d, SIZES, affine=st.booleans(), track_running_stats=st.booleans()),
+    st.builds(nn.BatchNorm2d, SIZES, affine=st.booleans(), track_running_stats=st.booleans()),
+    st.builds(nn.InstanceNorm2d, SIZES, affine=st.booleans(), track_running_stats=st.booleans()),
+    st.builds(nn.LayerNorm, st.lists(SIZES, min_size=1, max_size=3), bias=st.booleans()),
+    SIZES.map(lambda groups: nn.GroupNorm(groups, groups * 2)),
+    st.builds(nn.PReLU, SIZES),
+    st.builds(nn.Embedding, SIZES, SIZES),
+    st.builds(nn.LSTMCell, SIZES, SIZES, bias=st.booleans()),
+    SIZES.map(lambda heads: nn.MultiheadAttention(2 * heads, heads)),
+    SIZES.map(lambda size: nn.utils.parametrizations.weight_norm(nn.Linear(size, 3))),
+)
+MODULES = st.recursive(LAYERS, lambda inner: st.lists(inner, min_size=1, max_size=4).map(lambda m: nn.Sequential(*m)))
+
+
+@given(module=MODULES, token_size=st.integers(0, 40), batch_norm=st.booleans(), models=st.integers(1, 3))
+def test_any_module_comes_back_exactly(module: nn.Module, token_size: int, batch_norm: bool, models: int) -> None:
+    layout = Layout.of(module.state_dict())
+    tokenizer = Tokenizer.of(layout, token_size, batch_norm)
+    weights = torch.arange(1.0, models * layout.size + 1).view(models, layout.size)
+    tokens = tokenizer.tokens(weights)
+    assert tokens.shape == (models, len(tokenizer), tokenizer.token_size)
+    for flat, tokenized in zip(weights, tokens, strict=True):
+        assert torch.equal(tokenized[tokenizer.mask], F.pad(flat, (0, 1))[tokenizer.index[tokenizer.mask]])
+    assert not tokens[:, ~tokenizer.mask].any()
+    back = tokenizer.weights(tokens, base=-weights)
+    assert torch.equal(back.abs(), weights)
+    state = layout.unflatten(back)
+    norms = {name.rpartition(".")[0] for name in state if name.endswith("running_mean")}
+    for name, value in state.items():
+        owner, _, kind = name.rpartition(".")
+        held = not kind.startswith("running_") and (batch_norm or owner not in norms)
+        assert (value > 0).all() if held else (value < 0).all()
 
 
 @given(

@@ -193,7 +193,7 @@ def _layers(layout: Layout, batch_norm: bool) -> Iterator[tuple[Entry, Entry | N
     biases = {}
     for entry in layout:
         bias = entry.name.replace("weight", "bias")
-        if bias != entry.name and bias in layout and layout[bias].shape == entry.shape[:1]:
+        if bias != entry.name and entry.numel and bias in layout and layout[bias].shape == entry.shape[:1]:
             biases[entry] = layout[bias]
     attached = set(biases.values())
     for entry in layout:
