@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
 from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, table
+from zoobench.cli.console import console, counting, table
 from zoobench.tokens import TokenSet, write_token_set
 from zoobench.tokens.card import Dtype
 from zoobench.tokens.schema import SPLITS
@@ -19,11 +19,11 @@ from zoobench.tokens.validation import problems_of
 
 def build_token_set(path: Path, selected: Selected, dtype: Dtype) -> None:
     """Write a token set with a bar, and print what is in it; raises `InputError` where it cannot be written."""
-    columns = (TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=len(selected))
+    if path.exists() and not (path / "tokens.json").is_file():
+        raise InputError(f"{path} is there, and is no token set that could be replaced; choose another --out")
+    with counting("writing") as told:
         try:
-            tokens = write_token_set(path, selected, dtype, lambda done: bar.update(task, completed=done))
+            tokens = write_token_set(path, selected, dtype, lambda done: told(done, len(selected)))
         except OSError as error:
             raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from None
     console.print(content_table(path, tokens))
@@ -35,8 +35,10 @@ def content_table(path: Path, tokens: TokenSet) -> Table:
     result = table(
         f"Token set {path.name}: tokens of {tokens.token_size}",
         ["population"],
-        [*SPLITS, "tokens of\na checkpoint", "layers", "size"],
+        [*SPLITS, "tokens", "layers", "size"],
     )
+    for column in result.columns[1:]:
+        column.no_wrap = True  # the name is what may be folded
     for population in tokens.populations:
         counts = [str(int((population.splits == number).sum())) for number in range(len(SPLITS))]
         tokenizer = population.tokenizer
@@ -50,9 +52,9 @@ def validate_token_set(path: Path) -> None:
     with console.status(f"Checking {path}"):
         problems = list(problems_of(path))
     for problem in problems[1:]:
-        console.print(f"[red]✗[/red] {problem}")
+        console.print(f"[red]✗[/red] {escape(problem)}")
     if problems:
         more = f" ({len(problems) - 1} more problems above)" if len(problems) > 1 else ""
         raise InputError(f"{path} is no sound token set: {problems[0]}{more}")
     console.print(content_table(path, TokenSet.read(path)))
-    console.print(f"[green]✓[/green] {path} is sound")
+    console.print(f"[green]✓[/green] {escape(str(path))} is sound")
