@@ -180,5 +180,10 @@ def test_the_commands(sound: Path, tokens: Path, tmp_path: Path) -> None:
     for file in sorted(sound.iterdir()):
         assert file.read_bytes() == (tmp_path / "made" / file.name).read_bytes()
     assert run.invoke(app, ["tokens", "validate", str(tokens)]).exit_code == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    refused = run.invoke(app, ["tokens", "build", "--zoo", str(zoo), "--out", str(tmp_path / "other")])
+    assert "no token set that could be replaced" in str(refused.exception)
+    assert (tmp_path / "other" / "thesis.tex").exists()
     (tokens / "tokens.json").write_text("{")
     assert "not JSON" in str(run.invoke(app, ["tokens", "validate", str(tokens)]).exception)

@@ -37,8 +37,9 @@ def content_table(path: Path, tokens: TokenSet) -> Table:
         ["population"],
         [*SPLITS, "tokens", "layers", "size"],
     )
-    for column in result.columns[1:]:
-        column.no_wrap = True  # the name is what may be folded
+    for number, column in enumerate(result.columns):
+        column.no_wrap = number > 0  # the name is what may be folded
+    result.columns[0].overflow = "fold"
     for population in tokens.populations:
         counts = [str(int((population.splits == number).sum())) for number in range(len(SPLITS))]
         tokenizer = population.tokenizer
