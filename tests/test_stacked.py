@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_generation.architectures import architecture_names
+from zoo_generation.datasets import ImageDataset
 from zoo_generation.sink import TrainedModel
 from zoo_generation.spec import ModelSpec, make_spec
 from zoo_generation.trainers import UnstackableError, train_model, train_models, train_stack
@@ -110,17 +111,36 @@ def stack_of(models: int, **fields: Any) -> list[ModelSpec]:
     return [spec.model_copy(update=own[i % 3]) for i, spec in enumerate(specs)]
 
 
-def assert_equal_models(one: TrainedModel, other: TrainedModel, steps: int, tolerance: float) -> None:
-    """Within float tolerance. Adam divides by the size of the gradient: where that is rounding and nothing else, an
-    element in a hundred may be off by as much as Adam's steps move it."""
-    assert one.status == other.status
+def apart(one: TrainedModel, other: TrainedModel, share: float) -> float:
+    """How far the weights of two models are apart at most, in this share of each entry's elements."""
+    found = 0.0
     for mine, its in zip(one.checkpoints, other.checkpoints, strict=True):
-        for metric in ("train_loss", "val_loss", "test_loss"):
-            assert getattr(mine.metrics, metric) == pytest.approx(getattr(its.metrics, metric), rel=1e-3)
         for name, value in mine.state.items():
             off = (value - its.state[name]).abs() / (1 + value.abs())
-            assert off.quantile(0.99) < tolerance, name
-            assert off.max() < (steps * one.spec.learning_rate if one.spec.optimizer == "adam" else tolerance), name
+            found = max(found, float(off.quantile(share)))
+    return found
+
+
+def assert_trained_alone(model: TrainedModel, images: ImageDataset, tolerance: float = 2e-5) -> None:
+    """Within float tolerance of the model trained alone.
+
+    Adam divides by the size of the gradient: where that is rounding and nothing else, an element may be off by as much
+    as Adam's steps move it. Where more than one in a hundred are, no more may be than when PyTorch itself computes
+    convolutions by other kernels.
+    """
+    alone = train_model(model.spec, images)
+    assert model.status == alone.status
+    for mine, its in zip(model.checkpoints, alone.checkpoints, strict=True):
+        for metric in ("train_loss", "val_loss", "test_loss"):
+            assert getattr(mine.metrics, metric) == pytest.approx(getattr(its.metrics, metric), rel=1e-3)
+    if model.spec.optimizer == "sgd":
+        assert apart(model, alone, 1.0) < tolerance
+        return
+    steps = math.ceil(len(images.train) / model.spec.batch_size)
+    assert apart(model, alone, 1.0) < steps * model.spec.learning_rate
+    if (off := apart(model, alone, 0.99)) >= tolerance:
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert off < 2 * apart(train_model(model.spec, images), alone, 0.99)
 
 
 @pytest.mark.parametrize("architecture", architecture_names())
@@ -141,7 +161,7 @@ def test_a_stacked_model_is_the_model_trained_alone(architecture: str, models: i
     stacked = train_stack(specs, images)
     for spec, model in zip(specs, stacked, strict=True):
         assert model.spec == spec
-        assert_equal_models(model, train_model(spec, images), math.ceil(80 / spec.batch_size), tolerance=2e-5)
+        assert_trained_alone(model, images)
 
 
 @pytest.mark.parametrize("architecture", architecture_names())
