@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, table
+from zoobench.cli.console import console, counting, table
 from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
 from zoobench.files import StoragePath, write_json
 from zoobench.zoo import Zoo
 from zoobench.zoo.part_validation import shown
 from zoobench.zoo.validation import Check, ValidationReport, validate
 
-PATIENCE = 2.0  # seconds before a bar shows
 SHOWN = 20  # problems on the screen
 
 
 def run(path: StoragePath, count: int, seed: int, data_root: Path | None, results: Path) -> None:
     """Print what was found and write it to `validation-<name>.json`; raises `InputError` unless the zoo is valid."""
-    with _late_bar("checking parts") as advance:
+    with counting("checking parts") as advance:
         report = validate(path, advance)
     again = Recomputation((), ())
     if count and report.valid:
-        with _late_bar("evaluating checkpoints") as advance:
+        with counting("evaluating checkpoints") as advance:
             again = recompute(Zoo(path), count, seed, data_root, advance)
     checks = [*report.checks, *([_recomputed_check(again)] if count and report.valid else [])]
     problems = [*map(str, report.problems), *again.failures, *map(_sentence, _differing(again))]
@@ -150,23 +146,3 @@ def _finite(values: dict[str, object]) -> dict[str, object]:
 
 def _print(sentence: str) -> None:
     console.print(sentence, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _late_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A function to be told how much is done, of how much; from `PATIENCE` on it shows a bar."""
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task("", total=None)
-    late = time.monotonic() + PATIENCE
-
-    def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if time.monotonic() > late and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        if bar.live.is_started:
-            bar.stop()
