@@ -16,7 +16,9 @@ from zoobench.cli.inspecting import accuracy_table, count_table
 from zoobench.files import StoragePath, write_json
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Fault, Imported, import_zoo
+from zoobench.zoo.importers.found import shown_name
 from zoobench.zoo.inspection import inspect
+from zoobench.zoo.part_validation import shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 SHOWN = 40  # faults in the table; all of them are in the file
@@ -60,8 +62,9 @@ def import_into(
         console.print(fault_table(imported.faults))
     file = results / f"import-{name}.json"
     write_json(file, _report(name, folder, imported))
-    left_out = f"; {len(imported.faults)} faults" if imported.faults else ""
-    console.print(f"{imported.models} models with {imported.checkpoints} checkpoints into {path}{left_out}: {file}")
+    left_out = f"; {len(imported.faults)} did not come in" if imported.faults else ""
+    counts = f"{imported.models} models with {imported.checkpoints} checkpoints"
+    console.print(f"{counts} into {path}{left_out}: {file}", markup=False)
 
 
 def fault_table(faults: tuple[Fault, ...]) -> Table:
@@ -71,9 +74,9 @@ def fault_table(faults: tuple[Fault, ...]) -> Table:
     result.add_column("checkpoint")
     result.add_column("reason", overflow="fold")
     for fault in faults[:SHOWN]:
-        result.add_row(escape(fault.model), _checkpoint(fault), escape(fault.reason))
-    if more := len(faults) - SHOWN:
-        result.caption = f"and {more} more" if more > 0 else None
+        result.add_row(escape(shown(fault.model)), _checkpoint(fault), escape(shown(fault.reason)))
+    if len(faults) > SHOWN:
+        result.caption = f"and {len(faults) - SHOWN} more"
     return result
 
 
@@ -87,7 +90,7 @@ def _report(name: str, folder: Path, imported: Imported) -> dict[str, object]:
         fault["checkpoint"] = "model" if fault["checkpoint"] is None else fault["checkpoint"]
     return {
         "name": name,
-        "folder": folder.resolve().name,
+        "folder": shown_name(folder.resolve()),
         "layout": imported.layout,
         "models": imported.models,
         "checkpoints": imported.checkpoints,

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.table import Table
 
 from zoobench.cli.console import console, table
 from zoobench.files import write_json, written_aside
 from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
+from zoobench.zoo.part_validation import shown
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -35,7 +37,7 @@ def count_table(report: ZooReport) -> Table:
     result = table(f"Zoo {report.name}: models", ["population"], [*headers, "check-\npoints"])
     for population in report.populations:
         counts = [str(population.models[status] or "–") for status in statuses]
-        result.add_row(population.title, *counts, str(population.checkpoints))
+        result.add_row(_title(population), *counts, str(population.checkpoints))
     return result
 
 
@@ -44,7 +46,7 @@ def accuracy_table(report: ZooReport) -> Table:
     result = table("Test accuracy of the last checkpoints", ["population"], ["mean ± std"])
     result.add_column(f"{'0 %':<{BINS - 5}}100 %", no_wrap=True)
     for population in report.populations:
-        result.add_row(population.title, _accuracy(population), bars(population.accuracy_histogram))
+        result.add_row(_title(population), _accuracy(population), bars(population.accuracy_histogram))
     return result
 
 
@@ -53,8 +55,13 @@ def cost_table(report: ZooReport) -> Table:
     result = table("Trained in an hour on one core", ["population"], ["models", "epochs of a model"])
     for population in report.populations:
         rates = (population.models_per_core_hour, population.model_epochs_per_core_hour)
-        result.add_row(population.title, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
+        result.add_row(_title(population), *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
     return result
+
+
+def _title(population: PopulationReport) -> str:
+    """What an imported zoo's tables name may be anything."""
+    return escape(shown(population.title))
 
 
 def bars(counts: tuple[int, ...]) -> str:

@@ -58,14 +58,11 @@ def _why_not_finite(metrics: Row) -> str:
 
 
 def build(model: FoundModel, reads: Sequence[Read]) -> Built:
-    """The model with those of its checkpoints that could be read; raises `RejectedError` where there are none.
-
-    Only a diverged model that zoobench exported may have none: it never had any.
-    """
+    """The model with those of its checkpoints that could be read; raises `RejectedError` where none can be."""
+    if not model.checkpoints:
+        return Built(model.name, model.row, [], [], None)
     if not reads:
-        if model.whole and model.row["status"] == "diverged" and not model.checkpoints:
-            return Built(model.name, model.row, [], [], None)
-        raise RejectedError("none of its checkpoints can be read" if model.checkpoints else "it has no checkpoints")
+        raise RejectedError("none of its checkpoints can be read")
     first = reads[0]
     if any(read.recognised.layout != first.recognised.layout for read in reads):
         raise RejectedError("its checkpoints are of several architectures")

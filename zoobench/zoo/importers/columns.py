@@ -30,8 +30,9 @@ def whole_row(content: object) -> Row | None:
     if not isinstance(content, Mapping) or not REQUIRED <= content.keys() <= set(MODELS.names):
         return None
     row = {field.name: coerced(content.get(field.name), field.type) for field in MODELS}
-    fits = all(row[name] is not None for name in REQUIRED) and row["status"] in get_args(Status)
-    return row if fits else None
+    if any(row[name] is None for name in REQUIRED) or row["status"] not in get_args(Status) or row["epochs"] < 0:
+        return None
+    return row if all(0 < row[name] < math.inf for name in ("width", "image_size", "channels", "classes")) else None
 
 
 def model_columns(config: Mapping[str, Any]) -> Row:
@@ -50,11 +51,6 @@ def model_columns(config: Mapping[str, Any]) -> Row:
     if not OUR_ID.fullmatch(row["model_id"] or ""):
         row["model_id"] = None
     return row
-
-
-def is_model_column(key: str) -> bool:
-    """Whether a key names a column of `MODELS`, in our names or the published ones."""
-    return key in MODELS.names or key in CONFIG.values()
 
 
 def metrics_of(result: Mapping[str, Any]) -> Row:
@@ -119,16 +115,14 @@ def _number(value: float, kind: pa.DataType) -> float | None:
             return float(value)
         except OverflowError:
             return None
-    if not math.isfinite(value) or value != int(value) or not -(2**63) <= value < 2**63:
-        return None
-    return int(value)
+    return int(value) if -(2**63) <= value < 2**63 and value == int(value) else None
 
 
 def dataset_of(config: Mapping[str, Any]) -> str | None:
     """The dataset that a configuration names, or whose folder it names; none where it names none."""
-    given = config.get("dataset")
-    if isinstance(given, str) and given.strip():
-        return known_dataset(given) or coerced(given, pa.string())
+    given = coerced(config.get("dataset"), pa.string())
+    if given is not None:
+        return _KNOWN.get(_spelled(given), given)
     for key in ("dataset::name", "dataset::dump", "training::data_path"):
         path = config.get(key)
         for piece in reversed(re.split(r"[/\\]", path)) if isinstance(path, str) else ():
@@ -145,8 +139,10 @@ def known_dataset(text: str) -> str | None:
     return _KNOWN[found[-1]] if found else None
 
 
-_KNOWN = {
-    re.sub(r"[^a-z0-9]", "", spelling.lower()): name
-    for name, entry in DATASETS.items()
-    for spelling in (name, *entry.folders)
-} | {"fmnist": "fashion_mnist"}
+def _spelled(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+_KNOWN = {_spelled(spelling): name for name, entry in DATASETS.items() for spelling in (name, *entry.folders)} | {
+    "fmnist": "fashion_mnist"
+}

@@ -54,7 +54,9 @@ def _config(folder: Path) -> Row:
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    return [Candidate(shown_name(model), partial(_read, model)) for model in subfolders(folder) if _is_model(model)]
+    """Also of folders that only have a config.json, which other layouts' folders may have too."""
+    models = [each for each in subfolders(folder) if _has_weights(each) or (each / "config.json").exists()]
+    return [Candidate(shown_name(model), partial(_read, model)) for model in models]
 
 
 FOLDERS = SourceLayout(lambda folder: any(_is_model(model) for model in subfolders(folder)), _candidates)
@@ -106,10 +108,7 @@ def _weights(folder: Path) -> State:
     shards = read_object(folder / INDEX).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
         raise RejectedError(f"its {INDEX} has no weight_map")
-    state = read_safetensors(_shard(folder, shard) for shard in sorted(set(shards.values())))
-    if missing := shards.keys() - state.tensors.keys():
-        raise RejectedError(f"its shards lack the floating-point entry '{min(missing):.100}' that {INDEX} names")
-    return state
+    return read_safetensors((_shard(folder, shard) for shard in sorted(set(shards.values()))), shards.keys())
 
 
 def _shard(folder: Path, name: str) -> Path:

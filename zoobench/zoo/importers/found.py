@@ -88,12 +88,22 @@ def read_object(file: Path) -> dict[str, Any]:
 
 def parsed(file: Path) -> Any:
     """The JSON in a file; raises `RejectedError`."""
+    if not file.is_file():  # nor a pipe, which would never end
+        raise RejectedError(f"it has no {file.name}")
     try:
         return json.loads(file.read_bytes())
     except OSError as error:
         raise RejectedError(f"its {file.name} cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):
         raise RejectedError(f"its {file.name} is not JSON") from None
+
+
+def line_of(text: str) -> Any:
+    """The JSON in a line; none where it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def inside(folder: Path, name: str) -> Path:

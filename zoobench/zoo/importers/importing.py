@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from zoo_generation.architectures import architecture_names
-from zoo_generation.errors import InputError
+from zoo_generation.architectures import architecture_names, get_architecture
+from zoo_generation.errors import InputError, unknown
 from zoobench.files import StoragePath, files_in, write_json
 from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
+from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
-from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
+from zoobench.zoo.importers.found import (
+    Candidate,
+    Fault,
+    FoundCheckpoint,
+    FoundModel,
+    SourceLayout,
+    shown_name,
+)
 from zoobench.zoo.importers.modelzoos import MODELZOOS
 from zoobench.zoo.importers.table import TABLE
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.writing import PartWriter
-from zoobench.zoo.parts import FOLDERS, READERS, asked_at_once
+from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink
 
 LAYOUTS: dict[str, SourceLayout] = {"modelzoos": MODELZOOS, "safetensors": MODEL_FOLDERS, "table": TABLE}
 """In the order in which they are looked for."""
 
+READERS = 4  # threads; more wait for each other, since most of reading a small state dict is Python
 MARK = ".import.json"  # stands in the zoo's directory while an import is under way
 
 Task = TypeVar("Task")
@@ -57,22 +68,27 @@ def import_zoo(
 
     layout: one of `LAYOUTS`, else the first that the folder matches. dataset: of models that name none.
     architecture: registered name of the only one to try. Raises `InputError` where nothing can be imported, where
-    `--dataset` is needed, and where the zoo's directory is not free; an import that was killed there starts anew.
+    `--dataset` is needed, and where the zoo's directory is not free or cannot be written; an import that was killed
+    there starts anew.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name one that holds trained networks")
+    if layout and layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS)
+    architectures = [get_architecture(architecture).name] if architecture else list(architecture_names())
     _check_free(sink.path)
-    layout = layout or detect(folder)
-    if layout not in LAYOUTS:
-        raise InputError(f"unknown layout '{layout}': known are {', '.join(LAYOUTS)}")
-    models, faults = _looked_at(folder, layout)
-    models = _with_dataset(models, dataset, folder)
-    faults += [fault for model in models for fault in model.faults] + _missing(models)
-    with sink.lock():
+    try:
+        layout = layout or detect(folder)
+        models, faults = _looked_at(folder, layout)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or folder} ({error.strerror or error}); allow it") from None
+    _name_dataset(models, dataset, folder)
+    faults += _missing(models)
+    with sink.lock(), _writing_into(sink.path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of pickles in protocols that it knows in part
         _check_free(sink.path)
         _start(sink.path)
         writer = PartWriter(sink)
-        architectures = [architecture] if architecture else list(architecture_names())
         for done, model in enumerate(_built(models, architectures, faults), 1):
             if model is not None and (fault := writer.add(model)):
                 faults.append(fault)
@@ -81,7 +97,7 @@ def import_zoo(
         if not writer.models:
             reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
             raise InputError(f"none of the models in {folder} can be imported{reasons}")
-        sink.write_card(name, {}, imported={"folder": folder.resolve().name, "layout": layout})
+        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout})
         (sink.path / MARK).unlink(missing_ok=True)
     order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
     return Imported(layout, writer.models, writer.checkpoints, tuple(order))
@@ -100,34 +116,51 @@ def detect(folder: Path) -> str:
 
 
 def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]]:
-    """All that the folder says beside weights, and the models that cannot come in."""
-
-    def look(candidate: Candidate) -> FoundModel | Fault:
-        try:
-            return candidate.read()
-        except RejectedError as error:
-            return Fault(candidate.name, None, str(error))
-
-    found = asked_at_once(look, LAYOUTS[layout].candidates(folder))
-    if not found:
+    """All that the folder says beside weights, and what of it cannot come in."""
+    candidates = LAYOUTS[layout].candidates(folder)
+    if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
-    models = [each for each in found if isinstance(each, FoundModel)]
-    return models, [each for each in found if isinstance(each, Fault)]
+    models, faults = [], []
+    for found in asked_at_once(_look, candidates):
+        if isinstance(found, Fault):
+            faults.append(found)
+            continue
+        faults += found.faults
+        if found.checkpoints or _never_had_any(found):
+            models.append(found)
+        else:
+            faults.append(Fault(found.name, None, "it has no checkpoints"))
+    return models, faults
 
 
-def _with_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Path) -> list[FoundModel]:
+def _look(candidate: Candidate) -> FoundModel | Fault:
+    try:
+        return candidate.read()
+    except (RejectedError, OSError) as error:
+        return Fault(candidate.name, None, _reason(error))
+    except RecursionError:  # comparing what could just be parsed
+        return Fault(candidate.name, None, "its configuration or results are nested too deep")
+
+
+def _never_had_any(model: FoundModel) -> bool:
+    """Whether it diverged before its first checkpoint, as a model that zoobench exported may have."""
+    return model.whole and model.row["status"] == "diverged"
+
+
+def _name_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Path) -> None:
+    """Put in the dataset of those models that name none."""
+    given = dataset_of({"dataset": dataset})
     for model in models:
-        if model.row["dataset"] is None and dataset is None:
+        model.row["dataset"] = model.row["dataset"] or given
+        if model.row["dataset"] is None:
             raise InputError(
                 f"the model '{model.name}' in {folder} does not say which dataset it was trained on; "
                 "name that of such models with --dataset"
             )
-        model.row["dataset"] = model.row["dataset"] or dataset
-    return list(models)
 
 
 def _missing(models: Sequence[FoundModel]) -> list[Fault]:
-    """The checkpoints that most models have and a model lacks."""
+    """The checkpoints that most models have and a model lacks, unless why is told."""
     had = [{checkpoint.epoch for checkpoint in model.checkpoints} for model in models]
     counts = Counter(epoch for epochs in had for epoch in epochs)
     usual = sorted(epoch for epoch, count in counts.items() if count > len(models) / 2)
@@ -135,14 +168,14 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
         Fault(model.name, epoch, "it is missing, and most models of the zoo have it")
         for model, epochs in zip(models, had, strict=True)
         for epoch in usual
-        if epochs and epoch not in epochs
+        if epochs and epoch not in epochs | {fault.checkpoint for fault in model.faults}
     ]
 
 
 def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault]) -> Iterator[Built | None]:
     """Each model with its weights, none where it cannot come in; why goes to `faults`.
 
-    Checkpoints are read a few ahead by many threads, so that no more than a model's weights and those are in memory.
+    Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
     tasks = ((model, checkpoint) for model in models for checkpoint in model.checkpoints)
     reads = _ahead(lambda task: _read_or_fault(*task, architectures), tasks)
@@ -154,13 +187,20 @@ def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: l
         except RejectedError as error:
             faults.append(Fault(model.name, None, str(error)))
             yield None
+        except RecursionError:  # writing as JSON what could just be parsed
+            faults.append(Fault(model.name, None, "its configuration or results are nested too deep"))
+            yield None
 
 
 def _read_or_fault(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read | Fault:
     try:
         return read_checkpoint(model, checkpoint, architectures)
-    except RejectedError as error:
-        return Fault(model.name, checkpoint.epoch, str(error))
+    except (RejectedError, OSError) as error:
+        return Fault(model.name, checkpoint.epoch, _reason(error))
+
+
+def _reason(error: RejectedError | OSError) -> str:
+    return f"it cannot be read ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
 
 def _ahead(ask: Callable[[Task], Answer], tasks: Iterator[Task]) -> Iterator[Answer]:
@@ -187,11 +227,17 @@ def _check_free(path: StoragePath) -> None:
 
 def _start(path: StoragePath) -> None:
     """Mark the directory as one of an import under way, and clear what an earlier one left."""
+    write_json(path / MARK, {})
+    for folder in FOLDERS:
+        for file in files_in(path / folder, "*"):
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing_into(path: StoragePath) -> Iterator[None]:
+    """Raises `InputError` where the storage is full or forbidden, or a store is only for reading."""
     try:
-        write_json(path / MARK, {})
-        for folder in FOLDERS:
-            for file in files_in(path / folder, "*"):
-                file.unlink(missing_ok=True)
+        yield
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot write into {path} ({reason}); choose another --out") from None

@@ -11,7 +11,6 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns, whole_row
 from zoobench.zoo.importers.found import (
@@ -20,6 +19,7 @@ from zoobench.zoo.importers.found import (
     FoundCheckpoint,
     FoundModel,
     SourceLayout,
+    line_of,
     read_object,
     shown_name,
     subfolders,
@@ -54,7 +54,7 @@ def _read(trial: Path) -> FoundModel:
     results, faults = _results(trial / "result.json", name)
     params = _params(trial, results)
     whole = whole_row(params.get("zoobench"))
-    if not results and whole is None:
+    if not any(results) and whole is None:
         raise RejectedError("its result.json holds no row")
     folders = _checkpoints(trial)
     epochs: dict[int, Path] = {}
@@ -93,29 +93,25 @@ def _checkpoints(trial: Path) -> list[tuple[int, Path]]:
 
 
 def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
-    """Rows of results, and lines that are none, such as the last one of a training that was killed."""
+    """Rows of results, and which of them are none, such as the last line of a training that was killed.
+
+    They stand as empty rows, since rows that say no epoch are told by their position.
+    """
     try:
-        text = file.read_text("utf-8", "replace")
+        text = file.read_text("utf-8-sig", "replace")
     except OSError as error:
         raise RejectedError(f"its result.json cannot be read ({error.strerror or error})") from None
     try:
         content = json.loads(text)
         rows = content if isinstance(content, list) else [content]
     except (ValueError, RecursionError):
-        rows = [_line(line) for line in text.splitlines() if line.strip()]
+        rows = [line_of(line) for line in text.split("\n") if line.strip()]
     faults = [
         Fault(model, None, f"row {number} of its result.json is no JSON object, and was left out")
         for number, row in enumerate(rows, 1)
         if not isinstance(row, dict)
     ]
-    return [row for row in rows if isinstance(row, dict)], faults
-
-
-def _line(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    return [row if isinstance(row, dict) else {} for row in rows], faults
 
 
 def _params(trial: Path, results: list[Row]) -> Row:
@@ -135,6 +131,8 @@ def _by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
     first = int(last == rows) if last in (rows - 1, rows) else int(0 not in checkpoints)
     measured = {}
     for position, result in enumerate(results):
+        if not result:
+            continue
         told = (coerced(result.get(key), EPOCH) for key in ("training_iteration", "epoch"))
         measured[next((epoch for epoch in told if epoch is not None), position + first)] = result
     return measured

@@ -67,7 +67,7 @@ def _as(architecture: Architecture, state: State, width: float | None) -> Recogn
     classes = _solved(architecture, shapes, "classes")
     widths = [1.0] if not architecture.has_width else [width, _width(architecture, shapes)]
     for each in widths:
-        layout = _layout(architecture, channels=channels, classes=classes, width=each) if each else None
+        layout = _layout(architecture, channels=channels, classes=classes, width=each) if each and each > 0 else None
         if layout and each and [entry.shape for entry in layout] == shapes:
             return Recognised(architecture, channels, classes, each, layout, order)
     return None

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
 from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns
-from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout, inside
+from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout, inside, line_of
 from zoobench.zoo.importers.state import State, read_state
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.published import RESULTS
@@ -52,7 +52,7 @@ TABLE = SourceLayout(_matches, _candidates)
 
 
 def _tables(folder: Path) -> dict[Path, list[Row]]:
-    """Rows of each table of the folder that names files."""
+    """Rows of each table of the folder that names files; what is no row in it stands as an empty one, to be told."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES and path.is_file():
@@ -71,11 +71,13 @@ def _rows(path: Path) -> list[Row]:
         text = content.decode("utf-8-sig", "replace")
         if path.suffix == ".csv":
             return [{str(key): value for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
-        lines = text.splitlines() if path.suffix == ".jsonl" else []
-        rows = [json.loads(line) for line in lines if line.strip()] if lines else json.loads(text or "[]")
-    except (OSError, ValueError, RecursionError, csv.Error, pa.ArrowException):
+        if path.suffix == ".jsonl":
+            rows = [line_of(line) for line in text.split("\n") if line.strip()]
+        else:
+            rows = json.loads(text)
+    except (OSError, ValueError, OverflowError, RecursionError, csv.Error, pa.ArrowException):
         return []
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
 
 
 def _read(folder: Path, name: str, rows: list[Row]) -> FoundModel:

@@ -12,7 +12,7 @@ from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import Part, ZooSink
 
 MODELS = 64  # of a part, at most
-ELEMENTS = 1 << 27  # weights that fill a part: 512 MiB
+ELEMENTS = 1 << 27  # weights that are gathered, at most, and those of one model: 512 MiB
 
 
 @dataclass
@@ -24,9 +24,10 @@ class PartWriter:
     checkpoints: int = 0
     _ids: dict[str, str] = field(default_factory=dict)
     _gathered: dict[tuple[object, ...], list[Built]] = field(default_factory=dict)
+    _elements: int = 0
 
     def add(self, model: Built) -> Fault | None:
-        """Take a model in, and write the part that it fills; a second model of the same id is a fault."""
+        """Take a model in, and write what it fills; a second model of the same id is a fault."""
         model_id = model.row["model_id"]
         if model_id in self._ids:
             return Fault(model.name, None, f"its model_id {model_id} is that of {self._ids[model_id]} too")
@@ -34,15 +35,17 @@ class PartWriter:
         key = (*(model.row[column] for column in POPULATION), model.layout)
         gathered = self._gathered.setdefault(key, [])
         gathered.append(model)
-        if len(gathered) >= MODELS or sum(len(each.weights) * _size(each) for each in gathered) >= ELEMENTS:
+        self._elements += _elements(model)
+        if self._elements >= ELEMENTS:
+            self.flush()
+        elif len(gathered) >= MODELS:
             self._write(self._gathered.pop(key))
         return None
 
     def flush(self) -> None:
         """Write what has gathered."""
-        for models in self._gathered.values():
-            self._write(models)
-        self._gathered.clear()
+        while self._gathered:
+            self._write(self._gathered.pop(next(iter(self._gathered))))
 
     def _write(self, models: list[Built]) -> None:
         weights = [each for model in models for each in model.weights]
@@ -51,7 +54,8 @@ class PartWriter:
         self.sink.write_part(Part([model.row for model in models], rows, stacked, models[0].layout))
         self.models += len(models)
         self.checkpoints += len(rows)
+        self._elements -= sum(map(_elements, models))
 
 
-def _size(model: Built) -> int:
-    return model.layout.size if model.layout else 0
+def _elements(model: Built) -> int:
+    return sum(weights.numel() for weights in model.weights)
