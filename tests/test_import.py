@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,19 @@ from zoobench.tokens import select_checkpoints, write_token_set
 from zoobench.tokens.validation import problems_of
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Imported, import_zoo, importing, writing
+from zoobench.zoo.importers.recognise import recognise
+from zoobench.zoo.importers.state import State
 from zoobench.zoo.published import CONFIG, RESULTS, entry_names
 from zoobench.zoo.schema import METRICS
 from zoobench.zoo.validation import validate
 
-State = dict[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 EPOCHS = (0, 2, 4)
 PARAMS = {CONFIG["activation"]: "tanh", CONFIG["learning_rate"]: 1e-3, "dataset::dump": "zoos/MNIST/dataset.pt"}
 
 
-def network(name: str = "cnn_s", seed: int = 0, **arguments: Any) -> State:
+@cache
+def network(name: str = "cnn_s", seed: int = 0, **arguments: Any) -> Tensors:
     """A state dict as a module gives it: with counters of batch norms, which are integers."""
     torch.manual_seed(seed)
     given = {"channels": 1, "classes": 10, "activation": "relu", "dropout": 0.0, "width": 1.0} | arguments
@@ -114,7 +118,7 @@ def assert_same(one: Zoo, other: Zoo, *apart_from: str) -> None:
     assert torch.equal(weights, other_weights)
 
 
-def assert_weights(zoo: Zoo, rows: pd.DataFrame, state: State) -> None:
+def assert_weights(zoo: Zoo, rows: pd.DataFrame, state: Tensors) -> None:
     """Bit for bit, entry by entry, whatever their names."""
     weights, layout = zoo.weights(rows)
     ours = layout.unflatten(weights[0])
@@ -240,7 +244,7 @@ def test_state_dicts_with_a_table(tmp_path: Path, suffix: str) -> None:
         assert_weights(zoo, zoo.checkpoints[index : index + 1], state)
 
 
-def write_shards(folder: Path, state: State) -> None:
+def write_shards(folder: Path, state: Tensors) -> None:
     names = list(state)
     shards = {name: f"model-{number % 3}.safetensors" for number, name in enumerate(names)}
     for shard in set(shards.values()):
@@ -275,6 +279,14 @@ def test_folders_of_safetensors(tmp_path: Path) -> None:
     ):
         assert_weights(zoo, rows[index : index + 1], state)
     assert {name: rows[name][1] for name in METRICS} == metrics_after(10)
+
+
+def test_a_width_that_is_told_is_held_against_the_shapes() -> None:
+    """Of a width this small every layer has one channel, as of any width below 0."""
+    tensors = {name: each for name, each in network("resnet18", width=1 / 512).items() if each.is_floating_point()}
+    for told in (-1.0, float("nan"), 0.5, None, 1 / 600):
+        width = recognise(State(tensors, ordered=True), {"width": told}, ["resnet18"]).width
+        assert width == (told if told == 1 / 600 else 1 / 342)  # the simplest of them
 
 
 def parts_of(zoo: Zoo) -> dict[str, bytes]:
@@ -364,3 +376,19 @@ def test_a_full_disk_is_told(command: Command, models: Path, monkeypatch: pytest
     monkeypatch.setattr(ZooSink, "write_part", refuse)
     code, _, error = command(models)
     assert code == 2 and error.startswith("Error: cannot write into") and os.strerror(number) in error
+
+
+def test_the_whole_row_of_an_export_is_held_against_the_rules(tmp_path: Path) -> None:
+    for number, wrong in enumerate([{"width": float("nan")}, {"width": -1}, {"epochs": -1}, {"classes": 0}, {}]):
+        trial = tmp_path / "models" / f"trial{number}"
+        trial.mkdir(parents=True)
+        row = {"model_id": f"m{number}", "status": "diverged", "dataset": "mnist", "architecture": "cnn_s"} | {
+            "width": 1.0,
+            "image_size": 28,
+            "channels": 1,
+            "classes": 10,
+            "epochs": 1,
+        }
+        (trial / "config.json").write_text(json.dumps(row | wrong))
+    result, zoo = take(tmp_path / "models", tmp_path / "zoo")
+    assert zoo.models["model_id"].to_list() == ["m4"] and len(result.faults) == 4

@@ -110,7 +110,9 @@ def _width(architecture: Architecture, shapes: Shapes) -> float | None:
     for left, right, shape in zip(one or (), other or (), shapes, strict=False):
         for a, b, size in zip(left.shape, right.shape, shape, strict=False):
             if a != b:
-                low, high = max(low, Fraction(2 * size - 1, 2 * a)), min(high, Fraction(2 * size + 1, 2 * a))
+                high = min(high, Fraction(2 * size + 1, 2 * a))
+                if size > 1:  # no layer has fewer channels than 1, however small the width
+                    low = max(low, Fraction(2 * size - 1, 2 * a))
     for denominator in range(1, FINEST + 1):
         numerator = max(1, math.ceil(low * denominator))
         if numerator <= high * denominator:
