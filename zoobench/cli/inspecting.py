@@ -13,6 +13,7 @@ from zoobench.cli.console import console, table
 from zoobench.files import write_json, written_aside
 from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
 from zoobench.zoo.part_validation import shown
+from zoobench.zoo.plotting import plot
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -26,7 +27,7 @@ def show(report: ZooReport, results: Path) -> None:
     file = results / f"zoo-{report.name}.json"
     write_json(file, asdict(report))
     with written_aside(file.with_name(f"zoo-{report.name}.png")) as aside:
-        plot(report, aside)
+        plot(report.populations, aside)
     console.print(f"Report and plot: {results}/zoo-{report.name}.json, .png")
 
 
@@ -75,29 +76,3 @@ def _accuracy(population: PopulationReport) -> str:
         return "–"
     std = "" if population.accuracy_std is None else f" ± {population.accuracy_std:.1%}"
     return f"{population.accuracy_mean:.1%}{std}"
-
-
-def plot(report: ZooReport, path: Path) -> None:
-    """A row of panels a population: histogram of test accuracies, and their mean ± std over epochs."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import numpy as np
-    from matplotlib.ticker import MaxNLocator
-
-    rows = max(1, len(report.populations))
-    figure, axes = plt.subplots(rows, 2, figsize=(10, 2.6 * rows), squeeze=False, layout="constrained")
-    for (left, right), population in zip(axes, report.populations, strict=False):
-        left.stairs(population.accuracy_histogram, np.linspace(0, 1, BINS + 1), fill=True)
-        left.yaxis.set_major_locator(MaxNLocator(integer=True))
-        left.set(title=population.title, xlabel="test accuracy, last checkpoints", ylabel="models", xlim=(0, 1))
-        epochs = [each.epoch for each in population.accuracy_by_epoch]
-        mean = np.array([each.mean for each in population.accuracy_by_epoch])
-        std = np.array([each.std or 0.0 for each in population.accuracy_by_epoch])
-        right.plot(epochs, mean, marker="o")
-        right.fill_between(epochs, mean - std, mean + std, alpha=0.3)
-        right.xaxis.set_major_locator(MaxNLocator(integer=True))
-        right.set(title=population.title, xlabel="epoch", ylabel="test accuracy", ylim=(0, 1))
-    figure.savefig(path, dpi=120, format="png")
-    plt.close(figure)

@@ -53,11 +53,15 @@ Examples:
 
   zoobench zoo export zoos/mnist-cnn_s --to safetensors --out exported
 
+  zoobench zoo export --to huggingface --licence cc-by-4.0 --out dataset
+
 Targets for --to:
 
   modelzoos: the layout of the zoos of modelzoos.cc, for their readers
 
   safetensors: a folder a model, with config.json and checkpoint-EPOCH/model.safetensors and metrics.json
+
+  huggingface: a Hugging Face dataset: a card, plots, and Parquet files with a row and the weights of each checkpoint
 """
 
 
@@ -153,14 +157,21 @@ def export(
     path: Annotated[
         str | None, typer.Argument(metavar="ZOO", help="A zoo's directory or URL.", show_default="the one built last")
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="Of a Hugging Face dataset: the licence's identifier there.", show_default="not stated"),
+    ] = None,
     home: Home = Path(),
 ) -> None:
-    """Write a zoo in another layout. 'zoobench zoo import' reads it back as it was."""
+    """Write a zoo in another layout.
+
+    'zoobench zoo import' reads the first two back as they were.
+    """
     from zoobench.cli.console import console, counting
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
     from zoobench.zoo.exporters import export_zoo
 
     zoo = Zoo(zoo_path(path) if path else latest_zoo(home / "zoos"))
     with counting("exporting") as told:
-        export_zoo(zoo, to, out, told)
+        export_zoo(zoo, to, out, told, licence)
     console.print(f"{len(zoo.models)} models and {len(zoo.checkpoints)} checkpoints of zoo {zoo.name}: {out}")

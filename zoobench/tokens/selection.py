@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from zoo_generation.sink import Status
 from zoobench.tokens.card import Selection
 from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer, longest_row
-from zoobench.zoo import POPULATION, Zoo, split_models
+from zoobench.zoo import POPULATION, Zoo, population_names, split_models
 
 TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
 
@@ -92,7 +91,8 @@ def select_checkpoints(
     table = pd.concat(pieces, ignore_index=True)
     if table.empty:
         raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
-    tables = {population_name(rows.iloc[0]): rows for _, rows in table.groupby(POPULATION, sort=True)}
+    populations = [rows for _, rows in table.groupby(POPULATION, sort=True)]
+    tables = dict(zip(population_names(rows.iloc[0] for rows in populations), populations, strict=True))
     layouts = {name: _layout(name, rows, zoos) for name, rows in tables.items()}
     longest = max(longest_row(layout) for layout in layouts.values())
     size = min(longest, TOKEN_SIZE) if token_size is None else token_size or longest
@@ -130,10 +130,3 @@ def _layout(name: str, rows: pd.DataFrame, zoos: Sequence[Zoo]) -> Layout:
     if len(layouts) > 1:
         raise InputError(f"models of {name} have different layers in different zoos; take these zoos one at a time")
     return layouts.pop()
-
-
-def population_name(row: pd.Series) -> str:
-    """A population's name, fit for a file's: dataset, architecture with its width unless 1, channels and image size."""
-    width = "" if row["width"] == 1 else f"-w{row['width']:g}"
-    name = f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"
-    return re.sub(r"[^A-Za-z0-9._+-]", ".", name).lstrip(".")  # a user's import path has a colon

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, get_args
@@ -91,7 +91,7 @@ def inspect(zoo: Zoo) -> ZooReport:
         core_hours=float(models["seconds"].sum()) / HOUR,
         bytes=_bytes(zoo.path),
         populations=tuple(
-            _population(key, found.get(key, models[:0]), checkpoints, wanted.get(key, set()))
+            population_report(key, found.get(key, models[:0]), checkpoints, wanted.get(key, set()))
             for key in dict.fromkeys([*wanted, *found])
         ),
     )
@@ -111,9 +111,10 @@ def wanted_models(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
     return {where: {model.id for model in of} for where, of in groupby(sorted(make_spec(spec).models(), key=key), key)}
 
 
-def _population(
-    key: tuple[Any, ...], models: pd.DataFrame, checkpoints: pd.DataFrame, wanted: set[str]
+def population_report(
+    key: tuple[Any, ...], models: pd.DataFrame, checkpoints: pd.DataFrame, wanted: Collection[str] = ()
 ) -> PopulationReport:
+    """A report on these models; key: values of `KEYS`; checkpoints: of any models; wanted: ids that there should be."""
     counts = {status: int((models["status"] == status).sum()) for status in get_args(Status)}
     whole = models[models["status"] != "diverged"]
     saved = checkpoints[checkpoints["model_id"].isin(models["model_id"])]
@@ -126,7 +127,7 @@ def _population(
         architecture=str(architecture),
         width=float(width),
         image_size=int(image_size),
-        models=counts | {"missing": len(wanted.difference(models["model_id"]))},
+        models=counts | {"missing": len(set(wanted).difference(models["model_id"]))},
         checkpoints=len(saved),
         accuracy_mean=_number(last.mean()),
         accuracy_std=_number(last.std()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from zoobench.zoo.schema import METRICS
@@ -27,7 +28,7 @@ RESULTS = {name: name.replace("_accuracy", "_acc") for name in METRICS}
 
 SCHEDULES = {"OneCycleLR": "onecycle"}
 TYPES = {"cnn_s": "CNN", "cnn_m": "CNN2", "cnn_l": "CNN3", "resnet18": "Resnet18"}
-"""Value of `model::type` by our architecture."""
+"""Value of `model::type` by our architecture; of one with a width but 1, with `_width` behind it."""
 
 SAME_CONFIG = "params"
 """Stands in a model's `source` for the `config` of a row of results that equals the model's params."""
@@ -44,5 +45,4 @@ def entry_names(architecture: str, dropout: float | None, names: Iterable[str]) 
 
 
 def _shifted(name: str) -> str:
-    chain, index, kind = name.split(".")
-    return f"{chain}.{int(index) + _DROPOUTS_BEFORE.get(index, 0)}.{kind}"
+    return re.sub(r"(?<=\.)\d+(?=\.)", lambda index: str(int(index[0]) + _DROPOUTS_BEFORE.get(index[0], 0)), name)

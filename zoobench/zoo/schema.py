@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from itertools import chain, count
 from typing import Any
 
 import pandas as pd
@@ -12,6 +15,8 @@ from zoo_generation.architectures import Layout
 FORMAT = "zoobench-zoo/1"
 POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]
 """Columns that a population's models share: one architecture, one dataset, one layout of weights."""
+
+NAME = 100  # letters of a population's name, at most
 
 
 def _column(name: str, kind: pa.DataType, meaning: str, required: bool = False) -> pa.Field:
@@ -65,6 +70,22 @@ CHECKPOINTS = pa.schema(
 
 TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}
 METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accuracy"))]
+
+
+def population_names(rows: Iterable[pd.Series]) -> list[str]:
+    """Names of populations, given a row of each: fit for files, no two alike even in letters of either case.
+
+    Dataset, architecture with its width unless 1, channels and image size; a number behind where that stands already.
+    """
+    names: dict[str, str] = {}
+    for row in rows:
+        width = "" if row["width"] == 1 else f"-w{row['width']:g}"
+        name = f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"
+        name = re.sub(r"[^A-Za-z0-9._+-]", ".", name).lstrip(".-")[:NAME]  # a user's import path has a colon
+        candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+        free = next(each for each in candidates if each.lower() not in names)
+        names[free.lower()] = free
+    return list(names.values())
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -80,8 +80,12 @@ class Zoo:
             path = part_file(self.path, "weights", str(part))
             try:
                 with local_copy(path) as local, safe_open(local, framework="pt") as file:
-                    layouts.add(layout_of(json.loads(file.metadata()["layout"])))
-                    pieces.append(file.get_tensor("weights")[rows["row"].to_list()])
+                    layout = layout_of(json.loads(file.metadata()["layout"]))
+                    stored = file.get_tensor("weights")
+                    if stored.dim() != 2 or stored.shape[1] != layout.size:
+                        raise ValueError(f"they are {list(stored.shape)}, and the layout has {layout.size} elements")
+                    layouts.add(layout)
+                    pieces.append(stored[rows["row"].to_list()])
             except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
                 raise DamagedPartError(f"the weights {path} are damaged ({error}); {AGAIN}") from None
             order.extend(rows.index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from zoobench.zoo.exporters.models import ExportedModel, folder_for, write_plain_json
 from zoobench.zoo.schema import METRICS
@@ -19,5 +19,5 @@ def write_folders(out: Path, models: Iterable[ExportedModel]) -> None:
         for row, state in model.states:
             checkpoint = folder / f"checkpoint-{row['epoch']}"
             checkpoint.mkdir()
-            save_file(state, checkpoint / "model.safetensors", metadata={"format": "pt"})
+            (checkpoint / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
             write_plain_json(checkpoint / "metrics.json", {name: row[name] for name in METRICS})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.zoo.parts import read_arrow_table
-from zoobench.zoo.schema import MODELS
+from zoobench.zoo.part_validation import shown
+from zoobench.zoo.parts import AGAIN, DamagedPartError, read_arrow_table
+from zoobench.zoo.schema import POPULATION, TABLES
 from zoobench.zoo.sink import Row
 from zoobench.zoo.store import Zoo
 
@@ -42,34 +43,49 @@ class ExportedModel:
 
 
 def exported_models(zoo: Zoo) -> Iterator[ExportedModel]:
-    """All models, part by part; raises `InputError` where a part is damaged."""
-    for part, models in zoo.models.groupby("part", sort=False):
+    """All models, population by population, one part in memory at a time; raises `InputError` where one is damaged."""
+    for (*_, part), models in zoo.models.groupby([*POPULATION, "part"], sort=False, dropna=False):
         ids = set(models["model_id"])
-        rows = read_arrow_table(zoo.path, "models", str(part)).select(MODELS.names).to_pylist()
-        checkpoints = read_arrow_table(zoo.path, "checkpoints", str(part)).to_pylist()
-        checkpoints.sort(key=lambda row: row["epoch"])
+        rows = _rows_of(zoo, "models", str(part), ids)
+        checkpoints = sorted(_rows_of(zoo, "checkpoints", str(part), ids), key=lambda row: row["epoch"])
+        _check_once(zoo, str(part), [(row["model_id"],) for row in rows])
+        _check_once(zoo, str(part), [(row["model_id"], row["epoch"]) for row in checkpoints])
         weights, layout = zoo.weights(pd.DataFrame(checkpoints)) if checkpoints else (None, None)
         places = defaultdict(list)
         for place, checkpoint in enumerate(checkpoints):
             places[checkpoint["model_id"]].append(place)
         for row in rows:
-            if row["model_id"] in ids:
-                mine = places[row["model_id"]]
-                flat = weights[mine] if weights is not None and mine else None
-                yield ExportedModel(row, [checkpoints[place] for place in mine], flat, layout if mine else None)
+            mine = places[row["model_id"]]
+            flat = weights[mine] if weights is not None and mine else None
+            yield ExportedModel(row, [checkpoints[place] for place in mine], flat, layout if mine else None)
+
+
+def _rows_of(zoo: Zoo, table: str, part: str, ids: Set[str]) -> list[Row]:
+    """The rows of these models, without columns that the schema does not have."""
+    content = read_arrow_table(zoo.path, table, part).select(TABLES[table].names)
+    return [row for row in content.to_pylist() if row["model_id"] in ids]
+
+
+def _check_once(zoo: Zoo, part: str, keys: list[tuple[object, ...]]) -> None:
+    if len(set(keys)) != len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DamagedPartError(
+            f"the tables of part {part} of {zoo.path} are damaged: {shown(' after epoch '.join(map(str, twice)))} "
+            f"stands in them twice; {AGAIN}"
+        )
 
 
 def folder_for(parent: Path, name: str) -> Path:
     """Make the folder of a model, named by what a zoo's tables say.
 
-    Raises `InputError` for a name that would leave the parent, that no file can have, or that another model has.
+    Raises `InputError` for a name that would leave the parent, that no file can have, or that stands there already.
     """
     usable = name and not name.startswith(".") and not set(name) & set("/\\\0") and name.isprintable()
     if not usable or len(os.fsencode(name)) > 255:
         raise InputError(f"the zoo names a model {name!r:.200}, which cannot be a folder's name; correct its tables")
     folder = parent / name
     if folder.exists():
-        raise InputError(f"the zoo names two models {name!r}, and their folders cannot be told apart")
+        raise InputError(f"the zoo names a model {name!r}, and the export already holds something of that name")
     folder.mkdir()
     return folder
 

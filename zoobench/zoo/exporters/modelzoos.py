@@ -6,46 +6,54 @@ other origin get published ones, and their row of our table as `zoobench` in par
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoo_generation.errors import InputError
 from zoobench.zoo.exporters.models import ExportedModel, folder_for, write_plain_json
+from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.published import CONFIG, RESULTS, SAME_CONFIG, SCHEDULES, TYPES, entry_names
 from zoobench.zoo.sink import Row
 
 VARIED = ("dropout", "init", "activation", "learning_rate", "seed")  # told in a directory's name
+NAME = 200  # letters of a directory's name, at most
+LAST = 999_999  # epoch that the six digits of a checkpoint's directory can tell
 STATISTICS = "running_var"  # the last of a batch norm's floating-point entries
+OURS = "zoobench"  # in params.json: the model's row of our table
 
 
 def write_modelzoos(out: Path, models: Iterable[ExportedModel]) -> None:
-    """Write a directory a model, and config.json, which says what the models share and what was varied."""
-    shared: dict[str, dict[str, Any]] = {}
+    """Write a directory a model, and config.json, which says what the models share and what was varied.
+
+    Raises `InputError` where a model's name or epochs cannot be told in this layout.
+    """
+    (out / "config.json").touch()  # no model may be named so
+    values: dict[str, dict[str, Any]] = {}
     for number, model in enumerate(models):
         source = _source(model.row)
-        folder = folder_for(out, source["name"] if source else _trial_name(model.row, number))
-        params = source["params"] if source else _params(model.row)
-        results = _verbatim(source["results"], params) if source else _results(model, params)
+        params = _own_params(model.row) if source is None else _with_dataset(source["params"], model.row)
+        folder = folder_for(out, _trial_name(model.row, number) if source is None else source["name"])
         write_plain_json(folder / "params.json", params)
-        (folder / "result.json").write_text("".join(json.dumps(result) + "\n" for result in results))
-        names = source.get("names", {}) if source else _names(model)
-        for row, state in model.states:
-            checkpoint = folder / f"checkpoint_{row['epoch']:06d}"
-            checkpoint.mkdir()
-            torch.save(_with_names(state, names), checkpoint / "checkpoints")
+        with (folder / "result.json").open("w") as file:
+            results = _results(model, params) if source is None else _verbatim(source)
+            file.writelines(json.dumps(result) + "\n" for result in results)
+        _write_checkpoints(folder, model, _names(model) if source is None else source.get("names", {}))
         for key, value in params.items():
-            if key != "zoobench":
-                shared.setdefault(key, {})[json.dumps(value, sort_keys=True)] = value
-    config = {
-        key: next(iter(values.values())) if len(values) == 1 else {"grid_search": list(values.values())}
-        for key, values in shared.items()
-    }
-    write_plain_json(out / "config.json", config)
+            if key != OURS:
+                values.setdefault(key, {})[json.dumps(value, sort_keys=True)] = value
+    write_plain_json(out / "config.json", {key: _grid(list(of.values())) for key, of in values.items()})
+
+
+def _grid(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else {"grid_search": values}
 
 
 def _source(row: Row) -> Row | None:
@@ -56,23 +64,35 @@ def _source(row: Row) -> Row | None:
         return None
     match source:
         case {"layout": "modelzoos", "name": str(), "params": dict(), "results": [*results]}:
-            return source if all(isinstance(result, dict) for result in results) else None
+            names = source.get("names", {})
+            named = isinstance(names, dict) and all(isinstance(name, str) for name in names.values())
+            return source if named and all(isinstance(result, dict) for result in results) else None
     return None
 
 
-def _verbatim(results: list[Row], params: Row) -> list[Row]:
-    return [
-        {key: params if key == "config" and value == SAME_CONFIG else value for key, value in result.items()}
-        for result in results
-    ]
+def _verbatim(source: Row) -> Iterator[Row]:
+    """The rows of results as they came."""
+    for result in source["results"]:
+        yield {
+            key: source["params"] if key == "config" and value == SAME_CONFIG else value
+            for key, value in result.items()
+        }
 
 
-def _params(row: Row) -> Row:
+def _with_dataset(params: Row, row: Row) -> Row:
+    """The params as they came; where these do not tell the dataset, which was told as they came in, with our row."""
+    return params if dataset_of(params) == row["dataset"] else params | {OURS: row}
+
+
+def _own_params(row: Row) -> Row:
     published = {value: key for key, value in SCHEDULES.items()}
     settings = {key: row[column] for column, key in CONFIG.items()}
+    kind = TYPES.get(row["architecture"], row["architecture"])
+    scaled = {"model::type": f"{kind}_width", "model::width": row["width"]} if row["width"] != 1 else {}
     return {
-        "model::type": TYPES.get(row["architecture"], row["architecture"]),
+        "model::type": kind,
         **settings,
+        **scaled,
         "optim::scheduler": published.get(row["schedule"]),
         "optim::momentum": 0.9,
         "model::use_bias": False,
@@ -83,25 +103,28 @@ def _params(row: Row) -> Row:
         "training::checkpoint_dir": None,
         "cuda": False,
         "dataset::dump": f"zoos/{row['dataset'].upper()}/dataset.pt",
-        "zoobench": row,
+        OURS: row,
     }
 
 
-def _results(model: ExportedModel, params: Row) -> list[Row]:
+def _results(model: ExportedModel, params: Row) -> Iterator[Row]:
     """A row for every epoch to the last checkpoint's, since readers take rows by their position."""
     measured = {row["epoch"]: row for row in model.checkpoints}
-    config = {key: value for key, value in params.items() if key != "zoobench"}
+    config = {key: value for key, value in params.items() if key != OURS}
     last = max(measured, default=-1)
-    return [
-        {RESULTS[name]: measured.get(epoch, {}).get(name) for name in RESULTS}
-        | {"training_iteration": epoch, "done": epoch == last, "trial_id": model.row["model_id"], "config": config}
-        for epoch in range(last + 1)
-    ]
+    if last > LAST:
+        raise InputError(f"the zoo holds a checkpoint after epoch {last}, and this layout tells no more than {LAST}")
+    for epoch in range(last + 1):
+        metrics = {key: measured.get(epoch, {}).get(column) for column, key in RESULTS.items()}
+        told = {"training_iteration": epoch, "done": epoch == last, "trial_id": model.row["model_id"]}
+        yield metrics | told | {"config": config}
 
 
 def _trial_name(row: Row, number: int) -> str:
+    """A name as Ray Tune gives them, with what any file may be named."""
     varied = ",".join(f"{CONFIG[column]}={row[column]}" for column in VARIED)
-    return f"NN_tune_trainable_{row['model_id']}_{number}_{varied}"
+    name = f"NN_tune_trainable_{row['model_id'][:16]}_{number}_{varied}"
+    return re.sub(r"[^\w:=,.+-]", ".", name, flags=re.ASCII)[:NAME]
 
 
 def _names(model: ExportedModel) -> dict[str, str]:
@@ -109,10 +132,23 @@ def _names(model: ExportedModel) -> dict[str, str]:
     return entry_names(model.row["architecture"], model.row["dropout"], names)
 
 
+def _write_checkpoints(folder: Path, model: ExportedModel, names: dict[str, str]) -> None:
+    for row, state in model.states:
+        checkpoint = folder / f"checkpoint_{row['epoch']:06d}"
+        checkpoint.mkdir()
+        content = io.BytesIO()  # torch.save itself does not say why it cannot write a file
+        torch.save(_with_names(state, names), content)
+        (checkpoint / "checkpoints").write_bytes(content.getbuffer())
+
+
 def _with_names(state: dict[str, Tensor], names: dict[str, str]) -> OrderedDict[str, Tensor]:
     """The state dict under other names, in the order of `names` where these are all, with the batch norms' counters:
     zero, since they are not kept, and there, since models load strictly."""
     order = list(names) if names.keys() == state.keys() else list(state)
+    if len({names.get(ours, ours) for ours in order}) < len(order):
+        raise InputError(
+            f"the zoo names two entries of a model alike ({', '.join(names.values()):.200}); correct its tables"
+        )
     result: OrderedDict[str, Tensor] = OrderedDict()
     for ours in order:
         name = names.get(ours, ours)

@@ -1,0 +1,63 @@
+"""The populations of a zoo, as a dataset presents them: under names of their own, and split by model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from zoobench.zoo.inspection import KEYS, PopulationReport, population_report
+from zoobench.zoo.schema import POPULATION, population_names
+from zoobench.zoo.splits import split_models
+from zoobench.zoo.store import Zoo
+
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
+"""Hugging Face's name of a split by ours."""
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetPopulation:
+    """A population.
+
+    name: fit for a file and for a configuration, no two alike. row: what its models share, `POPULATION`.
+    splits: Hugging Face's split of each model, by id. checkpoints: how many there are in each split, those without
+    any left out. epochs: of checkpoints, sorted.
+    """
+
+    name: str
+    row: dict[str, object]
+    report: PopulationReport
+    splits: dict[str, str]
+    checkpoints: dict[str, int]
+    epochs: tuple[int, ...]
+
+
+def populations_of(zoo: Zoo) -> list[DatasetPopulation]:
+    """All populations, also those without checkpoints."""
+    models = [of for _, of in zoo.models.groupby(POPULATION, sort=False, dropna=False)]
+    names = population_names(of.iloc[0] for of in models)
+    return [_population(name, of, zoo.checkpoints) for name, of in zip(names, models, strict=True)]
+
+
+def _population(name: str, models: pd.DataFrame, all_checkpoints: pd.DataFrame) -> DatasetPopulation:
+    row = models.iloc[0]
+    checkpoints = all_checkpoints[all_checkpoints["model_id"].isin(models["model_id"])]
+    splits = _splits(models, checkpoints)
+    counts = checkpoints["model_id"].map(splits).value_counts()
+    return DatasetPopulation(
+        name=name,
+        row={column: row[column] for column in POPULATION},
+        report=population_report(tuple(row[column] for column in KEYS), models, checkpoints),
+        splits=splits,
+        checkpoints={split: int(counts[split]) for split in SPLITS.values() if split in counts},
+        epochs=tuple(int(epoch) for epoch in sorted(checkpoints["epoch"].unique())),
+    )
+
+
+def _splits(models: pd.DataFrame, checkpoints: pd.DataFrame) -> dict[str, str]:
+    """The split of each model. Those that token sets take are split among themselves, so that they are in the same
+    split there: they did not diverge, and were trained for an epoch."""
+    begun = set(checkpoints.loc[checkpoints["epoch"] >= 1, "model_id"])
+    taken = models["model_id"].isin(begun) & (models["status"] != "diverged")
+    ids = [models.loc[which, "model_id"] for which in (taken, ~taken)]
+    return {model: SPLITS[split] for of in ids if len(of) for model, split in zip(of, split_models(of), strict=True)}
