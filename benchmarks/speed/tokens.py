@@ -9,12 +9,17 @@ does; here mask and positions are made once an architecture. ResNet-18 at full w
 positions, which is how the published code stores them. With `--reference DIR`, a checkout of that code (the folder
 that holds the package `mzsane`), its own functions are timed too. Medians of alternated repetitions; bandwidth is
 that of what has to be read and written, as a share of what copying a large tensor reaches.
+
+`new` is the same work into memory that is new each time, which the system has to clear and hand over page by page.
+`--large GB` writes a token set of so many gigabytes (ResNet-18), and in a process of its own opens it and draws
+windows: how long that takes, and how much memory is resident at most.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import statistics
 import sys
 import tempfile
@@ -27,7 +32,7 @@ import torch
 from torch import Tensor
 
 from zoo_generation.architectures import Layout, get_architecture
-from zoobench.tokens import RandomWindows, Tokenizer, Windows, write_token_set
+from zoobench.tokens import RandomWindows, Tokenizer, TokenSet, Windows, write_token_set
 from zoobench.tokens.card import Selection
 from zoobench.tokens.selection import Selected, Source
 
@@ -141,18 +146,22 @@ def time_tokens(name: str, batch: int, loops: int, repeats: int, limit: float, r
     tell(f"{name}, {batch} models, detokenize", each["ours"], others, 8 * layout.size, limit)
 
 
+def random_models(tokenizer: Tokenizer, checkpoints: int, weights: Callable[[slice], Tensor]) -> Selected:
+    """Checkpoints of one population that are made up."""
+    table = pd.DataFrame({"model_id": map(str, range(checkpoints)), "epoch": 1, "split": "train"})
+    selection = Selection(zoos=[], statuses=[], first_epoch=1, split_seed=0)
+    return Selected(tokenizer.token_size, True, selection, (Source("made-up", tokenizer, table, weights),))
+
+
 def time_windows(batch: int, repeats: int, limit: float) -> None:
     """Random windows of a mapped token set, and of a folder of pickles."""
     layout = get_architecture("cnn_s").layout(1, 10)
     tokenizer = Tokenizer.of(layout)
     checkpoints = 4000
     weights = torch.randn(checkpoints, layout.size)
-    table = pd.DataFrame({"model_id": map(str, range(checkpoints)), "epoch": 1, "split": "train"})
-    source = Source("cnn_s", tokenizer, table, lambda rows: weights[rows])
-    selection = Selection(zoos=[], statuses=[], first_epoch=1, split_seed=0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tokens"
-        chosen = Selected(tokenizer.token_size, True, selection, (source,))
+        chosen = random_models(tokenizer, checkpoints, lambda rows: weights[rows])
         windows = Windows(write_token_set(path, chosen).populations, WINDOW)
         numbers = list(RandomWindows(windows, batch, repeats + 1))
         pickles = Path(folder) / "pickles"
@@ -182,13 +191,59 @@ def time_windows(batch: int, repeats: int, limit: float) -> None:
         print(f"bytes on disk a checkpoint: {ours:.0f}, as {per_model} pickles {theirs} (×{theirs / ours:.1f})")
 
 
+def time_large(gigabytes: float, folder: Path, repeats: int) -> None:
+    """A token set that is larger than memory, or nearly."""
+    layout = get_architecture("resnet18").layout(3, 10)
+    tokenizer = Tokenizer.of(layout, 288)
+    weights = torch.randn(layout.size)
+    checkpoints = round(gigabytes * 1e9 / (4 * layout.size))
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        path = Path(place) / "tokens"
+        chosen = random_models(tokenizer, checkpoints, lambda rows: weights.expand(checkpoints, -1)[rows])
+        started = time.perf_counter()
+        write_token_set(path, chosen)
+        size = sum(file.stat().st_size for file in path.iterdir())
+        print(f"written: {size / 1e9:.1f} GB, {checkpoints} checkpoints, in {time.perf_counter() - started:.0f} s")
+        process = multiprocessing.get_context("spawn").Process(target=draw_windows, args=(path, repeats))
+        process.start()
+        process.join()
+
+
+def draw_windows(path: Path, repeats: int) -> None:
+    """Open a token set and draw windows from all over it, in a process that has done nothing else."""
+    before = most_resident()
+    started = time.perf_counter()
+    windows = Windows(TokenSet.read(path).populations, WINDOW)
+    print(f"opened in {time.perf_counter() - started:.3f} s")
+    times = []
+    for numbers in RandomWindows(windows, 256, repeats + 1):
+        started = time.perf_counter()
+        windows[numbers]
+        times.append((time.perf_counter() - started) / len(numbers))
+    print(
+        f"{repeats * 256} windows of {WINDOW} tokens: {statistics.median(times[1:]) * 1e6:.1f} µs each, "
+        f"resident at most {most_resident():.2f} GiB, of which {before:.2f} GiB before it was opened"
+    )
+
+
+def most_resident() -> float:
+    """The most memory that this process has had resident, mapped files included, in GiB."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**20
+
+
 def main() -> None:
     """Read the options, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=1000, help="models of cnn_s, and windows, at once")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--large", type=float, metavar="GB", help="only this: a token set of so many gigabytes")
+    parser.add_argument("--folder", type=Path, help="where the large one is written; the system's temporary folder")
     parser.add_argument("--reference", type=Path, help="folder that holds the published package mzsane")
     arguments = parser.parse_args()
+    if arguments.large is not None:
+        time_large(arguments.large, arguments.folder, 20 * arguments.repeats)
+        return
     reference = None
     if arguments.reference is not None:
         sys.path.insert(0, str(arguments.reference))
