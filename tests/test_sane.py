@@ -11,59 +11,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from zoobench.methods.sane import SaneConfig
 from zoobench.methods.sane.density import draw
 from zoobench.methods.sane.loss import EPSILON, nt_xent, reconstruction
 from zoobench.methods.sane.model import Autoencoder
-from zoobench.methods.sane.windows import in_windows
-
-PUBLISHED_NAMES = {
-    "transformer_encoder.transformer.": "encoder.blocks.",
-    "transformer_decoder.transformer.": "decoder.blocks.",
-    "attn.c_attn": "qkv",
-    "attn.c_proj": "attention_out",
-    "mlp.c_fc": "mlp_in",
-    "mlp.c_proj": "mlp_out",
-    "encoder_comp": "latent",
-    "decoder_comp": "latent_in",
-    "detokenizer": "token_out",
-    "tokenizer": "token_in",
-    "pe.pe1": "positions.n",
-    "pe.pe2": "positions.l",
-    "pe.pe3": "positions.k",
-    "projection_head.head": "projection",
-}
-
-
-def renamed(name: str) -> str:
-    for theirs, ours in PUBLISHED_NAMES.items():
-        name = name.replace(theirs, ours)
-    return name
+from zoobench.methods.sane.published import autoencoder_from_published
+from zoobench.methods.sane.training import losses_of
+from zoobench.methods.sane.windows import Batch, halo_starts, in_windows
 
 
 def test_autoencoder_equals_the_reference(vectors: Path) -> None:
     config = json.loads((vectors / "autoencoder.config.json").read_text())
     recorded = load_file(vectors / "autoencoder.io.safetensors")
-    model = Autoencoder(
-        token_size=config["ae:i_dim"],
-        latent=config["ae:lat_dim"],
-        width=config["ae:d_model"],
-        heads=config["ae:nhead"],
-        layers=config["ae:num_layers"],
-        max_positions=tuple(config["ae:max_positions"]),
-        window=config["training::windowsize"],
-    )
-    weights = load_file(vectors / "autoencoder.weights.safetensors")
-    model.load_state_dict({renamed(name): value for name, value in weights.items()})
-    projections = {}
+    model = autoencoder_from_published(load_file(vectors / "autoencoder.weights.safetensors"), config["ae:nhead"])
+    outputs, projections = [], []
     for view in ("i", "j"):
         latents = model.encode(recorded[f"x_{view}"], recorded["positions"])
-        projections[view] = model.project(latents)
-        output = model.decode(latents, recorded["positions"])
+        outputs.append(model.decode(latents, recorded["positions"]))
+        projections.append(model.project(latents))
         torch.testing.assert_close(latents, recorded[f"z_{view}"], atol=1e-5, rtol=0)
-        torch.testing.assert_close(output, recorded[f"y_{view}"], atol=1e-5, rtol=0)
-        torch.testing.assert_close(projections[view], recorded[f"projection_{view}"], atol=1e-5, rtol=0)
-    contrastive = nt_xent(projections["i"], projections["j"], temperature=0.1)
+        torch.testing.assert_close(outputs[-1], recorded[f"y_{view}"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(projections[-1], recorded[f"projection_{view}"], atol=1e-5, rtol=0)
+    contrastive = nt_xent(*projections, temperature=0.1)
+    targets, mask = torch.cat([recorded["x_i"], recorded["x_j"]]), torch.cat([recorded["mask"]] * 2)
+    error = reconstruction(torch.cat(outputs), targets, mask, "batch")
     torch.testing.assert_close(contrastive, recorded["nt_xent_t0.1"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(error, recorded["masked_mse_batch_normalized"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(0.05 * contrastive + 0.95 * error, recorded["gamma0.05_loss"], atol=1e-5, rtol=0)
+
+    views = torch.stack([recorded["x_i"], recorded["x_j"]])
+    real = torch.ones(recorded["mask"].shape[:2], dtype=torch.bool)
+    batch = Batch(views, views, recorded["mask"], recorded["positions"], real)
+    losses = losses_of(model, batch, SaneConfig(gamma=0.05, normalization="batch"))
+    torch.testing.assert_close(losses.total, recorded["gamma0.05_loss"], atol=1e-5, rtol=0)
+
+
+def test_halo_windows_equal_the_reference(vectors: Path) -> None:
+    recorded = load_file(vectors / "halo.window12.halo3.safetensors")
+    sequence, places = recorded["sequence"], recorded["window_positions"]
+    starts = halo_starts(sequence.shape[1], 18, 3)
+    index = starts[:, None] + torch.arange(18)
+    assert torch.equal(sequence[:, index], recorded["windows"])
+    given: list[torch.Tensor] = []
+
+    def run(features: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        given.append(features)
+        return features + positions.sum(-1, keepdim=True)
+
+    positions = torch.zeros(sequence.shape[1], 3, dtype=torch.long)
+    positions[index] = places[0]
+    whole = in_windows(run, sequence, positions, 18, 3)
+    assert torch.equal(torch.cat(given).view_as(recorded["windows"]), recorded["windows"])
+    assert torch.equal(whole, sequence + positions.sum(-1, keepdim=True))
 
 
 def test_padding_and_missing_tokens_change_nothing() -> None:
@@ -90,6 +89,8 @@ def test_reconstruction_equals_the_obvious_loop(seed: int, normalization: str) -
             real = mask[b, t]
             scale = {"token": target[b, t][real], "batch": target[mask], "none": None}[normalization]
             divisor = 1.0 if scale is None else scale.var(correction=0) + EPSILON
+            if normalization == "batch":
+                divisor = (scale.std(correction=0) + EPSILON) ** 2
             errors += ((output[b, t][real] - target[b, t][real]) ** 2 / divisor).tolist()
     result = reconstruction(output, target, mask, normalization)  # type: ignore[arg-type]
     assert result.item() == pytest.approx(sum(errors) / len(errors), rel=1e-4)

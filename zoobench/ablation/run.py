@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.sink import Status
-from zoobench.methods.base import Embedder, Generator, Learned, Report
+from zoobench.methods.base import Embedder, Execution, Generator, Learned, Report
 from zoobench.methods.registry import Method
 from zoobench.tasks import generation
 from zoobench.tasks.generation import Generated, GenerationProtocol
@@ -104,6 +104,7 @@ def _fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder:
     if path.exists():
         return method.load(path)
     report = stage(f"{method.name}: training, seed {seed}")
-    learned = method.fit(tokens, seed, config, report)
+    scratch = path.with_name(f"{path.name}.training")
+    learned = method.fit(tokens, seed, config, Execution(scratch=scratch, report=report))
     learned.save(path)
     return learned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +13,28 @@ from zoobench.tokens import Population, TokenSet
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called now and then while fitting: steps done, steps in all, losses by name."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a method is fitted, and what is told and kept of it meanwhile: none of it changes what is learned.
+
+    device: `auto`, `cpu`, `cuda`. workers: processes that share each step, over Ray; ray_address: a cluster that runs
+    already. scratch: a folder in which a fit that is interrupted keeps what it needs to go on. log_dir: where
+    TensorBoard finds the losses; wandb: the project in Weights & Biases that they go to.
+    """
+
+    device: str = "auto"
+    workers: int = 1
+    ray_address: str | None = None
+    scratch: Path | None = None
+    log_dir: Path | None = None
+    wandb: str | None = None
+    report: Report | None = None
+
+
+HERE = Execution()
+"""In this process, on whichever device there is."""
 
 
 @runtime_checkable
@@ -43,4 +66,4 @@ class Learned(Protocol):
 class Fit(Protocol):
     """Fits a method, as one of its configurations says, to the training split of a token set."""
 
-    def __call__(self, tokens: TokenSet, seed: int, config: Any, report: Report | None = None) -> Learned: ...
+    def __call__(self, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> Learned: ...

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_generation.init import initialise
 from zoobench.evaluation import build_module
-from zoobench.methods.base import Report
+from zoobench.methods.base import HERE, Execution
 from zoobench.tokens import Population, TokenSet
 
 PERCENTILES = torch.tensor([0.01, 0.25, 0.50, 0.75, 0.99])
@@ -21,7 +21,7 @@ class _Unlearned:
     """Fitting and saving have nothing to do."""
 
     @classmethod
-    def fit(cls, tokens: TokenSet, seed: int, config: None, report: Report | None = None) -> _Unlearned:
+    def fit(cls, tokens: TokenSet, seed: int, config: None, execution: Execution = HERE) -> _Unlearned:
         return cls()
 
     @classmethod

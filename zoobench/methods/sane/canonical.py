@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from zoobench.evaluation import build_module
+from zoobench.methods.sane.windows import View
 from zoobench.symmetry import PermutationGroup, match_weights, permutation_groups, random_permutations
 from zoobench.tokens import Population
 
-MAP_ELEMENTS = 2**21
+MAP_ELEMENTS = 2**26  # of the index maps of a population, 4 bytes each; five of a ResNet-18
 
 
 def groups_of(population: Population) -> tuple[PermutationGroup, ...]:
@@ -40,14 +41,15 @@ def canonical(population: Population, references: dict[str, Tensor]) -> Tensor:
     return match_weights(population.weights, reference, population.layout, groups_of(population))
 
 
-def views(population: Population, count: int, generator: torch.Generator) -> Tensor:
-    """Index maps [maps, D + 1] for the second view: `count` random permutations, or the identity; padding stays.
+def random_view(population: Population, count: int, generator: torch.Generator) -> View | None:
+    """`count` random permutations of a population's models, as a second view; none where there are none.
 
     Large models get fewer, down to one: the maps together hold `MAP_ELEMENTS` at most.
     """
-    size = population.layout.size
+    tokenizer = population.tokenizer
+    count = min(count, max(1, MAP_ELEMENTS // tokenizer.mask.numel()))
     if count == 0:
-        return torch.arange(size + 1)[None]
-    count = max(1, min(count, MAP_ELEMENTS // size))
-    maps = random_permutations(population.layout, groups_of(population), count, generator)
-    return torch.cat([maps, torch.full((count, 1), size)], dim=1)
+        return None
+    maps = random_permutations(tokenizer.layout, groups_of(population), count, generator)
+    places = tokenizer.index.clamp(max=tokenizer.layout.size - 1)
+    return View(maps.int()[:, places])

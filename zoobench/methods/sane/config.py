@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from zoo_generation.errors import InputError
 from zoobench.methods.sane.density import Density
 from zoobench.methods.sane.loss import Normalization
+from zoobench.methods.sane.positions import Positions
 
 
 @dataclass(frozen=True)
 class SaneConfig:
-    """SANE's hyperparameters; `layers` is the number on either side, `halo` the context of a window's tokens."""
+    """SANE's hyperparameters.
+
+    d_model, heads, layers: of either transformer; latent: numbers a token becomes. token_norm: see `Autoencoder`.
+    window: tokens trained on at once; halo: context on either side of a window of a longer model.
+    batch_size: windows a step; learning_rate: the highest of the OneCycle schedule; weight_decay: of matrices;
+    clip: largest norm of a step's gradients.
+    gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative noise on what
+    goes in; erase: share of windows of which a rectangle is erased.
+    canonical: match the models of a population to one of them, so that units have the same meaning; permutations:
+    how many random ones the second view is taken from, 0 for none.
+    validate_every: steps from one look at validation windows to the next; patience: looks without a better one after
+    which training ends, 0 for never.
+    density, bandwidth, relative_bandwidth: see `density.draw`.
+    """
 
     d_model: int = 128
     heads: int = 4
     layers: int = 2
     latent: int = 128
+    positions: Positions = "sinusoidal"
     token_norm: bool = True
     window: int = 64
     halo: int = 12
@@ -23,23 +39,37 @@ class SaneConfig:
     steps: int = 800
     learning_rate: float = 2e-3
     weight_decay: float = 3e-9
+    clip: float = 1.0
     gamma: float = 0.1
     temperature: float = 0.1
     noise: float = 0.1
+    erase: float = 0.0
     normalization: Normalization = "token"
     canonical: bool = True
     permutations: int = 200
+    validate_every: int = 200
+    patience: int = 0
     density: Density = "joint"
     bandwidth: float = 0.2
     relative_bandwidth: bool = True
 
+    def __post_init__(self) -> None:
+        if self.window <= 2 * self.halo:
+            raise InputError(f"a window of {self.window} tokens has no room for a halo of {self.halo} on either side")
 
+
+TINY = SaneConfig()
 PRESETS = {
-    "tiny": SaneConfig(),
+    "tiny": TINY,
+    "small": replace(TINY, d_model=256, layers=4, batch_size=32, steps=4_000, learning_rate=1e-3),
+    "base": replace(
+        TINY, d_model=512, heads=8, layers=6, window=128, batch_size=32, steps=20_000, learning_rate=3e-4, gamma=0.05
+    ),
     "paper": SaneConfig(
         d_model=2048,
         heads=16,
         layers=8,
+        positions="learned",
         token_norm=False,
         permutations=5,
         gamma=0.05,
@@ -51,4 +81,5 @@ PRESETS = {
         relative_bandwidth=False,
     ),
 }
-"""`tiny` trains in minutes on two CPU cores; `paper` is the published scale (arXiv 2504.10141, section 4)."""
+"""`tiny` trains in minutes on two CPU cores, `small` in an hour or on any GPU, `base` in hours on one; `paper` is the
+published scale (arXiv 2504.10141, section 4)."""

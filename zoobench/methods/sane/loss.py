@@ -8,32 +8,49 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Normalization = Literal["token", "batch", "none"]
-EPSILON = 1e-4  # added to the variance: a constant or one-element token is divided by 0.01, not by nothing
+Normalization = Literal["token", "batch", "layer", "none"]
+EPSILON = 1e-4
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
     """Normalised-temperature cross-entropy of two views [batch, features] (Chen et al., arXiv 2002.05709)."""
-    views = F.normalize(torch.cat([first, second]), dim=1)
+    views = F.normalize(torch.cat([first, second]).float(), dim=1)
     similarity = views @ views.T / temperature
     similarity = similarity.masked_fill(torch.eye(len(views), dtype=torch.bool, device=views.device), -torch.inf)
     partner = torch.arange(len(views), device=views.device).roll(len(first))
     return F.cross_entropy(similarity, partner)
 
 
-def reconstruction(output: Tensor, target: Tensor, mask: Tensor, normalization: Normalization = "token") -> Tensor:
-    """Mean squared error over real elements of [batch, tokens, token_size], normalised.
+def squared_error(
+    output: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    normalization: Normalization = "token",
+    batch: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Squared error over real elements of [batch, tokens, token_size], normalised; zero on padding. Same shape.
 
     `token` divides each token's error by the variance of the target token's own real elements: the masked loss
-    normalization of Falk et al. (arXiv 2504.10141, section 3). `batch` divides by one variance over the batch, as
-    their released code does. `none` divides by nothing. Padding never counts.
+    normalization of Falk et al. (arXiv 2504.10141, section 3). `EPSILON` is added to that variance, so that a token
+    that is constant, or has one element, is held to a standard deviation of 0.01, and its error stays finite.
+    `batch` divides by the square of one standard deviation over the batch, plus `EPSILON`, as their released code does;
+    of a part of a batch, `batch` are the target and mask of the whole.
+    `none` divides by nothing, and so does `layer`, whose weights are standardised before they come here
+    (`standardization`).
     """
-    error = (output - target).square() * mask
+    error = (output.float() - target).square() * mask
     if normalization == "token":
-        error = error / (masked_variance(target, mask, dim=-1) + EPSILON)
-    elif normalization == "batch":
-        error = error / (masked_variance(target.flatten(), mask.flatten(), dim=-1) + EPSILON)
-    return error.sum() / mask.sum()
+        return error / (masked_variance(target, mask, dim=-1) + EPSILON)
+    if normalization == "batch":
+        values, real = batch or (target, mask)
+        deviation = masked_variance(values.flatten(), real.flatten(), dim=-1).sqrt()
+        return error / (deviation + EPSILON).square()
+    return error
+
+
+def reconstruction(output: Tensor, target: Tensor, mask: Tensor, normalization: Normalization = "token") -> Tensor:
+    """The mean of `squared_error` over real elements."""
+    return squared_error(output, target, mask, normalization).sum() / mask.sum()
 
 
 def masked_variance(values: Tensor, mask: Tensor, dim: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,31 +12,36 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoobench.device import chosen_device
 from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.methods.base import Report
-from zoobench.methods.sane.canonical import canonical, reference_of, views
+from zoobench.methods.base import HERE, Execution
+from zoobench.methods.sane.canonical import canonical, random_view, reference_of
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.density import draw
 from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.resume import Snapshots
+from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
-from zoobench.methods.sane.windows import WindowSampler, in_windows
+from zoobench.methods.sane.windows import WindowSampler, generator_of, in_windows
 from zoobench.tokens import Population, Tokenizer, TokenSet
 
 CHUNK = 64  # models encoded or decoded at once
+VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training
 
 
 @dataclasses.dataclass(eq=False)
 class Sane:
     """A trained SANE.
 
-    `max_positions` bounds (tokens, layers, channels) of the models it can read; `references` are the models [D] that
-    populations, by name, are matched to.
+    `max_positions` bounds (tokens, layers, channels) of the models it was trained on; `references` are the models [D]
+    that populations, by name, are matched to.
     """
 
     config: SaneConfig
     token_size: int
     max_positions: tuple[int, int, int]
     references: dict[str, Tensor]
+    standardization: Standardization
 
     def __post_init__(self) -> None:
         c = self.config
@@ -48,39 +54,87 @@ class Sane:
             self.max_positions,
             c.window,
             token_norm=c.token_norm,
+            positions=c.positions,
         ).eval()
 
     @classmethod
-    def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, report: Report | None = None) -> Sane:
-        """Train on the training split of a token set."""
+    def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, execution: Execution = HERE) -> Sane:
+        """Train on the training split of a token set; its validation split is looked at meanwhile."""
         populations = [population for population in tokens.split("train").populations if len(population)]
+        held_out = [population for population in tokens.split("val").populations if len(population)]
         positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
         references = {p.name: reference_of(p) for p in populations} if config.canonical else {}
+        matched = [p.with_weights(canonical(p, references)) if references else p for p in populations]
+        standardization = Standardization.of(matched) if config.normalization == "layer" else Standardization()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            sane = cls(config, tokens.token_size, tuple(positions.tolist()), references)
-        generator = torch.Generator().manual_seed(seed)
+            sane = cls(config, tokens.token_size, tuple(positions.tolist()), references, standardization)
+        generator = generator_of(seed, -1)
         sampler = WindowSampler(
-            [p.with_weights(canonical(p, references)) for p in populations],
-            [views(p, config.permutations, generator) for p in populations],
+            matched,
+            [random_view(p, config.permutations, generator) for p in populations],
             config.window,
-            generator,
+            seed,
+            noise=config.noise,
+            erase=config.erase,
+            standardization=standardization,
         )
-        train(sane.model, sampler, config, report)
+        validation = WindowSampler(
+            [p.with_weights(canonical(p, references)) if references else p for p in held_out],
+            [random_view(p, config.permutations, generator) for p in held_out],
+            config.window,
+            seed + VALIDATION,
+            standardization=standardization,
+        )
+        sane._train(sampler, validation if held_out else None, execution, _identity(tokens, seed, config))
         return sane
+
+    def _train(
+        self, sampler: WindowSampler, validation: WindowSampler | None, execution: Execution, identity: str
+    ) -> None:
+        from zoobench.methods.sane.distributed import train_on_workers
+        from zoobench.methods.sane.tracking import tracked
+
+        execution = dataclasses.replace(execution, device=chosen_device(execution.device).type)
+        scratch = execution.scratch
+        snapshots = None if scratch is None else Snapshots(scratch / "training.pt", identity)
+        with tracked(execution, self.config) as log:
+            if execution.workers > 1:
+                train_on_workers(self.model, sampler, validation, self.config, execution, log=log, snapshots=snapshots)
+            else:
+                train(
+                    self.model.to(execution.device),
+                    sampler,
+                    validation,
+                    self.config,
+                    report=execution.report,
+                    log=log,
+                    snapshots=snapshots,
+                )
+        if snapshots is not None:
+            snapshots.clear()
+
+    def to(self, device: torch.device | str) -> Sane:
+        """Compute on that device; what goes in and comes out stays on the CPU."""
+        self.model.to(device)
+        return self
 
     def encode(self, tokenizer: Tokenizer, weights: Tensor) -> Tensor:
         """Latents [models, tokens, latent] of flat weights [models, D]."""
         self._check(tokenizer)
-        chunks = [self._run(self.model.encode, tokenizer.tokens(chunk), tokenizer) for chunk in weights.split(CHUNK)]
+        chunks = []
+        for chunk in weights.split(CHUNK):
+            tokens = self.standardization.standardised(tokenizer.tokens(chunk), tokenizer)
+            chunks.append(self._run(self.model.encode, tokens, tokenizer))
         return torch.cat(chunks)
 
     def decode(self, tokenizer: Tokenizer, latents: Tensor, base: Tensor | None = None) -> Tensor:
         """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives what is no token."""
         self._check(tokenizer)
-        chunks = [
-            tokenizer.weights(self._run(self.model.decode, chunk, tokenizer), base) for chunk in latents.split(CHUNK)
-        ]
+        chunks = []
+        for chunk in latents.split(CHUNK):
+            tokens = self.standardization.raw(self._run(self.model.decode, chunk, tokenizer), tokenizer)
+            chunks.append(tokenizer.weights(tokens, base))
         return torch.cat(chunks)
 
     def embed(self, population: Population) -> Tensor:
@@ -99,26 +153,49 @@ class Sane:
         with directory_written_aside(path) as aside:
             save_file(self.model.state_dict(), aside / "model.safetensors")
             save_file(self.references, aside / "references.safetensors")
+            save_file(self.standardization.statistics, aside / "standardization.safetensors")
             card = {"method": "sane", "token_size": self.token_size, "max_positions": self.max_positions}
             write_json(aside / "config.json", card | {"config": dataclasses.asdict(self.config)})
 
     @classmethod
     def load(cls, path: Path) -> Sane:
         card = read_json(path / "config.json", "the configuration of the trained SANE")
-        references = load_file(path / "references.safetensors")
-        sane = cls(SaneConfig(**card["config"]), card["token_size"], tuple(card["max_positions"]), references)
+        sane = cls(
+            SaneConfig(**card["config"]),
+            card["token_size"],
+            tuple(card["max_positions"]),
+            load_file(path / "references.safetensors"),
+            Standardization(load_file(path / "standardization.safetensors")),
+        )
         sane.model.load_state_dict(load_file(path / "model.safetensors"))
         return sane
 
     def _run(self, part: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
+        device = next(self.model.parameters()).device
+
+        def run(features: Tensor, positions: Tensor) -> Tensor:
+            return part(features.to(device), positions.to(device)).cpu()
+
         with torch.inference_mode():
-            return in_windows(part, sequence, tokenizer.positions, self.config.window, self.config.halo)
+            return in_windows(run, sequence, tokenizer.positions, self.config.window, self.config.halo)
 
     def _check(self, tokenizer: Tokenizer) -> None:
-        largest = tokenizer.positions.max(0).values + 1
-        if tokenizer.token_size != self.token_size or (largest > torch.tensor(self.max_positions)).any():
+        """Raises `InputError` for tokens of another size, and beyond learned positions."""
+        if tokenizer.token_size != self.token_size:
             raise InputError(
-                f"this SANE reads tokens of size {self.token_size} of models of at most {self.max_positions[0]} tokens,"
-                f" {self.max_positions[1]} layers and {self.max_positions[2]} channels, and was given size "
-                f"{tokenizer.token_size} and {largest.tolist()}; train one on a zoo that has such models"
+                f"this SANE reads tokens of size {self.token_size}, and was given size {tokenizer.token_size}; make "
+                f"them with --token-size {self.token_size}, or train one on these"
             )
+        largest = tokenizer.positions.max(0).values + 1
+        if self.config.positions == "learned" and (largest > torch.tensor(self.max_positions)).any():
+            raise InputError(
+                f"this SANE has learned positions of at most {self.max_positions[0]} tokens, {self.max_positions[1]} "
+                f"layers and {self.max_positions[2]} channels, and was given {largest.tolist()}; train one on a zoo "
+                "that has such models, or with sinusoidal positions"
+            )
+
+
+def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:
+    """What a training is of: nothing else may go on from where it was interrupted."""
+    models = [(p.name, p.table["model_id"].tolist(), p.table["epoch"].tolist()) for p in tokens.populations]
+    return hashlib.sha256(repr((tokens.token_size, models, seed, config)).encode()).hexdigest()

@@ -1,30 +1,20 @@
 """The autoencoder: tokens → latents → tokens, and a projection head for the contrastive loss.
 
-Parameter names are the released code's (see `tests/test_sane.py` for the map), so that its weights can be loaded.
+Source: Schürholt, Mahoney & Borth, arXiv 2406.09997, section 3. `published.py` maps the released code's names of
+parameters to these.
 """
 
 from __future__ import annotations
 
-import torch
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoobench.methods.sane.positions import MaxPositions, Positions, make_positions
+
 SMALLEST_NORM = 1e-8  # squared; a token of zeros has a finite logarithm
-
-
-class PositionEmbedding(nn.Module):
-    """Learned embeddings of (index n, layer l, channel k): n and l summed on one half of the width, k on the other."""
-
-    def __init__(self, width: int, max_positions: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.n, self.l, self.k = (nn.Embedding(size, width // 2) for size in max_positions)
-        for table in (self.n, self.l, self.k):
-            nn.init.normal_(table.weight, std=0.02)
-
-    def forward(self, positions: Tensor) -> Tensor:
-        """Positions [..., 3] to embeddings [..., width]."""
-        n, layer, channel = positions.long().unbind(-1)
-        return torch.cat([self.n(n) + self.l(layer), self.k(channel)], dim=-1)
+STD = 0.02  # of a new linear layer's weights, as in GPT-2
 
 
 class Block(nn.Module):
@@ -76,14 +66,14 @@ class Autoencoder(nn.Module):
         width: int,
         heads: int,
         layers: int,
-        max_positions: tuple[int, int, int],
+        max_positions: MaxPositions,
         window: int,
         projection: int = 30,
         token_norm: bool = False,
+        positions: Positions = "learned",
     ) -> None:
         super().__init__()
         self.window = window
-        self.positions = PositionEmbedding(width, max_positions)
         self.token_in = nn.Linear(token_size, width)
         self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.encoder = Transformer(width, heads, layers)
@@ -99,9 +89,28 @@ class Autoencoder(nn.Module):
             nn.LayerNorm(projection),
             nn.ReLU(),
         )
+        self._initialise(layers)
+        self.positions = make_positions(positions, width, max_positions)
+
+    def _initialise(self, layers: int) -> None:
+        """As published: normal weights, zero biases, smaller weights where a block adds to the residual stream."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                adds = name.endswith(("attention_out", "mlp_out"))
+                nn.init.normal_(module.weight, std=STD / math.sqrt(2 * layers) if adds else STD)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor, positions: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """A window's projection [batch, projection] and its tokens again [batch, tokens, token_size]."""
+        latents = self.encode(tokens, positions, real)
+        return self.project(latents, real), self.decode(latents, positions, real)
 
     def encode(self, tokens: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
-        """Tokens [batch, tokens, token_size] to latents [batch, tokens, latent]."""
+        """Tokens [batch, tokens, token_size] to latents [batch, tokens, latent].
+
+        positions: [batch, tokens, 3]; real: [batch, tokens], false for tokens that only fill up a short window.
+        """
         embedded = self.token_in(tokens) + self.positions(positions)
         if self.norm_in is not None:
             norm = tokens.square().sum(-1, keepdim=True)

@@ -2,57 +2,200 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from zoobench.methods.base import Report
 from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.loss import nt_xent, reconstruction
+from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.windows import Batch, WindowSampler
+from zoobench.methods.sane.workers import ALONE, Workers
 
 REPORT_SECONDS = 0.5
+VALIDATION_BATCHES = 8
+
+Log = Callable[[int, dict[str, float]], None]
+"""Told the losses of a step."""
 
 
-def train(model: Autoencoder, sampler: WindowSampler, config: SaneConfig, report: Report | None) -> None:
-    """Train for `config.steps` steps: γ · NT-Xent between the two views + (1 − γ) · reconstruction of both."""
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one batch: total to be minimised, its two parts, and the share of variance that is reconstructed."""
+
+    total: Tensor
+    contrastive: Tensor
+    reconstruction: Tensor
+    r2: Tensor
+
+    def values(self) -> dict[str, float]:
+        return {name: getattr(self, name).item() for name in ("contrastive", "reconstruction", "r2")}
+
+
+def train(
+    model: Autoencoder,
+    sampler: WindowSampler,
+    validation: WindowSampler | None,
+    config: SaneConfig,
+    *,
+    report: Report | None = None,
+    log: Log | None = None,
+    snapshots: Snapshots | None = None,
+    workers: Workers = ALONE,
+) -> None:
+    """Train for `config.steps` steps, on the device that the model is on.
+
+    With snapshots, a training that was interrupted goes on from the last one, and ends as if it had not been; on a CPU
+    to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
+    """
+    run = _Run(model, config, workers)
+    if snapshots is not None and (state := snapshots.read()) is not None:
+        run.load(state)
+    told = time.monotonic()
+    while run.step < config.steps and not run.stopped:
+        losses = run.advance(sampler)
+        if validation is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
+            values = run.look(validation)
+            if log is not None:
+                log(run.step, {f"validation/{name}": value for name, value in values.items()})
+        last = run.step == config.steps or run.stopped
+        if workers.first and (time.monotonic() - told > REPORT_SECONDS or last):
+            told = time.monotonic()
+            values = losses.values() | run.validated
+            if report is not None:
+                report(run.step, config.steps, values)
+            if log is not None:
+                log(run.step, losses.values() | {"learning_rate": float(run.schedule.get_last_lr()[0])})
+        if snapshots is not None and workers.first:
+            snapshots.write_if_due(run.state)
+    run.finish()
+
+
+class _Run:
+    """A training under way: everything that changes from step to step."""
+
+    def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers) -> None:
+        self.model, self.config, self.workers = model, config, workers
+        self.device = next(model.parameters()).device
+        self.together = workers.together(_compiled(model))
+        self.optimizer = _optimizer(model, config)
+        self.schedule = OneCycleLR(self.optimizer, config.learning_rate, total_steps=max(2, config.steps))
+        self.step = 0
+        self.best = float("inf")
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited = 0
+        self.validated: dict[str, float] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether patience is at its end."""
+        return 0 < self.config.patience <= self.waited
+
+    def advance(self, sampler: WindowSampler) -> Losses:
+        """One step."""
+        self.model.train()
+        batch = sampler.draw(self.step, self.config.batch_size).to(self.device)
+        losses = losses_of(self.together, batch, self.config, self.workers)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+        return losses
+
+    def look(self, validation: WindowSampler) -> dict[str, float]:
+        """Mean losses on validation windows, the same ones every time; notes whether they are the best so far."""
+        self.model.eval()
+        with torch.no_grad():
+            found = [
+                losses_of(self.model, validation.draw(number, self.config.batch_size).to(self.device), self.config)
+                for number in range(VALIDATION_BATCHES)
+            ]
+        values = {name: sum(each.values()[name] for each in found) / len(found) for name in found[0].values()}
+        total = sum(each.total.item() for each in found) / len(found)
+        self.waited = 0 if total < self.best else self.waited + 1
+        if total < self.best:
+            self.best = total
+            if self.config.patience:
+                self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.validated = {"validation": values["reconstruction"], "validation r2": values["r2"]}
+        return values
+
+    def finish(self) -> None:
+        """Leave the model as it is to be used."""
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+
+    def state(self) -> dict[str, object]:
+        """All that another process needs to go on: nothing but tensors, numbers, text, lists and dictionaries."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best_weights": self.best_weights,
+            "counts": {name: getattr(self, name) for name in ("step", "best", "waited", "validated")},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.best_weights = state["best_weights"]
+        for name, value in state["counts"].items():
+            setattr(self, name, value)
+
+
+def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Workers = ALONE) -> Losses:
+    """γ · NT-Xent between the two views + (1 − γ) · reconstruction of both.
+
+    Of several workers each computes its share of the batch; the gradients of `total`, averaged over workers, are those
+    of the whole batch.
+    """
+    mine = batch.share(workers.rank, workers.count)
+    positions, mask, real = (torch.cat([part, part]) for part in (mine.positions, mine.mask, mine.real))
+    with _precision(batch.inputs.device):
+        projection, output = model(mine.inputs.flatten(0, 1), positions, None if bool(batch.real.all()) else real)
+    target = mine.targets.flatten(0, 1)
+    first, second = (workers.gathered(view) for view in projection.float().chunk(2))
+    contrastive = nt_xent(first, second, config.temperature)
+    whole = batch.targets, batch.mask.expand_as(batch.targets)
+    error = squared_error(output, target, mask, config.normalization, whole)
+    reconstruction = workers.count * error.sum() / whole[1].sum()
+    with torch.no_grad():
+        raw = ((output - target).square() * mask).sum() / mask.sum()
+        r2 = 1 - raw / masked_variance(target.flatten(), mask.flatten(), dim=-1).squeeze()
+    total = config.gamma * contrastive + (1 - config.gamma) * reconstruction
+    return Losses(total, contrastive.detach(), reconstruction.detach(), r2)
+
+
+def _optimizer(model: Autoencoder, config: SaneConfig) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only."""
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
         config.learning_rate,
         fused=True,
     )
-    schedule = OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps, cycle_momentum=False)
-    model.train()
-    told = time.monotonic()
-    for step in range(config.steps):
-        losses = _losses(model, sampler.draw(config.batch_size), config, sampler.generator)
-        loss = config.gamma * losses["contrastive"] + (1 - config.gamma) * losses["reconstruction"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if report is not None and (time.monotonic() - told > REPORT_SECONDS or step + 1 == config.steps):
-            told = time.monotonic()
-            report(step + 1, config.steps, {name: value.item() for name, value in losses.items()})
-    model.eval()
 
 
-def _losses(
-    model: Autoencoder, batch: Batch, config: SaneConfig, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
-    views = batch.views.flatten(0, 1)
-    positions, mask, real = (torch.cat([part, part]) for part in (batch.positions, batch.mask, batch.real))
-    attended = None if bool(real.all()) else real
-    noisy = views * (1 + config.noise * torch.randn(views.shape, generator=generator))
-    latents = model.encode(noisy, positions, attended)
-    first, second = model.project(latents, attended).chunk(2)
-    output = model.decode(latents, positions, attended)
-    return {
-        "contrastive": nt_xent(first, second, config.temperature),
-        "reconstruction": reconstruction(output, views, mask, config.normalization),
-    }
+def _compiled(model: Autoencoder) -> nn.Module:
+    """On a GPU, the model as one program; on a CPU compiling costs more than it brings."""
+    return cast(nn.Module, torch.compile(model)) if next(model.parameters()).is_cuda else model
+
+
+def _precision(device: torch.device) -> AbstractContextManager[object]:
+    """On a GPU, matrix products in bfloat16."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,74 +10,157 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoobench.methods.sane.standardization import Standardization
 from zoobench.tokens import Population
+from zoobench.tokens.windows import cut_windows
+
+TOGETHER = 2**15  # tokens
 
 
 @dataclass(frozen=True)
 class Batch:
     """Windows of several populations, padded to the longest.
 
-    views: two views of each window [2, batch, tokens, token_size]; mask: real elements, same shape without the
-    views; positions [batch, tokens, 3]; real [batch, tokens]: tokens that are not padding.
+    inputs: two views of each window with noise [2, batch, tokens, token_size], float32; targets: the same without;
+    mask: real elements, same shape without the views; positions [batch, tokens, 3]; real [batch, tokens]: tokens that
+    are not padding.
     """
 
-    views: Tensor
+    inputs: Tensor
+    targets: Tensor
     mask: Tensor
     positions: Tensor
     real: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(*(part.to(device, non_blocking=True) for part in self._parts()))
+
+    def share(self, number: int, of: int) -> Batch:
+        """One of so many equal shares of the windows."""
+        size = len(self.real) // of
+        part = slice(number * size, (number + 1) * size)
+        return Batch(
+            self.inputs[:, part], self.targets[:, part], self.mask[part], self.positions[part], self.real[part]
+        )
+
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.inputs, self.targets, self.mask, self.positions, self.real
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the second view of a population's windows is taken under: index maps on its tokens.
+
+    sources: [maps, tokens, token_size] int32, the element of the flat vector that stands in each place (any one where
+    there is padding); factors: what they are multiplied by, same shape, or None.
+    """
+
+    sources: Tensor
+    factors: Tensor | None = None
 
 
 class WindowSampler:
     """Random windows of random checkpoints; every checkpoint is drawn as often as every other.
 
-    `permutations` holds, for each population, index maps [maps, D + 1] that leave the model's function as it is: the
-    second view of a window is taken under one of them at random.
+    A batch depends on nothing but the seed and its number, so that training can go on from any step, and any number of
+    workers see the same. Weights are not copied, and may be mapped. Without a view both views of a window are the same.
     """
 
     def __init__(
         self,
         populations: Sequence[Population],
-        permutations: Sequence[Tensor],
+        views: Sequence[View | None],
         window: int,
-        generator: torch.Generator,
+        seed: int,
+        *,
+        noise: float = 0.0,
+        erase: float = 0.0,
+        standardization: Standardization | None = None,
     ) -> None:
         self.populations = populations
-        self.permutations = permutations
+        self.views = views
         self.window = window
-        self.generator = generator
-        self.owner = torch.cat([torch.full((len(p),), i) for i, p in enumerate(self.populations)])
-        self.row = torch.cat([torch.arange(len(p)) for p in self.populations])
-        self.padded = [F.pad(population.weights, (0, 1)) for population in self.populations]
+        self.seed = seed
+        self.noise = noise
+        self.erase = erase
+        self.standardization = standardization or Standardization()
+        self.ends = torch.tensor([len(population) for population in populations]).cumsum(0)
 
-    def draw(self, batch: int) -> Batch:
-        """One batch."""
-        chosen = torch.randint(len(self.owner), (batch,), generator=self.generator)
-        pieces = [self._windows(i, self.row[chosen[self.owner[chosen] == i]]) for i in range(len(self.populations))]
-        pieces = [piece for piece in pieces if piece.views.shape[1]]
+    def draw(self, number: int, batch: int) -> Batch:
+        """The batch of that number."""
+        generator = generator_of(self.seed, number)
+        chosen = torch.randint(int(self.ends[-1]), (batch,), generator=generator).sort().values
+        owner = torch.bucketize(chosen, self.ends, right=True)
+        pieces = []
+        for i in owner.unique().tolist():
+            first = int(self.ends[i - 1]) if i else 0
+            pieces.append(self._windows(i, chosen[owner == i] - first, generator))
         longest = max(piece.real.shape[1] for piece in pieces)
+        targets = torch.cat([_lengthen(piece.targets, longest, 2) for piece in pieces], dim=1)
         return Batch(
-            views=torch.cat([_lengthen(piece.views, longest, 2) for piece in pieces], dim=1),
+            inputs=self._disturbed(targets, generator),
+            targets=targets,
             mask=torch.cat([_lengthen(piece.mask, longest, 1) for piece in pieces]),
             positions=torch.cat([_lengthen(piece.positions, longest, 1) for piece in pieces]),
             real=torch.cat([_lengthen(piece.real, longest, 1) for piece in pieces]),
         )
 
-    def _windows(self, population: int, rows: Tensor) -> Batch:
-        tokenizer = self.populations[population].tokenizer
+    def _windows(self, number: int, rows: Tensor, generator: torch.Generator) -> Batch:
+        population, view = self.populations[number], self.views[number]
+        tokenizer = population.tokenizer
         length = min(self.window, len(tokenizer))
-        starts = torch.randint(len(tokenizer) - length + 1, (len(rows),), generator=self.generator)
-        places = starts[:, None] + torch.arange(length)
-        index = tokenizer.index[places]
-        maps = self.permutations[population]
-        drawn = maps[torch.randint(len(maps), (len(rows),), generator=self.generator)]
-        moved = drawn[torch.arange(len(rows))[:, None, None], index]
-        weights, row = self.padded[population], rows[:, None, None]
+        first = torch.randint(len(tokenizer) - length + 1, (len(rows),), generator=generator)
+        places = first[:, None] + torch.arange(length)
+        mask = tokenizer.mask[places]
+        tokens = cut_windows(population.rows.select(rows), tokenizer, first, length).float()
+        views = [tokens, tokens if view is None else _moved(view, population, rows, places, mask, generator)]
+        targets = torch.stack([self.standardization.standardised(each, tokenizer, places) for each in views])
         return Batch(
-            views=torch.stack([weights[row, index], weights[row, moved]]),
-            mask=tokenizer.mask[places],
+            inputs=targets,
+            targets=targets,
+            mask=mask,
             positions=tokenizer.positions[places],
             real=torch.ones(len(rows), length, dtype=torch.bool),
         )
+
+    def _disturbed(self, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Multiplied by noise, and with rectangles erased."""
+        if not self.noise and not self.erase:
+            return targets
+        inputs = targets * (1 + self.noise * torch.randn(targets.shape, generator=generator))
+        return inputs * ~_rectangles(inputs.shape, self.erase, generator) if self.erase else inputs
+
+
+def generator_of(seed: int, number: int) -> torch.Generator:
+    """The source of all that is random in one batch."""
+    digest = hashlib.sha256(f"sane:{seed}:{number}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+def _moved(
+    view: View, population: Population, rows: Tensor, places: Tensor, mask: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Windows [rows, length, token_size] of other tokens of the same function: one of the view's maps for each row."""
+    drawn = torch.randint(len(view.sources), (len(rows), 1), generator=generator)
+    starts = population.rows.starts[rows]
+    moved = population.rows.values[view.sources[drawn, places] + starts[:, None, None]] * mask
+    return moved if view.factors is None else moved * view.factors[drawn, places]
+
+
+def _rectangles(shape: torch.Size, share: float, generator: torch.Generator) -> Tensor:
+    """True in a rectangle of tokens and elements of that share of the windows [2, batch, tokens, token_size].
+
+    A rectangle takes a part of the window's tokens, and of their elements, that is drawn uniformly up to one half
+    (after Zhong et al., Random Erasing, arXiv 1708.04896).
+    """
+    erased = torch.rand(*shape[:2], generator=generator) < share
+    inside = erased[..., None, None]
+    for dim, size in ((-1, shape[2]), (-2, shape[3])):
+        part, begin = torch.rand(2, *shape[:2], generator=generator)
+        begin, part = begin[..., None] * (1 - part[..., None] / 2) * size, part[..., None] * size / 2
+        place = torch.arange(size)
+        inside = inside & ((place >= begin) & (place < begin + part)).unsqueeze(dim)
+    return inside
 
 
 def _lengthen(values: Tensor, length: int, dim: int) -> Tensor:
@@ -84,24 +168,36 @@ def _lengthen(values: Tensor, length: int, dim: int) -> Tensor:
     return F.pad(values, (0, 0) * (values.dim() - dim - 1) + (0, missing)) if missing else values
 
 
+def halo_starts(length: int, window: int, halo: int) -> Tensor:
+    """Where the windows of a sequence begin that is longer than one, [windows] int64.
+
+    Between `halo` tokens of context on either side each has `window - 2 * halo` tokens of its own, the next ones; the
+    first and the last have more context on one side. As published (arXiv 2406.09997, section 3.3, and its code).
+    """
+    own = window - 2 * halo
+    return (torch.arange(-(-length // own)) * own - halo).clamp(0, length - window)
+
+
 def in_windows(
     run: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, positions: Tensor, window: int, halo: int
 ) -> Tensor:
-    """Run a sequence [models, tokens, features] through `run(features, positions)`, window by window.
+    """Run sequences [models, tokens, features] through `run(features, positions)`, in windows: see `halo_starts`.
 
-    A window's outermost `halo` tokens on either side are context only: each token's result is that of a window in
-    which it has at least `halo` neighbours, or the sequence's end. Source: arXiv 2406.09997, section 3.3.
+    Each token's result is that of the window that it is an own token of. Windows of all models run together, up to
+    `TOGETHER` tokens at once.
     """
     models, length, _ = sequence.shape
     if length <= window:
-        return run(sequence, positions.expand(models, -1, -1))
-    step = window - 2 * halo
-    pieces, covered = [], 0
-    while covered < length:
-        start = min(max(covered - halo, 0), length - window)
-        end = length if start == length - window else start + window - halo
-        whole = run(sequence[:, start : start + window], positions[start : start + window].expand(models, -1, -1))
-        pieces.append(whole[:, covered - start : end - start])
-        covered = end
-    assert step > 0
-    return torch.cat(pieces, dim=1)
+        starts, window, own = torch.zeros(1, dtype=torch.int64), length, length
+    else:
+        starts, own = halo_starts(length, window, halo), window - 2 * halo
+    places = starts[:, None] + torch.arange(window)
+    model = torch.arange(models).repeat_interleave(len(starts))[:, None]
+    within = places.repeat(models, 1)
+    pieces = [
+        run(sequence[model[some], within[some]], positions[within[some]])
+        for some in torch.arange(len(model)).split(max(1, TOGETHER // window))
+    ]
+    result = torch.cat(pieces).unflatten(0, (models, len(starts)))
+    owner = torch.arange(length) // own
+    return result[:, owner, torch.arange(length) - starts[owner]]

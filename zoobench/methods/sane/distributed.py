@@ -1,0 +1,136 @@
+"""Training on several processes or nodes with Ray Train; the weights come out as from one, up to rounding."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from typing import Any
+
+from torch import Tensor
+
+from zoo_generation.cluster import ray_session
+from zoo_generation.errors import InputError
+from zoobench.methods.base import Execution
+from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.resume import Snapshots
+from zoobench.methods.sane.training import Log, train
+from zoobench.methods.sane.windows import WindowSampler
+from zoobench.methods.sane.workers import Workers
+
+POLL_SECONDS = 0.5
+
+
+class Mailbox:
+    """Where the first worker leaves its losses as it goes, and the weights in the end."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, tuple[Any, ...]]] = []
+        self.weights: dict[str, Tensor] | None = None
+
+    def tell(self, kind: str, *what: Any) -> None:
+        self.told.append((kind, what))
+
+    def leave(self, weights: dict[str, Tensor]) -> None:
+        self.weights = weights
+
+    def news(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """What was told since the last time."""
+        told, self.told = self.told, []
+        return told
+
+    def taken(self) -> dict[str, Tensor] | None:
+        return self.weights
+
+
+def train_on_workers(
+    model: Autoencoder,
+    sampler: WindowSampler,
+    validation: WindowSampler | None,
+    config: SaneConfig,
+    execution: Execution,
+    *,
+    log: Log | None,
+    snapshots: Snapshots | None,
+) -> None:
+    """`training.train` on `execution.workers` processes, which share each batch equally, with a GPU each if asked.
+
+    Raises `InputError` where the batch cannot be shared so, and where workers fail.
+    """
+    if config.batch_size % execution.workers:
+        raise InputError(
+            f"a batch of {config.batch_size} windows cannot be shared by {execution.workers} workers equally; "
+            "choose a number of workers that divides it"
+        )
+    with ray_session(execution.ray_address, execution.workers) as ray, tempfile.TemporaryDirectory() as storage:
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={
+                "work": ray.put((model, sampler, validation, config, snapshots)),
+                "mailbox": mailbox,
+                "watched": log is not None,
+            },
+            scaling_config=ScalingConfig(num_workers=execution.workers, use_gpu=execution.device == "cuda"),
+            run_config=RunConfig(storage_path=storage),
+        )
+        failures: list[Exception] = []
+        thread = threading.Thread(target=_fit, args=(trainer, failures), daemon=True)
+        thread.start()
+        while True:
+            running = thread.is_alive()
+            for kind, what in ray.get(mailbox.news.remote()):
+                if kind == "report" and execution.report is not None:
+                    execution.report(*what)
+                if kind == "log" and log is not None:
+                    log(*what)
+            if not running:
+                break
+            time.sleep(POLL_SECONDS)
+        weights = ray.get(mailbox.taken.remote())
+        if weights is None:
+            reason = str(failures[0]).strip().split("\n")[0] if failures else "they ended before their time"
+            raise InputError(f"the {execution.workers} workers did not finish the training ({reason})")
+        model.load_state_dict(weights)
+        model.eval()
+
+
+def _fit(trainer: Any, failures: list[Exception]) -> None:
+    try:
+        trainer.fit()
+    except Exception as error:  # whatever a worker raised; the driver tells it
+        failures.append(error)
+
+
+def _worker(setting: dict[str, Any]) -> None:
+    import ray
+    import ray.train
+    import ray.train.torch
+    import torch
+
+    model, sampler, validation, config, snapshots = ray.get(setting["work"])
+    mailbox = setting["mailbox"]
+    context = ray.train.get_context()
+    workers = Workers(context.get_world_rank(), context.get_world_size())
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers.count))
+    model.to(ray.train.torch.get_device())
+
+    def log(step: int, values: dict[str, float]) -> None:
+        mailbox.tell.remote("log", step, values)
+
+    train(
+        model,
+        sampler,
+        validation,
+        config,
+        report=lambda *told: mailbox.tell.remote("report", *told),
+        log=log if setting["watched"] else None,
+        snapshots=snapshots,
+        workers=workers,
+    )
+    if workers.first:
+        ray.get(mailbox.leave.remote({name: value.cpu() for name, value in model.state_dict().items()}))

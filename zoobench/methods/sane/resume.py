@@ -1,0 +1,49 @@
+"""What an interrupted training needs to go on, on disk."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoobench.files import written_aside
+
+SECONDS = 60.0  # between snapshots
+
+
+@dataclass
+class Snapshots:
+    """One file that holds the latest state of a training, whole or not at all.
+
+    identity: what the training is of; a file of another one is not read, and is replaced. seconds: at least, from one
+    snapshot to the next.
+    """
+
+    file: Path
+    identity: str
+    seconds: float = SECONDS
+    _written: float = field(default_factory=time.monotonic)
+
+    def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
+        """Write the state if the last time was `seconds` ago."""
+        if time.monotonic() - self._written >= self.seconds:
+            with written_aside(self.file) as aside:
+                torch.save({"identity": self.identity, "state": state()}, aside)
+            self._written = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        """The state of this training; none where there is none, or it is damaged."""
+        try:
+            found = torch.load(self.file, weights_only=True)
+            return found["state"] if found["identity"] == self.identity else None
+        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError):
+            return None
+
+    def clear(self) -> None:
+        """The training has ended."""
+        self.file.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""Standardised weights: each layer by its mean and standard deviation over the zoo, and back after sampling.
+
+What original SANE does (arXiv 2406.09997, section 3.1, after arXiv 2209.14733). Statistics are those of the training
+models of one architecture; zoos of several architectures have as many, and weights of the same kind then mean different
+things in each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError
+from zoobench.tokens import Population, Tokenizer
+from zoobench.zoo.schema import entries_of
+
+SMALLEST = 1e-8  # standard deviation; an entry that is the same in all models keeps its distance from that, zero
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """Mean and standard deviation [2, entries] of each state-dict entry, by architecture; of none, weights stay raw."""
+
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    _tokens: dict[Tokenizer, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, populations: Sequence[Population]) -> Standardization:
+        """That of training populations; those of one architecture are taken together."""
+        weights: dict[Layout, list[Tensor]] = {}
+        for population in populations:
+            weights.setdefault(population.layout, []).append(population.weights)
+        return cls({_key(layout): _statistics(layout, torch.cat(of)) for layout, of in weights.items()})
+
+    def standardised(self, tokens: Tensor, tokenizer: Tokenizer, places: Tensor | slice = slice(None)) -> Tensor:
+        """Raw tokens [..., tokens, token_size] from `places` of a model, standardised; padding stays zero."""
+        if not self.statistics:
+            return tokens
+        mean, deviation = self._of(tokenizer)
+        return (tokens - mean[places]) / deviation[places]
+
+    def raw(self, tokens: Tensor, tokenizer: Tokenizer) -> Tensor:
+        """Standardised tokens [..., tokens, token_size] of whole models as they were."""
+        if not self.statistics:
+            return tokens
+        mean, deviation = self._of(tokenizer)
+        return tokens * deviation + mean
+
+    def _of(self, tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
+        """Means, and deviations (1 for padding), of each element of the tokens [tokens, token_size]."""
+        if tokenizer not in self._tokens:
+            key = _key(tokenizer.layout)
+            if key not in self.statistics:
+                raise InputError(
+                    "this SANE standardises each layer ('layer' normalization), and was trained on no model of this "
+                    "architecture; train one with another normalization, or on a zoo that has such models"
+                )
+            counts = torch.tensor([entry.numel for entry in tokenizer.layout])
+            mean, deviation = tokenizer.tokens(self.statistics[key].repeat_interleave(counts, dim=1))
+            self._tokens[tokenizer] = mean, deviation.where(tokenizer.mask, 1.0)
+        return self._tokens[tokenizer]
+
+
+def _statistics(layout: Layout, weights: Tensor) -> Tensor:
+    spans = [weights[:, entry.span] for entry in layout]
+    means = [span.mean() if span.numel() else torch.tensor(0.0) for span in spans]
+    deviations = [span.std(correction=0) if span.numel() else torch.tensor(1.0) for span in spans]
+    return torch.stack([torch.stack(means), torch.stack(deviations).clamp(min=SMALLEST)])
+
+
+def _key(layout: Layout) -> str:
+    """A name for an architecture that safetensors takes."""
+    return hashlib.sha256(json.dumps(entries_of(layout)).encode()).hexdigest()[:16]

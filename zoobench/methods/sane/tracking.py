@@ -1,0 +1,49 @@
+"""Losses as they fall, for those who watch: TensorBoard, Weights & Biases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from zoo_generation.errors import InputError
+from zoobench.methods.base import Execution
+from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.training import Log
+
+
+@contextmanager
+def tracked(execution: Execution, config: SaneConfig) -> Iterator[Log | None]:
+    """What is told the losses, and passes them on; none where nobody watches."""
+    with ExitStack() as open_ones:
+        logs: list[Log] = []
+        if execution.log_dir is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(execution.log_dir))
+            open_ones.callback(writer.close)
+            logs.append(lambda step, values: _scalars(writer, step, values))
+        if execution.wandb is not None:
+            run = _wandb(execution.wandb, config)
+            open_ones.callback(run.finish)
+            logs.append(lambda step, values: run.log(values, step=step))
+
+        def all_of_them(step: int, values: dict[str, float]) -> None:
+            for log in logs:
+                log(step, values)
+
+        yield all_of_them if logs else None
+
+
+def _scalars(writer: Any, step: int, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        writer.add_scalar(name, value, step)
+
+
+def _wandb(project: str, config: SaneConfig) -> Any:
+    try:
+        import wandb
+    except ImportError:
+        raise InputError("Weights & Biases is not installed; install it with pip install 'zoobench[wandb]'") from None
+    return wandb.init(project=project, config=dataclasses.asdict(config))

@@ -1,0 +1,36 @@
+"""Several processes that train one model: each computes its share of every batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among those that train together; alone unless `torch.distributed` has been set up."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that reports and writes."""
+        return self.rank == 0
+
+    def together(self, model: nn.Module) -> nn.Module:
+        """The model, whose gradients are averaged over the workers."""
+        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
+
+    def gathered(self, share: Tensor) -> Tensor:
+        """The shares [batch / workers, ...] of all workers as one [batch, ...], through which gradients flow."""
+        if self.count == 1:
+            return share
+        from torch.distributed.nn.functional import all_gather
+
+        return torch.cat(all_gather(share))
+
+
+ALONE = Workers()
