@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo_generation.errors import InputError
-from zoobench.cli import build_zoo, demo, evaluate, leaderboard, tokens, zoo
+from zoobench.cli import build_zoo, demo, evaluate, leaderboard, tokens, train, zoo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app = typer.Typer(
     epilog="Start with [bold]zoobench demo[/bold]: the whole job on bundled data, in minutes.",
 )
 app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
+app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("demo")(demo.demo)
 app.add_typer(zoo.app, name="zoo")

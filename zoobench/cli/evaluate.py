@@ -11,6 +11,7 @@ from zoobench.cli.options import (
     DataRoot,
     Home,
     Seed,
+    Settings,
     Statuses,
     UserArchitectures,
     Zoos,
@@ -26,6 +27,8 @@ Examples:
 
   zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --preset tiny --seeds 5
 
+  zoobench eval --set normalization=batch,steps=2000
+
   zoobench eval --zoo s3://bucket/zoo --statuses trained
 """
 
@@ -36,6 +39,7 @@ def evaluate(
         str | None,
         typer.Option(help="One of the method's configurations, such as tiny or paper.", show_default="its first"),
     ] = None,
+    settings: Settings = None,
     zoo: Zoos = None,
     statuses: Statuses = "trained,at_chance",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
@@ -54,7 +58,7 @@ def evaluate(
 
     import_listed(architectures)
     method = get_method(model)
-    config = method.config(preset)
+    config = method.config(preset, listed(settings) or [])
     kept = kept_statuses(listed(statuses) or [])
     evaluate_zoos(
         opened_zoos(zoo, home),

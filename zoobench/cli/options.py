@@ -38,6 +38,13 @@ Zoos = Annotated[
     typer.Option("--zoo", help="Zoo directories or URLs, comma-separated.", show_default="the one built last"),
 ]
 Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
+Settings = Annotated[
+    str | None,
+    typer.Option(
+        "--set", help="Hyperparameters that differ from the preset's: name=value, comma-separated.", show_default="none"
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo_generation.errors import unknown
+from pydantic import TypeAdapter, ValidationError
+
+from zoo_generation.errors import InputError, unknown
 from zoobench.methods.base import Fit, Learned
 from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, RandomInit
 from zoobench.methods.sane import PRESETS, Sane
@@ -27,13 +30,30 @@ class Method:
     baseline: bool = False
     random: bool = True
 
-    def config(self, preset: str | None) -> object:
-        """The configuration of that name. Raises `InputError` where there is none."""
-        if preset is None:
-            return next(iter(self.presets.values()))
-        if preset not in self.presets:
+    def config(self, preset: str | None, settings: Sequence[str] = ()) -> object:
+        """The configuration of that name, with `settings` such as `window=32` in place of its own.
+
+        Raises `InputError` where there is none such, and for settings that it does not have or cannot take.
+        """
+        if preset is not None and preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
-        return self.presets[preset]
+        config = self.presets[preset] if preset is not None else next(iter(self.presets.values()))
+        return changed(config, settings) if settings else config
+
+
+def changed(config: object, settings: Sequence[str]) -> object:
+    """A configuration with `name=value` in place of its own; raises `InputError` for what it cannot take."""
+    values = dict(setting.partition("=")[::2] for setting in settings)
+    fields = [field.name for field in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
+    for name in values:
+        if name not in fields:
+            raise unknown("hyperparameter", name, fields)
+    try:
+        return TypeAdapter(type(config)).validate_python(dataclasses.asdict(config) | values)  # type: ignore[call-overload]
+    except ValidationError as error:
+        first = error.errors()[0]
+        hyperparameter, message = first["loc"][-1], first["msg"]
+        raise InputError(f"the hyperparameter {hyperparameter} cannot be {first['input']!r}: {message}") from None
 
 
 _METHODS = {

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from pydantic import PositiveInt, TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -159,15 +161,21 @@ class Sane:
 
     @classmethod
     def load(cls, path: Path) -> Sane:
+        """Read what `save` wrote; raises `InputError` where that is damaged, or of a SANE with other settings."""
         card = read_json(path / "config.json", "the configuration of the trained SANE")
-        sane = cls(
-            SaneConfig(**card["config"]),
-            card["token_size"],
-            tuple(card["max_positions"]),
-            load_file(path / "references.safetensors"),
-            Standardization(load_file(path / "standardization.safetensors")),
-        )
-        sane.model.load_state_dict(load_file(path / "model.safetensors"))
+        try:
+            positions = TypeAdapter(tuple[int, int, int]).validate_python(card["max_positions"])
+            sane = cls(
+                TypeAdapter(SaneConfig).validate_python(card["config"]),
+                TypeAdapter(PositiveInt).validate_python(card["token_size"]),
+                positions,
+                load_file(path / "references.safetensors"),
+                Standardization(load_file(path / "standardization.safetensors")),
+            )
+            sane.model.load_state_dict(load_file(path / "model.safetensors"))
+        except (KeyError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(f"the trained SANE {path} is damaged ({reason}); train it again") from None
         return sane
 
     def _run(self, part: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, tokenizer: Tokenizer) -> Tensor:

@@ -20,18 +20,16 @@ SECONDS = 60.0  # between snapshots
 class Snapshots:
     """One file that holds the latest state of a training, whole or not at all.
 
-    identity: what the training is of; a file of another one is not read, and is replaced. seconds: at least, from one
-    snapshot to the next.
+    identity: what the training is of; a file of another one is not read, and is replaced.
     """
 
     file: Path
     identity: str
-    seconds: float = SECONDS
     _written: float = field(default_factory=time.monotonic)
 
     def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
-        """Write the state if the last time was `seconds` ago."""
-        if time.monotonic() - self._written >= self.seconds:
+        """Write the state if the last time was `SECONDS` ago."""
+        if time.monotonic() - self._written >= SECONDS:
             with written_aside(self.file) as aside:
                 torch.save({"identity": self.identity, "state": state()}, aside)
             self._written = time.monotonic()

@@ -57,7 +57,7 @@ def train(
     With snapshots, a training that was interrupted goes on from the last one, and ends as if it had not been; on a CPU
     to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
     """
-    run = _Run(model, config, workers)
+    run = Training(model, config, workers)
     if snapshots is not None and (state := snapshots.read()) is not None:
         run.load(state)
     told = time.monotonic()
@@ -80,10 +80,10 @@ def train(
     run.finish()
 
 
-class _Run:
+class Training:
     """A training under way: everything that changes from step to step."""
 
-    def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers) -> None:
+    def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers = ALONE) -> None:
         self.model, self.config, self.workers = model, config, workers
         self.device = next(model.parameters()).device
         self.together = workers.together(_compiled(model))

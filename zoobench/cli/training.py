@@ -1,0 +1,78 @@
+"""Fit a method with progress, and show how its losses fell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from zoo_generation.errors import InputError
+from zoobench.cli.console import console, table
+from zoobench.cli.stages import stages
+from zoobench.files import directory_written_aside
+from zoobench.methods.base import Execution
+from zoobench.methods.registry import Method
+from zoobench.tokens import TokenSet
+
+
+def train_method(
+    method: Method,
+    config: object,
+    tokens: TokenSet,
+    seed: int,
+    execution: Execution,
+    title: str,
+    out: Path,
+    results: Path,
+) -> None:
+    """Fit, save to `out`, print a table, write losses as a table and a plot to `results/train-<title>`."""
+    if out.exists():
+        raise InputError(f"{out} is there already; choose another --out, or delete it")
+    told: list[dict[str, float]] = []
+    with stages() as shown:
+        bar = shown.begin(f"{method.name}: training, seed {seed}")
+
+        def report(step: int, steps: int, losses: dict[str, float]) -> None:
+            told.append({"step": step} | losses)
+            bar(step, steps, losses)
+
+        scratch = out.with_name(f".{out.name}.training")
+        learned = method.fit(tokens, seed, config, replace(execution, scratch=scratch, report=report))
+    try:
+        learned.save(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
+    if told:
+        losses = pd.DataFrame(told)
+        summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])
+        for name in losses.columns.drop("step"):
+            known = losses[name].dropna()
+            summary.add_row(name, f"{known.iloc[0]:.4f}", f"{known.iloc[-1]:.4f}")
+        console.print(summary)
+        folder = results / f"train-{title}"
+        with directory_written_aside(folder) as aside:
+            losses.to_parquet(aside / "losses.parquet", index=False)
+            plot(losses, aside / "losses.png")
+        console.print(f"Losses and plot: {folder}")
+    console.print(f"Trained {method.name}: {out}")
+
+
+def plot(losses: pd.DataFrame, path: Path) -> None:
+    """One line a loss over steps; those that are shares of something on an axis of their own."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
+    for name in losses.columns.drop("step"):
+        panel = right if "r2" in name else left
+        known = losses[["step", name]].dropna()
+        panel.plot(known["step"], known[name], label=name)
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    right.set(xlabel="step", ylabel="R²", ylim=(0, 1))
+    left.legend()
+    right.legend()
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)
