@@ -82,6 +82,23 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
     assert code == 0 and output.index("anchors") < output.index("random_init")
 
 
+def test_train(run: Run, built: Path, tmp_path: Path) -> None:
+    """From zoos and from a token set, which hold the same; what is there already is not overwritten."""
+    settings = ["--set", "d_model=32,layers=1,latent=8,steps=20", "--home", built]
+    code, output = run("train", "--zoo", built / "zoos" / "digits-cnn_s", *settings)
+    assert code == 0 and "validation r2" in output
+    trained = built / "models" / "digits-cnn_s-sane-0"
+    assert (built / "results" / "train-digits-cnn_s-sane-0" / "losses.png").stat().st_size > 1000
+    run("tokens", "build", "--zoo", built / "zoos" / "digits-cnn_s", "--out", tmp_path / "tokens")
+    code, _ = run("train", "--tokens", tmp_path / "tokens", "--out", tmp_path / "trained", *settings)
+    assert code == 0
+    files = sorted(file.name for file in trained.iterdir())
+    assert "model.safetensors" in files
+    assert all((trained / name).read_bytes() == (tmp_path / "trained" / name).read_bytes() for name in files)
+    code, output = run("train", "--zoo", built / "zoos" / "digits-cnn_s", *settings)
+    assert code == 2 and "is there already" in output
+
+
 def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -> None:
     code, output = run(
         *("build-zoo", "--datasets", "mnist,cifar10", "--architectures", "cnn_s,resnet18", "--width", "0.03125"),
@@ -113,6 +130,11 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["eval", "--preset", "huge"], "unknown preset of sane 'huge'"),
         (["eval"], "there is no zoo under"),
         (["eval", "--zoo", "{tmp}"], "is no zoo: it holds no zoo.json"),
+        (["eval", "--set", "windw=3"], "unknown hyperparameter 'windw': did you mean 'window'?"),
+        (["train", "--set", "window=soon"], "the hyperparameter window cannot be 'soon'"),
+        (["train", "--set", "window=8"], "no room for a halo of 12"),
+        (["train", "--model", "anchors", "--set", "steps=3"], "unknown hyperparameter 'steps'"),
+        (["train", "--tokens", "{tmp}"], "there is no tokens.json"),
         (["leaderboard", "show"], "there are no leaderboard entries"),
         (["leaderboard", "show", "generation"], "unknown track 'generation'"),
     ],

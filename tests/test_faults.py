@@ -152,6 +152,32 @@ def test_a_killed_node(undisturbed: Path, tmp_path: Path) -> None:
     is_whole(zoo, undisturbed)
 
 
+def test_a_killed_training_of_sane(undisturbed: Path, tmp_path: Path) -> None:
+    """It goes on from its last snapshot, and ends with the weights of one that was not killed."""
+
+    def begin(out: Path) -> subprocess.Popen[str]:
+        arguments = ["train", "--zoo", str(undisturbed), "--set", "d_model=64,steps=400", "--out", str(out)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "zoobench", *arguments, "--home", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    code, _ = end(begin(tmp_path / "whole"))
+    assert code == 0
+    snapshot = tmp_path / ".killed.training" / "training.pt"
+    training = begin(tmp_path / "killed")
+    until(snapshot.exists, training)
+    training.kill()
+    training.communicate()
+    assert not (tmp_path / "killed").exists()
+    code, _ = end(begin(tmp_path / "killed"))
+    assert code == 0 and not snapshot.exists()
+    for file in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "killed" / file.name).read_bytes() == file.read_bytes()
+
+
 @contextmanager
 def small_disk(path: Path, size: str) -> Iterator[Path]:
     """A file system of so many bytes, in memory."""

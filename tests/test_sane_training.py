@@ -26,7 +26,9 @@ from zoobench.methods.sane.windows import WindowSampler, _rectangles
 from zoobench.tokens import TokenSet, select_checkpoints, write_token_set
 from zoobench.zoo import Zoo, ZooSink
 
-SMALL = SaneConfig(d_model=16, heads=2, layers=1, latent=4, window=10, halo=2, batch_size=4, steps=6, validate_every=2)
+SMALL = SaneConfig(
+    d_model=16, heads=2, layers=1, latent=4, window=10, halo=2, batch_size=4, steps=6, validate_every=2, permutations=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,8 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     config = replace(SMALL, patience=patience, erase=0.3)
     whole = Sane.fit(tokens, 0, config, Execution(device="cpu"))
     monkeypatch.setattr(training, "REPORT_SECONDS", -1)
-    monkeypatch.setattr(resume, "SECONDS", -1)
+    monkeypatch.setattr(resume, "SECONDS", 0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
     for after in (2, 5):
         with pytest.raises(KeyboardInterrupt):
             Sane.fit(tokens, 0, config, Execution(device="cpu", scratch=tmp_path, report=interrupted(after)))
@@ -133,7 +136,8 @@ def test_what_cannot_be_gone_on_from_is_not(
     tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     monkeypatch.setattr(training, "REPORT_SECONDS", -1)
-    monkeypatch.setattr(resume, "SECONDS", -1)
+    monkeypatch.setattr(resume, "SECONDS", 0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
     seed = 1 if harm == "other seed" else 0
     with pytest.raises(KeyboardInterrupt):
         Sane.fit(tokens, seed, SMALL, Execution(device="cpu", scratch=tmp_path, report=interrupted(3)))

@@ -52,8 +52,8 @@ def changed(config: object, settings: Sequence[str]) -> object:
         return TypeAdapter(type(config)).validate_python(dataclasses.asdict(config) | values)  # type: ignore[call-overload]
     except ValidationError as error:
         first = error.errors()[0]
-        hyperparameter, message = first["loc"][-1], first["msg"]
-        raise InputError(f"the hyperparameter {hyperparameter} cannot be {first['input']!r}: {message}") from None
+        where = f"the hyperparameter {first['loc'][-1]} cannot be {first['input']!r}: " if first["loc"] else ""
+        raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
 
 
 _METHODS = {

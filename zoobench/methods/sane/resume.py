@@ -13,7 +13,8 @@ import torch
 
 from zoobench.files import written_aside
 
-SECONDS = 60.0  # between snapshots
+SECONDS = 10.0  # between snapshots, at least
+SHARE = 0.03  # of the time, at most, that writing them may take
 
 
 @dataclass
@@ -25,14 +26,17 @@ class Snapshots:
 
     file: Path
     identity: str
-    _written: float = field(default_factory=time.monotonic)
+    _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
-        """Write the state if the last time was `SECONDS` ago."""
-        if time.monotonic() - self._written >= SECONDS:
-            with written_aside(self.file) as aside:
-                torch.save({"identity": self.identity, "state": state()}, aside)
-            self._written = time.monotonic()
+        """Write the state if the last time is long enough ago."""
+        started = time.monotonic()
+        if started < self._due:
+            return
+        with written_aside(self.file) as aside:
+            torch.save({"identity": self.identity, "state": state()}, aside)
+        ended = time.monotonic()
+        self._due = ended + max(SECONDS, (ended - started) / SHARE)
 
     def read(self) -> dict[str, Any] | None:
         """The state of this training; none where there is none, or it is damaged."""
