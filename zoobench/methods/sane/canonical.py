@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from zoobench.evaluation import build_module
-from zoobench.symmetry import PermutationGroup, match_weights, permutation_groups, random_permutations
+from zoobench.symmetry import Group, match_weights, random_permutations, symmetry_groups
 from zoobench.tokens import Population
 
 MAP_ELEMENTS = 2**21
 
 
-def groups_of(population: Population) -> tuple[PermutationGroup, ...]:
+def groups_of(population: Population) -> tuple[Group, ...]:
     """The permutation groups of a population's architecture."""
     row = population.table.iloc[0]
     size = int(row["image_size"])
-    return permutation_groups(build_module(row), (int(row["channels"]), size, size))
+    return symmetry_groups(build_module(row), (int(row["channels"]), size, size))
 
 
 def reference_of(population: Population) -> Tensor:
