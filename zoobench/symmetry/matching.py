@@ -56,11 +56,11 @@ def match_weights(
     similarities of all models are computed at once. Models that are not finite stay as they are.
     """
     blocks = _blocks(groups, flips)
-    order = torch.Generator().manual_seed(seed)
     matched = weights.clone()
     per_model = layout.size + max((block.size**2 for block in blocks), default=0)
     finite = weights.square().sum(1).isfinite().nonzero().flatten()
     for moving in finite.split(max(1, CHUNK_ELEMENTS // per_model)):
+        order = torch.Generator().manual_seed(seed)  # anew, so that no model's result depends on the others
         for _ in range(ROUNDS):
             current = matched[moving]
             changed = torch.zeros(len(moving), dtype=torch.bool)
