@@ -1,4 +1,6 @@
-"""The canonical form: models of a population permuted to match one of them, so that units have the same meaning.
+"""The canonical form: models of a population permuted, and units flipped, to match one of them.
+
+So units have the same meaning, and the same sign where the activation leaves it open, in all models.
 
 Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.2, after Git Re-Basin.
 """
@@ -16,7 +18,7 @@ MAP_ELEMENTS = 2**21
 
 
 def groups_of(population: Population) -> tuple[Group, ...]:
-    """The permutation groups of a population's architecture."""
+    """The symmetries of a population's architecture."""
     row = population.table.iloc[0]
     size = int(row["image_size"])
     return symmetry_groups(build_module(row), (int(row["channels"]), size, size))
