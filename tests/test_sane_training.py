@@ -53,7 +53,7 @@ def weights_of(sane: Sane) -> torch.Tensor:
 
 def sampler(tokens: TokenSet, **settings: Any) -> WindowSampler:
     generator = torch.Generator().manual_seed(0)
-    views = [random_view(population, 3, generator) for population in tokens.populations]
+    views = [random_view(population, 3, True, generator) for population in tokens.populations]
     return WindowSampler(tokens.populations, views, SMALL.window, seed=1, **settings)
 
 
@@ -68,7 +68,7 @@ def test_a_batch_is_windows_of_a_model_and_of_one_that_computes_the_same(tokens:
         pieces = [each[:, begin : begin + len(flat)] for each in models.values() if each.shape[1] >= begin + len(flat)]
         assert any((piece == flat).all(1).any() for piece in pieces)
     small = next(population for population in tokens.populations if "cnn_s" in population.name)
-    whole = WindowSampler([small], [random_view(small, 3, torch.Generator())], len(small.tokenizer), seed=1)
+    whole = WindowSampler([small], [random_view(small, 3, True, torch.Generator())], len(small.tokenizer), seed=1)
     views = whole.draw(0, 5).targets
     assert not torch.equal(views[0], views[1])
     module, images = build_module(small.table.iloc[0]), torch.randn(10, 1, 28, 28)

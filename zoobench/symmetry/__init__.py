@@ -1,14 +1,21 @@
-"""Symmetries of weights: permutation groups of hidden units, and weight matching."""
+"""Symmetries of weights: permutations, flips and scales of hidden units, and weight matching."""
 
-from zoobench.symmetry.groups import Axis, PermutationGroup, permutation_groups
+from zoobench.symmetry.find import permutation_groups, symmetry_groups
+from zoobench.symmetry.groups import Axis, Group, Kind
+from zoobench.symmetry.maps import permutation_index, random_permutations, random_symmetries, symmetry_map
 from zoobench.symmetry.matching import match_weights
-from zoobench.symmetry.permute import permutation_index, random_permutations
+from zoobench.symmetry.scaling import balance_scales
 
 __all__ = [
     "Axis",
-    "PermutationGroup",
+    "Group",
+    "Kind",
+    "balance_scales",
     "match_weights",
     "permutation_groups",
     "permutation_index",
     "random_permutations",
+    "random_symmetries",
+    "symmetry_groups",
+    "symmetry_map",
 ]

@@ -1,4 +1,6 @@
-"""The canonical form: models of a population permuted to match one of them, so that units have the same meaning.
+"""The canonical form: models of a population permuted, and units flipped, to match one of them.
+
+So units have the same meaning, and the same sign where the activation leaves it open, in all models.
 
 Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.2, after Git Re-Basin.
 """
@@ -10,17 +12,17 @@ from torch import Tensor
 
 from zoobench.evaluation import build_module
 from zoobench.methods.sane.windows import View
-from zoobench.symmetry import PermutationGroup, match_weights, permutation_groups, random_permutations
+from zoobench.symmetry import Group, match_weights, random_symmetries, symmetry_groups
 from zoobench.tokens import Population
 
 MAP_ELEMENTS = 2**26  # of the index maps of a population, 4 bytes each; five of a ResNet-18
 
 
-def groups_of(population: Population) -> tuple[PermutationGroup, ...]:
-    """The permutation groups of a population's architecture."""
+def groups_of(population: Population) -> tuple[Group, ...]:
+    """The symmetries of a population's architecture."""
     row = population.table.iloc[0]
     size = int(row["image_size"])
-    return permutation_groups(build_module(row), (int(row["channels"]), size, size))
+    return symmetry_groups(build_module(row), (int(row["channels"]), size, size))
 
 
 def reference_of(population: Population) -> Tensor:
@@ -28,8 +30,8 @@ def reference_of(population: Population) -> Tensor:
     return population.weights[int(population.table["val_accuracy"].argmax())].clone()
 
 
-def canonical(population: Population, references: dict[str, Tensor]) -> Tensor:
-    """Weights [checkpoints, D] matched to the population's reference.
+def canonical(population: Population, references: dict[str, Tensor], flips: bool) -> Tensor:
+    """Weights [checkpoints, D] matched to the population's reference; `flips`: also by the signs of units.
 
     A population without one of its own takes that of a population of the same size of model (the same architecture
     on another dataset); where there is none either, weights stay as they are.
@@ -38,18 +40,18 @@ def canonical(population: Population, references: dict[str, Tensor]) -> Tensor:
     reference = references.get(population.name, same_size[0] if same_size else None)
     if reference is None:
         return population.weights
-    return match_weights(population.weights, reference, population.layout, groups_of(population))
+    return match_weights(population.weights, reference, population.layout, groups_of(population), flips)
 
 
-def random_view(population: Population, count: int, generator: torch.Generator) -> View | None:
-    """`count` random permutations of a population's models, as a second view; none where there are none.
+def random_view(population: Population, count: int, flips: bool, generator: torch.Generator) -> View | None:
+    """`count` random permutations, with `flips` of units too, of a population's models: what a second view is under.
 
-    Large models get fewer, down to one: the maps together hold `MAP_ELEMENTS` at most.
+    None where there are none. Large models get fewer, down to one: their maps hold `MAP_ELEMENTS` at most.
     """
     tokenizer = population.tokenizer
     count = min(count, max(1, MAP_ELEMENTS // tokenizer.mask.numel()))
     if count == 0:
         return None
-    maps = random_permutations(tokenizer.layout, groups_of(population), count, generator)
+    index, factor = random_symmetries(tokenizer.layout, groups_of(population), count, generator, flips)
     places = tokenizer.index.clamp(max=tokenizer.layout.size - 1)
-    return View(maps.int()[:, places])
+    return View(index.int()[:, places], factor[:, places] if bool((factor != 1).any()) else None)

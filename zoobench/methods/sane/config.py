@@ -21,7 +21,8 @@ class SaneConfig:
     gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative noise on what
     goes in; erase: share of windows of which a rectangle is erased.
     canonical: match the models of a population to one of them, so that units have the same meaning; permutations:
-    how many random ones the second view is taken from, 0 for none.
+    how many random ones the second view is taken from, 0 for none; flips: in both, the signs of units too, where a
+    network computes the same with them.
     validate_every: steps from one look at validation windows to the next; patience: looks without a better one after
     which training ends, 0 for never.
     density, bandwidth, relative_bandwidth: see `density.draw`.
@@ -47,6 +48,7 @@ class SaneConfig:
     normalization: Normalization = "token"
     canonical: bool = True
     permutations: int = 200
+    flips: bool = True
     validate_every: int = 200
     patience: int = 0
     density: Density = "joint"
@@ -72,6 +74,7 @@ PRESETS = {
         positions="learned",
         token_norm=False,
         permutations=5,
+        flips=False,
         gamma=0.05,
         window=256,
         batch_size=32,

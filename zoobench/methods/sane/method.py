@@ -66,7 +66,7 @@ class Sane:
         held_out = [population for population in tokens.split("val").populations if len(population)]
         positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
         references = {p.name: reference_of(p) for p in populations} if config.canonical else {}
-        matched = [p.with_weights(canonical(p, references)) if references else p for p in populations]
+        matched = [p.with_weights(canonical(p, references, config.flips)) if references else p for p in populations]
         standardization = Standardization.of(matched) if config.normalization == "layer" else Standardization()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -74,7 +74,7 @@ class Sane:
         generator = generator_of(seed, -1)
         sampler = WindowSampler(
             matched,
-            [random_view(p, config.permutations, generator) for p in populations],
+            [random_view(p, config.permutations, config.flips, generator) for p in populations],
             config.window,
             seed,
             noise=config.noise,
@@ -82,8 +82,8 @@ class Sane:
             standardization=standardization,
         )
         validation = WindowSampler(
-            [p.with_weights(canonical(p, references)) if references else p for p in held_out],
-            [random_view(p, config.permutations, generator) for p in held_out],
+            [p.with_weights(canonical(p, references, config.flips)) if references else p for p in held_out],
+            [random_view(p, config.permutations, config.flips, generator) for p in held_out],
             config.window,
             seed + VALIDATION,
             standardization=standardization,
@@ -145,7 +145,7 @@ class Sane:
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] drawn from a kernel density over the anchors' latents."""
-        latents = self.encode(anchors.tokenizer, canonical(anchors, self.references))
+        latents = self.encode(anchors.tokenizer, canonical(anchors, self.references, self.config.flips))
         c = self.config
         generator = torch.Generator().manual_seed(seed)
         drawn = draw(latents, count, c.density, c.bandwidth, c.relative_bandwidth, generator)
