@@ -51,9 +51,10 @@ SHOWN = ("kept_mean", "kept_best", "drawn_mean", "one_epoch", "r2:test_accuracy"
 def one_epoch(weights: torch.Tensor, population: Population, data_root: Path | None, seed: int) -> torch.Tensor:
     """Test accuracy [models] of weights [models, D] after an epoch of training as the zoo's models had."""
     row = population.table.iloc[0]
-    columns = ("dataset", "architecture", "width", "activation", "optimizer", "learning_rate", "batch_size")
+    columns = ("width", "activation", "optimizer", "learning_rate", "batch_size")
     spec = make_spec(
-        {column: [row[column]] for column in columns}
+        {"datasets": row["dataset"], "architectures": row["architecture"]}
+        | {column: row[column] for column in columns}
         | {"train_images": int(row["train_images"]), "epochs": 1, "seeds": len(weights), "seed": 10_000 + 100 * seed}
     )
     specs = spec.models()
