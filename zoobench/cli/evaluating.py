@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
-from zoobench.cli.console import console, table
+from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside, write_json
 from zoobench.leaderboard import enter
-from zoobench.methods.base import Report
 from zoobench.methods.registry import Method, baselines
 from zoobench.tasks.generation import GenerationProtocol
 from zoobench.tasks.measurement import records, summary
@@ -42,14 +40,7 @@ def evaluate(
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
     methods = {each: each.config(None) for each in (method, *baselines())} | {method: config}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        stages = _Stages(bar)
+    with stages() as stage:
         evaluation = run(
             zoos,
             methods,
@@ -58,7 +49,7 @@ def evaluate(
             protocol=protocol,
             statuses=statuses,
             data_root=data_root,
-            stage=stages.begin,
+            stage=stage,
         )
     measurements = evaluation.table()
     averaged = summary(measurements)
@@ -74,25 +65,6 @@ def evaluate(
     console.print(f"Results, tables and plot: {folder}")
     console.print(f"{len(entries)} leaderboard entries: {home / 'leaderboards'} (zoobench leaderboard show)")
     return evaluation
-
-
-class _Stages:
-    """One line of progress a stage of the evaluation."""
-
-    def __init__(self, bar: Progress) -> None:
-        self.bar = bar
-        self.task: TaskID | None = None
-
-    def begin(self, description: str) -> Report:
-        if self.task is not None:
-            self.bar.remove_task(self.task)
-        task = self.task = self.bar.add_task(description, total=None, state="")
-
-        def report(step: int, steps: int, losses: dict[str, float]) -> None:
-            state = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            self.bar.update(task, completed=step, total=steps, state=f"{step}/{steps} {state}")
-
-        return report
 
 
 def result_table(title: str, rows: pd.DataFrame) -> Table:

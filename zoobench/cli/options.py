@@ -38,6 +38,13 @@ Zoos = Annotated[
     typer.Option("--zoo", help="Zoo directories or URLs, comma-separated.", show_default="the one built last"),
 ]
 Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="DIR", help="A folder with the trained method.", show_default="trained, or kept under runs/"
+    ),
+]
+DeviceName = Annotated[str, typer.Option("--device", help="Where models are evaluated: auto, cpu, cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 

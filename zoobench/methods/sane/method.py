@@ -15,10 +15,12 @@ from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import Report
 from zoobench.methods.sane.canonical import canonical, reference_of, views
 from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.density import draw
+from zoobench.methods.sane.embedding import embed, embed_layers
+from zoobench.methods.sane.generation import Sampler
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler, in_windows
+from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
 
 CHUNK = 64  # models encoded or decoded at once
@@ -85,15 +87,15 @@ class Sane:
 
     def embed(self, population: Population) -> Tensor:
         """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
-        return self.encode(population.tokenizer, population.weights).mean(1)
+        return embed(self, population)
+
+    def embed_layers(self, population: Population) -> Tensor:
+        """The mean of the token embeddings of each of a checkpoint's layers, [checkpoints, layers, latent]."""
+        return embed_layers(self, population)
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """New weights [count, D] drawn from a kernel density over the anchors' latents."""
-        latents = self.encode(anchors.tokenizer, canonical(anchors, self.references))
-        c = self.config
-        generator = torch.Generator().manual_seed(seed)
-        drawn = draw(latents, count, c.density, c.bandwidth, c.relative_bandwidth, generator)
-        return self.decode(anchors.tokenizer, drawn, base=anchors.weights.mean(0))
+        """New weights [count, D] drawn from a kernel density over the anchors' latents; see `Sampler` for more."""
+        return Sampler.of(self, Target.of(anchors)).generate(anchors, count, seed)
 
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:
