@@ -132,7 +132,11 @@ def _run(
     metrics = [Metrics(*row) for row in zip(*columns, strict=True)]
     sources = [source | {"round": draw // protocol.drawn, "draw": draw} for draw in generated.draws.tolist()]
     validation = Split(splits["val"].images, splits["val"].labels)
-    sink.write_part(generated_part(target.row.to_dict(), generated.weights, layout, metrics, sources, validation))
+    sink.write_part(
+        generated_part(
+            {str(k): v for k, v in target.row.items()}, generated.weights, layout, metrics, sources, validation
+        )
+    )
 
     def tested(weights: Tensor) -> Tensor:
         return accuracies(weights, layout, module, splits["test"], device)
