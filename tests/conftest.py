@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from zoobench.cli.app import main
+
+Run = Callable[..., tuple[int, str]]
+
+SMALL_ZOO = ["--datasets=digits", "--learning-rate=0.001,0.003", "--seeds=7", "--epochs=2", "--train-images=300"]
 
 settings.register_profile("untimed", deadline=None)  # speed is measured in benchmarks/speed
 settings.load_profile("untimed")
@@ -29,3 +38,32 @@ def vectors() -> Path:
 @pytest.fixture
 def real_images() -> Path:
     return shared("data")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; returns its exit code and all that it printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("ZOOBENCH_DATA", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def command(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["zoobench", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, "".join(capfd.readouterr())
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a small zoo, built by one worker."""
+    home = tmp_path_factory.mktemp("home")
+    command = [sys.executable, "-m", "zoobench", "build-zoo", *SMALL_ZOO, "--workers", "1", "--home", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "14/14" in done.stdout
+    return home

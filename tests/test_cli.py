@@ -5,39 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from conftest import Run
 
-from zoobench.cli.app import main
 from zoobench.methods.sane import PRESETS, SaneConfig
 from zoobench.zoo import Zoo
-
-Run = Callable[..., tuple[int, str]]
-
-SMALL_ZOO = ["--datasets=digits", "--learning-rate=0.001,0.003", "--seeds=7", "--epochs=2", "--train-images=300"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; returns its exit code and all that it printed."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("ZOOBENCH_DATA", raising=False)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-
-    def command(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["zoobench", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, "".join(capfd.readouterr())
-
-    return command
 
 
 def contents(path: Path) -> tuple[pd.DataFrame, torch.Tensor]:
@@ -50,16 +26,6 @@ def assert_same_zoo(one: Path, other: Path) -> None:
     (table, weights), (other_table, other_weights) = contents(one), contents(other)
     pd.testing.assert_frame_equal(table, other_table)
     assert torch.equal(weights, other_weights)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a small zoo, built by one worker."""
-    home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "zoobench", "build-zoo", *SMALL_ZOO, "--workers", "1", "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "14/14" in done.stdout
-    return home
 
 
 def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

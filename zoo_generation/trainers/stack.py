@@ -127,7 +127,10 @@ class Stack(fx.Interpreter):
                 variance.lerp_(batch_variance * (count / (count - 1)), layer.momentum or 0.0)
         else:
             scale = (variance + layer.eps).rsqrt()
-            maps = maps * per_channel(scale) - per_channel(mean * scale)
+            shift = -mean * scale
+            if weight is not None and bias is not None:
+                scale, shift = scale * weight, torch.addcmul(bias, shift, weight)
+            return torch.addcmul(per_channel(shift), maps, per_channel(scale))  # one pass over the maps
         if weight is None or bias is None:
             return maps
         return torch.addcmul(per_channel(bias), maps, per_channel(weight))

@@ -57,11 +57,11 @@ def run(
 ) -> Evaluation:
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
     population, under each seed. Models of other `statuses` than these are left out."""
-    key, tokens = _token_set(zoos, statuses, runs, stage)
+    key, tokens = token_set(zoos, statuses, runs, stage)
     evaluation = Evaluation(key, tokens)
     for method, config in methods.items():
         for seed in seeds if method.random else seeds[:1]:
-            learned = _fitted(method, config, tokens, seed, runs / key, stage)
+            learned = fitted(method, config, tokens, seed, runs / key, stage)
             if isinstance(learned, Embedder):
                 stage(f"{method.name}: predicting properties")
                 evaluation.measurements += property_prediction(method.name, learned, tokens.populations, seed)
@@ -88,7 +88,8 @@ def _generate(
     evaluation.measurements += generation.score(name, generated, population.name, seed)
 
 
-def _token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
+def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
+    """The hash of the zoos' models, and their token set as it is kept under it in `runs`, or is made now."""
     kept = [zoo.models[zoo.models["status"].isin(statuses)] for zoo in zoos]
     ids = sorted(model for models in kept for model in models["model_id"])
     key = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
@@ -99,8 +100,9 @@ def _token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stag
     return key, TokenSet.read(path)
 
 
-def _fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
-    path = folder / f"{method.name}-{hashlib.sha256(repr(config).encode()).hexdigest()[:8]}-{seed}"
+def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
+    """The method as it is kept in the folder of its token set, or fitted now, and kept there."""
+    path = fitted_path(method, config, seed, folder)
     if path.exists():
         return method.load(path)
     report = stage(f"{method.name}: training, seed {seed}")
@@ -108,3 +110,8 @@ def _fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder:
     learned = method.fit(tokens, seed, config, Execution(scratch=scratch, report=report))
     learned.save(path)
     return learned
+
+
+def fitted_path(method: Method, config: object, seed: int, folder: Path) -> Path:
+    """Where a fitted method is kept."""
+    return folder / f"{method.name}-{hashlib.sha256(repr(config).encode()).hexdigest()[:8]}-{seed}"

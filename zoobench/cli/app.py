@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo_generation.errors import InputError
-from zoobench.cli import build_zoo, demo, evaluate, leaderboard, tokens, train, zoo
+from zoobench.cli import build_zoo, demo, embed, evaluate, generate, leaderboard, tokens, train, zoo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("generate", epilog=generate.EXAMPLES)(generate.generate)
+app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 app.command("demo")(demo.demo)
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(tokens.app, name="tokens")

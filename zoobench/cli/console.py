@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 console = Console(highlight=False)
@@ -30,3 +38,29 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+Step = Callable[[int, int, dict[str, float]], None]
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], Step]]:
+    """A line of progress, as long as the block lasts: what it yields begins a stage by its description, and returns
+    what is told the stage's steps done, of how many, and losses by name."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown: list[TaskID] = []
+
+        def begin(description: str) -> Step:
+            for before in shown:
+                bar.remove_task(before)
+            task = bar.add_task(description, total=None, state="")
+            shown[:] = [task]
+
+            def step(done: int, of: int, losses: dict[str, float]) -> None:
+                state = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                bar.update(task, completed=done, total=of, state=f"{done}/{of} {state}")
+
+            return step
+
+        yield begin

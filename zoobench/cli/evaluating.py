@@ -11,8 +11,7 @@ from rich.table import Table
 
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
-from zoobench.cli.console import console, table
-from zoobench.cli.stages import stages
+from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside, write_json
 from zoobench.leaderboard import enter
 from zoobench.methods.registry import Method, baselines
@@ -41,7 +40,7 @@ def evaluate(
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
     methods = {each: each.config(None) for each in (method, *baselines())} | {method: config}
-    with stages() as shown:
+    with stages() as stage:
         evaluation = run(
             zoos,
             methods,
@@ -50,7 +49,7 @@ def evaluate(
             protocol=protocol,
             statuses=statuses,
             data_root=data_root,
-            stage=shown.begin,
+            stage=stage,
         )
     measurements = evaluation.table()
     averaged = summary(measurements)

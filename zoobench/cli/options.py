@@ -45,6 +45,12 @@ Settings = Annotated[
         "--set", help="Hyperparameters that differ from the preset's: name=value, comma-separated.", show_default="none"
     ),
 ]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="DIR", help="A folder with the trained method.", show_default="trained, or kept under runs/"
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, table
-from zoobench.cli.stages import stages
+from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside
 from zoobench.methods.base import Execution
 from zoobench.methods.registry import Method
@@ -30,8 +29,8 @@ def train_method(
     if out.exists():
         raise InputError(f"{out} is there already; choose another --out, or delete it")
     told: list[dict[str, float]] = []
-    with stages() as shown:
-        bar = shown.begin(f"{method.name}: training, seed {seed}")
+    with stages() as stage:
+        bar = stage(f"{method.name}: training, seed {seed}")
 
         def report(step: int, steps: int, losses: dict[str, float]) -> None:
             told.append({"step": step} | losses)

@@ -1,6 +1,7 @@
 """Accuracy of many models, given as flat weights, on images."""
 
-from zoobench.evaluation.accuracy import accuracies, condition_batch_norm
+from zoobench.evaluation.accuracy import accuracies, condition_batch_norm, evaluate
 from zoobench.evaluation.images import Images, build_module, images_of
+from zoobench.evaluation.stacking import device_of
 
-__all__ = ["Images", "accuracies", "build_module", "condition_batch_norm", "images_of"]
+__all__ = ["Images", "accuracies", "build_module", "condition_batch_norm", "device_of", "evaluate", "images_of"]

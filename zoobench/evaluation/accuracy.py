@@ -1,57 +1,99 @@
-"""Evaluate populations of flat weights."""
+"""Evaluate populations of flat weights, many models at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn import functional as F
 
 from zoo_generation.architectures import Layout
 from zoobench.evaluation.images import Images
+from zoobench.evaluation.stacking import Program
 
-BATCH = 500  # images; larger batches fall out of the cache on a CPU
+Report = Callable[[int, int], None]
+"""Told how many models are done, of how many."""
 
 
-def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Images) -> Tensor:
+def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Images, device: str = "cpu") -> Tensor:
     """Accuracy in [0, 1] of each of the models [models, D] on the images, as float64 [models].
 
     Weights that are not finite count as wrong on every image.
     """
-    correct = torch.zeros(len(weights), dtype=torch.float64)
-    with torch.inference_mode():
-        for model, flat in enumerate(weights):
-            if not torch.isfinite(flat).all():
-                continue
-            state = layout.unflatten(flat)
-            for images_batch, labels in zip(images.images.split(BATCH), images.labels.split(BATCH), strict=True):
-                logits = functional_call(module, state, (images_batch,))
-                correct[model] += (logits.argmax(1) == labels).sum()
-    return correct / len(images.labels)
+    return evaluate(weights, layout, module, images, device)[1]
 
 
+@torch.no_grad()
+def evaluate(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    device: str = "cpu",
+    report: Report = lambda done, of: None,
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy, nats, and accuracy in [0, 1] of each of the models [models, D], as float64 [models].
+
+    They run in stacks as large as memory bears, on the device `cpu` or `cuda`; one by one where the module has a layer
+    that is not known for stacks, or where a stack gains nothing: wide ones, and on a CPU those with BatchNorm. The
+    results are those of one by one, within float tolerance. Weights that are not finite count as wrong on every image;
+    their loss is not a number.
+    """
+    program = Program(module, layout, device)
+    if device == "cpu" and program.norms:
+        program.stack = None  # the library's own kernels join BatchNorm with what is around it, and are as quick alone
+    shown, labels = images.images.to(device), images.labels.to(device)
+    loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
+    accuracy = torch.zeros_like(loss)
+    finite = weights.isfinite().all(1).nonzero().flatten()
+    if len(finite):
+        chunks = program.chunks(shown[:1])
+        batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
+        for rows in finite.split(chunks.models):
+            loss[rows], accuracy[rows] = _evaluate(program, program.state(weights[rows].to(device)), batches)
+            report(int(rows[-1]) + 1, len(weights))
+    return loss / len(labels), accuracy / len(labels)
+
+
+def _evaluate(
+    program: Program, state: dict[str, Tensor], batches: list[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Sum of the cross-entropies, and number of images classified rightly, each [models], on the CPU."""
+    losses, correct = [], []
+    for images, labels in batches:
+        logits = program(state, images)
+        truth = labels.expand(len(logits), -1)
+        losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
+        correct.append((logits.argmax(1) == truth).sum(1))
+    return torch.stack(losses).sum(0).cpu(), torch.stack(correct).sum(0).double().cpu()
+
+
+@torch.no_grad()
 def condition_batch_norm(
-    weights: Tensor, layout: Layout, module: nn.Module, images: Images, passes: int = 3, batch: int = 100
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    passes: int = 3,
+    batch: int = 100,
+    device: str = "cpu",
 ) -> Tensor:
     """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
 
-    Returns new weights [models, D]; without BatchNorm the very weights given. Source: Schürholt et al., SANE,
-    arXiv 2406.09997, section 3.3. Statistics are plain averages over the passes; three are enough for narrow ResNets.
+    Returns new weights [models, D]; without BatchNorm the very weights given. Statistics are plain averages over
+    `passes` batches, or over as many as there are images for. Source: Schürholt et al., SANE, arXiv 2406.09997,
+    section 3.3, with some 50 passes; three are enough for narrow ResNets.
     """
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-    if not norms:
+    program = Program(module, layout, device)
+    if not program.norms:
         return weights
+    batches = images.images[: passes * batch].to(device).split(batch)
     conditioned = weights.clone()
-    for norm in norms:
-        norm.train()
-        norm.momentum = None  # average over all passes instead of the last few
-    with torch.inference_mode():
-        for model, flat in enumerate(weights):
-            module.load_state_dict(layout.unflatten(flat), strict=False)
-            for norm in norms:
-                norm.reset_running_stats()
-            for images_batch in images.images[: passes * batch].split(batch):
-                module(images_batch)
-            conditioned[model] = layout.flatten(module.state_dict())
-    for norm in norms:
-        norm.eval()
+    finite = weights.isfinite().all(1).nonzero().flatten()
+    models = program.chunks(batches[0][:1]).models
+    for rows in finite.split(models):
+        state = program.state(weights[rows].to(device))
+        program.average_statistics(state, batches)
+        conditioned[rows] = layout.flatten(state).to(weights)
     return conditioned

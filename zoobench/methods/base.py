@@ -47,6 +47,15 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class LayerEmbedder(Protocol):
+    """Turns each layer of a checkpoint into a vector."""
+
+    def embed_layers(self, population: Population) -> Tensor:
+        """Features [checkpoints, layers, features], float32; layers as in `population.tokenizer.layers`."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Makes new weights."""
 

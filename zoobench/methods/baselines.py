@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoo_generation.init import initialise
-from zoobench.evaluation import build_module
 from zoobench.methods.base import HERE, Execution
+from zoobench.methods.target import Target
 from zoobench.tokens import Population, TokenSet
 
 PERCENTILES = torch.tensor([0.01, 0.25, 0.50, 0.75, 0.99])
@@ -59,15 +58,7 @@ class RandomInit(_Unlearned):
     """Models as they are before training, initialised as the anchors were."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        row = anchors.table.iloc[0]
-        module = build_module(row)
-        weights = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for _ in range(count):
-                initialise(module, row["init"])
-                weights.append(anchors.layout.flatten(module.state_dict()))
-        return torch.stack(weights).detach()
+        return Target.of(anchors).new_models(count, seed)
 
 
 class Anchors(_Unlearned):

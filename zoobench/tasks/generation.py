@@ -1,69 +1,130 @@
 """How good generated models are on images, without any training.
 
-Source: Schürholt et al., SANE, arXiv 2406.09997, section 4.2 (subsampled: draw many, keep the best by validation
-accuracy).
+Sources: Schürholt et al., SANE, arXiv 2406.09997, section 4.2 (subsampled: draw many, keep the best by validation
+accuracy; bootstrapped: the kept ones are the next round's anchors).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from zoobench.evaluation import accuracies, build_module, condition_batch_norm, images_of
+from zoo_generation.errors import InputError
+from zoobench.evaluation import accuracies, condition_batch_norm, images_of
 from zoobench.methods.base import Generator
+from zoobench.methods.target import Target
 from zoobench.tasks.measurement import Measurement
 from zoobench.tokens import Population
 
 TASK = "generation"
+ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
+NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
+
+Report = Callable[[int, int], None]
+"""Told how many models were drawn and evaluated, of how many."""
 
 
 @dataclass(frozen=True)
 class GenerationProtocol:
-    """How many anchors, how many models are drawn, how many are kept, and by how many validation images."""
+    """How many anchors, how many models are drawn in each round, how many are kept, by how many validation images.
+
+    More rounds than one are bootstrapping. Keeping all that are drawn is plain sampling. `passes` batches of training
+    images set BatchNorm's statistics.
+    """
 
     anchors: int = 5
     drawn: int = 200
     kept: int = 10
     selection_images: int = 500
+    rounds: int = 1
+    passes: int = 3
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Models of one method: kept weights [kept, D], their test accuracy, and all draws' validation accuracy."""
+    """Models of one method: kept weights [kept, D], their accuracy on test images and, best first, on the validation
+    images they were selected by; that of all draws [rounds · drawn], and the number of each kept one [kept] among them.
+    """
 
     weights: Tensor
     test_accuracy: Tensor
+    val_accuracy: Tensor
     drawn_accuracy: Tensor
+    draws: Tensor
 
 
 def choose_anchors(population: Population, count: int) -> Population:
     """The best checkpoint of each of the best training models, by validation accuracy.
 
-    Anchors share the activation of the best, since weights do not say which activation they were trained for.
+    Anchors share the activation of the best, since weights do not say which activation they were trained for. Raises
+    `InputError` where there are no training models.
     """
     table = population.table
     candidates = table[table["split"] == "train"].sort_values("val_accuracy", ascending=False, kind="stable")
+    if candidates.empty:
+        raise InputError(f"{population.name} has too few models for any of them to be anchors; take a larger zoo")
     same = candidates[candidates["activation"] == candidates["activation"].iloc[0]]
     best = same.drop_duplicates("model_id").head(count)
     return population.select(table.index.isin(best.index))
 
 
 def generate(
-    method: Generator, anchors: Population, protocol: GenerationProtocol, seed: int, data_root: Path | None
+    method: Generator,
+    anchors: Population,
+    protocol: GenerationProtocol,
+    seed: int,
+    data_root: Path | None,
+    *,
+    target: Target | None = None,
+    device: str = "cpu",
+    report: Report = lambda done, of: None,
 ) -> Generated:
     """Draw models, condition their BatchNorm on training images, keep the best on validation images, and
-    evaluate those kept on test images."""
-    row = anchors.table.iloc[0]
-    module, layout = build_module(row), anchors.layout
-    drawn = method.generate(anchors, protocol.drawn, seed)
-    drawn = condition_batch_norm(drawn, layout, module, images_of(row, "train", data_root))
-    validation = images_of(row, "val", data_root).first(protocol.selection_images)
-    drawn_accuracy = accuracies(drawn, layout, module, validation)
-    kept = drawn[torch.argsort(drawn_accuracy, descending=True, stable=True)[: protocol.kept]]
-    return Generated(kept, accuracies(kept, layout, module, images_of(row, "test", data_root)), drawn_accuracy)
+    evaluate those kept on test images.
+
+    With more rounds than one, the kept models are the next round's anchors, and compete with what is drawn from them:
+    the best never get worse. `target` is the anchors' own population, or what the method generates from them.
+    """
+    target = target or Target.of(anchors)
+    module, layout = target.module(), target.layout
+    training, validation, test = (images_of(target.row, split, data_root) for split in ("train", "val", "test"))
+    validation = validation.first(protocol.selection_images)
+    step = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
+    kept = Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+    drawn_accuracy: list[Tensor] = []
+    done = 0
+    for _ in range(protocol.rounds):
+        for start in range(0, protocol.drawn, step):
+            drawn = method.generate(anchors, min(step, protocol.drawn - start), seed + NEXT_SEED * len(drawn_accuracy))
+            drawn = condition_batch_norm(drawn, layout, module, training, protocol.passes, device=device)
+            accuracy = accuracies(drawn, layout, module, validation, device)
+            kept = kept.best_with(Kept(drawn, accuracy, done + torch.arange(len(drawn))), protocol.kept)
+            drawn_accuracy.append(accuracy)
+            done += len(drawn)
+            report(done, protocol.rounds * protocol.drawn)
+        anchors = target.population(kept.weights, kept.accuracy)
+    test_accuracy = accuracies(kept.weights, layout, module, test, device)
+    return Generated(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Weights [models, D], their validation accuracy, and their numbers among all draws, best first."""
+
+    weights: Tensor
+    accuracy: Tensor
+    draws: Tensor
+
+    def best_with(self, others: Kept, count: int) -> Kept:
+        """The best of both; of equals, those that were drawn first."""
+        accuracy = torch.cat([self.accuracy, others.accuracy])
+        best = torch.argsort(accuracy, descending=True, stable=True)[:count]
+        weights, draws = torch.cat([self.weights, others.weights]), torch.cat([self.draws, others.draws])
+        return Kept(weights[best], accuracy[best], draws[best])
 
 
 def score(name: str, generated: Generated, population: str, seed: int) -> list[Measurement]:

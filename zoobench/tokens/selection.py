@@ -79,14 +79,16 @@ def select_checkpoints(
 ) -> Selected:
     """The checkpoints of one or several zoos, split by model within each population.
 
-    Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet).
+    Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet),
+    unless the model was to be trained for less: a generated one has a checkpoint at epoch 0 and no other.
     `token_size` 0 means the longest row of all; none means that, but at most 288. Raises `InputError` where nothing
     is left, and where a population has two layouts.
     """
     pieces = []
     for number, zoo in enumerate(zoos):
         table = zoo.checkpoints
-        usable = table[table["status"].isin(list(statuses)) & (table["epoch"] >= first_epoch)]
+        late = table["epoch"] >= table["epochs"].clip(upper=first_epoch)
+        usable = table[table["status"].isin(list(statuses)) & late]
         pieces.append(usable.assign(zoo=number))
     table = pd.concat(pieces, ignore_index=True)
     if table.empty:

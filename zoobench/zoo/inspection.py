@@ -141,7 +141,7 @@ def population_report(
 
 
 def _rate(amount: float, seconds: Iterable[float]) -> float | None:
-    hours = sum(seconds) / HOUR
+    hours = sum(taken for taken in seconds if taken == taken) / HOUR  # of a generated model none is known
     return float(amount) / hours if hours else None
 
 

@@ -47,7 +47,11 @@ MODELS = pa.schema(
         _column("channels", pa.int64(), "Channels of the images.", required=True),
         _column("classes", pa.int64(), "Classes of the dataset: outputs of the model.", required=True),
         _column("seconds", pa.float64(), "Time one core trained the model, seconds."),
-        _column("source", pa.string(), "JSON: what an imported model came with, verbatim; null of a model built here."),
+        _column(
+            "source",
+            pa.string(),
+            "JSON: what an imported model came with, or a generated one was made of; null of one trained here.",
+        ),
     ]
 )
 """One row a model."""

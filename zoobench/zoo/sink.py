@@ -115,12 +115,19 @@ class ZooSink:
             with written_aside(part_file(self.path, folder, part.name)) as aside:
                 aside.write_bytes(content)
 
-    def write_card(self, name: str, spec: dict[str, Any], imported: dict[str, str] | None = None) -> None:
+    def write_card(
+        self,
+        name: str,
+        spec: dict[str, Any],
+        imported: dict[str, str] | None = None,
+        generated: dict[str, Any] | None = None,
+    ) -> None:
         """The card, with the time of the build: the most recent zoo is the one whose card is.
 
         spec: what is to be trained; empty where the models are `imported`, which says the folder they came from, and
-        its layout. Raises `InputError` where the zoo cannot be written to. It is the first thing that a build writes,
-        whose zoo may be used as it grows, and the last thing of an import.
+        its layout, or `generated`, which says by what method, and from which zoos. Raises `InputError` where the zoo
+        cannot be written to. It is the first thing that a build writes, whose zoo may be used as it grows, and the last
+        thing of an import.
         """
         card = {
             "format": FORMAT,
@@ -130,6 +137,7 @@ class ZooSink:
             "hardware": hardware(),
             "spec": spec,
             **({"imported": imported} if imported else {}),
+            **({"generated": generated} if generated else {}),
         }
         try:
             write_json(self.path / "zoo.json", card)

@@ -4,6 +4,8 @@ Sources: Schürholt, Mahoney & Borth, ICML 2024, arXiv 2406.09997; Falk, Schürh
 """
 
 from zoobench.methods.sane.config import PRESETS, SaneConfig
+from zoobench.methods.sane.density import Gaussian, Kernel
+from zoobench.methods.sane.generation import Sampler, fitted_gaussian
 from zoobench.methods.sane.method import Sane
 
-__all__ = ["PRESETS", "Sane", "SaneConfig"]
+__all__ = ["PRESETS", "Gaussian", "Kernel", "Sampler", "Sane", "SaneConfig", "fitted_gaussian"]

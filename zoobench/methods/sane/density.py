@@ -1,13 +1,24 @@
-"""Kernel densities over latents, from which new latents are drawn."""
+"""Densities over latents, from which new latents are drawn: kernel densities around anchors, and Gaussians."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 Density = Literal["token", "individual", "joint"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel density's kind, and its bandwidth: `relative` to the anchors' deviation, or absolute. See `draw`."""
+
+    density: Density
+    bandwidth: float
+    relative: bool
 
 
 def draw(
@@ -31,3 +42,31 @@ def draw(
     scale = latents.std(0, correction=0) if relative else torch.ones(tokens, width)
     noise = torch.randn(count, tokens, width, generator=generator)
     return latents.gather(0, chosen) + bandwidth * scale * noise
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """One distribution for every token's latent: mean [latent], and a factor [latent, latent] of the covariance."""
+
+    mean: Tensor
+    factor: Tensor
+
+    @classmethod
+    def standard(cls, width: int) -> Gaussian:
+        """Mean 0, covariance 1."""
+        return cls(torch.zeros(width), torch.eye(width))
+
+    @classmethod
+    def fitted(cls, pieces: Iterable[Tensor]) -> Gaussian:
+        """Mean and covariance over all tokens of latents [models, tokens, latent], of which one piece is held."""
+        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        for latents in pieces:
+            rows = latents.flatten(0, 1).double()
+            count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.T @ rows
+        mean = total / count
+        values, vectors = torch.linalg.eigh(squares / count - mean.outer(mean))
+        return cls(mean.float(), (vectors * values.clamp(min=0).sqrt()).float())
+
+    def draw(self, count: int, tokens: int, generator: torch.Generator) -> Tensor:
+        """Latents [count, tokens, latent]."""
+        return self.mean + torch.randn(count, tokens, len(self.mean), generator=generator) @ self.factor.T

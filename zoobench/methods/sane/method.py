@@ -14,17 +14,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.device import chosen_device
+from zoobench.evaluation import device_of
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view, reference_of
 from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.density import draw
+from zoobench.methods.sane.embedding import embed, embed_layers
+from zoobench.methods.sane.generation import Sampler
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler, generator_of, in_windows
+from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
 
 CHUNK = 64  # models encoded or decoded at once
@@ -97,7 +99,7 @@ class Sane:
         from zoobench.methods.sane.distributed import train_on_workers
         from zoobench.methods.sane.tracking import tracked
 
-        execution = dataclasses.replace(execution, device=chosen_device(execution.device).type)
+        execution = dataclasses.replace(execution, device=device_of(execution.device))
         scratch = execution.scratch
         snapshots = None if scratch is None else Snapshots(scratch / "training.pt", identity)
         with tracked(execution, self.config) as log:
@@ -141,15 +143,15 @@ class Sane:
 
     def embed(self, population: Population) -> Tensor:
         """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
-        return self.encode(population.tokenizer, population.weights).mean(1)
+        return embed(self, population)
+
+    def embed_layers(self, population: Population) -> Tensor:
+        """The mean of the token embeddings of each of a checkpoint's layers, [checkpoints, layers, latent]."""
+        return embed_layers(self, population)
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """New weights [count, D] drawn from a kernel density over the anchors' latents."""
-        latents = self.encode(anchors.tokenizer, canonical(anchors, self.references, self.config.flips))
-        c = self.config
-        generator = torch.Generator().manual_seed(seed)
-        drawn = draw(latents, count, c.density, c.bandwidth, c.relative_bandwidth, generator)
-        return self.decode(anchors.tokenizer, drawn, base=anchors.weights.mean(0))
+        """New weights [count, D] drawn from a kernel density over the anchors' latents; see `Sampler` for more."""
+        return Sampler.of(self, Target.of(anchors)).generate(anchors, count, seed)
 
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:

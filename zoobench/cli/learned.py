@@ -1,0 +1,76 @@
+"""The fitted method that a command works with: one that the user kept, or that of the zoos, as `eval` makes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from zoo_generation.errors import InputError
+from zoo_generation.sink import Status
+from zoobench.ablation import Stage, fitted, fitted_path, token_set
+from zoobench.files import sha256_of
+from zoobench.methods.base import Learned
+from zoobench.methods.registry import Method
+from zoobench.methods.sane import Sane
+from zoobench.tokens import Population, Tokenizer
+from zoobench.zoo import Zoo
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method, 16 hexadecimal digits of the SHA-256 of its files, and the zoos' populations in its tokens."""
+
+    name: str
+    learned: Learned
+    digest: str
+    populations: tuple[Population, ...]
+
+
+def fitted_method(
+    method: Method,
+    config: object,
+    folder: Path | None,
+    zoos: Sequence[Zoo],
+    statuses: Sequence[Status],
+    seed: int,
+    runs: Path,
+    stage: Stage,
+) -> Fitted:
+    """The method in `folder`; without one, that which is kept under `runs` for these zoos, or is fitted to them now.
+
+    Raises `InputError` where the folder holds no such method.
+    """
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give --from one in which a trained {method.name} was saved")
+    key, tokens = token_set(zoos, statuses, runs, stage)
+    if folder is None:
+        learned = fitted(method, config, tokens, seed, runs / key, stage)
+        folder = fitted_path(method, config, seed, runs / key)
+    else:
+        learned = _read(method, folder)
+    populations = tokens.populations
+    if isinstance(learned, Sane) and learned.token_size != tokens.token_size:
+        populations = tuple(_in_tokens_of(population, learned.token_size) for population in populations)
+    return Fitted(method.name, learned, _digest(folder), populations)
+
+
+def _read(method: Method, folder: Path) -> Learned:
+    try:
+        return method.load(folder)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{folder} holds no trained {method.name} that can be read ({reason})") from None
+
+
+def _in_tokens_of(population: Population, size: int) -> Population:
+    return replace(population, tokenizer=Tokenizer.of(population.layout, size, population.tokenizer.batch_norm))
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    lines = [f"{sha256_of(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

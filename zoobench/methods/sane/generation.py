@@ -1,0 +1,102 @@
+"""New models from SANE's latent space: around anchors, or from a Gaussian, for the anchors' population or another.
+
+Sources: Schürholt et al., arXiv 2209.14733, section 3; Schürholt, Mahoney & Borth, arXiv 2406.09997, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoobench.methods.sane.canonical import canonical
+from zoobench.methods.sane.density import Gaussian, Kernel, draw
+from zoobench.methods.sane.embedding import in_pieces
+from zoobench.methods.target import Target, classifier_of, with_new_classifier
+from zoobench.tokens import Population, Tokenizer
+
+if TYPE_CHECKING:
+    from zoobench.methods.sane.method import Sane
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """A trained SANE that generates models of one target; a `Generator`.
+
+    kernel: the density around anchors; gaussian: what latents are drawn from where there are no anchors.
+    """
+
+    sane: Sane
+    target: Target
+    kernel: Kernel
+    gaussian: Gaussian
+
+    @classmethod
+    def of(cls, sane: Sane, target: Target, kernel: Kernel | None = None, gaussian: Gaussian | None = None) -> Sampler:
+        """A sampler; by default with the kernel of SANE's configuration, and a standard Gaussian."""
+        c = sane.config
+        kernel = kernel or Kernel(c.density, c.bandwidth, c.relative_bandwidth)
+        return cls(sane, target, kernel, gaussian or Gaussian.standard(c.latent))
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """New weights [count, D] of the target.
+
+        The anchors are models of the target; or of a population whose tokens are the target's but for the classifier,
+        as of another dataset: where that has another number of classes, the classifier is a new model's. Without
+        anchors (a population of none) latents come from the Gaussian. Raises `InputError` where neither will do.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        tokenizer = self.target.tokenizer
+        if not len(anchors):
+            latents = self.gaussian.draw(count, len(tokenizer), generator)
+            return self.sane.decode(tokenizer, latents)
+        kernel, c = self.kernel, self.sane.config
+        if kernel.relative and len(anchors) < 2:
+            raise InputError(
+                "a bandwidth relative to the anchors' spread needs two of them; add one, or take --absolute"
+            )
+        places = corresponding(anchors.tokenizer, self.target)
+        if places is None:
+            raise InputError(f"models of {anchors.name} cannot be anchors for {self.target.name}: their layers differ")
+        latents = self.sane.encode(anchors.tokenizer, canonical(anchors, self.sane.references, c.flips))[:, places]
+        drawn = draw(latents, count, kernel.density, kernel.bandwidth, kernel.relative, generator)
+        same = anchors.layout == tokenizer.layout
+        weights = self.sane.decode(tokenizer, drawn, base=anchors.weights.mean(0) if same else None)
+        if int(anchors.table["classes"].iloc[0]) == int(self.target.row["classes"]):
+            return weights
+        return with_new_classifier(weights, self.target, seed)
+
+
+def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
+    """For each of the target's tokens the number of the token [target tokens] in its place in other models.
+
+    The same layer, row and piece; rows of a classifier that has more of them start over. None where the layers, or
+    their numbers of tokens, differ elsewhere.
+    """
+    if tokenizer.layout == target.layout:
+        return torch.arange(len(tokenizer))
+    if tokenizer.layers != target.tokenizer.layers:
+        return None
+    classifier = f"{classifier_of(target.module())}.weight"
+    places = []
+    for theirs, ours in zip(tokenizer.blocks, target.tokenizer.blocks, strict=True):
+        if theirs.pieces != ours.pieces or (theirs.rows != ours.rows and ours.weight.name != classifier):
+            return None
+        rows = torch.arange(ours.rows)[:, None] % theirs.rows
+        places.append((theirs.first + rows * theirs.pieces + torch.arange(ours.pieces)).flatten())
+    return torch.cat(places)
+
+
+def fitted_gaussian(sane: Sane, populations: Iterable[Population]) -> Gaussian:
+    """The Gaussian of all tokens' latents of these models, as of those that SANE was trained on."""
+    return Gaussian.fitted(_latents(sane, populations))
+
+
+def _latents(sane: Sane, populations: Iterable[Population]) -> Iterator[Tensor]:
+    for population in populations:
+        for piece in in_pieces(population):
+            yield sane.encode(population.tokenizer, canonical(piece, sane.references, sane.config.flips))

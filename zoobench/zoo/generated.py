@@ -1,0 +1,56 @@
+"""Models that were generated, not trained, as rows of a zoo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.datasets import Split
+from zoo_generation.sink import Checkpoint, Metrics
+from zoo_generation.trainers.models import status_of
+from zoobench.zoo.schema import METRICS, MODELS, POPULATION
+from zoobench.zoo.sink import Part, Row
+
+KNOWN = [*POPULATION, "train_images", "activation"]
+"""What is known of a generated model beside its source: what it is evaluated with."""
+
+
+def generated_part(
+    of: Mapping[str, Any],
+    weights: Tensor,
+    layout: Layout,
+    metrics: Sequence[Metrics],
+    sources: Sequence[Row],
+    validation: Split,
+) -> Part:
+    """Generated models [models, D] of one population as a part: a row, and a checkpoint at epoch 0, of each.
+
+    of: the columns `KNOWN`; metrics and sources: one of each model; validation: the images that `status` is decided
+    by. Weights that are not finite cannot be stored: such a model has diverged, and no checkpoint.
+    """
+    models, checkpoints, stored = [], [], []
+    for number, (flat, measured, source) in enumerate(zip(weights, metrics, sources, strict=True)):
+        text = json.dumps({"generated": source}, sort_keys=True)
+        finite = bool(flat.isfinite().all())
+        model_id = hashlib.sha256(text.encode() + flat.cpu().numpy().tobytes()).hexdigest()[:16]
+        row: Row = dict.fromkeys(MODELS.names) | {name: _value(of[name]) for name in KNOWN}
+        row |= {"model_id": model_id, "epochs": 0, "source": text}
+        row["status"] = status_of([Checkpoint(0, measured, {})], not finite, validation)
+        models.append(row)
+        if finite:
+            checkpoints.append(
+                {"model_id": model_id, "epoch": 0, **{name: getattr(measured, name) for name in METRICS}}
+            )
+            stored.append(number)
+    return Part(models, checkpoints, weights[stored].cpu() if stored else None, layout)
+
+
+def _value(value: Any) -> Any:
+    """What a data frame holds, as Arrow takes it: its missing numbers are none."""
+    missing = value is None or value != value
+    return None if missing else value.item() if hasattr(value, "item") else value
