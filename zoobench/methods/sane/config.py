@@ -41,9 +41,9 @@ class SaneConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 3e-9
     clip: float = 1.0
-    gamma: float = 0.1
+    gamma: float = 0.02
     temperature: float = 0.1
-    noise: float = 0.1
+    noise: float = 0.02
     erase: float = 0.0
     normalization: Normalization = "token"
     canonical: bool = True
@@ -52,7 +52,7 @@ class SaneConfig:
     validate_every: int = 200
     patience: int = 0
     density: Density = "joint"
-    bandwidth: float = 0.2
+    bandwidth: float = 0.1
     relative_bandwidth: bool = True
 
     def __post_init__(self) -> None:
@@ -64,9 +64,7 @@ TINY = SaneConfig()
 PRESETS = {
     "tiny": TINY,
     "small": replace(TINY, d_model=256, layers=4, batch_size=32, steps=4_000, learning_rate=1e-3),
-    "base": replace(
-        TINY, d_model=512, heads=8, layers=6, window=128, batch_size=32, steps=20_000, learning_rate=3e-4, gamma=0.05
-    ),
+    "base": replace(TINY, d_model=512, heads=8, layers=6, window=128, batch_size=32, steps=20_000, learning_rate=3e-4),
     "paper": SaneConfig(
         d_model=2048,
         heads=16,
@@ -76,11 +74,13 @@ PRESETS = {
         permutations=5,
         flips=False,
         gamma=0.05,
+        noise=0.1,
         window=256,
         batch_size=32,
         steps=100_000,
         learning_rate=2e-5,
         density="token",
+        bandwidth=0.2,
         relative_bandwidth=False,
     ),
 }
