@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,28 @@ def test_any_module_comes_back_exactly(module: nn.Module, token_size: int, batch
     assert not tokens[:, ~tokenizer.mask].any()
     back = tokenizer.weights(tokens, base=-weights)
     assert torch.equal(back.abs(), weights)
+    double = tokenizer.weights(tokens.double(), base=-weights)  # where the kernel for float32 cannot be used
+    assert torch.equal(double, back.double())
     state = layout.unflatten(back)
     norms = {name.rpartition(".")[0] for name in state if name.endswith("running_mean")}
     for name, value in state.items():
         owner, _, kind = name.rpartition(".")
         held = not kind.startswith("running_") and (batch_norm or owner not in norms)
         assert (value > 0).all() if held else (value < 0).all()
+
+
+def test_a_forked_process_reads_tokens_back() -> None:
+    """As a data loader's worker does, where the kernel of its parent must not be used."""
+    tokenizer = Tokenizer.of(get_architecture("cnn_s").layout(1, 10), 64)
+    weights = torch.randn(3, tokenizer.layout.size)
+    tokens = tokenizer.tokens(weights)
+    assert torch.equal(tokenizer.weights(tokens), weights)
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=lambda: results.put(torch.equal(tokenizer.weights(tokens), weights)))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0 and results.get()
 
 
 @given(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo_generation.architectures import Entry, Layout
+from zoobench.tokens.joining import can_join, join
 
 RUNNING = ("running_mean", "running_var")
 
@@ -139,11 +140,10 @@ class Tokenizer:
         if base is None:
             base = blank(self.layout)
         flat = tokens.new_empty(len(tokens), self.layout.size) if out is None else out
-        for block in self.blocks:
-            rows, bias = self._views(tokens, flat, block)
-            flat[:, block.weight.span].view(rows.shape).copy_(rows)
-            if block.bias is not None:
-                flat[:, block.bias.span] = bias
+        if can_join(tokens, flat):
+            join(tokens, (self.runs.start, self.runs.length, self.runs.bias), flat)
+        else:
+            self._empty(tokens, flat)
         for entry in self._left_out:
             flat[:, entry.span] = base[..., entry.span].to(flat)
         return flat
@@ -155,6 +155,14 @@ class Tokenizer:
             rows.copy_(weights[:, block.weight.span].view(rows.shape))
             if block.bias is not None:
                 bias.copy_(weights[:, block.bias.span])
+
+    def _empty(self, tokens: Tensor, weights: Tensor) -> None:
+        """Write the real elements of tokens where they belong."""
+        for block in self.blocks:
+            rows, bias = self._views(tokens, weights, block)
+            weights[:, block.weight.span].view(rows.shape).copy_(rows)
+            if block.bias is not None:
+                weights[:, block.bias.span] = bias
 
     def _views(self, tokens: Tensor, weights: Tensor, block: Block) -> tuple[Tensor, Tensor]:
         """Views of a block's tokens: weights [models, rows, columns], and the column after them [models, rows]."""
