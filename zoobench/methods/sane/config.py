@@ -20,9 +20,9 @@ class SaneConfig:
     clip: largest norm of a step's gradients.
     gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative noise on what
     goes in; erase: share of windows of which a rectangle is erased.
-    canonical: match the models of a population to one of them, so that units have the same meaning; permutations:
-    how many random ones the second view is taken from, 0 for none; flips: in both, the signs of units too, where a
-    network computes the same with them.
+    canonical: match the models of a population to one of them, so that units have the same meaning; flips: by their
+    signs too, where a network computes the same with them. permutations: how many random ones the second view is taken
+    from, 0 for none; view_flips: with random signs.
     validate_every: steps from one look at validation windows to the next; patience: looks without a better one after
     which training ends, 0 for never.
     density, bandwidth, relative_bandwidth: see `density.draw`.
@@ -37,18 +37,19 @@ class SaneConfig:
     window: int = 64
     halo: int = 12
     batch_size: int = 16
-    steps: int = 800
+    steps: int = 1200
     learning_rate: float = 2e-3
     weight_decay: float = 3e-9
     clip: float = 1.0
-    gamma: float = 0.02
+    gamma: float = 0.05
     temperature: float = 0.1
-    noise: float = 0.02
+    noise: float = 0.1
     erase: float = 0.0
     normalization: Normalization = "token"
     canonical: bool = True
-    permutations: int = 200
     flips: bool = True
+    permutations: int = 200
+    view_flips: bool = False
     validate_every: int = 200
     patience: int = 0
     density: Density = "joint"
@@ -73,8 +74,6 @@ PRESETS = {
         token_norm=False,
         permutations=5,
         flips=False,
-        gamma=0.05,
-        noise=0.1,
         window=256,
         batch_size=32,
         steps=100_000,

@@ -76,7 +76,7 @@ class Sane:
         generator = generator_of(seed, -1)
         sampler = WindowSampler(
             matched,
-            [random_view(p, config.permutations, config.flips, generator) for p in populations],
+            [random_view(p, config.permutations, config.view_flips, generator) for p in populations],
             config.window,
             seed,
             noise=config.noise,
@@ -85,7 +85,7 @@ class Sane:
         )
         validation = WindowSampler(
             [p.with_weights(canonical(p, references, config.flips)) if references else p for p in held_out],
-            [random_view(p, config.permutations, config.flips, generator) for p in held_out],
+            [random_view(p, config.permutations, config.view_flips, generator) for p in held_out],
             config.window,
             seed + VALIDATION,
             standardization=standardization,

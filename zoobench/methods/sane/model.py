@@ -75,7 +75,6 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.window = window
         self.token_in = nn.Linear(token_size, width)
-        self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.encoder = Transformer(width, heads, layers)
         self.latent = nn.Linear(width, latent)
         self.latent_in = nn.Linear(latent, width)
@@ -90,6 +89,8 @@ class Autoencoder(nn.Module):
             nn.ReLU(),
         )
         self._initialise(layers)
+        # Of one input, whose range is that of a logarithm: PyTorch's own initialization, which lets it be seen.
+        self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.positions = make_positions(positions, width, max_positions)
 
     def _initialise(self, layers: int) -> None:
