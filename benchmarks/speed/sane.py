@@ -27,6 +27,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from timing import matrix_rate, seconds
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
@@ -180,18 +181,6 @@ def step_of_the_reference(folder: Path, sampler: WindowSampler) -> Callable[[], 
     return step
 
 
-def matrix_rate() -> float:
-    """Multiplications and additions a second of a large matrix product."""
-    matrix = torch.rand(2048, 2048)
-    return 2 * 2048**3 / statistics.median(_seconds(lambda: matrix @ matrix) for _ in range(9))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def time_embedding(checkpoints: Population, repeats: int) -> None:
     """Checkpoints a second: all of a population in batches, against one after the other."""
     sane = Sane(CONFIG, checkpoints.tokenizer.token_size, POSITIONS, {}, Standardization())
@@ -203,7 +192,7 @@ def time_embedding(checkpoints: Population, repeats: int) -> None:
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            taken[name].append(_seconds(way))
+            taken[name].append(seconds(way))
     batched = len(checkpoints) / statistics.median(taken["in batches"])
     single = len(some) / statistics.median(taken["one by one"])
     print(f"embedding: {batched:.0f} checkpoints/s in batches, {single:.0f} one by one, ratio {batched / single:.1f}")
@@ -246,8 +235,8 @@ def main() -> None:
         f"products, which run at {limit / 1e9:.0f} GFLOP/s at best"
     )
     plain = statistics.median(taken["plain, as published"])
-    for name, seconds in taken.items():
-        each = statistics.median(seconds)
+    for name, times in taken.items():
+        each = statistics.median(times)
         loss = statistics.mean(losses[name][-10:])
         print(
             f"{name:22} {tokens / each:8.0f} tokens/s   ratio {plain / each:5.2f}   share of the limit "

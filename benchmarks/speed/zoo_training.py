@@ -15,7 +15,6 @@ import argparse
 import math
 import statistics
 import sys
-import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 import numba
 import torch
+from timing import matrix_rate, seconds
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -89,21 +89,6 @@ def arithmetic(spec: ModelSpec, dataset: ImageDataset) -> int:
     with FlopCounterMode(display=False) as counter:
         F.cross_entropy(model(images[: spec.batch_size]), labels[: spec.batch_size]).backward()
     return counter.get_total_flops() * math.ceil(len(images) / spec.batch_size)
-
-
-def matrix_rate(device: str, side: int = 2048, repeats: int = 9) -> float:
-    """Operations a second of a large matrix product in float32, the median."""
-    matrix = torch.randn(side, side, device=device)
-    return 2 * side**3 / statistics.median(seconds(lambda: matrix @ matrix, device) for _ in range(repeats))
-
-
-def seconds(work: Callable[[], object], device: str) -> float:
-    """How long work takes, all of it done."""
-    started = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def main() -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
 from zoobench.ablation import Stage, fitted, fitted_path, token_set
@@ -61,9 +59,8 @@ def fitted_method(
 def _read(method: Method, folder: Path) -> Learned:
     try:
         return method.load(folder)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(f"{folder} holds no trained {method.name} that can be read ({reason})") from None
+    except InputError as error:
+        raise InputError(f"{folder} holds no trained {method.name} that can be read ({error})") from None
 
 
 def _in_tokens_of(population: Population, size: int) -> Population:

@@ -101,6 +101,26 @@ def classifier_of(module: nn.Module) -> str:
     return names[-1]
 
 
+def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
+    """For each of the target's tokens the number of the token [target tokens] in its place in other models.
+
+    The same layer, row and piece; rows of a classifier that has more of them start over. None where the layers, or
+    their numbers of tokens, differ elsewhere.
+    """
+    if tokenizer.layout == target.layout:
+        return torch.arange(len(tokenizer))
+    if tokenizer.layers != target.tokenizer.layers:
+        return None
+    classifier = f"{classifier_of(target.module())}.weight"
+    places = []
+    for theirs, ours in zip(tokenizer.blocks, target.tokenizer.blocks, strict=True):
+        if theirs.pieces != ours.pieces or (theirs.rows != ours.rows and ours.weight.name != classifier):
+            return None
+        rows = torch.arange(ours.rows)[:, None] % theirs.rows
+        places.append((theirs.first + rows * theirs.pieces + torch.arange(ours.pieces)).flatten())
+    return torch.cat(places)
+
+
 def with_new_classifier(weights: Tensor, target: Target, seed: int) -> Tensor:
     """The models [models, D] of the target, each with the last linear layer of a new one. Source: arXiv 2406.09997."""
     name = classifier_of(target.module())

@@ -12,8 +12,7 @@ from zoo_generation.architectures import get_architecture
 from zoo_generation.architectures.activations import ACTIVATIONS
 from zoo_generation.datasets import load_dataset
 from zoo_generation.errors import InputError, unknown
-from zoobench.methods.sane.generation import corresponding
-from zoobench.methods.target import Target
+from zoobench.methods.target import Target, corresponding
 from zoobench.tasks.generation import choose_anchors
 from zoobench.tokens import Population
 

@@ -76,9 +76,9 @@ class Windows(Dataset[WindowBatch]):
             return batches[0]
         longest = max(batch.tokens.shape[1] for batch in batches)
         return WindowBatch(
-            tokens=torch.cat([_lengthen(batch.tokens, longest) for batch in batches]),
-            mask=torch.cat([_lengthen(batch.mask, longest) for batch in batches]),
-            positions=torch.cat([_lengthen(batch.positions, longest) for batch in batches]),
+            tokens=torch.cat([lengthened(batch.tokens, longest) for batch in batches]),
+            mask=torch.cat([lengthened(batch.mask, longest) for batch in batches]),
+            positions=torch.cat([lengthened(batch.positions, longest) for batch in batches]),
             population=torch.cat([batch.population for batch in batches]),
             checkpoint=torch.cat([batch.checkpoint for batch in batches]),
         )
@@ -156,6 +156,7 @@ def _cut(values: Bits, rows: Integers, first: Integers, runs: tuple[Integers, In
             token[real:] = 0
 
 
-def _lengthen(values: Tensor, length: int) -> Tensor:
-    missing = length - values.shape[1]
-    return F.pad(values, (0, 0, 0, missing)) if missing else values
+def lengthened(values: Tensor, length: int, dim: int = 1) -> Tensor:
+    """Values padded with zeros to a length along a dimension."""
+    missing = length - values.shape[dim]
+    return F.pad(values, (0, 0) * (values.dim() - dim - 1) + (0, missing)) if missing else values

@@ -72,6 +72,10 @@ CHECKPOINTS = pa.schema(
 )
 """One row a checkpoint."""
 
+OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that are not of the checkpoint itself
+JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
+"""Columns of a checkpoint and its model, wherever its weights lie."""
+
 TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}
 METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accuracy"))]
 

@@ -119,6 +119,9 @@ def _worker(setting: dict[str, Any]) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // workers.count))
     model.to(ray.train.torch.get_device())
 
+    def report(step: int, steps: int, values: dict[str, float]) -> None:
+        mailbox.tell.remote("report", step, steps, values)
+
     def log(step: int, values: dict[str, float]) -> None:
         mailbox.tell.remote("log", step, values)
 
@@ -127,8 +130,8 @@ def _worker(setting: dict[str, Any]) -> None:
         sampler,
         validation,
         config,
-        report=lambda *told: mailbox.tell.remote("report", *told),
-        log=log if setting["watched"] else None,
+        report=report if workers.first else None,
+        log=log if workers.first and setting["watched"] else None,
         snapshots=snapshots,
         workers=workers,
     )

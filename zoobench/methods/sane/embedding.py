@@ -9,18 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoobench.tokens import Population
+from zoobench.tokens import Population, Tokenizer
 
 if TYPE_CHECKING:
     from zoobench.methods.sane.method import Sane
 
 ELEMENTS = 2**24  # of tokens at once, 64 MiB
+MODELS = 64  # at once, at most: more fall out of a CPU's cache
+
+
+def models_at_once(tokenizer: Tokenizer) -> int:
+    """How many models' tokens are encoded or decoded together: one at least."""
+    return max(1, min(MODELS, ELEMENTS // max(1, len(tokenizer) * tokenizer.token_size)))
 
 
 def in_pieces(population: Population) -> Iterator[Population]:
-    """The population in pieces of at most `ELEMENTS` elements of tokens, one checkpoint at least."""
-    tokenizer = population.tokenizer
-    step = max(1, ELEMENTS // max(1, len(tokenizer) * tokenizer.token_size))
+    """The population in pieces of as many checkpoints as are encoded together."""
+    step = models_at_once(population.tokenizer)
     places = np.arange(len(population))
     for start in range(0, len(population), step):
         yield population.select((start <= places) & (places < start + step))

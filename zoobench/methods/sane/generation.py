@@ -16,8 +16,8 @@ from zoo_generation.errors import InputError
 from zoobench.methods.sane.canonical import canonical
 from zoobench.methods.sane.density import Gaussian, Kernel, draw
 from zoobench.methods.sane.embedding import in_pieces
-from zoobench.methods.target import Target, classifier_of, with_new_classifier
-from zoobench.tokens import Population, Tokenizer
+from zoobench.methods.target import Target, corresponding, with_new_classifier
+from zoobench.tokens import Population
 
 if TYPE_CHECKING:
     from zoobench.methods.sane.method import Sane
@@ -69,26 +69,6 @@ class Sampler:
         if int(anchors.table["classes"].iloc[0]) == int(self.target.row["classes"]):
             return weights
         return with_new_classifier(weights, self.target, seed)
-
-
-def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
-    """For each of the target's tokens the number of the token [target tokens] in its place in other models.
-
-    The same layer, row and piece; rows of a classifier that has more of them start over. None where the layers, or
-    their numbers of tokens, differ elsewhere.
-    """
-    if tokenizer.layout == target.layout:
-        return torch.arange(len(tokenizer))
-    if tokenizer.layers != target.tokenizer.layers:
-        return None
-    classifier = f"{classifier_of(target.module())}.weight"
-    places = []
-    for theirs, ours in zip(tokenizer.blocks, target.tokenizer.blocks, strict=True):
-        if theirs.pieces != ours.pieces or (theirs.rows != ours.rows and ours.weight.name != classifier):
-            return None
-        rows = torch.arange(ours.rows)[:, None] % theirs.rows
-        places.append((theirs.first + rows * theirs.pieces + torch.arange(ours.pieces)).flatten())
-    return torch.cat(places)
 
 
 def fitted_gaussian(sane: Sane, populations: Iterable[Population]) -> Gaussian:

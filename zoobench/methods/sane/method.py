@@ -19,7 +19,7 @@ from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view, reference_of
 from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.embedding import embed, embed_layers
+from zoobench.methods.sane.embedding import embed, embed_layers, models_at_once
 from zoobench.methods.sane.generation import Sampler
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.resume import Snapshots
@@ -29,7 +29,6 @@ from zoobench.methods.sane.windows import WindowSampler, generator_of, in_window
 from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
 
-CHUNK = 64  # models encoded or decoded at once
 VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training
 
 
@@ -127,7 +126,7 @@ class Sane:
         """Latents [models, tokens, latent] of flat weights [models, D]."""
         self._check(tokenizer)
         chunks = []
-        for chunk in weights.split(CHUNK):
+        for chunk in weights.split(models_at_once(tokenizer)):
             tokens = self.standardization.standardised(tokenizer.tokens(chunk), tokenizer)
             chunks.append(self._run(self.model.encode, tokens, tokenizer))
         return torch.cat(chunks)
@@ -136,7 +135,7 @@ class Sane:
         """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives what is no token."""
         self._check(tokenizer)
         chunks = []
-        for chunk in latents.split(CHUNK):
+        for chunk in latents.split(models_at_once(tokenizer)):
             tokens = self.standardization.raw(self._run(self.model.decode, chunk, tokenizer), tokenizer)
             chunks.append(tokenizer.weights(tokens, base))
         return torch.cat(chunks)

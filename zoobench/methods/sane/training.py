@@ -60,21 +60,22 @@ def train(
     run = Training(model, config, workers)
     if snapshots is not None and (state := snapshots.read()) is not None:
         run.load(state)
+    watched = report is not None or log is not None
     told = time.monotonic()
     while run.step < config.steps and not run.stopped:
         losses = run.advance(sampler)
         if validation is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
-            values = run.look(validation)
+            seen = run.look(validation)
             if log is not None:
-                log(run.step, {f"validation/{name}": value for name, value in values.items()})
+                log(run.step, {f"validation/{name}": value for name, value in seen.items()})
         last = run.step == config.steps or run.stopped
-        if workers.first and (time.monotonic() - told > REPORT_SECONDS or last):
+        if watched and (time.monotonic() - told > REPORT_SECONDS or last):
             told = time.monotonic()
-            values = losses.values() | run.validated
+            values = losses.values()
             if report is not None:
-                report(run.step, config.steps, values)
+                report(run.step, config.steps, values | run.validated)
             if log is not None:
-                log(run.step, losses.values() | {"learning_rate": float(run.schedule.get_last_lr()[0])})
+                log(run.step, values | {"learning_rate": float(run.schedule.get_last_lr()[0])})
         if snapshots is not None and workers.first:
             snapshots.write_if_due(run.state)
     run.finish()
@@ -121,7 +122,8 @@ class Training:
                 losses_of(self.model, validation.draw(number, self.config.batch_size).to(self.device), self.config)
                 for number in range(VALIDATION_BATCHES)
             ]
-        values = {name: sum(each.values()[name] for each in found) / len(found) for name in found[0].values()}
+        each_values = [each.values() for each in found]
+        values = {name: sum(each[name] for each in each_values) / len(found) for name in each_values[0]}
         total = sum(each.total.item() for each in found) / len(found)
         self.waited = 0 if total < self.best else self.waited + 1
         if total < self.best:

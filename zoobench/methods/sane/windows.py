@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.tokens import Population
-from zoobench.tokens.windows import cut_windows
+from zoobench.tokens.windows import cut_windows, lengthened
 
 TOGETHER = 2**15  # tokens
 
@@ -96,13 +95,13 @@ class WindowSampler:
             first = int(self.ends[i - 1]) if i else 0
             pieces.append(self._windows(i, chosen[owner == i] - first, generator))
         longest = max(piece.real.shape[1] for piece in pieces)
-        targets = torch.cat([_lengthen(piece.targets, longest, 2) for piece in pieces], dim=1)
+        targets = torch.cat([lengthened(piece.targets, longest, 2) for piece in pieces], dim=1)
         return Batch(
             inputs=self._disturbed(targets, generator),
             targets=targets,
-            mask=torch.cat([_lengthen(piece.mask, longest, 1) for piece in pieces]),
-            positions=torch.cat([_lengthen(piece.positions, longest, 1) for piece in pieces]),
-            real=torch.cat([_lengthen(piece.real, longest, 1) for piece in pieces]),
+            mask=torch.cat([lengthened(piece.mask, longest) for piece in pieces]),
+            positions=torch.cat([lengthened(piece.positions, longest) for piece in pieces]),
+            real=torch.cat([lengthened(piece.real, longest) for piece in pieces]),
         )
 
     def _windows(self, number: int, rows: Tensor, generator: torch.Generator) -> Batch:
@@ -161,11 +160,6 @@ def _rectangles(shape: torch.Size, share: float, generator: torch.Generator) -> 
         place = torch.arange(size)
         inside = inside & ((place >= begin) & (place < begin + part)).unsqueeze(dim)
     return inside
-
-
-def _lengthen(values: Tensor, length: int, dim: int) -> Tensor:
-    missing = length - values.shape[dim]
-    return F.pad(values, (0, 0) * (values.dim() - dim - 1) + (0, missing)) if missing else values
 
 
 def halo_starts(length: int, window: int, halo: int) -> Tensor:

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from zoobench.zoo.exporters.dataset_files import COLUMNS
 from zoobench.zoo.exporters.dataset_populations import SPLITS, DatasetPopulation
 from zoobench.zoo.exporters.licences import NOT_STATED
 from zoobench.zoo.part_validation import shown
+from zoobench.zoo.schema import JOINED
 
 SIZES = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 LISTED = 8  # epochs
@@ -188,7 +188,7 @@ def _split_row(population: DatasetPopulation) -> str:
 
 
 def _column_table() -> str:
-    rows = [f"| `{field.name}` | {field.type} | {field.metadata[b'meaning'].decode()} |" for field in COLUMNS]
+    rows = [f"| `{field.name}` | {field.type} | {field.metadata[b'meaning'].decode()} |" for field in JOINED]
     return "\n".join(
         [*rows, "| `weights` | list of float | The state dict, flat, of the same length in a population. |"]
     )

@@ -16,13 +16,11 @@ from torch import Tensor
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoobench.zoo.exporters.models import ExportedModel, write_plain_json
-from zoobench.zoo.schema import CHECKPOINTS, MODELS, entries_of
+from zoobench.zoo.schema import JOINED, entries_of
 from zoobench.zoo.sink import Row
 
 WEIGHTS = "weights"
 GROUP_BYTES = 64 * 2**20  # of weights in a row group, unless one row has more
-COLUMNS = [*MODELS, *(field for field in CHECKPOINTS if field.name not in {"model_id", "part", "row"})]
-"""Behind these stand the weights."""
 
 
 def write_population(folder: Path, models: Iterable[ExportedModel], splits: dict[str, str]) -> int:
@@ -56,11 +54,11 @@ class SplitWriter:
         self._weights = pa.field(
             WEIGHTS, pa.list_(pa.float32(), layout.size), False, {"meaning": "The state dict, flat; see layout.json."}
         )
-        self._schema = pa.schema([*COLUMNS, self._weights], {"layout": json.dumps(entries_of(layout))})
+        self._schema = pa.schema([*JOINED, self._weights], {"layout": json.dumps(entries_of(layout))})
         self._rows_per_group = max(1, GROUP_BYTES // (4 * max(1, layout.size)))
         self._rows: list[Row] = []
         self._flat: list[Tensor] = []
-        names = [field.name for field in COLUMNS]
+        names = [field.name for field in JOINED]
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
@@ -78,7 +76,7 @@ class SplitWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            columns = pa.Table.from_pylist(self._rows, pa.schema(COLUMNS)).columns
+            columns = pa.Table.from_pylist(self._rows, pa.schema(JOINED)).columns
             flat = pa.array(torch.cat(self._flat).flatten().numpy())
             weights = pa.FixedSizeListArray.from_arrays(flat, type=self._weights.type)
             table = pa.table([*columns, weights], schema=self._schema)
