@@ -1,7 +1,8 @@
-"""Metrics as functions of sums over models: a bootstrap draws models again by weighing them, and observes nothing anew."""
+"""Metrics as functions of sums over models: a bootstrap weighs models anew, and observes nothing again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,13 +33,12 @@ class Sums:
     @classmethod
     def r2(cls, models: pd.Series, truth: pd.Series, predicted: pd.Series) -> Sums:
         """Of predictions and truths, one row an observation, of the models named beside them."""
-        columns = {"error": (truth - predicted) ** 2, "square": truth**2, "truth": truth, "count": 1.0}
-        return cls._of("r2", models, columns)
+        error, square = (truth - predicted) ** 2, truth**2
+        return cls._of("r2", models, {"error": error, "square": square, "truth": truth, "count": 1.0})
 
     @classmethod
-    def _of(cls, kind: Literal["mean", "r2"], models: pd.Series, columns: dict[str, pd.Series | float]) -> Sums:
-        table = pd.DataFrame(columns, index=models.astype(str))
-        summed = table.groupby(level=0, sort=True).sum()
+    def _of(cls, kind: Literal["mean", "r2"], models: pd.Series, columns: Mapping[str, pd.Series | float]) -> Sums:
+        summed = pd.DataFrame(columns).groupby(models.astype(str), sort=True).sum()
         return cls(kind, tuple(summed.index), summed.to_numpy(float))
 
     def value(self, weights: Array | None = None) -> Array:
