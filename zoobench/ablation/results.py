@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from zoobench.ablation.cells import Bench
+from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import NO_COMPOSITION, Plan
 from zoobench.ablation.sources import Source, relation
 from zoobench.ablation.statistics import interval

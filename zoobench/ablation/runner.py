@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.errors import InputError
-from zoobench.ablation.cells import Bench
+from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import Cell, Fit, Plan
 
 POLL_SECONDS = 0.5
@@ -19,11 +19,12 @@ Piece = Fit | Cell
 
 @dataclass
 class Progress:
-    """How far a run is: pieces done of those that were missing, what runs now, and why pieces failed, by their name."""
+    """How far a run is: what was missing of the plan, what of it has ended, what runs now, and why pieces failed, by
+    their name."""
 
-    of: int
-    done: int = 0
-    running: list[str] = field(default_factory=list)
+    missing: tuple[Piece, ...]
+    ended: list[Piece] = field(default_factory=list)
+    running: list[Piece] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -42,8 +43,8 @@ def run_plan(
     of cores, so results depend neither on their number nor on the order.
     """
     fits, cells = missing(plan, bench)
-    progress = Progress(len(fits) + len(cells))
-    if not progress.of:
+    progress = Progress((*fits, *cells))
+    if not progress.missing:
         return {}
     with ray_session(ray_address, workers) as ray:
         cpus, gpus = (resources or Resources()).on(ray)
@@ -54,7 +55,7 @@ def run_plan(
         while True:
             while len(running) < slots(ray, cpus, gpus) and (piece := waiting.next()) is not None:
                 running[job.remote(stored, piece, max(1, int(cpus)))] = piece
-            progress.running = [piece.name for piece in running.values()]
+            progress.running = list(running.values())
             report(progress)
             if not running:
                 return progress.failures
@@ -65,7 +66,7 @@ def run_plan(
                 lost = waiting.finished(piece, failed=reason is not None)
                 if reason is not None:
                     progress.failures |= {piece.name: reason} | {cell.name: f"{piece.name}: {reason}" for cell in lost}
-                progress.done += 1 + len(lost)
+                progress.ended += [piece, *lost]
 
 
 def missing(plan: Plan, bench: Bench) -> tuple[list[Fit], list[Cell]]:

@@ -29,16 +29,25 @@ its dataset, of its architecture, of either."""
 class Source:
     """A zoo of one population.
 
-    spec: what it is built from, none where it was there already; ids: of its models; kind: dataset, architecture with
-    its width.
+    spec: what it is built from, none where it was there already; ids: of its models; checkpoints: how many it has, or
+    will have.
     """
 
     name: str
     path: StoragePath
     spec: ZooSpec | None
     ids: tuple[str, ...]
+    checkpoints: int
     dataset: str
     architecture: str
+    width: float
+    image_size: int
+    train_images: int | None
+
+    @property
+    def shape(self) -> tuple[str, float]:
+        """Architecture and width."""
+        return self.architecture, self.width
 
     @cached_property
     def key(self) -> str:
@@ -72,27 +81,40 @@ def sources_of(study: Study, zoos: Path) -> dict[str, Source]:
 
 def _source(study: Study, name: str, zoos: Path) -> Source:
     given = study.zoo(name)
-    if isinstance(given, ZooSpec):
-        for each in given.user_architectures():
-            import_architecture(each)
-        models = given.models()
-        kinds = {(model.dataset, model.architecture, model.width, model.image_size) for model in models}
-        ids = tuple(model.id for model in models)
-        path: StoragePath = zoos / f"{name}-{_key(ids)[:8]}"
-        dataset, architecture, width = models[0].dataset, models[0].architecture, models[0].width
-    else:
-        zoo = Zoo(zoo_path(given.path))
-        table = zoo.models[zoo.models["status"].isin(KEPT)]
-        kinds = set(table[POPULATION].itertuples(index=False, name=None))
-        ids, path = tuple(table["model_id"]), zoo.path
-        dataset, architecture, width = table.iloc[0][["dataset", "architecture", "width"]]
-    if len(kinds) != 1:
+    return _planned(name, given, zoos) if isinstance(given, ZooSpec) else _there(name, Zoo(zoo_path(given.path)))
+
+
+def _planned(name: str, spec: ZooSpec, zoos: Path) -> Source:
+    for each in spec.user_architectures():
+        import_architecture(each)
+    models = spec.models()
+    _check_kinds(name, len({(each.dataset, each.architecture, each.width, each.image_size) for each in models}))
+    ids, first = tuple(model.id for model in models), models[0]
+    return Source(
+        name,
+        zoos / f"{name}-{_key(ids)[:8]}",
+        spec,
+        ids,
+        len(ids) * len([epoch for epoch in spec.saved_epochs if epoch]),
+        *(first.dataset, first.architecture, first.width, first.image_size, first.train_images),
+    )
+
+
+def _there(name: str, zoo: Zoo) -> Source:
+    kept = zoo.checkpoints[zoo.checkpoints["status"].isin(KEPT)]
+    _check_kinds(name, len(kept[POPULATION].drop_duplicates()))
+    row = kept.iloc[0]
+    images = None if pd.isna(row["train_images"]) else int(row["train_images"])
+    kind = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]), images)
+    return Source(name, zoo.path, None, tuple(kept["model_id"].unique()), len(kept), *kind)
+
+
+def _check_kinds(name: str, kinds: int) -> None:
+    if kinds != 1:
         raise InputError(
-            f"zoo '{name}' has {len(kinds)} populations; a study's zoos have one dataset and one architecture each, so "
-            "give each a zoo of its own"
+            f"zoo '{name}' has {kinds} populations; a study's zoos have one dataset and one architecture each, so give "
+            "each a zoo of its own"
         )
-    label = architecture if width == 1 else f"{architecture}-w{width:g}"
-    return Source(name, path, given if isinstance(given, ZooSpec) else None, ids, dataset, label)
 
 
 def _key(ids: Sequence[str]) -> str:
@@ -104,7 +126,7 @@ def relation(target: str, zoos: Sequence[str], sources: Mapping[str, Source]) ->
     if target in zoos:
         return "ID"
     dataset = any(sources[zoo].dataset == sources[target].dataset for zoo in zoos)
-    architecture = any(sources[zoo].architecture == sources[target].architecture for zoo in zoos)
+    architecture = any(sources[zoo].shape == sources[target].shape for zoo in zoos)
     if dataset and architecture:
         return "OOD zoo"
     if dataset:

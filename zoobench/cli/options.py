@@ -39,6 +39,16 @@ Zoos = Annotated[
 ]
 Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes of a local Ray.", show_default="all cores")
+]
+RayAddress = Annotated[
+    str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
+]
+CpusPerJob = Annotated[float, typer.Option(help="Cores of a job.")]
+GpusPerJob = Annotated[
+    float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
+]
 Settings = Annotated[
     str | None,
     typer.Option(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,35 +14,36 @@ from safetensors.torch import save_file
 
 from zoobench import __version__
 from zoobench.ablation.plan import NO_COMPOSITION, Cell, Fit
+from zoobench.ablation.sources import Source
 from zoobench.ablation.study import Study
 from zoobench.ablation.training_sets import TrainingSet, training_set
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import Execution, Learned
 from zoobench.methods.registry import get_method
 from zoobench.tasks.base import Setting, Task
-from zoobench.tokens import Population, TokenSet
+from zoobench.tokens import Population, TokenSet, select_checkpoints, write_token_set
 
 
 @dataclass(frozen=True)
 class Bench:
     """Where a study's pieces are made and kept.
 
-    tokens: the token set of all its zoos; populations: the name of each zoo's in it; folder: where pieces are kept;
-    device: what methods are trained on.
+    tokens: the token set of each zoo, by its name; folder: where pieces are kept; device: what methods run on.
     """
 
     study: Study
-    tokens: Path
-    populations: dict[str, str]
+    tokens: dict[str, Path]
     folder: Path
     data_root: Path | None = None
     device: str = "auto"
 
     @cached_property
-    def _opened(self) -> tuple[int, dict[str, Population]]:
-        tokens = TokenSet.read(self.tokens)
-        by_name = {population.name: population for population in tokens.populations}
-        return tokens.token_size, {zoo: by_name[name] for zoo, name in self.populations.items()}
+    def _token_sets(self) -> dict[str, TokenSet]:
+        return {zoo: TokenSet.read(path) for zoo, path in self.tokens.items()}
+
+    @property
+    def token_size(self) -> int:
+        return next(iter(self._token_sets.values())).token_size
 
     @cached_property
     def _tasks(self) -> dict[str, Task]:
@@ -55,15 +57,15 @@ class Bench:
         return self._tasks[name]
 
     def population(self, zoo: str) -> Population:
-        """All the models of a zoo."""
-        return self._opened[1][zoo]
+        """All the models of a zoo, under its name."""
+        return replace(self._token_sets[zoo].populations[0], name=zoo)
 
     def training_set(self, composition: str) -> TrainingSet:
         """What a composition trains on; raises `InputError` where its zoos have too few models."""
         if composition not in self._training_sets:
-            size, populations = self._opened
             chosen = self.study.all_compositions()[composition]
-            self._training_sets[composition] = training_set(chosen, composition, populations, size)
+            populations = {zoo: self.population(zoo) for zoo in chosen.zoos}
+            self._training_sets[composition] = training_set(chosen, composition, populations, self.token_size)
         return self._training_sets[composition]
 
     def config(self, fit: Fit) -> object:
@@ -90,7 +92,7 @@ class Bench:
         if path.exists():
             return method.load(path)
         if fit.composition == NO_COMPOSITION:
-            return method.fit(TokenSet(self._opened[0], ()), fit.seed, self.config(fit))
+            return method.fit(TokenSet(self.token_size, ()), fit.seed, self.config(fit))
         started = time.monotonic()
         execution = Execution(device=self.device, scratch=path.with_name(f"{path.name}.training"))
         learned = method.fit(self.training_set(fit.composition).tokens, fit.seed, self.config(fit), execution)
@@ -130,6 +132,18 @@ class Bench:
     def seconds(self, cell: Cell) -> float:
         """How long a cell took, its fit apart."""
         return float(read_json(self.cell_path(cell) / "cell.json", "what was kept of a cell")["seconds"])
+
+
+def token_sets(sources: Mapping[str, Source], folder: Path, stage: Callable[[str], object]) -> dict[str, Path]:
+    """The token set of each zoo, made now where it is not kept in the folder yet; all have the same size of token."""
+    zoos = {name: source.zoo() for name, source in sources.items()}
+    size = select_checkpoints(list(zoos.values())).token_size
+    paths = {name: folder / f"{source.key}-{size}" for name, source in sources.items()}
+    for name, path in paths.items():
+        if not (path / "tokens.json").exists():
+            stage(f"tokenizing {name}")
+            write_token_set(path, select_checkpoints([zoos[name]], size))
+    return paths
 
 
 def _key(*parts: object) -> str:
