@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from made_up_report import HOSTILE, PEER, TARGETS, ZOOS, made_up_report
 from markdown_it import MarkdownIt
 from rich.console import Console
@@ -21,25 +20,18 @@ from zoobench.ablation.report.scores import Row, matrices, ranking
 from zoobench.cli.ablation_tables import answer_tables, score_tables
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report")
-    write_report(made_up_report(), path)
-    return path
-
-
-def test_tables_are_written_as_they_are(folder: Path) -> None:
+def test_tables_are_written_as_they_are(report_folder: Path) -> None:
     report = made_up_report()
     for name, table in (("measurements", report.measurements), ("summary", report.summary)):
-        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), table)
-        assert len(pd.read_csv(folder / f"{name}.csv")) == len(table)
-    assert len(pd.read_csv(folder / "comparisons.csv")) == len(report.comparisons)
+        pd.testing.assert_frame_equal(pd.read_parquet(report_folder / f"{name}.parquet"), table)
+        assert len(pd.read_csv(report_folder / f"{name}.csv")) == len(table)
+    assert len(pd.read_csv(report_folder / "comparisons.csv")) == len(report.comparisons)
 
 
-def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+def test_the_same_report_gives_the_same_bytes(report_folder: Path, tmp_path: Path) -> None:
     write_report(made_up_report(), tmp_path)
-    for file in (file for file in folder.rglob("*") if file.suffix in {".html", ".md", ".svg"}):
-        assert (tmp_path / file.relative_to(folder)).read_bytes() == file.read_bytes(), file
+    for file in (file for file in report_folder.rglob("*") if file.suffix in {".html", ".md", ".svg"}):
+        assert (tmp_path / file.relative_to(report_folder)).read_bytes() == file.read_bytes(), file
 
 
 def test_cells_know_their_relation_and_their_place_among_the_scores_on_their_target() -> None:
@@ -106,8 +98,8 @@ def test_a_report_of_little_is_written_too(tmp_path: Path) -> None:
     assert not list((tmp_path / "plots").iterdir())
 
 
-def test_markdown_shows_names_and_links_plots_that_are_there(folder: Path) -> None:
-    text = (folder / "report.md").read_text()
+def test_markdown_shows_names_and_links_plots_that_are_there(report_folder: Path) -> None:
+    text = (report_folder / "report.md").read_text()
     html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
     assert HOSTILE not in html
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") == text.count(inert_markdown(HOSTILE))
@@ -117,7 +109,7 @@ def test_markdown_shows_names_and_links_plots_that_are_there(folder: Path) -> No
         rows = table.split("</table>")[0].split("<tr>")[1:]
         assert len({row.count("<td") + row.count("<th") for row in rows}) == 1
     links = re.findall(r"\(plots/(.*?)\)", text)
-    assert sorted(links) == sorted(file.name for file in (folder / "plots").iterdir())
+    assert sorted(links) == sorted(file.name for file in (report_folder / "plots").iterdir())
 
 
 def test_terminal_tables_fit_80_columns_and_show_every_composition() -> None:

@@ -8,19 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up_report import HOSTILE, PEER, made_up_report
-
-from zoobench.ablation.report import write_report
+from made_up_report import HOSTILE, PEER
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report")
-    write_report(made_up_report(), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +31,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, folder: Path) -> Iterator[Page]:
+def page(browser: Browser, report_folder: Path) -> Iterator[Page]:
     """The report, opened as a file; what it complains of, or asks the network for, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = context.new_page()
-    url = (folder / "report.html").as_uri()
+    url = (report_folder / "report.html").as_uri()
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
