@@ -96,6 +96,8 @@ def test_a_report_of_little_is_written_too(tmp_path: Path) -> None:
         assert "The study asks no questions." in content
         assert "Failures" not in content
     assert not list((tmp_path / "plots").iterdir())
+    write_report(replace(full, summary=full.summary.assign(mean=math.nan)), tmp_path)
+    assert not list((tmp_path / "plots").iterdir())
 
 
 def test_markdown_shows_names_and_links_plots_that_are_there(report_folder: Path) -> None:

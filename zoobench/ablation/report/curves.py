@@ -16,7 +16,7 @@ POINT = ["target", "line", "x", "mean", "std"]
 def size_curves(report: Report, task: str) -> pd.DataFrame:
     """Primary metric against number of models, a line for zoos and method; of zoos in at least two sizes."""
     sizes = report.compositions[["composition", "zoos", "models"]]
-    scores = primary_scores(report, task).merge(sizes, on="composition")
+    scores = primary_scores(report, task).dropna(subset="mean").merge(sizes, on="composition")
     scores = scores[scores.groupby("zoos")["models"].transform("nunique") >= 2]
     return _points(scores.assign(line=scores["zoos"] + " · " + scores["method"], x=scores["models"]))
 
@@ -25,7 +25,7 @@ def epoch_curves(report: Report, task: str) -> dict[str, pd.DataFrame]:
     """Metrics `after_<epochs>` against epochs by learned method, a line a composition, then one a baseline."""
     scores = report.summary[report.summary["task"] == task]
     epochs = scores["metric"].str.extract(r"^after_(\d+)$", expand=False)
-    scores = scores.assign(x=pd.to_numeric(epochs)).dropna(subset="x")
+    scores = scores.assign(x=pd.to_numeric(epochs)).dropna(subset=["x", "mean"])
     if scores["x"].nunique() < 2:
         return {}
     learns = scores["composition"] != NO_COMPOSITION
@@ -37,10 +37,6 @@ def epoch_curves(report: Report, task: str) -> dict[str, pd.DataFrame]:
 
 
 def _points(scores: pd.DataFrame) -> pd.DataFrame:
-    """A stable sort would reorder lines; groups keep the order in which lines appear."""
+    """Lines in order of appearance, not by name, and the points of each from left to right."""
     order = {line: place for place, line in enumerate(dict.fromkeys(scores["line"]))}
-    return (
-        scores.assign(place=scores["line"].map(order))
-        .sort_values(["place", "x"], kind="stable")[POINT]
-        .dropna(subset="mean")
-    )
+    return scores.assign(place=scores["line"].map(order)).sort_values(["place", "x"], kind="stable")[POINT]

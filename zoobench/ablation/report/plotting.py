@@ -73,7 +73,7 @@ def line_plot(points: pd.DataFrame, name: str, title: str, xlabel: str, ylabel: 
             panel.set_axis_off()
         figure.legend(*_handles(lines), loc="outside lower left", ncols=columns)
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
-    return Plot(name, title, themed(drawn.getvalue(), name, title))
+    return Plot(name, title, themed(drawn.getvalue(), name, shown(title)))
 
 
 def _draw(panel: Axes, points: pd.DataFrame, lines: Sequence[str]) -> None:
