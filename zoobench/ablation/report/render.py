@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from zoobench.ablation.report import text
 from zoobench.ablation.report.content import ID, Report
@@ -57,6 +56,6 @@ def _content(report: Report, sections: Sequence[Section]) -> dict[str, object]:
     return {"report": report, "answers": answers(report), "sections": sections}
 
 
-def _asset(name: str) -> Markup:
+def _asset(name: str) -> str:
     """Our own style or script, as it stands in the package."""
-    return Markup((files("zoobench.ablation.report") / "templates" / name).read_text(encoding="utf-8"))
+    return (files("zoobench.ablation.report") / "templates" / name).read_text(encoding="utf-8")
