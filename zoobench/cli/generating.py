@@ -20,7 +20,7 @@ from zoobench.files import directory_written_aside, write_json
 from zoobench.methods.base import Generator
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Gaussian, Kernel, Sampler, Sane, fitted_gaussian
-from zoobench.methods.sane.density import Density
+from zoobench.methods.density import Density
 from zoobench.tasks.generation import Generated, GenerationProtocol, generate
 from zoobench.tasks.measurement import records
 from zoobench.tasks.targets import Task, Wanted, tasks_of

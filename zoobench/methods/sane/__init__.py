@@ -4,7 +4,7 @@ Sources: Schürholt, Mahoney & Borth, ICML 2024, arXiv 2406.09997; Falk, Schürh
 """
 
 from zoobench.methods.sane.config import PRESETS, SaneConfig
-from zoobench.methods.sane.density import Gaussian, Kernel
+from zoobench.methods.density import Gaussian, Kernel
 from zoobench.methods.sane.generation import Sampler, fitted_gaussian
 from zoobench.methods.sane.method import Sane
 
