@@ -45,11 +45,7 @@ class Embedded:
         """All in one; raises `InputError` where there are none, or their features differ in number."""
         if not parts:
             raise InputError("a probe was to be fitted to no population; name one or more to train on")
-        if len(widths := {part.features.shape[1] for part in parts}) > 1:
-            raise InputError(
-                f"this method's features have different lengths for different architectures ({sorted(widths)}), so "
-                "that one probe cannot read them all; take populations of one architecture, or another method"
-            )
+        check_widths(*parts)
         tables = [part.table for part in parts]
         return cls(np.concatenate([part.features for part in parts]), pd.concat(tables, ignore_index=True))
 
@@ -79,7 +75,7 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
     models = fit.table["model_id"].to_numpy()
     if len(set(models)) < 2 or not len(test.table):
         raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
-    Embedded.join([fit, test])  # of the same width
+    check_widths(fit, test)
     pieces = []
     for name, values in numbers(fit.table).items():
         truth = numbers(test.table)[name]
@@ -91,6 +87,16 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
         true = as_classes(test.table[name])
         pieces.append(_rows(test.table, name, "class", true_class=true, predicted_class=read_off))
     return pd.concat(pieces, ignore_index=True)
+
+
+def check_widths(*parts: Embedded) -> None:
+    """Raise `InputError` where features differ in number."""
+    if len(widths := {part.features.shape[1] for part in parts}) > 1:
+        lengths = " and ".join(map(str, sorted(widths)))
+        raise InputError(
+            f"this method's features have different lengths for different architectures ({lengths}), so one probe "
+            "cannot read them all; take populations of one architecture, or another method"
+        )
 
 
 def _rows(table: pd.DataFrame, name: str, kind: str, **columns: Array | Strings) -> pd.DataFrame:

@@ -16,6 +16,9 @@ from zoobench.tasks.base import Outcome, Setting
 from zoobench.tasks.probe import Embedded
 from zoobench.tasks.sums import Sums
 
+POOLED = "pooled_property_prediction"
+"""The same with one probe for all populations that a method was trained on, tested on the test models of all."""
+
 
 @dataclass(frozen=True)
 class PropertyPrediction:
