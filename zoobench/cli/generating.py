@@ -175,7 +175,7 @@ def _generator(fitted: Fitted, task: Task, request: Request) -> tuple[Generator,
         later = asdict(kernel) if request.protocol.rounds > 1 else {}
         return Sampler.of(learned, task.target, kernel, gaussian), first | later
     if not isinstance(learned, Generator):
-        raise InputError(f"{fitted.name} does not generate models; take --model sane, random_init or anchors")
+        raise InputError(f"{fitted.name} does not generate models; take --model sane or weight_density")
     if any(each is not None for each in asked):
         raise InputError(f"--density, --bandwidth and --gaussian are sane's, and {fitted.name} has none of them")
     if not len(task.anchors) or task.anchors.layout != task.target.layout:
