@@ -18,7 +18,7 @@ from zoo_generation.datasets import load_dataset
 from zoo_generation.errors import InputError
 from zoobench.methods.sane import PRESETS, Gaussian, Kernel, Sampler, Sane
 from zoobench.methods.target import Target, with_new_classifier
-from zoobench.tasks.generation import GenerationProtocol, choose_anchors, generate
+from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.tokens import Population, TokenSet, select_checkpoints
 from zoobench.zoo import Zoo
 from zoobench.zoo.validation import validate
@@ -54,7 +54,7 @@ class Noisy:
 
 def test_bootstrapping_never_gets_worse(tokens: TokenSet) -> None:
     anchors = choose_anchors(tokens.populations[0], 3)
-    once = GenerationProtocol(drawn=12, kept=4, selection_images=200)
+    once = Generation(drawn=12, kept=4, selection_images=200)
     one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, None) for rounds in (1, 3))
     assert torch.equal(more.drawn_accuracy[:12], one.drawn_accuracy) and len(more.drawn_accuracy) == 36
     assert (more.val_accuracy >= one.val_accuracy).all() and more.val_accuracy.sum() > one.val_accuracy.sum()

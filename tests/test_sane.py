@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from zoobench.methods.density import draw
 from zoobench.methods.sane import SaneConfig
-from zoobench.methods.sane.density import draw
 from zoobench.methods.sane.loss import EPSILON, nt_xent, reconstruction
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.published import autoencoder_from_published

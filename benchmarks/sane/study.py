@@ -28,7 +28,7 @@ from zoobench.files import written_aside
 from zoobench.methods.base import Report
 from zoobench.methods.registry import changed, get_method
 from zoobench.methods.sane import PRESETS, SaneConfig
-from zoobench.tasks.generation import GenerationProtocol
+from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import Measurement, summary, tidy
 from zoobench.tokens import Population
 from zoobench.zoo import Zoo
@@ -110,7 +110,7 @@ def measured(arguments: argparse.Namespace, config: SaneConfig, out: Path) -> pd
                 methods,
                 [seed],
                 arguments.runs,
-                protocol=GenerationProtocol(),
+                protocol=Generation(),
                 data_root=arguments.data_root,
                 stage=progress(f"{name}, seed {seed}"),
             )

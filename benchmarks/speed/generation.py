@@ -25,8 +25,8 @@ from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import load_dataset
 from zoo_generation.threads import use_threads
 from zoobench.evaluation import Images, accuracies, condition_batch_norm, images_of
+from zoobench.methods.density import draw
 from zoobench.methods.sane import PRESETS, Sane
-from zoobench.methods.sane.density import draw
 from zoobench.methods.target import Target
 
 STAGES = ("sample", "decode", "condition", "evaluate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,15 @@ from zoo_generation.trainers.randomness import dropout_generator
 CHANCE_DEVIATIONS = 3.0
 
 Report = Callable[[str, int, float], None]  # (model id, epochs done, validation accuracy)
+State = Mapping[str, Tensor]
+"""Weights by name, as in a state dict."""
 
 
-def build_model(spec: ModelSpec, dataset: ImageDataset, device: str) -> nn.Module:
-    """The model of a spec as it is before training, on the device: its weights depend on `spec.seed` alone."""
+def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: State | None = None) -> nn.Module:
+    """The model of a spec as it is before training, on the device.
+
+    Its weights are those of `start`; without one they depend on `spec.seed` alone.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         model = get_architecture(spec.architecture).build(
@@ -33,6 +38,8 @@ def build_model(spec: ModelSpec, dataset: ImageDataset, device: str) -> nn.Modul
             width=spec.width,
         )
         initialise(model, spec.init)
+    if start is not None:
+        model.load_state_dict({**model.state_dict(), **start})  # the counters of BatchNorm are not among flat weights
     seed_dropout(model, dropout_generator(spec, device))
     return model.to(device)
 

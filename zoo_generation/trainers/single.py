@@ -14,23 +14,27 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from zoo_generation.datasets import ImageDataset
 from zoo_generation.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.spec import ModelSpec
-from zoo_generation.trainers.models import Report, build_model, normalised, status_of
+from zoo_generation.trainers.models import Report, State, build_model, normalised, status_of
 from zoo_generation.trainers.randomness import Augmentation, order_generator
 
 EVALUATION_BATCH = 500  # images; larger batches fall out of the cache on a CPU
 
 
 def train_model(
-    spec: ModelSpec, dataset: ImageDataset, device: str = "cpu", report: Report | None = None
+    spec: ModelSpec,
+    dataset: ImageDataset,
+    device: str = "cpu",
+    report: Report | None = None,
+    start: State | None = None,
 ) -> TrainedModel:
-    """Train one model and keep its checkpoints.
+    """Train one model, from `start` if there is one, and keep its checkpoints.
 
     Everything random (weights, dropout, order of the images, augmentation) comes from `spec.seed`, so that the
-    result depends on the spec and the images alone. `dataset` must already have the channels and size of the
+    result depends on the spec, the images and the start alone. `dataset` must already have the channels and size of the
     model. Weights that stop being finite end the training: what was saved stays, with status `diverged`.
     """
     started = time.perf_counter()
-    model = build_model(spec, dataset, device)
+    model = build_model(spec, dataset, device, start)
     order = memory_format(model)
     model = model.to(memory_format=order)
     splits = []

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo_generation.datasets import ImageDataset
 from zoo_generation.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.spec import ModelSpec
-from zoo_generation.trainers.models import Report, build_model, normalised, status_of
+from zoo_generation.trainers.models import Report, State, build_model, normalised, status_of
 from zoo_generation.trainers.optimizers import StackedOptimizer, rate_factors
 from zoo_generation.trainers.randomness import Augmentation, order_generator
 from zoo_generation.trainers.stack import Stack
@@ -29,15 +29,19 @@ def stack_key(spec: ModelSpec) -> Hashable:
 
 
 def train_stack(
-    specs: Sequence[ModelSpec], dataset: ImageDataset, device: str = "cpu", report: Report | None = None
+    specs: Sequence[ModelSpec],
+    dataset: ImageDataset,
+    device: str = "cpu",
+    report: Report | None = None,
+    start: Sequence[State] | None = None,
 ) -> list[TrainedModel]:
-    """Train models of one `stack_key` in one forward and backward pass a step.
+    """Train models of one `stack_key`, each from its `start` if there are any, in one forward and backward pass a step.
 
     Equal to `train_model` of each within float tolerance; a model's result does not depend on the others. Raises
     `UnstackableError` where the architecture has a layer that is not known for many models at once.
     """
     started = time.perf_counter()
-    training = StackTraining(specs, dataset, device)
+    training = StackTraining(specs, dataset, device, start)
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
             training.epoch()
@@ -63,10 +67,14 @@ def train_stack(
 class StackTraining:
     """A stack in training: weights [models, *shape] by name, and where each model is in its order of the images."""
 
-    def __init__(self, specs: Sequence[ModelSpec], dataset: ImageDataset, device: str) -> None:
+    def __init__(
+        self, specs: Sequence[ModelSpec], dataset: ImageDataset, device: str, start: Sequence[State] | None = None
+    ) -> None:
         self.spec, self.models = specs[0], len(specs)
         self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
-        modules = [build_model(spec, dataset, device) for spec in specs]
+        modules = [
+            build_model(spec, dataset, device, start[place] if start else None) for place, spec in enumerate(specs)
+        ]
         self.stack = Stack(modules)
         states = [module.state_dict() for module in modules]
         self.weights = {

@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from zoo_generation.sink import Status
-from zoobench.methods.base import Embedder, Execution, Generator, Learned, Report
+from zoobench.methods.base import Embedder, Execution, Learned, Report
 from zoobench.methods.registry import Method
-from zoobench.tasks import generation
-from zoobench.tasks.generation import Generated, GenerationProtocol
+from zoobench.tasks import probe
+from zoobench.tasks.base import Outcome, Setting, Task
+from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import Measurement, tidy
-from zoobench.tasks.property_prediction import property_prediction
-from zoobench.tokens import KEPT, Population, TokenSet, select_checkpoints, write_token_set
+from zoobench.tasks.probe import Embedded
+from zoobench.tasks.property_prediction import POOLED, PropertyPrediction
+from zoobench.tokens import KEPT, TokenSet, select_checkpoints, write_token_set
 from zoobench.zoo import Zoo
 
 Stage = Callable[[str], Report | None]
@@ -29,7 +33,7 @@ Stage = Callable[[str], Report | None]
 
 @dataclass
 class Evaluation:
-    """What came of it: measurements, and generated models by (method, population, seed).
+    """What came of it: measurements, and what came of generating, by (method, population, seed).
 
     `key` is the hash of the models in the token set.
     """
@@ -37,7 +41,7 @@ class Evaluation:
     key: str
     tokens: TokenSet
     measurements: list[Measurement] = field(default_factory=list)
-    generated: dict[tuple[str, str, int], Generated] = field(default_factory=dict)
+    generated: dict[tuple[str, str, int], Outcome] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """One row a measurement."""
@@ -50,7 +54,7 @@ def run(
     seeds: Sequence[int],
     runs: Path,
     *,
-    protocol: GenerationProtocol,
+    protocol: Generation,
     statuses: Sequence[Status] = KEPT,
     data_root: Path | None = None,
     stage: Stage = lambda _: None,
@@ -61,31 +65,47 @@ def run(
     evaluation = Evaluation(key, tokens)
     for method, config in methods.items():
         for seed in seeds if method.random else seeds[:1]:
-            learned = fitted(method, config, tokens, seed, runs / key, stage)
+            learned: Any = fitted(method, config, tokens, seed, runs / key, stage)
+            settings = [Setting(target, tokens.populations, seed, data_root) for target in tokens.populations]
             if isinstance(learned, Embedder):
                 stage(f"{method.name}: predicting properties")
-                evaluation.measurements += property_prediction(method.name, learned, tokens.populations, seed)
-            if isinstance(learned, Generator):
-                for population in tokens.populations:
-                    _generate(method.name, learned, population, seed, evaluation, protocol, data_root, stage)
+                embedder = _Once(learned)
+                for setting in settings:
+                    outcome = PropertyPrediction().observe(embedder, setting)
+                    evaluation.measurements += _scores(PropertyPrediction(), method.name, setting, outcome)
+                evaluation.measurements += _pooled(method.name, embedder, tokens, seed)
+            if protocol.asks(learned):
+                for setting in settings:
+                    stage(f"{method.name}: generating models for {setting.target.name}")
+                    outcome = protocol.observe(learned, setting)
+                    evaluation.generated[method.name, setting.target.name, seed] = outcome
+                    evaluation.measurements += _scores(protocol, method.name, setting, outcome)
     return evaluation
 
 
-def _generate(
-    name: str,
-    method: Generator,
-    population: Population,
-    seed: int,
-    evaluation: Evaluation,
-    protocol: GenerationProtocol,
-    data_root: Path | None,
-    stage: Stage,
-) -> None:
-    stage(f"{name}: generating models for {population.name}")
-    anchors = generation.choose_anchors(population, protocol.anchors)
-    generated = generation.generate(method, anchors, protocol, seed, data_root)
-    evaluation.generated[name, population.name, seed] = generated
-    evaluation.measurements += generation.score(name, generated, population.name, seed)
+class _Once:
+    """An embedder that embeds each population once."""
+
+    def __init__(self, method: Embedder) -> None:
+        self.embed = cache(method.embed)
+
+
+def _scores(task: Task, method: str, setting: Setting, outcome: Outcome) -> list[Measurement]:
+    scores = task.score(outcome.observations)
+    return [
+        Measurement(task.name, method, setting.target.name, metric, setting.seed, value)
+        for metric, value in scores.items()
+    ]
+
+
+def _pooled(name: str, method: Embedder, tokens: TokenSet, seed: int) -> list[Measurement]:
+    """One probe for all populations, where there are several and the method embeds them all in one space."""
+    embedded = [Embedded.of(method, population) for population in tokens.populations]
+    if len(embedded) < 2 or len({each.features.shape[1] for each in embedded}) > 1:
+        return []
+    fit, test = Embedded.join([each.rest for each in embedded]), Embedded.join([each.test for each in embedded])
+    scores = probe.score(probe.read(fit, test))
+    return [Measurement(POOLED, name, "pooled", metric, seed, value) for metric, value in scores.items()]
 
 
 def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:

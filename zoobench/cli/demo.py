@@ -38,9 +38,9 @@ def demo(
     from zoobench.cli.leaderboard import show
     from zoobench.methods.registry import get_method
     from zoobench.methods.sane import PRESETS
-    from zoobench.tasks.generation import GenerationProtocol
+    from zoobench.tasks.generation import Generation
 
-    protocol = GenerationProtocol(drawn=DRAWN)
+    protocol = Generation(drawn=DRAWN)
     zoos = []
     with ray_session(None, workers):
         for name, values in DEMO_ZOOS.items():

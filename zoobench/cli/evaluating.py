@@ -15,7 +15,7 @@ from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside, write_json
 from zoobench.leaderboard import enter
 from zoobench.methods.registry import Method, baselines
-from zoobench.tasks.generation import GenerationProtocol
+from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import records, summary
 from zoobench.tokens import KEPT
 from zoobench.zoo import Zoo
@@ -34,7 +34,7 @@ def evaluate(
     seeds: Sequence[int],
     home: Path,
     data_root: Path | None,
-    protocol: GenerationProtocol = GenerationProtocol(),
+    protocol: Generation = Generation(),
     statuses: Sequence[Status] = KEPT,
 ) -> Evaluation:
     """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
@@ -105,8 +105,8 @@ def plot(evaluation: Evaluation, method: str, path: Path) -> None:
         axis.hist(last, bins, alpha=0.6, label="zoo, last checkpoints", density=True)
         for name in (method, "random_init"):
             kept = [
-                generated.test_accuracy
-                for (who, where, _), generated in evaluation.generated.items()
+                outcome.observations["test_accuracy"].dropna()
+                for (who, where, _), outcome in evaluation.generated.items()
                 if (who, where) == (name, population.name)
             ]
             if kept:

@@ -97,7 +97,7 @@ def generate(
     from zoobench.cli.generating import Request, generate_models
     from zoobench.evaluation import device_of
     from zoobench.methods.registry import get_method
-    from zoobench.tasks.generation import GenerationProtocol
+    from zoobench.tasks.generation import Generation
     from zoobench.tasks.targets import Wanted
     from zoobench.tokens import kept_statuses
 
@@ -109,7 +109,7 @@ def generate(
         raise InputError(f"--rounds was given with --mode {mode}, and there are rounds of --mode bootstrapped only")
     if keep is not None and keep > count:
         raise InputError(f"{keep} models cannot be kept of {count} that are drawn; lower --keep, or raise --count")
-    protocol = GenerationProtocol(
+    protocol = Generation(
         anchors=anchors,
         drawn=count,
         kept=count if mode == "plain" else min(keep or 10, count),

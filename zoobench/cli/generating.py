@@ -18,10 +18,10 @@ from zoobench.cli.learned import Fitted, fitted_method
 from zoobench.evaluation import accuracies, condition_batch_norm, evaluate, images_of
 from zoobench.files import directory_written_aside, write_json
 from zoobench.methods.base import Generator
+from zoobench.methods.density import Density
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Gaussian, Kernel, Sampler, Sane, fitted_gaussian
-from zoobench.methods.sane.density import Density
-from zoobench.tasks.generation import Generated, GenerationProtocol, generate
+from zoobench.tasks.generation import Generated, Generation, generate
 from zoobench.tasks.measurement import records
 from zoobench.tasks.targets import Task, Wanted, tasks_of
 from zoobench.zoo import Zoo, ZooSink
@@ -35,7 +35,7 @@ RANDOM_MODELS = 10  # whose accuracy generated ones are shown beside
 class Request:
     """How to generate; of SANE's density, what is none is as SANE is configured."""
 
-    protocol: GenerationProtocol
+    protocol: Generation
     seed: int
     density: Density | None
     bandwidth: float | None
@@ -175,7 +175,7 @@ def _generator(fitted: Fitted, task: Task, request: Request) -> tuple[Generator,
         later = asdict(kernel) if request.protocol.rounds > 1 else {}
         return Sampler.of(learned, task.target, kernel, gaussian), first | later
     if not isinstance(learned, Generator):
-        raise InputError(f"{fitted.name} does not generate models; take --model sane, random_init or anchors")
+        raise InputError(f"{fitted.name} does not generate models; take --model sane or weight_density")
     if any(each is not None for each in asked):
         raise InputError(f"--density, --bandwidth and --gaussian are sane's, and {fitted.name} has none of them")
     if not len(task.anchors) or task.anchors.layout != task.target.layout:
@@ -198,7 +198,7 @@ def _spread(values: Tensor) -> str:
     return f"{float(values.mean()):.3f} ± {float(values.std(correction=0)):.3f}"
 
 
-def _draws(outcome: Outcome, protocol: GenerationProtocol) -> pd.DataFrame:
+def _draws(outcome: Outcome, protocol: Generation) -> pd.DataFrame:
     """A row a draw."""
     made = outcome.generated
     draws = pd.DataFrame({"target": outcome.task.target.name, "val_accuracy": made.drawn_accuracy.tolist()})
@@ -220,7 +220,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     return {"target": outcome.task.target.name, "anchors": len(outcome.task.anchors), **numbers}
 
 
-def plot(outcomes: Sequence[Outcome], protocol: GenerationProtocol, path: Path) -> None:
+def plot(outcomes: Sequence[Outcome], protocol: Generation, path: Path) -> None:
     """Histograms, a panel a target: accuracy of the draws of each round, of those kept, and what they are beside."""
     import matplotlib
 

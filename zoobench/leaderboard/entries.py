@@ -12,14 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zoo_generation.errors import InputError, unknown
 from zoobench.files import read_json, write_json
 from zoobench.provenance import hardware, versions
-from zoobench.tasks import generation, property_prediction
 from zoobench.tasks.measurement import records, summary
+from zoobench.tasks.property_prediction import POOLED
+from zoobench.tasks.registry import TASKS
 
-PRIMARY = {
-    property_prediction.TASK: "r2:test_accuracy",
-    property_prediction.POOLED_TASK: "r2:test_accuracy",
-    generation.TASK: "kept_mean",
-}
+PRIMARY = {task.name: task.primary for task in TASKS.values()} | {POOLED: TASKS["property_prediction"].primary}
 """The metric by which each task ranks; higher is better for all of them."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=128)]

@@ -64,6 +64,15 @@ class Generator(Protocol):
         ...
 
 
+@runtime_checkable
+class Reconstructor(Protocol):
+    """Encodes checkpoints, and decodes them again."""
+
+    def reconstruct(self, population: Population) -> Tensor:
+        """Flat weights [checkpoints, D], one model a checkpoint, which are to be the same functions."""
+        ...
+
+
 class Learned(Protocol):
     """A method that is fitted to a token set and kept as safetensors and JSON."""
 

@@ -11,7 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo_generation.errors import InputError, unknown
 from zoobench.methods.base import Fit, Learned
-from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, RandomInit
+from zoobench.methods.baselines import (
+    AnchorAverage,
+    Anchors,
+    FlatWeights,
+    LayerStatistics,
+    MatchedAverage,
+    RandomInit,
+    SpectralStatistics,
+    WeightDensity,
+)
+from zoobench.methods.baselines.unlearned import Unlearned
 from zoobench.methods.sane import PRESETS, Sane
 
 
@@ -19,8 +29,9 @@ from zoobench.methods.sane import PRESETS, Sane
 class Method:
     """A registered method: how it is fitted, how a fitted one is read, and its configurations by name.
 
-    The first configuration is the default. One that is not `random` gives the same under every seed, and is measured
-    under one.
+    The first configuration is the default. A `baseline` is what others are shown beside. One that is not `random`
+    gives the same under every seed, and is measured under one. One that does not `learn` is the same whatever token set
+    it is fitted to.
     """
 
     name: str
@@ -29,6 +40,7 @@ class Method:
     presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
     baseline: bool = False
     random: bool = True
+    learns: bool = True
 
     def config(self, preset: str | None, settings: Sequence[str] = ()) -> object:
         """The configuration of that name, with `settings` such as `window=32` in place of its own.
@@ -56,14 +68,22 @@ def changed(config: object, settings: Sequence[str]) -> object:
         raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
 
 
+def _baseline(name: str, method: type[Unlearned], random: bool = False) -> Method:
+    return Method(name, method.fit, method.load, baseline=True, random=random, learns=False)
+
+
 _METHODS = {
     method.name: method
     for method in (
         Method("sane", Sane.fit, Sane.load, PRESETS),
-        Method("flat_weights", FlatWeights.fit, FlatWeights.load, baseline=True, random=False),
-        Method("layer_statistics", LayerStatistics.fit, LayerStatistics.load, baseline=True, random=False),
-        Method("random_init", RandomInit.fit, RandomInit.load, baseline=True),
-        Method("anchors", Anchors.fit, Anchors.load, baseline=True, random=False),
+        _baseline("flat_weights", FlatWeights),
+        _baseline("layer_statistics", LayerStatistics),
+        _baseline("spectral_statistics", SpectralStatistics),
+        _baseline("random_init", RandomInit, random=True),
+        _baseline("anchors", Anchors),
+        _baseline("anchor_average", AnchorAverage),
+        _baseline("matched_average", MatchedAverage),
+        _baseline("weight_density", WeightDensity, random=True),
     )
 }
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoobench.evaluation import accuracies, condition_batch_norm, images_of
 from zoobench.methods.base import Generator
+from zoobench.methods.symmetries import groups_of
 from zoobench.methods.target import Target
-from zoobench.tasks.measurement import Measurement
+from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.diversity import to_anchors, to_others
+from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
 
-TASK = "generation"
 ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
 NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
 
@@ -29,12 +33,16 @@ Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class GenerationProtocol:
-    """How many anchors, how many models are drawn in each round, how many are kept, by how many validation images.
+class Generation:
+    """New models around anchors: the best of the target's training models.
 
-    More rounds than one are bootstrapping. Keeping all that are drawn is plain sampling. `passes` batches of training
-    images set BatchNorm's statistics.
+    How many anchors, how many models are drawn in each round, how many are kept, by how many validation images. More
+    rounds than one are bootstrapping. Keeping all that are drawn is plain sampling. `passes` batches of training images
+    set BatchNorm's statistics.
     """
+
+    name = "generation"
+    primary = "kept_mean"
 
     anchors: int = 5
     drawn: int = 200
@@ -42,6 +50,38 @@ class GenerationProtocol:
     selection_images: int = 500
     rounds: int = 1
     passes: int = 3
+
+    def asks(self, method: Any) -> bool:
+        """For a `Generator`."""
+        return isinstance(method, Generator)
+
+    def observe(self, method: Generator, setting: Setting) -> Outcome:
+        """Generate. Observations: a row a draw, see `observations_of`; weights: of the kept models, best first."""
+        anchors = choose_anchors(setting.target, self.anchors)
+        generated = generate(method, anchors, self, setting.seed, setting.data_root, device=setting.device)
+        return Outcome(observations_of(generated, anchors), generated.weights)
+
+    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+        """Mean, spread and best test accuracy of the kept models, and mean validation accuracy of all drawn.
+
+        And of the kept, `diversity`: mean distance to each other, and `novelty`: mean distance to the nearest anchor.
+        """
+        kept = observations[observations["kept"]]
+        return {
+            "kept_mean": float(kept["test_accuracy"].mean()),
+            "kept_std": float(kept["test_accuracy"].std(ddof=0)),
+            "kept_best": float(kept["test_accuracy"].max()),
+            "drawn_mean": float(observations["val_accuracy"].mean()),
+            "diversity": float(kept["to_others"].mean()),
+            "novelty": float(kept["to_anchor"].mean()),
+        }
+
+    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
+        kept = observations[observations["kept"]]
+        return {
+            "kept_mean": Sums.mean(kept["model"], kept["test_accuracy"]),
+            "drawn_mean": Sums.mean(observations["model"], observations["val_accuracy"]),
+        }
 
 
 @dataclass(frozen=True)
@@ -75,7 +115,7 @@ def choose_anchors(population: Population, count: int) -> Population:
 def generate(
     method: Generator,
     anchors: Population,
-    protocol: GenerationProtocol,
+    protocol: Generation,
     seed: int,
     data_root: Path | None,
     *,
@@ -99,13 +139,16 @@ def generate(
     done = 0
     for _ in range(protocol.rounds):
         for start in range(0, protocol.drawn, step):
-            drawn = method.generate(anchors, min(step, protocol.drawn - start), seed + NEXT_SEED * len(drawn_accuracy))
+            asked = min(step, protocol.drawn - start)
+            drawn = method.generate(anchors, asked, seed + NEXT_SEED * len(drawn_accuracy))
             drawn = condition_batch_norm(drawn, layout, module, training, protocol.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
             kept = kept.best_with(Kept(drawn, accuracy, done + torch.arange(len(drawn))), protocol.kept)
             drawn_accuracy.append(accuracy)
             done += len(drawn)
             report(done, protocol.rounds * protocol.drawn)
+            if len(drawn) < asked:  # a method that has no more models would give the same again
+                break
         anchors = target.population(kept.weights, kept.accuracy)
     test_accuracy = accuracies(kept.weights, layout, module, test, device)
     return Generated(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
@@ -127,13 +170,19 @@ class Kept:
         return Kept(weights[best], accuracy[best], draws[best])
 
 
-def score(name: str, generated: Generated, population: str, seed: int) -> list[Measurement]:
-    """Mean, spread and best test accuracy of the kept models, and mean validation accuracy of all drawn."""
-    kept = generated.test_accuracy
-    metrics = {
-        "kept_mean": kept.mean(),
-        "kept_std": kept.std(correction=0),
-        "kept_best": kept.max(),
-        "drawn_mean": generated.drawn_accuracy.mean(),
+def observations_of(generated: Generated, anchors: Population) -> pd.DataFrame:
+    """A row a draw.
+
+    Columns: model, the draw's number as a string; val_accuracy; kept; and of those kept, elsewhere not a number:
+    test_accuracy, and distances as in `diversity`, to_anchor (the nearest) and to_others (the mean over the others).
+    """
+    between = (generated.weights, anchors.weights, anchors.layout, groups_of(anchors))
+    columns = {
+        "test_accuracy": generated.test_accuracy,
+        "to_anchor": to_anchors(*between),
+        "to_others": to_others(*between),
     }
-    return [Measurement(TASK, name, population, metric, seed, float(value)) for metric, value in metrics.items()]
+    kept = pd.DataFrame({name: values.tolist() for name, values in columns.items()}, index=generated.draws.tolist())
+    draws = range(len(generated.drawn_accuracy))
+    table = pd.DataFrame({"model": map(str, draws), "val_accuracy": generated.drawn_accuracy.tolist()}, index=draws)
+    return table.assign(kept=table.index.isin(kept.index)).join(kept)

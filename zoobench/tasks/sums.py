@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 class Sums:
     """A metric's sums over each model's observations.
 
-    kind: `mean`, of which columns are values and their count; or `r2` (coefficient of determination): squared errors,
-    squared truths, truths, count. models: their names; sums: [models, columns].
+    kind: `mean`, of which columns are values and their count, or what they are parts of; or `r2` (coefficient of
+    determination): squared errors, squared truths, truths, count. models: their names; sums: [models, columns].
     """
 
     kind: Literal["mean", "r2"]
@@ -29,6 +29,11 @@ class Sums:
     def mean(cls, models: pd.Series, values: pd.Series) -> Sums:
         """Of values, one row an observation, of the models named beside them."""
         return cls._of("mean", models, {"value": values, "count": 1.0})
+
+    @classmethod
+    def ratio(cls, models: pd.Series, part: pd.Series, whole: pd.Series) -> Sums:
+        """Of the sum of parts to that of wholes, one row an observation, of the models named beside them."""
+        return cls._of("mean", models, {"value": part, "count": whole})
 
     @classmethod
     def r2(cls, models: pd.Series, truth: pd.Series, predicted: pd.Series) -> Sums:

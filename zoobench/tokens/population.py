@@ -62,7 +62,7 @@ class Population:
 
     def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
         """The checkpoints whose row of the table is true; weights are not copied."""
-        chosen = np.asarray(rows, dtype=bool)
+        chosen = np.array(rows, dtype=bool)
         return replace(
             self,
             rows=self.rows.select(torch.from_numpy(chosen)),

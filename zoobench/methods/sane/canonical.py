@@ -10,24 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoobench.evaluation import build_module
 from zoobench.methods.sane.windows import View
-from zoobench.symmetry import Group, match_weights, random_symmetries, symmetry_groups
+from zoobench.methods.symmetries import groups_of
+from zoobench.symmetry import match_weights, random_symmetries
 from zoobench.tokens import Population
 
 MAP_ELEMENTS = 2**26  # of the index maps of a population, 4 bytes each; five of a ResNet-18
-
-
-def groups_of(population: Population) -> tuple[Group, ...]:
-    """The symmetries of a population's architecture."""
-    row = population.table.iloc[0]
-    size = int(row["image_size"])
-    return symmetry_groups(build_module(row), (int(row["channels"]), size, size))
-
-
-def reference_of(population: Population) -> Tensor:
-    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy."""
-    return population.weights[int(population.table["val_accuracy"].argmax())].clone()
 
 
 def canonical(population: Population, references: dict[str, Tensor], flips: bool) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zoo_generation.errors import InputError
-from zoobench.methods.sane.density import Density
+from zoobench.methods.density import Density
 from zoobench.methods.sane.loss import Normalization
 from zoobench.methods.sane.positions import Positions
 

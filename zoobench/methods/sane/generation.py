@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoobench.methods.density import Gaussian, Kernel, draw
 from zoobench.methods.sane.canonical import canonical
-from zoobench.methods.sane.density import Gaussian, Kernel, draw
 from zoobench.methods.sane.embedding import in_pieces
 from zoobench.methods.target import Target, corresponding, with_new_classifier
 from zoobench.tokens import Population

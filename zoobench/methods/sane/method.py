@@ -17,7 +17,7 @@ from zoo_generation.errors import InputError
 from zoobench.evaluation import device_of
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import HERE, Execution
-from zoobench.methods.sane.canonical import canonical, random_view, reference_of
+from zoobench.methods.sane.canonical import canonical, random_view
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.embedding import embed, embed_layers, models_at_once
 from zoobench.methods.sane.generation import Sampler
@@ -26,6 +26,7 @@ from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler, generator_of, in_windows
+from zoobench.methods.symmetries import reference_of
 from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
 
@@ -151,6 +152,15 @@ class Sane:
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] drawn from a kernel density over the anchors' latents; see `Sampler` for more."""
         return Sampler.of(self, Target.of(anchors)).generate(anchors, count, seed)
+
+    def reconstruct(self, population: Population) -> Tensor:
+        """Weights [checkpoints, D] of the canonical form, encoded and decoded: of the same function, were it exact.
+
+        What is no token is the checkpoints' average, as in what is generated from them.
+        """
+        weights = canonical(population, self.references, self.config.flips)
+        latents = self.encode(population.tokenizer, weights)
+        return self.decode(population.tokenizer, latents, base=weights.mean(0))
 
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:

@@ -1,0 +1,58 @@
+"""New models without learning: random ones, the anchors, and what can be made of the anchors' weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoobench.methods.baselines.unlearned import Unlearned
+from zoobench.methods.density import draw
+from zoobench.methods.symmetries import matched_to_best
+from zoobench.methods.target import Target
+from zoobench.tokens import Population
+
+BANDWIDTH = 0.1  # of each weight's deviation over the anchors
+
+
+class RandomInit(Unlearned):
+    """Models as they are before training, initialised as the anchors were."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        return Target.of(anchors).new_models(count, seed)
+
+
+class Anchors(Unlearned):
+    """The anchors themselves, trained as they are: what generation is measured against from above."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """At most `count` models: there are no more than there are anchors."""
+        return anchors.weights[:count]
+
+
+class AnchorAverage(Unlearned):
+    """The mean of the anchors' weights, as they are."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """[1, D]: one model, however many are asked for."""
+        return anchors.weights.mean(0, keepdim=True)
+
+
+class MatchedAverage(Unlearned):
+    """The mean of the anchors' weights after matching them to the best of them.
+
+    Source: Ainsworth et al., Git Re-Basin, arXiv 2209.04836.
+    """
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """[1, D]: one model, however many are asked for."""
+        return matched_to_best(anchors).mean(0, keepdim=True)
+
+
+class WeightDensity(Unlearned):
+    """A joint kernel density in weight space, over the anchors matched to the best of them: no latent space."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        """[count, D]; of one anchor, which has no deviation, copies."""
+        generator = torch.Generator().manual_seed(seed)
+        matched = matched_to_best(anchors)[:, None]
+        return draw(matched, count, "joint", BANDWIDTH, True, generator)[:, 0]

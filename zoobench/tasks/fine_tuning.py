@@ -1,0 +1,120 @@
+"""How good generated models become when they are trained further, epoch by epoch.
+
+Sources: Schürholt et al., arXiv 2209.14733, section 4.3; Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section
+4.2 (test accuracy after 0, 1, 5 and 25 epochs, beside training from random initialization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError
+from zoo_generation.jobs import dataset_key, load_images
+from zoo_generation.sink import TrainedModel
+from zoo_generation.spec import ModelSpec, make_spec
+from zoo_generation.trainers import train_models
+from zoo_generation.trainers.memory import stack_size_for
+from zoobench.methods.base import Generator
+from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.generation import Generation, choose_anchors, generate
+from zoobench.tasks.sums import Sums
+
+COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
+"""Of a row of a zoo: how its model was trained, but for the schedule."""
+
+FIRST_SEED = 10_000  # beyond those that zoos are usually trained with
+SEEDS = 100  # of one seed of the benchmark; more models than that share some with the next
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """The best `models` of those that `generation` keeps are trained as the best anchor was, at a constant rate.
+
+    epochs: after which of them test accuracy is taken; 0 is before training. Every method's models, random ones too,
+    are drawn and chosen alike, and see the same images in the same order.
+    """
+
+    epochs: tuple[int, ...] = (0, 1, 5, 25)
+    models: int = 5
+    generation: Generation = field(default_factory=Generation)
+
+    name = "fine_tuning"
+
+    def __post_init__(self) -> None:
+        if not self.epochs or min(self.epochs) < 0 or max(self.epochs) < 1:
+            raise InputError(
+                f"fine-tuning was given the epochs {self.epochs}; name some from 0 on, one of them above 0"
+            )
+        if self.models < 1:
+            raise InputError(f"fine-tuning was given {self.models} models to train; take 1 or more")
+
+    @property
+    def primary(self) -> str:
+        """After the first of the epochs that is one."""
+        return f"after_{next(epoch for epoch in self.epochs if epoch)}"
+
+    def asks(self, method: Any) -> bool:
+        """For a `Generator`."""
+        return isinstance(method, Generator)
+
+    def observe(self, method: Generator, setting: Setting) -> Outcome:
+        """Generate, train. Observations: model, its number, best first, as a string; epoch; test_accuracy.
+
+        Weights: of the models before training. One that diverges is right about nothing from there on.
+        """
+        anchors = choose_anchors(setting.target, self.generation.anchors)
+        generated = generate(method, anchors, self.generation, setting.seed, setting.data_root, device=setting.device)
+        weights = generated.weights[: self.models]
+        best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
+        specs = specs_like(best, len(weights), self.epochs, setting.seed)
+        trained = fine_tune(weights, anchors.layout, specs, setting.data_root, setting.device)
+        rows = []
+        for number, model in enumerate(trained):
+            reached = {checkpoint.epoch: checkpoint.metrics.test_accuracy for checkpoint in model.checkpoints}
+            rows += [(str(number), epoch, reached.get(epoch, 0.0)) for epoch in self.epochs]
+        return Outcome(pd.DataFrame(rows, columns=["model", "epoch", "test_accuracy"]), weights)
+
+    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+        """Mean test accuracy after each of the epochs."""
+        return {name: float(sums.value()) for name, sums in self.sums(observations).items()}
+
+    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
+        by_epoch = observations.groupby("epoch", sort=True)
+        return {f"after_{epoch}": Sums.mean(rows["model"], rows["test_accuracy"]) for epoch, rows in by_epoch}
+
+
+def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -> list[ModelSpec]:
+    """Specs of `count` models that are trained as that of a row of a zoo was, and kept after each of the epochs.
+
+    Raises `InputError` where the row does not say how.
+    """
+    if missing := [column for column in COLUMNS if pd.isna(row[column])]:
+        raise InputError(
+            f"models of {row['dataset']} {row['architecture']} cannot be trained further, since the zoo does not say "
+            f"the {missing[0]} of model {row['model_id']}; take a zoo that does"
+        )
+    cap = row["train_images"]
+    spec = make_spec(
+        {"datasets": row["dataset"], "architectures": row["architecture"], "schedule": "constant"}
+        | {column: row[column] for column in COLUMNS}
+        | {"train_images": None if pd.isna(cap) else int(cap), "image_size": int(row["image_size"])}
+        | {"epochs": max(epochs), "checkpoint_epochs": epochs}
+        | {"seeds": count, "seed": FIRST_SEED + SEEDS * seed}
+    )
+    return spec.models()
+
+
+def fine_tune(
+    weights: Tensor, layout: Layout, specs: Sequence[ModelSpec], data_root: Path | None, device: str
+) -> list[TrainedModel]:
+    """The models of these weights [models, D], trained as their specs say."""
+    images = load_images(dataset_key(specs[0]), data_root)
+    size = stack_size_for(specs[0], images, device)
+    return train_models(specs, images, size, device, start=[layout.unflatten(each) for each in weights])

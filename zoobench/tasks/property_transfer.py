@@ -1,0 +1,46 @@
+"""How well a linear probe that was fitted to some populations reads the properties of another's models.
+
+Sources: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4 (out of distribution); Falk, Schürholt & Borth,
+arXiv 2504.10141 (across architectures).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from zoobench.methods.base import Embedder
+from zoobench.tasks import probe
+from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.probe import Embedded
+from zoobench.tasks.sums import Sums
+
+
+@dataclass(frozen=True)
+class PropertyTransfer:
+    """A probe is fitted to the training and validation models of all populations that the method was trained on,
+    pooled, and tested on the target's test models: of the target's own others it sees none, unless it is one of those.
+
+    It ranks by τ, since accuracies have another scale in every zoo.
+    """
+
+    name = "property_transfer"
+    primary = "tau:test_accuracy"
+
+    def asks(self, method: Any) -> bool:
+        """For an `Embedder`."""
+        return isinstance(method, Embedder)
+
+    def observe(self, method: Embedder, setting: Setting) -> Outcome:
+        """Embed, fit, read; raises `InputError` where the populations' features differ in number."""
+        fit = [population.select(population.table["split"] != "test") for population in setting.training]
+        pooled = Embedded.join([Embedded.of(method, population) for population in fit])
+        return Outcome(probe.read(pooled, Embedded.of(method, setting.target.split("test"))))
+
+    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+        return probe.score(observations)
+
+    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
+        return probe.sums(observations)

@@ -1,0 +1,94 @@
+"""How much of a model's accuracy is left when it is encoded and decoded again.
+
+Source: Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoobench.evaluation import accuracies, condition_batch_norm, images_of
+from zoobench.methods.base import Reconstructor
+from zoobench.methods.target import Target
+from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.sums import Sums
+from zoobench.tokens import Population
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The last checkpoint of each of the target's test models, of `checkpoints` of them at most, is reconstructed.
+
+    `passes` batches of training images set BatchNorm's statistics, before and after alike.
+    """
+
+    checkpoints: int = 32
+    passes: int = 3
+
+    name = "reconstruction"
+    primary = "kept"
+
+    def __post_init__(self) -> None:
+        if self.checkpoints < 1:
+            raise InputError(f"reconstruction was given {self.checkpoints} checkpoints to reconstruct; take 1 or more")
+
+    def asks(self, method: Any) -> bool:
+        """For a `Reconstructor`."""
+        return isinstance(method, Reconstructor)
+
+    def observe(self, method: Reconstructor, setting: Setting) -> Outcome:
+        """Observations: model, and its test accuracy as it is (original) and reconstructed. Weights: reconstructed."""
+        chosen = last_checkpoints(setting.target.split("test"), self.checkpoints)
+        made = method.reconstruct(chosen)
+        observations = pd.DataFrame(
+            {
+                "model": chosen.table["model_id"].astype(str),
+                "original": self._accuracies(chosen.weights, chosen, setting).tolist(),
+                "reconstructed": self._accuracies(made, chosen, setting).tolist(),
+            }
+        )
+        return Outcome(observations, made)
+
+    def _accuracies(self, weights: Tensor, population: Population, setting: Setting) -> Tensor:
+        """Test accuracy [checkpoints] of weights [checkpoints, D], each as a model of its own activation."""
+        accuracy = torch.zeros(len(weights), dtype=torch.float64)
+        for _, rows in population.table.groupby("activation", dropna=False):
+            target, places = Target.of(population.select(population.table.index.isin(rows.index))), rows.index.tolist()
+            training, test = (images_of(target.row, split, setting.data_root) for split in ("train", "test"))
+            module, layout = target.module(), target.layout
+            conditioned = condition_batch_norm(
+                weights[places], layout, module, training, self.passes, device=setting.device
+            )
+            accuracy[places] = accuracies(conditioned, layout, module, test, setting.device)
+        return accuracy
+
+    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+        """Mean accuracies, original and reconstructed, and which part of the first is kept in the second."""
+        return {name: float(sums.value()) for name, sums in self.sums(observations).items()}
+
+    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
+        model, original, reconstructed = (observations[name] for name in ("model", "original", "reconstructed"))
+        return {
+            "original": Sums.mean(model, original),
+            "reconstructed": Sums.mean(model, reconstructed),
+            "kept": Sums.ratio(model, reconstructed, original),
+        }
+
+
+def last_checkpoints(population: Population, count: int) -> Population:
+    """The last checkpoint of each model, of `count` models at most, evenly spread over them.
+
+    Raises `InputError` where there are none.
+    """
+    if not len(population):
+        raise InputError(f"{population.name} has too few models for any of them to be test models; take a larger zoo")
+    last = population.table.groupby("model_id", sort=False)["epoch"].idxmax().to_numpy()
+    some = np.linspace(0, len(last) - 1, min(count, len(last))).round().astype(int)
+    return population.select(population.table.index.isin(last[some]))
