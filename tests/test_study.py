@@ -16,7 +16,7 @@ from zoo_generation.errors import InputError
 from zoobench.ablation.plan import NO_COMPOSITION, Plan
 from zoobench.ablation.sources import relation, sources_of
 from zoobench.ablation.statistics import RESAMPLES, Interval, difference, interval
-from zoobench.ablation.study import Composition, Study, read_study
+from zoobench.ablation.study import Composition, read_study
 from zoobench.ablation.training_sets import training_set
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population, Tokenizer

@@ -101,31 +101,23 @@ class Bench:
         return learned
 
     def measure(self, cell: Cell) -> None:
-        """Observe a cell, unless it was observed already, and keep what came of it.
-
-        A task that asks for more than the method implements is kept as observed, with nothing observed.
-        """
+        """Observe a cell, unless it was observed already, and keep what came of it."""
         path = self.cell_path(cell)
         if path.exists():
             return
         started = time.monotonic()
         learned, task = self.fit(cell.fit), self.task(cell.task)
-        observations, weights = pd.DataFrame(), None
-        if task.asks(learned):
-            training = (
-                () if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).tokens.populations
-            )
-            setting = Setting(self.population(cell.target), training, cell.fit.seed, self.data_root, self.device)
-            outcome = task.observe(learned, setting)
-            observations, weights = outcome.observations, outcome.weights
+        training = () if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).tokens.populations
+        setting = Setting(self.population(cell.target), training, cell.fit.seed, self.data_root, self.device)
+        outcome = task.observe(learned, setting)
         with directory_written_aside(path) as aside:
-            observations.to_parquet(aside / "observations.parquet", index=False)
-            if weights is not None:
-                save_file({"weights": weights.contiguous()}, aside / "weights.safetensors")
+            outcome.observations.to_parquet(aside / "observations.parquet", index=False)
+            if outcome.weights is not None:
+                save_file({"weights": outcome.weights.contiguous()}, aside / "weights.safetensors")
             write_json(aside / "cell.json", asdict(cell) | {"seconds": round(time.monotonic() - started, 1)})
 
     def observations(self, cell: Cell) -> pd.DataFrame | None:
-        """What was observed of a cell, or none where it was not; empty where the method cannot do the task."""
+        """What was observed of a cell, or none where it was not."""
         path = self.cell_path(cell) / "observations.parquet"
         return pd.read_parquet(path) if path.exists() else None
 

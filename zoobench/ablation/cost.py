@@ -94,7 +94,11 @@ def cell_seconds(task: Task, config: object, target: Source) -> float:
     image = forward_flops(target) / (EVALUATED * machine_rate())
     if isinstance(task, FineTuning):
         epochs = max(task.epochs)
-        trained = task.models * image * (3 * epochs * (target.train_images or CHECKED_IMAGES) + len(task.epochs) * CHECKED_IMAGES)
+        trained = (
+            task.models
+            * image
+            * (3 * epochs * (target.train_images or CHECKED_IMAGES) + len(task.epochs) * CHECKED_IMAGES)
+        )
         return trained + cell_seconds(task.generation, config, target)
     if isinstance(task, Generation):
         drawn = task.rounds * task.drawn

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zoobench.ablation.study import Study
+from zoobench.methods.registry import Method, get_method
+from zoobench.tasks.base import Task
 
 NO_COMPOSITION = "–"
 """The composition of methods that learn nothing from one."""
@@ -68,19 +70,22 @@ class Plan:
         return tuple(self._cells())
 
     def _cells(self) -> Iterator[Cell]:
-        tasks = self.study.all_tasks()
         for fit in self.fits:
-            for task in tasks:
+            for task in self._tasks(get_method(fit.method)):
                 yield from (Cell(fit, fit.composition, task.name, target) for target in self.study.all_targets())
         for method in self.study.all_methods():
             if method.learns:
                 continue
             for seed in self._seeds(method.random):
                 fit = Fit(NO_COMPOSITION, method.name, seed)
-                for task in tasks:
+                for task in self._tasks(method):
                     compositions = tuple(self.study.all_compositions()) if task.reads_training else (NO_COMPOSITION,)
                     for composition in compositions:
                         yield from (Cell(fit, composition, task.name, target) for target in self.study.all_targets())
+
+    def _tasks(self, method: Method) -> list[Task]:
+        """Those that the method can do."""
+        return [task for task in self.study.all_tasks() if task.asks(method.kind)]
 
     def _seeds(self, random: bool) -> range:
         seeds = self.study.all_seeds()

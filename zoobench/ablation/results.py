@@ -10,7 +10,7 @@ import pandas as pd
 from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import NO_COMPOSITION, Plan
 from zoobench.ablation.sources import Source, relation
-from zoobench.ablation.statistics import interval
+from zoobench.ablation.statistics import Interval, interval
 from zoobench.tasks.sums import Sums
 
 Place = tuple[str, str, str, str]
@@ -26,7 +26,7 @@ class Results:
     relations: of compositions and targets.
     """
 
-    relations: dict[tuple[str, str], str]
+    relations: Mapping[tuple[str, str], str]
     scores: dict[Place, dict[int, dict[str, float]]] = field(default_factory=dict)
     sums: dict[Place, dict[int, dict[str, Sums]]] = field(default_factory=dict)
 
@@ -65,13 +65,18 @@ class Results:
     def summary(self) -> pd.DataFrame:
         """Mean and standard deviation (Bessel's) over seeds, and bounds `low` and `high` by a bootstrap over seeds and,
         where a metric is one over models, models."""
-        rows = []
-        for key, values in self.measurements().groupby(KEYS, sort=False):
-            place, metric = (key[0], key[1], key[2], key[3]), key[5]
-            bounds = interval([self.sums_of(place, metric, seed) for seed in values["seed"]])
-            numbers = values["value"]
-            rows.append((*key, numbers.mean(), numbers.std(), len(numbers), bounds.low, bounds.high))
-        return pd.DataFrame(rows, columns=[*KEYS, "mean", "std", "seeds", "low", "high"])
+        averaged = self.measurements().groupby(KEYS, sort=False)["value"].agg(mean="mean", std="std", seeds="count")
+        table = averaged.reset_index()
+        rows = table[["composition", "method", "task", "target", "metric"]].itertuples(index=False)
+        bounds = [
+            self._interval((composition, method, task, target), metric)
+            for composition, method, task, target, metric in rows
+        ]
+        return table.assign(low=[each.low for each in bounds], high=[each.high for each in bounds])
+
+    def _interval(self, place: Place, metric: str) -> Interval:
+        seeds = [seed for seed, values in self.scores[place].items() if metric in values]
+        return interval([self.sums_of(place, metric, seed) for seed in seeds])
 
     def _relation(self, place: Place) -> str:
         composition, _, _, target = place

@@ -29,6 +29,10 @@ def _as_tuple(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
+def _all_tasks() -> dict[str, dict[str, Any]]:
+    return {name: {} for name in TASKS}
+
+
 class Fields(BaseModel):
     """Fields and no others, that do not change."""
 
@@ -95,9 +99,7 @@ class Study(Fields):
     targets: Names = ()
     methods: dict[str, MethodChoice] = Field(default_factory=lambda: {"sane": MethodChoice()})
     baselines: bool = True
-    tasks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(
-        default_factory=lambda: {name: {} for name in TASKS}
-    )
+    tasks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(default_factory=_all_tasks)
     seeds: PositiveInt = 3
     seed: int = 0
     comparisons: tuple[Comparison, ...] = ()
@@ -153,7 +155,7 @@ class Study(Fields):
         """How a method is configured, for a composition."""
         chosen = self.methods.get(method, MethodChoice())
         settings = chosen.set | (composition.set if composition is not None else {})
-        return get_method(method).config(chosen.preset, [f"{name}={value}" for name, value in settings.items()])
+        return get_method(method).config(chosen.preset, settings)
 
     def all_methods(self) -> tuple[Method, ...]:
         """The methods named, then the baselines that are not among them."""
@@ -208,7 +210,11 @@ def sentence(error: ValidationError) -> str:
 
 def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The model whose field is not known, by where it stands in a study."""
-    within = {"compositions": Composition, "methods": MethodChoice, "comparisons": Comparison}
+    within: dict[str, type[BaseModel]] = {
+        "compositions": Composition,
+        "methods": MethodChoice,
+        "comparisons": Comparison,
+    }
     return within.get(str(loc[0])) if loc else Study
 
 

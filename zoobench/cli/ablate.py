@@ -26,7 +26,7 @@ def ablate(
         int | None, typer.Option(min=1, help="Seeds to train and sample with.", show_default="the study's")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The first of them.", show_default="the study's")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and what it costs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and its cost.")] = False,
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,
@@ -37,8 +37,8 @@ def ablate(
 ) -> None:
     """Build zoos, train methods on every composition of them, measure each on every target, and report.
 
-    The same command again makes only what is missing: after an interrupt, a failure, or with more seeds. What is made is
-    kept by content under runs/ and used again by other studies. On a cluster, all nodes must see --home.
+    The same command again makes only what is missing: after an interrupt, a failure, or with more seeds. What is made
+    is kept by content under runs/, and used again by other studies. On a cluster, all nodes must see --home.
     """
     from zoobench.ablation.study import read_study
     from zoobench.cli.ablating import ablate as ablate_study
