@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zoo_generation import trainers
 from zoo_generation.architectures import get_architecture
-from zoo_generation.datasets import ImageDataset
+from zoo_generation.datasets import ImageDataset, Split
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import dataset_key, load_images
 from zoo_generation.trainers import UnstackableError, train_model, train_models
@@ -182,7 +182,9 @@ def test_training_from_weights_is_the_same_in_a_stack(
     fields: dict[str, Any] = {"architectures": name, "activation": activation, "width": 0.0625, "image_size": size}
     fields |= {"optimizer": "sgd", "learning_rate": 0.01}
     specs = [model_spec(**fields, seed=seed, epochs=1, checkpoint_epochs=[0, 1]) for seed in (5, 6)]
-    images = digits(size, images=100)
+    images = digits(size, images=48)
+    few = Split(images.test.images[:20], images.test.labels[:20])
+    images = replace(images, val=few, test=few)
     layout = get_architecture(name).layout(1, 10, specs[0].width)
     start = [train_model(spec, images).checkpoints[-1].state for spec in (model_spec(**fields, seed=9, epochs=1),) * 2]
     stacked = train_models(specs, images, 2, start=start)
