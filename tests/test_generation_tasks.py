@@ -196,9 +196,9 @@ def test_training_from_weights_is_the_same_in_a_stack(
     alone = train_models(specs, images, 2, start=start)
     for one, other in zip(stacked, alone, strict=True):
         assert torch.equal(layout.flatten(one.checkpoints[0].state), layout.flatten(start[0]))
-        ends = [layout.flatten(each.checkpoints[1].state) for each in (one, other)]
-        torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-4)
-        assert not torch.equal(ends[0], layout.flatten(start[0]))
+        ours, its = (layout.flatten(each.checkpoints[1].state) for each in (one, other))
+        moved = (its - layout.flatten(start[0])).norm()
+        assert moved > 0 and (ours - its).norm() < 0.02 * moved  # rounding, which training magnifies
     first, second = (layout.flatten(each.checkpoints[1].state) for each in stacked)
     assert not torch.equal(first, second)  # of other orders of the images
 
