@@ -20,9 +20,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from zoo_generation.jobs import load_images
-from zoo_generation.spec import make_spec
-from zoo_generation.trainers.stacked import StackTraining
 from zoobench.ablation import Evaluation, run
 from zoobench.cli.options import assigned
 from zoobench.files import written_aside
@@ -30,6 +27,7 @@ from zoobench.methods.base import Report
 from zoobench.methods.registry import get_method
 from zoobench.methods.sane import PRESETS, SaneConfig
 from zoobench.settings import changed
+from zoobench.tasks.fine_tuning import accuracy_after, fine_tune, specs_like
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import Measurement, summary, tidy
 from zoobench.tokens import Population
@@ -49,23 +47,11 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
 SHOWN = ("kept_mean", "kept_best", "drawn_mean", "one_epoch", "r2:test_accuracy")
 
 
-def one_epoch(weights: torch.Tensor, population: Population, data_root: Path | None, seed: int) -> torch.Tensor:
-    """Test accuracy [models] of weights [models, D] after an epoch of training as the zoo's models had."""
-    row = population.table.iloc[0]
-    columns = ("width", "activation", "optimizer", "learning_rate", "batch_size")
-    spec = make_spec(
-        {"datasets": row["dataset"], "architectures": row["architecture"]}
-        | {column: row[column] for column in columns}
-        | {"train_images": int(row["train_images"]), "epochs": 1, "seeds": len(weights), "seed": 10_000 + 100 * seed}
-    )
-    specs = spec.models()
-    key = (specs[0].dataset, specs[0].train_images, specs[0].image_size)
-    training = StackTraining(specs, load_images(key, data_root), "cpu")
-    with torch.no_grad():
-        for name, value in population.layout.unflatten(weights).items():
-            training.weights[name].copy_(value)
-    training.epoch()
-    return training.evaluate(*training.splits[2])[1]
+def one_epoch(weights: torch.Tensor, population: Population, data_root: Path | None, seed: int) -> float:
+    """Mean test accuracy of weights [models, D] after an epoch of training as the zoo's models had."""
+    specs = specs_like(population.table.iloc[0], len(weights), (1,), seed)
+    trained = fine_tune(weights, population.layout, specs, data_root, "cpu")
+    return sum(accuracy_after(model, 1) for model in trained) / len(trained)
 
 
 def fine_tuned(evaluation: Evaluation, data_root: Path | None) -> list[Measurement]:
@@ -78,7 +64,7 @@ def fine_tuned(evaluation: Evaluation, data_root: Path | None) -> list[Measureme
             name,
             "one_epoch",
             seed,
-            float(one_epoch(generated.weights, populations[name], data_root, seed).mean()),
+            one_epoch(generated.weights, populations[name], data_root, seed),
         )
         for (method, name, seed), generated in evaluation.generated.items()
         if method != "anchors"

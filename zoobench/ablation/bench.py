@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from safetensors.torch import save_file
@@ -36,6 +37,10 @@ class Bench:
     folder: Path
     data_root: Path | None = None
     device: str = "auto"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What workers are sent: not what was opened here."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def _token_sets(self) -> dict[str, TokenSet]:

@@ -25,7 +25,7 @@ Relation = Literal["ID", "OOD zoo", "OOD dataset", "OOD architecture", "OOD both
 its dataset, of its architecture, of either."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A zoo of one population.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoobench.evaluation import build_module
-from zoobench.symmetry import Group, match_weights, symmetry_groups
+from zoobench.symmetry import Group, match_closest, symmetry_groups
 from zoobench.tokens import Population
 
 
@@ -25,4 +25,4 @@ def reference_of(population: Population) -> Tensor:
 
 def matched_to_best(population: Population) -> Tensor:
     """Weights [checkpoints, D] with units permuted, and flipped where that is a symmetry, to match the best model."""
-    return match_weights(population.weights, reference_of(population), population.layout, groups_of(population))
+    return match_closest(population.weights, reference_of(population), population.layout, groups_of(population))

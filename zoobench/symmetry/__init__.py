@@ -1,5 +1,6 @@
 """Symmetries of weights: permutations, flips and scales of hidden units, and weight matching."""
 
+from zoobench.symmetry.closest import learnable_distance, match_closest
 from zoobench.symmetry.find import permutation_groups, symmetry_groups
 from zoobench.symmetry.groups import Axis, Group, Kind
 from zoobench.symmetry.maps import permutation_index, random_permutations, random_symmetries, symmetry_map
@@ -11,6 +12,8 @@ __all__ = [
     "Group",
     "Kind",
     "balance_scales",
+    "learnable_distance",
+    "match_closest",
     "match_weights",
     "permutation_groups",
     "permutation_index",

@@ -68,7 +68,7 @@ class FineTuning:
     def observe(self, method: Generator, setting: Setting) -> Outcome:
         """Generate, train. Observations: model, its number, best first, as a string; epoch; test_accuracy.
 
-        Weights: of the models before training. One that diverges is right about nothing from there on.
+        Weights: of the models before training.
         """
         anchors = choose_anchors(setting.target, self.generation.anchors)
         generated = generate(method, anchors, self.generation, setting.seed, setting.data_root, device=setting.device)
@@ -78,8 +78,7 @@ class FineTuning:
         trained = fine_tune(weights, anchors.layout, specs, setting.data_root, setting.device)
         rows = []
         for number, model in enumerate(trained):
-            reached = {checkpoint.epoch: checkpoint.metrics.test_accuracy for checkpoint in model.checkpoints}
-            rows += [(str(number), epoch, reached.get(epoch, 0.0)) for epoch in self.epochs]
+            rows += [(str(number), epoch, accuracy_after(model, epoch)) for epoch in self.epochs]
         return Outcome(pd.DataFrame(rows, columns=["model", "epoch", "test_accuracy"]), weights)
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
@@ -119,3 +118,9 @@ def fine_tune(
     images = load_images(dataset_key(specs[0]), data_root)
     size = stack_size_for(specs[0], images, device)
     return train_models(specs, images, size, device, start=[layout.unflatten(each) for each in weights])
+
+
+def accuracy_after(model: TrainedModel, epoch: int) -> float:
+    """Test accuracy after an epoch; one that has diverged by then is right about nothing."""
+    reached = {checkpoint.epoch: checkpoint.metrics.test_accuracy for checkpoint in model.checkpoints}
+    return reached.get(epoch, 0.0)

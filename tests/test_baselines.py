@@ -1,0 +1,81 @@
+"""Baselines that make something of anchors' weights, against what must come out. Features: see test_tasks.py."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+
+from zoo_generation.architectures import get_architecture
+from zoobench.methods.baselines import AnchorAverage, MatchedAverage, SpectralStatistics, WeightDensity
+from zoobench.methods.registry import baselines, get_method
+from zoobench.methods.symmetries import groups_of
+from zoobench.symmetry import random_symmetries
+from zoobench.tokens import Population, Tokenizer
+
+
+def anchors_of(weights: torch.Tensor, **columns: object) -> Population:
+    """Models of cnn_s with tanh, the third of them the best."""
+    row = {"dataset": "digits", "architecture": "cnn_s", "width": 1.0, "channels": 1, "classes": 10, "image_size": 28}
+    table = pd.DataFrame([row | {"activation": "tanh", "split": "train"}] * len(weights))
+    table = table.assign(val_accuracy=[0.5, 0.6, 0.9, 0.7][: len(weights)], **columns)
+    return Population.of("anchors", Tokenizer.of(get_architecture("cnn_s").layout(1, 10), 201), weights, table)
+
+
+def copies(noise: float) -> Population:
+    """One model in four orders and signs of its units, and noise."""
+    torch.manual_seed(0)
+    model = 0.1 * torch.randn(2464)
+    population = anchors_of(model.expand(4, -1))
+    index, factor = random_symmetries(population.layout, groups_of(population), 4, torch.Generator().manual_seed(0))
+    return anchors_of(model[index] * factor + noise * torch.randn(4, 2464))
+
+
+def test_an_average_of_copies_is_the_model_once_they_are_matched() -> None:
+    anchors = copies(0.0)
+    (matched,), (plain,) = (method.generate(anchors, 50, 0) for method in (MatchedAverage(), AnchorAverage()))
+    torch.testing.assert_close(matched, anchors.weights[2])
+    torch.testing.assert_close(plain, sum(anchors.weights) / 4)
+    assert (plain - anchors.weights[2]).norm() > 0.5 * anchors.weights[2].norm()
+
+
+def test_a_density_over_weights_is_matched_anchors_and_a_tenth_of_their_spread() -> None:
+    anchors = copies(0.01)
+    drawn = WeightDensity().generate(anchors, 400, 0)
+    best = anchors.weights[2]
+    offsets = (drawn - best).norm(dim=1)
+    assert offsets.max() < 0.05 * 2464**0.5  # of the best anchor, not of models in other orders
+    exact = offsets.argsort()[: len(drawn) // 8]  # drawn around the best itself
+    deviation = (drawn[exact] - best).std(0, correction=0).mean()
+    assert deviation.item() == pytest.approx(0.1 * 0.01 * 0.798, rel=0.1)  # of four normals
+    assert torch.equal(drawn, WeightDensity().generate(anchors, 400, 0))
+    assert not torch.equal(drawn, WeightDensity().generate(anchors, 400, 1))
+    alone = anchors.select(torch.arange(4).numpy() == 2)
+    assert torch.equal(WeightDensity().generate(alone, 3, 0), best.expand(3, -1))
+
+
+def test_symmetries_are_those_of_all_activations() -> None:
+    """A flip of units is none of a model with relu, wherever it stands in the population."""
+    weights = torch.randn(3, 2464)
+    tanh, relu, mixed = (
+        {group.kind for group in groups_of(anchors_of(weights, activation=activation))}
+        for activation in ("tanh", "relu", ["tanh", "relu", "tanh"])
+    )
+    assert tanh == {"permutation", "flip"} and relu == {"permutation", "scale"} and mixed == {"permutation"}
+
+
+def test_spectra_do_not_depend_on_the_order_of_units_or_on_company() -> None:
+    anchors = copies(0.0)
+    features = SpectralStatistics().embed(anchors)
+    assert features.shape == (4, 6 * 5) and features.isfinite().all()
+    torch.testing.assert_close(features, features[:1].expand(4, -1), rtol=1e-3, atol=1e-3)
+    one = SpectralStatistics().embed(anchors.select(torch.arange(4).numpy() == 1))
+    torch.testing.assert_close(one, features[1:2])
+    assert SpectralStatistics().embed(anchors_of(torch.zeros(1, 2464))).isfinite().all()
+
+
+def test_baselines_learn_nothing() -> None:
+    assert get_method("sane").learns and not get_method("sane").baseline
+    assert not any(method.learns for method in baselines())
+    fixed = {method.name for method in baselines() if not method.random}
+    assert {method.name for method in baselines()} - fixed == {"random_init", "weight_density"}
