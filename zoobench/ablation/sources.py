@@ -66,8 +66,8 @@ class Source:
 def sources_of(study: Study, zoos: Path) -> dict[str, Source]:
     """The study's zoos by name; those that are built from a spec lie in the folder `zoos`, by name and content.
 
-    Raises `InputError` for a zoo of several populations, and where two zoos have a model in common, which could then be
-    in the training split of one and the test split of the other.
+    Raises `InputError` for a zoo of several populations; where two zoos have a model in common, which could then be in
+    the training split of one and the test split of the other; and where a composition takes more models than there are.
     """
     sources = {name: _source(study, name, zoos) for name in study.zoos}
     for one, other in itertools.combinations(sources.values(), 2):
@@ -76,7 +76,19 @@ def sources_of(study: Study, zoos: Path) -> dict[str, Source]:
                 f"the zoos '{one.name}' and '{other.name}' have {len(common)} models in common, which would be in two "
                 "splits; give one of them another 'seed'"
             )
+    for name, composition in study.all_compositions().items():
+        for zoo in composition.zoos:
+            check_enough(name, composition.share or 0, zoo, sources[zoo].training_models)
     return sources
+
+
+def check_enough(composition: str, wanted: int, zoo: str, there: int) -> None:
+    """Raise `InputError` where a composition wants more training models of a zoo than there are."""
+    if wanted > there:
+        raise InputError(
+            f"the composition '{composition}' takes {wanted} training models of '{zoo}', which has {there}; ask for "
+            "fewer, or give the zoo more seeds"
+        )
 
 
 def _source(study: Study, name: str, zoos: Path) -> Source:

@@ -59,6 +59,11 @@ class Composition(Fields):
     epochs: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     set: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def share(self) -> int | None:
+        """Models of each zoo; none where their number is not limited."""
+        return None if self.models is None else max(1, self.models // len(self.zoos))
+
     @model_validator(mode="after")
     def _one_limit(self) -> Composition:
         if self.models is not None and self.tokens is not None:

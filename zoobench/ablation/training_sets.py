@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from zoo_generation.errors import InputError
+from zoobench.ablation.sources import check_enough
 from zoobench.ablation.study import Composition
 from zoobench.tokens import Population, TokenSet
 
@@ -54,39 +55,31 @@ def training_set(
     Smaller budgets take models that larger ones take too, in the order of a hash of their ids, so that sizes are
     nested. Validation models are not limited. Raises `InputError` where a zoo has too few training models.
     """
-    share = len(composition.zoos)
     chosen = []
     for zoo in composition.zoos:
         population = populations[zoo]
         table = population.table
-        rows = table["split"] != "test"
-        if composition.epochs is not None:
-            rows &= table["epoch"].isin(composition.epochs)
-        if not (rows & (table["split"] == "train")).any():
-            raise InputError(f"the composition '{name}' has no checkpoints of '{zoo}': epochs are {composition.epochs}")
-        wanted = _models(composition, share, table[rows & (table["split"] == "train")], len(population.tokenizer))
-        if wanted is not None:
-            rows &= (table["split"] == "val") | table["model_id"].isin(_first(name, zoo, table, wanted))
-        chosen.append(population.select(rows))
+        eligible = (
+            pd.Series(True, table.index) if composition.epochs is None else table["epoch"].isin(composition.epochs)
+        )
+        training = eligible & (table["split"] == "train")
+        models = _by_hash(table.loc[training, "model_id"])
+        if not models:
+            raise InputError(f"the composition '{name}' has no checkpoints of '{zoo}' to train on; name other epochs")
+        wanted = _wanted(composition, int(training.sum()) * len(population.tokenizer) / len(models), len(models))
+        check_enough(name, wanted, zoo, len(models))
+        taken = training & table["model_id"].isin(models[:wanted])
+        chosen.append(population.select(taken | (eligible & (table["split"] == "val"))))
     return TrainingSet(TokenSet(token_size, tuple(chosen)))
 
 
-def _models(composition: Composition, zoos: int, training: pd.DataFrame, tokens: int) -> int | None:
-    """How many of a zoo's training models are taken; none for all of them."""
-    if composition.models is not None:
-        return max(1, composition.models // zoos)
+def _wanted(composition: Composition, tokens_a_model: float, there: int) -> int:
+    """How many of a zoo's training models are taken."""
     if composition.tokens is not None:
-        a_model = tokens * len(training) / training["model_id"].nunique()
-        return max(1, round(composition.tokens / zoos / a_model))
-    return None
+        return max(1, round(composition.tokens / len(composition.zoos) / tokens_a_model))
+    return composition.share or there
 
 
-def _first(composition: str, zoo: str, table: pd.DataFrame, count: int) -> list[str]:
-    """The first training models of a zoo."""
-    models = table.loc[table["split"] == "train", "model_id"].unique()
-    if len(models) < count:
-        raise InputError(
-            f"the composition '{composition}' takes {count} training models of '{zoo}', which has {len(models)}; ask "
-            "for fewer, or give the zoo more seeds"
-        )
-    return sorted(models, key=lambda model: hashlib.sha256(f"budget:{model}".encode()).digest())[:count]
+def _by_hash(models: pd.Series) -> list[str]:
+    """Each model once, in the order in which smaller budgets take them."""
+    return sorted(models.unique(), key=lambda model: hashlib.sha256(f"budget:{model}".encode()).digest())
