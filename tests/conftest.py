@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from made_up_report import made_up_report
 
+from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
 
 Run = Callable[..., tuple[int, str]]
@@ -67,3 +69,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "14/14" in done.stdout
     return home
+
+
+@pytest.fixture(scope="session")
+def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up report as it is written."""
+    path = tmp_path_factory.mktemp("report")
+    write_report(made_up_report(), path)
+    return path

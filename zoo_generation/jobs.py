@@ -130,16 +130,15 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
 def _train_shard(
     specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, progress: Any, threads: int, stack_size: int | None
 ) -> None:
-    import numba
     import torch
 
+    from zoo_generation.threads import use_threads
     from zoo_generation.trainers import train_models
     from zoo_generation.trainers.memory import stack_size_for
 
     if ":" in specs[0].architecture:
         import_architecture(specs[0].architecture)
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    use_threads(threads)
     device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"
     epochs = specs[0].epochs
 

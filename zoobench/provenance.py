@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from pathlib import Path
 
 import torch
 
@@ -18,3 +20,13 @@ def versions() -> dict[str, str]:
 def hardware() -> str:
     """The processor's architecture and the number of its cores."""
     return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """The commit of the code that runs, `+` behind it where files differ from it; `released` outside of a checkout."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        found = subprocess.run([*here, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "released"
+    return found.stdout.strip()

@@ -21,26 +21,28 @@ import pandas as pd
 import torch
 
 from zoobench.ablation import Evaluation, run
+from zoobench.cli.options import assigned
 from zoobench.files import written_aside
 from zoobench.methods.base import Report
-from zoobench.methods.registry import changed, get_method
+from zoobench.methods.registry import get_method
 from zoobench.methods.sane import PRESETS, SaneConfig
+from zoobench.settings import changed
 from zoobench.tasks.fine_tuning import accuracy_after, fine_tune, specs_like
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import Measurement, summary, tidy
 from zoobench.tokens import Population
 from zoobench.zoo import Zoo
 
-VARIANTS: dict[str, dict[str, list[str]]] = {
-    "normalization": {each: [f"normalization={each}"] for each in ("token", "batch", "layer", "none")},
+VARIANTS: dict[str, dict[str, dict[str, object]]] = {
+    "normalization": {each: {"normalization": each} for each in ("token", "batch", "layer", "none")},
     "symmetry": {
-        "canonical, views": [],
-        "canonical": ["permutations=0"],
-        "views": ["canonical=false"],
-        "neither": ["canonical=false", "permutations=0"],
+        "canonical, views": {},
+        "canonical": {"permutations": 0},
+        "views": {"canonical": False},
+        "neither": {"canonical": False, "permutations": 0},
     },
-    "positions": {each: [f"positions={each}"] for each in ("sinusoidal", "learned")},
-    "generation": {"sane": []},
+    "positions": {each: {"positions": each} for each in ("sinusoidal", "learned")},
+    "generation": {"sane": {}},
 }
 SHOWN = ("kept_mean", "kept_best", "drawn_mean", "one_epoch", "r2:test_accuracy")
 
@@ -87,7 +89,7 @@ def measured(arguments: argparse.Namespace, config: SaneConfig, out: Path) -> pd
         for seed in range(arguments.seeds):
             if ((table["variant"] == name) & (table["seed"] == seed)).any():
                 continue
-            methods = {get_method("sane"): changed(config, settings)}
+            methods = {get_method("sane"): changed(config, settings, "hyperparameter")}
             if arguments.study == "generation":
                 methods |= {get_method(each): None for each in ("anchors", "random_init")}
             started = time.monotonic()
@@ -143,8 +145,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where trained methods are kept")
     parser.add_argument("--out", type=Path, default=Path("results/study.csv"))
     arguments = parser.parse_args()
-    config = changed(PRESETS["tiny"], [setting for setting in arguments.set.split(",") if setting])
-    assert isinstance(config, SaneConfig)
+    config = changed(PRESETS["tiny"], assigned(arguments.set), "hyperparameter")
     text = tables(measured(arguments, config, arguments.out))
     with written_aside(arguments.out.with_suffix(".md")) as aside:
         aside.write_text(text)

@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import torch
 from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import load_dataset
+from zoo_generation.threads import use_threads
 from zoobench.evaluation import Images, accuracies, condition_batch_norm, images_of
 from zoobench.methods.density import draw
 from zoobench.methods.sane import PRESETS, Sane
@@ -111,8 +111,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    numba.set_num_threads(options.threads)
+    use_threads(options.threads)
     architecture = get_architecture(options.architecture)
     dataset = load_dataset(options.dataset, data_root=options.data_root, train_images=3000)
     dataset = dataset.fit(dataset.channels, architecture.image_size)

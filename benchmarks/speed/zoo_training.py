@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import torch
 from timing import matrix_rate, seconds
 from torch.nn import functional as F
@@ -28,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_generation.datasets import ImageDataset, load_dataset
 from zoo_generation.spec import ModelSpec, make_spec
+from zoo_generation.threads import use_threads
 from zoo_generation.trainers.models import build_model, normalised
 from zoo_generation.trainers.stacked import StackTraining
 
@@ -107,8 +107,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--reference", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    numba.set_num_threads(options.threads)
+    use_threads(options.threads)
     spec = make_spec(
         {
             "datasets": options.dataset,

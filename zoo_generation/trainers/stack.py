@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from zoo_generation.threads import kernels_as_torch
 from zoo_generation.trainers.dropout import Dropout, keep
 from zoo_generation.trainers.layers import (
     as_images,
@@ -52,6 +53,7 @@ class Stack(fx.Interpreter):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         module = modules[0]
+        kernels_as_torch()
         try:
             graph = _Tracer().trace(module)
         except Exception as error:  # whatever a user's own forward pass raises on a proxy

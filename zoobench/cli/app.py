@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo_generation.errors import InputError
-from zoobench.cli import build_zoo, demo, embed, evaluate, generate, leaderboard, tokens, train, zoo
+from zoobench.cli import ablate, build_zoo, demo, embed, evaluate, generate, leaderboard, tokens, train, zoo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("ablate", epilog=ablate.EXAMPLES)(ablate.ablate)
 app.command("generate", epilog=generate.EXAMPLES)(generate.generate)
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 app.command("demo")(demo.demo)

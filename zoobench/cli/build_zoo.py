@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo_generation.presets import describe, preset_names
-from zoobench.cli.options import DataRoot, Home, listed
+from zoobench.cli.options import CpusPerJob, DataRoot, Device, GpusPerJob, Home, RayAddress, Workers, listed
 
 PRESETS = "\n\n".join(f"  {name}: {describe(name)}" for name in preset_names())
 
@@ -75,17 +75,11 @@ def build_zoo(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="First seed.", show_default="0")] = None,
     data_root: DataRoot = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of a local Ray.", show_default="all cores")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    cpus_per_job: Annotated[float, typer.Option(help="Cores of a job.")] = 1,
-    gpus_per_job: Annotated[
-        float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
-    ] = None,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    device: Device = "auto",
+    cpus_per_job: CpusPerJob = 1,
+    gpus_per_job: GpusPerJob = None,
     stack_size: Annotated[
         int | None, typer.Option(min=1, help="Models trained at once.", show_default="what fits into memory")
     ] = None,

@@ -15,6 +15,7 @@ from zoobench.cli.options import (
     Statuses,
     UserArchitectures,
     Zoos,
+    assigned,
     import_listed,
     listed,
     opened_zoos,
@@ -58,7 +59,7 @@ def evaluate(
 
     import_listed(architectures)
     method = get_method(model)
-    config = method.config(preset, listed(settings) or [])
+    config = method.config(preset, assigned(settings))
     kept = kept_statuses(listed(statuses) or [])
     evaluate_zoos(
         opened_zoos(zoo, home),

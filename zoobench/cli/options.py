@@ -39,6 +39,14 @@ Zoos = Annotated[
 ]
 Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes of a local Ray.", show_default="all cores")]
+RayAddress = Annotated[
+    str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
+]
+CpusPerJob = Annotated[float, typer.Option(help="Cores of a job.")]
+GpusPerJob = Annotated[
+    float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
+]
 Settings = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +65,11 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random; the same see
 def listed(text: str | None) -> list[str] | None:
     """The values of a comma-separated option; none where it was not given."""
     return None if text is None else [value.strip() for value in text.split(",") if value.strip()]
+
+
+def assigned(text: str | None) -> dict[str, str]:
+    """Names and values of a comma-separated option such as `window=32,steps=100`."""
+    return dict(each.partition("=")[::2] for each in listed(text) or [])
 
 
 def import_listed(architectures: str | None) -> None:

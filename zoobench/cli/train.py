@@ -15,6 +15,7 @@ from zoobench.cli.options import (
     Statuses,
     UserArchitectures,
     Zoos,
+    assigned,
     import_listed,
     listed,
     opened_zoos,
@@ -67,7 +68,7 @@ def train(
 
     import_listed(architectures)
     method = get_method(model)
-    config = method.config(preset, listed(settings) or [])
+    config = method.config(preset, assigned(settings))
     if tokens is not None:
         name, token_set = tokens.name, TokenSet.read(tokens)
     else:

@@ -85,3 +85,13 @@ class Fit(Protocol):
     """Fits a method, as one of its configurations says, to the training split of a token set."""
 
     def __call__(self, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> Learned: ...
+
+
+class Fitted(Learned, Protocol):
+    """The class of a method: how it is fitted, and how what it saved is read."""
+
+    @classmethod
+    def fit(cls, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> Learned: ...
+
+    @classmethod
+    def load(cls, path: Path) -> Learned: ...

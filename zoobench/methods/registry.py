@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from zoo_generation.errors import InputError, unknown
-from zoobench.methods.base import Fit, Learned
+from zoo_generation.errors import unknown
+from zoobench.methods.base import Fit, Fitted, Learned
 from zoobench.methods.baselines import (
     AnchorAverage,
     Anchors,
@@ -23,11 +21,12 @@ from zoobench.methods.baselines import (
 )
 from zoobench.methods.baselines.unlearned import Unlearned
 from zoobench.methods.sane import PRESETS, Sane
+from zoobench.settings import changed
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A registered method: how it is fitted, how a fitted one is read, and its configurations by name.
+    """A registered method: its class, and its configurations by name.
 
     The first configuration is the default. A `baseline` is what others are shown beside. One that is not `random`
     gives the same under every seed, and is measured under one. One that does not `learn` is the same whatever token set
@@ -35,47 +34,39 @@ class Method:
     """
 
     name: str
-    fit: Fit
-    load: Callable[[Path], Learned]
+    kind: type[Fitted]
     presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
     baseline: bool = False
     random: bool = True
     learns: bool = True
 
-    def config(self, preset: str | None, settings: Sequence[str] = ()) -> object:
-        """The configuration of that name, with `settings` such as `window=32` in place of its own.
+    @property
+    def fit(self) -> Fit:
+        return self.kind.fit
+
+    @property
+    def load(self) -> Callable[[Path], Learned]:
+        return self.kind.load
+
+    def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
+        """The configuration of that name, with `settings` such as `window: 32` in place of its own.
 
         Raises `InputError` where there is none such, and for settings that it does not have or cannot take.
         """
         if preset is not None and preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)
         config = self.presets[preset] if preset is not None else next(iter(self.presets.values()))
-        return changed(config, settings) if settings else config
-
-
-def changed(config: object, settings: Sequence[str]) -> object:
-    """A configuration with `name=value` in place of its own; raises `InputError` for what it cannot take."""
-    values = dict(setting.partition("=")[::2] for setting in settings)
-    fields = [field.name for field in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
-    for name in values:
-        if name not in fields:
-            raise unknown("hyperparameter", name, fields)
-    try:
-        return TypeAdapter(type(config)).validate_python(dataclasses.asdict(config) | values)  # type: ignore[call-overload]
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = f"the hyperparameter {first['loc'][-1]} cannot be {first['input']!r}: " if first["loc"] else ""
-        raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        return changed(config, settings or {}, "hyperparameter")
 
 
 def _baseline(name: str, method: type[Unlearned], random: bool = False) -> Method:
-    return Method(name, method.fit, method.load, baseline=True, random=random, learns=False)
+    return Method(name, method, baseline=True, random=random, learns=False)
 
 
 _METHODS = {
     method.name: method
     for method in (
-        Method("sane", Sane.fit, Sane.load, PRESETS),
+        Method("sane", Sane, PRESETS),
         _baseline("flat_weights", FlatWeights),
         _baseline("layer_statistics", LayerStatistics),
         _baseline("spectral_statistics", SpectralStatistics),

@@ -51,8 +51,13 @@ class Task(Protocol):
         """The metric that it ranks by; higher is better."""
         ...
 
+    @property
+    def reads_training(self) -> bool:
+        """Whether it reads the training models itself, besides what the method learned of them."""
+        ...
+
     def asks(self, method: Any) -> bool:
-        """Whether the method implements what the task asks for."""
+        """Whether the method, or its class, implements what the task asks for."""
         ...
 
     def observe(self, method: Any, setting: Setting) -> Outcome: ...

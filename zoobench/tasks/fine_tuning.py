@@ -46,6 +46,7 @@ class FineTuning:
     generation: Generation = field(default_factory=Generation)
 
     name = "fine_tuning"
+    reads_training = False
 
     def __post_init__(self) -> None:
         if not self.epochs or min(self.epochs) < 0 or max(self.epochs) < 1:

@@ -42,6 +42,7 @@ class Generation:
     """
 
     name = "generation"
+    reads_training = False
     primary = "kept_mean"
 
     anchors: int = 5

@@ -28,6 +28,7 @@ class PropertyPrediction:
     """
 
     name = "property_prediction"
+    reads_training = False
     primary = "r2:test_accuracy"
 
     def asks(self, method: Any) -> bool:

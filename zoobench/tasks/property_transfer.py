@@ -27,6 +27,7 @@ class PropertyTransfer:
     """
 
     name = "property_transfer"
+    reads_training = True
     primary = "tau:test_accuracy"
 
     def asks(self, method: Any) -> bool:

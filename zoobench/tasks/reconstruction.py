@@ -33,6 +33,7 @@ class Reconstruction:
     passes: int = 3
 
     name = "reconstruction"
+    reads_training = False
     primary = "kept"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from zoo_generation.errors import unknown
+from zoobench.settings import changed
 from zoobench.tasks.base import Task
 from zoobench.tasks.fine_tuning import FineTuning
 from zoobench.tasks.generation import Generation
@@ -14,8 +18,11 @@ _TASKS: tuple[Task, ...] = (PropertyPrediction(), PropertyTransfer(), Generation
 TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
 
 
-def get_task(name: str) -> Task:
-    """The task of that name; `dataclasses.replace` makes others of it. Raises `InputError` where there is none."""
+def get_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """The task of that name, with `settings` such as `drawn: 50` in place of its own.
+
+    Raises `InputError` where there is none such, and for settings that it does not have or cannot take.
+    """
     if name not in TASKS:
         raise unknown("task", name, TASKS)
-    return TASKS[name]
+    return changed(TASKS[name], settings or {}, f"setting of {name}")

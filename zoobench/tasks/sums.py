@@ -42,6 +42,11 @@ class Sums:
         return cls._of("r2", models, {"error": error, "square": square, "truth": truth, "count": 1.0})
 
     @classmethod
+    def constant(cls, value: float) -> Sums:
+        """Of a value that does not come from models that could be drawn again."""
+        return cls("mean", ("",), np.array([[value, 1.0]]))
+
+    @classmethod
     def _of(cls, kind: Literal["mean", "r2"], models: pd.Series, columns: Mapping[str, pd.Series | float]) -> Sums:
         summed = pd.DataFrame(columns).groupby(models.astype(str), sort=True).sum()
         return cls(kind, tuple(summed.index), summed.to_numpy(float))

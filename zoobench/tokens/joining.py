@@ -11,6 +11,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo_generation.threads import kernels_as_torch
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -35,6 +37,7 @@ def join(tokens: Tensor, runs: tuple[Tensor, Tensor, Tensor], flat: Tensor) -> N
     runs: start, length and bias [tokens] int64, as in `tokenizer.Runs`.
     """
     start, length, bias = (each.numpy() for each in runs)
+    kernels_as_torch()
     _join(tokens.numpy(), start, length, bias, flat.numpy())
 
 

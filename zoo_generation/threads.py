@@ -1,0 +1,24 @@
+"""Threads of PyTorch and of numba's kernels: as many of these as of those.
+
+Both run on the same OpenMP, and numba, where it starts first, sets the number of PyTorch's threads to that of all
+cores: two processes that were given a core each then wait for each other, and take five times as long.
+"""
+
+from __future__ import annotations
+
+import numba
+import torch
+
+
+def use_threads(count: int) -> None:
+    """Compute on a CPU with so many threads."""
+    torch.set_num_threads(count)
+    kernels_as_torch()
+
+
+def kernels_as_torch() -> None:
+    """Give numba's kernels the threads that PyTorch has; called before they run."""
+    count = torch.get_num_threads()
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    if torch.get_num_threads() != count:  # numba has just started, and set them
+        torch.set_num_threads(count)

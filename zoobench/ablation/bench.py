@@ -1,0 +1,142 @@
+"""The work of a study, one piece at a time, kept by content: what is there is not made again, by whichever study."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from zoobench import __version__
+from zoobench.ablation.plan import NO_COMPOSITION, Cell, Fit
+from zoobench.ablation.sources import Source
+from zoobench.ablation.study import Study
+from zoobench.ablation.training_sets import TrainingSet, training_set
+from zoobench.files import directory_written_aside, read_json, write_json
+from zoobench.methods.base import Execution, Learned
+from zoobench.methods.registry import get_method
+from zoobench.tasks.base import Setting, Task
+from zoobench.tokens import Population, TokenSet, select_checkpoints, write_token_set
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a study's pieces are made and kept.
+
+    tokens: the token set of each zoo, by its name; folder: where pieces are kept; device: what methods run on.
+    """
+
+    study: Study
+    tokens: dict[str, Path]
+    folder: Path
+    data_root: Path | None = None
+    device: str = "auto"
+
+    @cached_property
+    def _token_sets(self) -> dict[str, TokenSet]:
+        return {zoo: TokenSet.read(path) for zoo, path in self.tokens.items()}
+
+    @property
+    def token_size(self) -> int:
+        return next(iter(self._token_sets.values())).token_size
+
+    @cached_property
+    def _tasks(self) -> dict[str, Task]:
+        return {task.name: task for task in self.study.all_tasks()}
+
+    @cached_property
+    def _training_sets(self) -> dict[str, TrainingSet]:
+        return {}
+
+    def task(self, name: str) -> Task:
+        return self._tasks[name]
+
+    def population(self, zoo: str) -> Population:
+        """All the models of a zoo, under its name."""
+        return replace(self._token_sets[zoo].populations[0], name=zoo)
+
+    def training_set(self, composition: str) -> TrainingSet:
+        """What a composition trains on; raises `InputError` where its zoos have too few models."""
+        if composition not in self._training_sets:
+            chosen = self.study.all_compositions()[composition]
+            populations = {zoo: self.population(zoo) for zoo in chosen.zoos}
+            self._training_sets[composition] = training_set(chosen, composition, populations, self.token_size)
+        return self._training_sets[composition]
+
+    def config(self, fit: Fit) -> object:
+        """The configuration that a method is fitted in."""
+        composition = self.study.all_compositions().get(fit.composition)
+        return self.study.config(fit.method, composition if get_method(fit.method).learns else None)
+
+    def fit_path(self, fit: Fit) -> Path:
+        """Where a fitted method is kept."""
+        trained_on = "" if fit.composition == NO_COMPOSITION else self.training_set(fit.composition).key
+        return self.folder / "fits" / _key(fit.method, repr(self.config(fit)), fit.seed, trained_on)
+
+    def cell_path(self, cell: Cell) -> Path:
+        """Where what was observed of a cell is kept."""
+        read = "" if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).key
+        target = self.population(cell.target)
+        models = sorted(zip(target.table["model_id"], target.table["epoch"], strict=True))
+        made_of = (self.fit_path(cell.fit).name, read, repr(self.task(cell.task)), target.name, models)
+        return self.folder / "cells" / _key(*made_of)
+
+    def fit(self, fit: Fit) -> Learned:
+        """The method as it is kept, or fitted now; an interrupted one goes on from where it was."""
+        method, path = get_method(fit.method), self.fit_path(fit)
+        if path.exists():
+            return method.load(path)
+        if fit.composition == NO_COMPOSITION:
+            return method.fit(TokenSet(self.token_size, ()), fit.seed, self.config(fit))
+        started = time.monotonic()
+        execution = Execution(device=self.device, scratch=path.with_name(f"{path.name}.training"))
+        learned = method.fit(self.training_set(fit.composition).tokens, fit.seed, self.config(fit), execution)
+        learned.save(path)
+        write_json(path.with_suffix(".json"), asdict(fit) | {"seconds": round(time.monotonic() - started, 1)})
+        return learned
+
+    def measure(self, cell: Cell) -> None:
+        """Observe a cell, unless it was observed already, and keep what came of it."""
+        path = self.cell_path(cell)
+        if path.exists():
+            return
+        started = time.monotonic()
+        learned, task = self.fit(cell.fit), self.task(cell.task)
+        training = () if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).tokens.populations
+        setting = Setting(self.population(cell.target), training, cell.fit.seed, self.data_root, self.device)
+        outcome = task.observe(learned, setting)
+        with directory_written_aside(path) as aside:
+            outcome.observations.to_parquet(aside / "observations.parquet", index=False)
+            if outcome.weights is not None:
+                save_file({"weights": outcome.weights.contiguous()}, aside / "weights.safetensors")
+            write_json(aside / "cell.json", asdict(cell) | {"seconds": round(time.monotonic() - started, 1)})
+
+    def observations(self, cell: Cell) -> pd.DataFrame | None:
+        """What was observed of a cell, or none where it was not."""
+        path = self.cell_path(cell) / "observations.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    def seconds(self, cell: Cell) -> float:
+        """How long a cell took, its fit apart."""
+        return float(read_json(self.cell_path(cell) / "cell.json", "what was kept of a cell")["seconds"])
+
+
+def token_sets(sources: Mapping[str, Source], folder: Path, stage: Callable[[str], object]) -> dict[str, Path]:
+    """The token set of each zoo, made now where it is not kept in the folder yet; all have the same size of token."""
+    zoos = {name: source.zoo() for name, source in sources.items()}
+    size = select_checkpoints(list(zoos.values())).token_size
+    paths = {name: folder / f"{source.key}-{size}" for name, source in sources.items()}
+    for name, path in paths.items():
+        if not (path / "tokens.json").exists():
+            stage(f"tokenizing {name}")
+            write_token_set(path, select_checkpoints([zoos[name]], size))
+    return paths
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:16]

@@ -1,0 +1,41 @@
+"""What a report is made of: the tidy tables of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+NO_COMPOSITION = "–"
+"""Stands as the composition, and as its relation to a target, of methods that learn nothing from one."""
+
+ID = "ID"
+"""The relation of a composition to a target whose population is in it; the others begin with OOD."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A study's name, tables and origin. A table that is empty has its columns all the same.
+
+    `relation` is one of "ID", "OOD dataset", "OOD architecture", "OOD both", or "–" where the composition is.
+    Any mean, std, low or high may be NaN.
+    """
+
+    title: str
+    description: str
+    """A paragraph or more, or nothing."""
+    compositions: pd.DataFrame
+    """A row each: composition, zoos (text), and what trains: models, checkpoints, tokens (counts)."""
+    summary: pd.DataFrame
+    """composition, method, task, target, relation, metric; over seeds: mean, std, seeds; low, high (95 % interval)."""
+    measurements: pd.DataFrame
+    """composition, method, task, target, relation, metric, seed, value."""
+    comparisons: pd.DataFrame
+    """question, task, metric, method, composition, against, targets (a target's name, "mean over ID" or "mean over
+    OOD"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence."""
+    failures: pd.DataFrame
+    """cell, reason."""
+    primary: dict[str, str]
+    """The metric that a task ranks by, by task: higher is better."""
+    made: dict[str, str]
+    """How it was made: command, commit, hardware, versions, date, seeds, duration."""

@@ -1,0 +1,51 @@
+"""SVG as matplotlib writes it, made fit for a page: in its colours, told to screen readers, beside other SVGs."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "http://www.w3.org/1999/xlink"
+BLACK = "#000000"
+STANDALONE = "<style>svg{color:#1b1d21}@media(prefers-color-scheme:dark){svg{color:#e4e6ea}}</style>"
+"""What the text's colour is where no page says so."""
+
+
+def themed(svg: str, name: str, title: str) -> str:
+    """An `<svg>` element with text and axes in the page's colour, a title, and ids that begin with `name`."""
+    ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", XLINK)
+    root = ElementTree.fromstring(svg)
+    root.remove(_only(root, "metadata"))
+    for element in root.iter():
+        for key, value in element.items():
+            element.set(key, _of_page(key, value, name))
+    for text in root.iter(f"{{{SVG}}}text"):
+        text.set("fill", "currentColor")
+    heading = ElementTree.Element(f"{{{SVG}}}title", {"id": f"{name}-title"})
+    heading.text = title
+    root.insert(0, heading)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def standalone(svg: str) -> str:
+    """The same as a file of its own, which chooses its text's colour by itself."""
+    start = svg.index(">") + 1  # of the root element: attributes hold no bare ">"
+    return f"{svg[:start]}{STANDALONE}{svg[start:]}\n"
+
+
+def _of_page(key: str, value: str, name: str) -> str:
+    """The value of an attribute, with ids and references to them under `name`, and black as the text's colour."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key.endswith("href"):
+        return value.replace("#", f"#{name}-", 1)
+    return value.replace("url(#", f"url(#{name}-").replace(BLACK, "currentColor")
+
+
+def _only(root: ElementTree.Element, tag: str) -> ElementTree.Element:
+    found = root.find(f"{{{SVG}}}{tag}")
+    assert found is not None, f"matplotlib wrote no {tag}"
+    return found

@@ -1,0 +1,74 @@
+"""The report of an ablation study on a terminal, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from zoobench.ablation.report import ID, Report
+from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
+from zoobench.ablation.report.text import NOT_A_NUMBER, SIGNS, score, words
+from zoobench.cli.console import table
+from zoobench.zoo.part_validation import shown
+
+TARGETS_ABREAST = 3
+LONGEST_NAME = 24
+"""Characters: with as many targets abreast as that, a table is 80 wide."""
+
+CAPTION = "mean ± std over seeds; • in distribution: the target's population is in the composition"
+
+
+def answer_tables(report: Report) -> list[Table]:
+    """A table a question: verdicts, and sentences that say what was compared."""
+    result = []
+    for question, rows in report.comparisons.groupby("question", sort=False):
+        answers = table(escape(str(question)), ["verdict"], [])
+        answers.add_column("answer", overflow="fold")
+        for verdict, sentence in zip(rows["verdict"], rows["sentence"], strict=True):
+            answers.add_row(f"{SIGNS[verdict]} {verdict}", Text(sentence))
+        result.append(answers)
+    return result
+
+
+def score_tables(report: Report) -> list[Table]:
+    """Tables a task and method: primary metric by composition and target, a few targets in each."""
+    return [
+        _score_table(f"{words(task).capitalize()}, {words(report.primary[task])}", matrix, targets)
+        for task in tasks(report)
+        for matrix in matrices(report, task)
+        for targets in _abreast(matrix.targets)
+    ]
+
+
+def _score_table(title: str, matrix: Matrix, targets: Sequence[str]) -> Table:
+    whose = f"{title}: {matrix.method}" if matrix.method else title
+    result = table(escape(whose), ["composition"], [escape(shown(target)) for target in targets])
+    result.caption, result.caption_justify = CAPTION, "left"
+    for rows in (matrix.compositions, matrix.baselines):
+        for name, row in rows.items():
+            result.add_row(_name(name), *_cells(row, targets))
+        result.add_section()
+    return result
+
+
+def _cells(row: Row, targets: Sequence[str]) -> list[Text]:
+    return [_cell(row[target]) if target in row else Text(NOT_A_NUMBER) for target in targets]
+
+
+def _cell(cell: Cell) -> Text:
+    text = score(cell.mean, cell.std)
+    return Text(f"{text} •", style="bold") if cell.relation == ID else Text(f"{text}  ")
+
+
+def _name(name: str) -> Text:
+    text = Text(shown(name))
+    text.truncate(LONGEST_NAME, overflow="ellipsis")
+    return text
+
+
+def _abreast(targets: list[str]) -> list[list[str]]:
+    starts = range(0, len(targets), TARGETS_ABREAST)
+    return [targets[start : start + TARGETS_ABREAST] for start in starts]
