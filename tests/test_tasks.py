@@ -188,7 +188,7 @@ def corrupted(population: Population, *splits: str) -> Population:
     """The models in these splits with other weights, and other properties."""
     rows = population.table["split"].isin(splits)
     weights = population.weights.clone()
-    weights[torch.from_numpy(rows.to_numpy())] = 1e3
+    weights[torch.tensor(rows.to_numpy())] = 1e3
     table = population.table.copy()
     table.loc[rows, ["test_accuracy", "learning_rate"]] = -7.0
     return Population.of(population.name, population.tokenizer, weights, table)
