@@ -14,7 +14,7 @@ import pandas as pd
 from safetensors.torch import save_file
 
 from zoobench import __version__
-from zoobench.ablation.plan import NO_COMPOSITION, Cell, Fit
+from zoobench.ablation.plan import NO_COMPOSITION, Cell, Fit, Plan
 from zoobench.ablation.sources import Source
 from zoobench.ablation.study import Study
 from zoobench.ablation.training_sets import TrainingSet, training_set
@@ -46,6 +46,10 @@ class Bench:
     def _token_sets(self) -> dict[str, TokenSet]:
         return {zoo: TokenSet.read(path) for zoo, path in self.tokens.items()}
 
+    @cached_property
+    def _populations(self) -> dict[str, Population]:
+        return {zoo: replace(tokens.populations[0], name=zoo) for zoo, tokens in self._token_sets.items()}
+
     @property
     def token_size(self) -> int:
         return next(iter(self._token_sets.values())).token_size
@@ -63,7 +67,7 @@ class Bench:
 
     def population(self, zoo: str) -> Population:
         """All the models of a zoo, under its name."""
-        return replace(self._token_sets[zoo].populations[0], name=zoo)
+        return self._populations[zoo]
 
     def training_set(self, composition: str) -> TrainingSet:
         """What a composition trains on; raises `InputError` where its zoos have too few models."""
@@ -86,10 +90,8 @@ class Bench:
     def cell_path(self, cell: Cell) -> Path:
         """Where what was observed of a cell is kept."""
         read = "" if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).key
-        target = self.population(cell.target)
-        models = sorted(zip(target.table["model_id"], target.table["epoch"], strict=True))
-        made_of = (self.fit_path(cell.fit).name, read, repr(self.task(cell.task)), target.name, models)
-        return self.folder / "cells" / _key(*made_of)
+        made_of = (self.fit_path(cell.fit).name, read, repr(self.task(cell.task)), cell.target)
+        return self.folder / "cells" / _key(*made_of, self.tokens[cell.target].name)
 
     def fit(self, fit: Fit) -> Learned:
         """The method as it is kept, or fitted now; an interrupted one goes on from where it was."""
@@ -126,9 +128,11 @@ class Bench:
         path = self.cell_path(cell) / "observations.parquet"
         return pd.read_parquet(path) if path.exists() else None
 
-    def seconds(self, cell: Cell) -> float:
-        """How long a cell took, its fit apart."""
-        return float(read_json(self.cell_path(cell) / "cell.json", "what was kept of a cell")["seconds"])
+    def seconds(self, plan: Plan) -> float:
+        """How long all pieces of a plan that are there took, each for itself."""
+        paths = {self.fit_path(fit).with_suffix(".json") for fit in plan.fits}
+        paths |= {self.cell_path(cell) / "cell.json" for cell in plan.cells}
+        return sum(float(read_json(path, "what was kept of a piece")["seconds"]) for path in paths if path.exists())
 
 
 def token_sets(sources: Mapping[str, Source], folder: Path, stage: Callable[[str], object]) -> dict[str, Path]:

@@ -52,7 +52,7 @@ class Source:
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits, which say how each model was trained."""
-        return _key(self.ids)
+        return _key(self.ids, self.checkpoints)
 
     @property
     def training_models(self) -> int:
@@ -102,12 +102,9 @@ def _planned(name: str, spec: ZooSpec, zoos: Path) -> Source:
     models = spec.models()
     _check_kinds(name, len({(each.dataset, each.architecture, each.width, each.image_size) for each in models}))
     ids, first = tuple(model.id for model in models), models[0]
+    checkpoints = len(ids) * len([epoch for epoch in spec.saved_epochs if epoch])
     return Source(
-        name,
-        zoos / f"{name}-{_key(ids)[:8]}",
-        spec,
-        ids,
-        len(ids) * len([epoch for epoch in spec.saved_epochs if epoch]),
+        *(name, zoos / f"{name}-{_key(ids, checkpoints)[:8]}", spec, ids, checkpoints),
         *(first.dataset, first.architecture, first.width, first.image_size, first.train_images),
     )
 
@@ -129,8 +126,8 @@ def _check_kinds(name: str, kinds: int) -> None:
         )
 
 
-def _key(ids: Sequence[str]) -> str:
-    return hashlib.sha256(",".join(sorted(ids)).encode()).hexdigest()[:16]
+def _key(ids: Sequence[str], checkpoints: int) -> str:
+    return hashlib.sha256(f"{checkpoints}:{','.join(sorted(ids))}".encode()).hexdigest()[:16]
 
 
 def relation(target: str, zoos: Sequence[str], sources: Mapping[str, Source]) -> Relation:

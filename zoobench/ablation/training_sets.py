@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -38,7 +39,7 @@ class TrainingSet:
     def _training(self) -> tuple[Population, ...]:
         return self.tokens.split("train").populations
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits: a hash of what is trained on."""
         parts = [

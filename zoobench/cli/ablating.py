@@ -57,7 +57,9 @@ def ablate(
     with stages() as stage:
         stage("drawing samples again for intervals, and the report")
         results = Results.of(plan, bench, sources)
-        report = report_of(plan, bench, results, failures, _made(study, time.monotonic() - started))
+        report = report_of(
+            plan, bench, results, failures, _made(study, time.monotonic() - started, bench.seconds(plan))
+        )
         path = home / "results" / study.name
         with directory_written_aside(path) as aside:
             write_report(report, aside)
@@ -134,7 +136,7 @@ def _show(report: Report) -> None:
         console.print(f"[red]failed[/red] {cell}: {reason}", soft_wrap=True)
 
 
-def _made(study: Study, seconds: float) -> dict[str, str]:
+def _made(study: Study, seconds: float, work: float) -> dict[str, str]:
     """How a report was made."""
     return {
         "command": _command(),
@@ -143,7 +145,7 @@ def _made(study: Study, seconds: float) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
         "date": datetime.now(UTC).date().isoformat(),
         "seeds": ", ".join(map(str, study.all_seeds())),
-        "duration": f"{_time(seconds)} for what was not there yet",
+        "duration": f"{_time(seconds)} for what was not there yet; trainings and cells took {_time(work)} in all",
     }
 
 
