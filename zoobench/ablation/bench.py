@@ -21,7 +21,7 @@ from zoobench.ablation.training_sets import TrainingSet, training_set
 from zoobench.files import directory_written_aside, read_json, write_json
 from zoobench.methods.base import Execution, Learned
 from zoobench.methods.registry import get_method
-from zoobench.tasks.base import Setting, Task
+from zoobench.tasks.base import InapplicableError, Outcome, Setting, Task
 from zoobench.tokens import Population, TokenSet, select_checkpoints, write_token_set
 
 
@@ -108,7 +108,8 @@ class Bench:
         return learned
 
     def measure(self, cell: Cell) -> None:
-        """Observe a cell, unless it was observed already, and keep what came of it."""
+        """Observe a cell, unless it was observed already, and keep what came of it: nothing, where the task cannot be
+        done in such a setting."""
         path = self.cell_path(cell)
         if path.exists():
             return
@@ -116,17 +117,20 @@ class Bench:
         learned, task = self.fit(cell.fit), self.task(cell.task)
         training = () if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).tokens.populations
         setting = Setting(self.population(cell.target), training, cell.fit.seed, self.data_root, self.device)
-        outcome = task.observe(learned, setting)
+        try:
+            outcome = task.observe(learned, setting)
+        except InapplicableError:
+            outcome = Outcome(pd.DataFrame())
         with directory_written_aside(path) as aside:
             outcome.observations.to_parquet(aside / "observations.parquet", index=False)
             if outcome.weights is not None:
                 save_file({"weights": outcome.weights.contiguous()}, aside / "weights.safetensors")
             write_json(aside / "cell.json", asdict(cell) | {"seconds": round(time.monotonic() - started, 1)})
 
-    def observations(self, cell: Cell) -> pd.DataFrame | None:
-        """What was observed of a cell, or none where it was not."""
+    def observations(self, cell: Cell) -> pd.DataFrame:
+        """What was observed of a cell; empty where it was not, or could not be."""
         path = self.cell_path(cell) / "observations.parquet"
-        return pd.read_parquet(path) if path.exists() else None
+        return pd.read_parquet(path) if path.exists() else pd.DataFrame()
 
     def seconds(self, plan: Plan) -> float:
         """How long all pieces of a plan that are there took, each for itself."""

@@ -32,7 +32,7 @@ class Results:
 
     @classmethod
     def of(cls, plan: Plan, bench: Bench, sources: Mapping[str, Source]) -> Results:
-        """What is there of a plan's cells; those that failed are left out."""
+        """What is there of a plan's cells; those that failed, or cannot be, are left out."""
         relations = {
             (name, target): relation(target, composition.zoos, sources)
             for name, composition in plan.study.all_compositions().items()
@@ -40,7 +40,7 @@ class Results:
         }
         results = cls(relations)
         for cell in plan.cells:
-            if (observed := bench.observations(cell)) is not None:
+            if len(observed := bench.observations(cell)):
                 task = bench.task(cell.task)
                 place = (cell.composition, cell.fit.method, cell.task, cell.target)
                 results.scores.setdefault(place, {})[cell.fit.seed] = task.score(observed)

@@ -9,8 +9,13 @@ from typing import Any, Protocol
 import pandas as pd
 from torch import Tensor
 
+from zoo_generation.errors import InputError
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
+
+
+class InapplicableError(InputError):
+    """A task cannot be done by a method in a setting, whatever its models are; nothing went wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,9 @@ class Task(Protocol):
         """Whether the method, or its class, implements what the task asks for."""
         ...
 
-    def observe(self, method: Any, setting: Setting) -> Outcome: ...
+    def observe(self, method: Any, setting: Setting) -> Outcome:
+        """Raises `InapplicableError` where that cannot be in such a setting."""
+        ...
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
         """Values by metric."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zoo_generation.errors import InputError
 from zoo_generation.spec import AXES
 from zoobench.methods.base import Embedder
+from zoobench.tasks.base import InapplicableError
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
 
@@ -90,10 +91,10 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
 
 
 def check_widths(*parts: Embedded) -> None:
-    """Raise `InputError` where features differ in number."""
+    """Raise `InapplicableError` where features differ in number."""
     if len(widths := {part.features.shape[1] for part in parts}) > 1:
         lengths = " and ".join(map(str, sorted(widths)))
-        raise InputError(
+        raise InapplicableError(
             f"this method's features have different lengths for different architectures ({lengths}), so one probe "
             "cannot read them all; take populations of one architecture, or another method"
         )
