@@ -32,7 +32,7 @@ def digits(built: Path) -> Population:
 
 def spoiled(population: Population, split: str) -> Population:
     """The population with other weights, and other accuracies, in one split."""
-    rows = torch.from_numpy((population.table["split"] == split).to_numpy())
+    rows = torch.tensor((population.table["split"] == split).to_list())
     weights = torch.where(rows[:, None], torch.tensor(1e3), population.weights)
     table = population.table.copy()
     table.loc[rows.numpy(), ["test_accuracy", "val_accuracy", "train_accuracy"]] = 2.0
