@@ -218,14 +218,19 @@ def read_spec(name: str) -> dict[str, Any]:
     path = preset_path(name) or Path(name)
     if not path.exists() and not path.suffix:
         raise unknown("preset", name, preset_names())
+    return read_fields(path, "spec", "'datasets: [mnist]'; see zoobench build-zoo --help")
+
+
+def read_fields(path: Path, what: str, example: str) -> dict[str, Any]:
+    """The fields of a YAML file; raises `InputError`, saying `what` it should have been and such as which `example`."""
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise InputError(f"cannot read the spec {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read the {what} {path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the spec {path} is not YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"the {what} {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"the spec {path} must hold fields such as 'datasets: [mnist]'; see zoobench build-zoo --help")
+        raise InputError(f"the {what} {path} must hold fields such as {example}")
     return values
 
 

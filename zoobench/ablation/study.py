@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.spec import ZooSpec, make_spec, read_spec
+from zoo_generation.spec import ZooSpec, make_spec, read_fields, read_spec
 from zoobench.methods.registry import Method, get_method
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS, get_task
 
 ALL = "all"  # the name of the composition of all zoos
-EXAMPLE = "see benchmarks/compositions/smoke.yaml for an example"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
 
@@ -182,16 +180,9 @@ def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
 
     Raises `InputError`, in one sentence with the field, what it was given and what is allowed.
     """
+    values = read_fields(path, "study", "'zoos:' and 'combine:'; see benchmarks/compositions/smoke.yaml")
     try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot read the study {path}: {error.strerror or error}; {EXAMPLE}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the study {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"the study {path} must hold fields such as 'zoos:' and 'combine:'; {EXAMPLE}")
-    try:
-        return Study(**{str(key): value for key, value in values.items()} | dict(changes or {}))
+        return Study(**values | dict(changes or {}))
     except ValidationError as error:
         raise InputError(f"the study {path}: {sentence(error)}") from None
 
