@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from zoobench.ablation.report import ID, NO_COMPOSITION, Report
+from zoobench.ablation.names import ID, NO_COMPOSITION
+from zoobench.ablation.report import Report
 
 HOSTILE = "<script>alert(1)</script>"
 PEER = '_peer <b id="a">&</b> | $x_1$ [red]'

@@ -13,7 +13,8 @@ from made_up_report import HOSTILE, PEER, TARGETS, ZOOS, made_up_report
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from zoobench.ablation.report import ID, NO_COMPOSITION, Report, write_report
+from zoobench.ablation.names import ID, NO_COMPOSITION
+from zoobench.ablation.report import Report, write_report
 from zoobench.ablation.report.curves import epoch_curves, size_curves
 from zoobench.ablation.report.render import inert_markdown
 from zoobench.ablation.report.scores import Row, matrices, ranking

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from zoo_generation.architectures import get_architecture
 from zoo_generation.errors import InputError
-from zoobench.ablation.plan import NO_COMPOSITION, Plan
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.plan import Plan
 from zoobench.ablation.sources import relation, sources_of
 from zoobench.ablation.statistics import RESAMPLES, Interval, difference, interval
 from zoobench.ablation.study import Composition, read_study

@@ -14,7 +14,8 @@ import pandas as pd
 from safetensors.torch import save_file
 
 from zoobench import __version__
-from zoobench.ablation.plan import NO_COMPOSITION, Cell, Fit, Plan
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.plan import Cell, Fit, Plan
 from zoobench.ablation.sources import Source
 from zoobench.ablation.study import Study
 from zoobench.ablation.training_sets import TrainingSet, training_set

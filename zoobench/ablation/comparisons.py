@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from zoobench.ablation.names import ID, MEAN
 from zoobench.ablation.results import Results
 from zoobench.ablation.statistics import Verdict, difference
 from zoobench.ablation.study import Comparison, Study
 from zoobench.tasks.base import Task
 from zoobench.tasks.sums import Sums
 
-WORDS = {"better": "is better than", "worse": "is worse than", "not distinguishable": "is not distinguishable from"}
+WORDS = {"better": "is better than", "worse": "is worse than", "not distinguishable": "cannot be told from"}
 Pair = tuple[Sequence[Sums], Sequence[Sums]]
 """Of a composition and the one that it is compared with, one a seed."""
 
@@ -38,14 +39,14 @@ class Answer:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.task} on {self.targets}: {self.method} trained on {self.composition} {WORDS[self.verdict]} on "
+            f"{self.task.replace('_', ' ')} on {self.targets}, {self.method}: {self.composition} {WORDS[self.verdict]} "
             f"{self.against} ({self.metric} {self.difference:+.3f}, 95 % from {self.low:+.3f} to {self.high:+.3f})"
         )
 
 
 def compare(study: Study, results: Results) -> pd.DataFrame:
     """One row an answer: of every method that learns, by every task, on every target, and on the mean over those that
-    are in, and over those that are out of distribution of both compositions."""
+    are in distribution of both compositions, of one of them, of neither, and over all."""
     answers = [
         answer
         for comparison in study.comparisons
@@ -67,12 +68,8 @@ def _answers(
         for target in targets
         if (pair := _pair((comparison.composition, against), method, task, target, results)) is not None
     }
-    groups = {target: [target] for target in measured}
-    for kind in ("ID", "OOD"):
-        both = [
-            t for t in measured if all(_is(kind, results.relations[c, t]) for c in (comparison.composition, against))
-        ]
-        groups |= {f"mean over {kind}": both} if len(both) > 1 else {}
+    names = (comparison.composition, against)
+    groups = {target: [target] for target in measured} | _groups(names, list(measured), results)
     for name, chosen in groups.items():
         pairs = {target: measured[target] for target in chosen}
         bounds = difference(pairs)
@@ -90,8 +87,17 @@ def _pair(compositions: tuple[str, str], method: str, task: Task, target: str, r
     return (first, second) if common else None
 
 
-def _is(kind: str, relation: str) -> bool:
-    return relation.startswith(kind)
+def _groups(compositions: tuple[str, str], targets: Sequence[str], results: Results) -> dict[str, list[str]]:
+    """Targets by what they are to both compositions, where there are several."""
+    inside = {target: tuple(results.relations[name, target] == ID for name in compositions) for target in targets}
+    kinds = {
+        f"{MEAN}ID": (True, True),
+        f"{MEAN}OOD": (False, False),
+        f"{MEAN}ID of {compositions[0]} only": (True, False),
+        f"{MEAN}ID of {compositions[1]} only": (False, True),
+    }
+    groups = {name: [target for target in targets if inside[target] == kind] for name, kind in kinds.items()}
+    return {name: chosen for name, chosen in (groups | {f"{MEAN}all": list(targets)}).items() if len(chosen) > 1}
 
 
 def _mean(seeds: Sequence[Sums]) -> float:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from zoobench.ablation.names import NO_COMPOSITION
 from zoobench.ablation.study import Study
 from zoobench.methods.registry import Method, get_method
 from zoobench.tasks.base import Task
-
-NO_COMPOSITION = "–"
-"""The composition of methods that learn nothing from one."""
 
 
 @dataclass(frozen=True)

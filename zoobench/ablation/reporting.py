@@ -8,7 +8,8 @@ import pandas as pd
 
 from zoobench.ablation.bench import Bench
 from zoobench.ablation.comparisons import compare
-from zoobench.ablation.plan import NO_COMPOSITION, Plan
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.plan import Plan
 from zoobench.ablation.report import Report
 from zoobench.ablation.results import Results
 

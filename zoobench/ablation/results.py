@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from zoobench.ablation.bench import Bench
-from zoobench.ablation.plan import NO_COMPOSITION, Plan
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.plan import Plan
 from zoobench.ablation.sources import Source, relation
 from zoobench.ablation.statistics import Interval, interval
 from zoobench.tasks.sums import Sums

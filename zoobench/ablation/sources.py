@@ -8,21 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from zoo_generation.architectures import import_architecture
 from zoo_generation.errors import InputError
 from zoo_generation.spec import ZooSpec
+from zoobench.ablation.names import Relation
 from zoobench.ablation.study import Study
 from zoobench.files import StoragePath
 from zoobench.tokens import KEPT
 from zoobench.zoo import POPULATION, Zoo, split_models, zoo_path
-
-Relation = Literal["ID", "OOD zoo", "OOD dataset", "OOD architecture", "OOD both"]
-"""Of a target to a composition: its zoo is trained on; or another of the same dataset and architecture is; or none of
-its dataset, of its architecture, of either."""
 
 
 @dataclass(frozen=True, eq=False)

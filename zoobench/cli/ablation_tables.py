@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from zoobench.ablation.report import ID, Report
+from zoobench.ablation.names import ID, MEAN
+from zoobench.ablation.report import Report
 from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
 from zoobench.ablation.report.text import NOT_A_NUMBER, SIGNS, score, words
 from zoobench.cli.console import table
@@ -22,12 +23,14 @@ CAPTION = "mean ± std over seeds; • in distribution: the target's population 
 
 
 def answer_tables(report: Report) -> list[Table]:
-    """A table a question: verdicts, and sentences that say what was compared."""
+    """A table a question: verdicts and sentences; of single targets where there is no mean over several."""
     result = []
     for question, rows in report.comparisons.groupby("question", sort=False):
         answers = table(escape(str(question)), ["verdict"], [])
         answers.add_column("answer", overflow="fold")
-        for verdict, sentence in zip(rows["verdict"], rows["sentence"], strict=True):
+        means = rows["targets"].str.startswith(MEAN)
+        shown_rows = rows[means] if means.any() else rows
+        for verdict, sentence in zip(shown_rows["verdict"], shown_rows["sentence"], strict=True):
             answers.add_row(f"{SIGNS[verdict]} {verdict}", Text(sentence))
         result.append(answers)
     return result

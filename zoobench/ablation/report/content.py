@@ -6,12 +6,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-NO_COMPOSITION = "–"
-"""Stands as the composition, and as its relation to a target, of methods that learn nothing from one."""
-
-ID = "ID"
-"""The relation of a composition to a target whose population is in it; the others begin with OOD."""
-
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -31,8 +25,8 @@ class Report:
     measurements: pd.DataFrame
     """composition, method, task, target, relation, metric, seed, value."""
     comparisons: pd.DataFrame
-    """question, task, metric, method, composition, against, targets (a target's name, "mean over ID" or "mean over
-    OOD"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence."""
+    """question, task, metric, method, composition, against, targets (a target's name, or several such as "mean over
+    ID"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence."""
     failures: pd.DataFrame
     """cell, reason."""
     primary: dict[str, str]

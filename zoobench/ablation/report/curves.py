@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from zoobench.ablation.report.content import NO_COMPOSITION, Report
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.report.content import Report
 from zoobench.ablation.report.scores import primary_scores
 
 POINT = ["target", "line", "x", "mean", "std"]

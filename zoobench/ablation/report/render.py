@@ -10,8 +10,9 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from zoobench.ablation.names import ID
 from zoobench.ablation.report import text
-from zoobench.ablation.report.content import ID, Report
+from zoobench.ablation.report.content import Report
 from zoobench.ablation.report.sections import Section, answers
 
 MARKDOWN_SIGNS = re.compile(r"[\\`*_{}\[\]<>|#~$&]")

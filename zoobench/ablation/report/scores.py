@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from zoobench.ablation.report.content import NO_COMPOSITION, Report
+from zoobench.ablation.names import NO_COMPOSITION
+from zoobench.ablation.report.content import Report
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from zoobench.ablation.names import MEAN
 from zoobench.ablation.report.content import Report
 from zoobench.ablation.report.curves import epoch_curves, size_curves
 from zoobench.ablation.report.plotting import Plot, line_plot
@@ -46,7 +47,7 @@ def answers(report: Report) -> list[Answers]:
     """The comparisons by question, in order of appearance."""
     found = []
     for question, rows in report.comparisons.groupby("question", sort=False):
-        mean = rows["targets"].str.startswith("mean over ")
+        mean = rows["targets"].str.startswith(MEAN)
         found.append(Answers(str(question), rows[mean], rows[~mean]))
     return found
 
