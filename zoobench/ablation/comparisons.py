@@ -97,7 +97,9 @@ def _groups(compositions: tuple[str, str], targets: Sequence[str], results: Resu
         f"{MEAN}ID of {compositions[1]} only": (False, True),
     }
     groups = {name: [target for target in targets if inside[target] == kind] for name, kind in kinds.items()}
-    return {name: chosen for name, chosen in (groups | {f"{MEAN}all": list(targets)}).items() if len(chosen) > 1}
+    if list(targets) not in groups.values():
+        groups[f"{MEAN}all"] = list(targets)
+    return {name: chosen for name, chosen in groups.items() if len(chosen) > 1}
 
 
 def _mean(seeds: Sequence[Sums]) -> float:

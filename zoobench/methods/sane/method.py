@@ -45,7 +45,7 @@ class Sane:
     token_size: int
     max_positions: tuple[int, int, int]
     references: dict[str, Tensor]
-    standardization: Standardization
+    standardization: Standardization = dataclasses.field(default_factory=Standardization)
 
     def __post_init__(self) -> None:
         c = self.config
