@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,8 +27,14 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
             raise unknown(what, name, fields)
     own = {name: getattr(settings, name) for name in fields}
     try:
-        return TypeAdapter(type(settings)).validate_python(own | dict(values))
+        return _adapter(type(settings)).validate_python(own | dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"the {what} {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}: " if first["loc"] else ""
         raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+@cache
+def _adapter(kind: type[Settings]) -> TypeAdapter[Settings]:
+    """Validates settings of a kind; takes a while to make."""
+    return TypeAdapter(kind)

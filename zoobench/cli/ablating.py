@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -52,7 +53,7 @@ def ablate(
             tokens = token_sets(sources, home / "runs" / "tokens", stage)
         folder = (home / "runs" / "pieces").absolute()
         bench = Bench(study, tokens, folder, data_root and data_root.absolute(), device_of(resources.device))
-        with _bar(lambda piece: _seconds(piece, bench, sources)) as show:
+        with _bar(cache(lambda piece: _seconds(piece, bench, sources))) as show:
             failures = run_plan(plan, bench, resources=resources, report=show)
     with stages() as stage:
         stage("drawing samples again for intervals, and the report")
