@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -35,6 +35,6 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
 
 
 @cache
-def _adapter(kind: type[Settings]) -> TypeAdapter[Settings]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     """Validates settings of a kind; takes a while to make."""
     return TypeAdapter(kind)
