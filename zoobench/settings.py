@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -25,9 +25,10 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
     for name in values:
         if name not in fields:
             raise unknown(what, name, fields)
+    kind: type[Any] = type(settings)
     own = {name: getattr(settings, name) for name in fields}
     try:
-        return _adapter(type(settings)).validate_python(own | dict(values))
+        return _adapter(kind).validate_python(own | dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = f"the {what} {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}: " if first["loc"] else ""
@@ -35,6 +36,6 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
 
 
 @cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Validates settings of a kind; takes a while to make."""
     return TypeAdapter(kind)
