@@ -25,10 +25,9 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
     for name in values:
         if name not in fields:
             raise unknown(what, name, fields)
-    kind: type[Any] = type(settings)
     own = {name: getattr(settings, name) for name in fields}
     try:
-        return _adapter(kind).validate_python(own | dict(values))
+        return _adapter(type(settings)).validate_python(own | dict(values))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         where = f"the {what} {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}: " if first["loc"] else ""
