@@ -105,9 +105,8 @@ def _outcome(ray: Any, reference: Any) -> str | None:
     try:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        reason = str(cause).strip().split("\n")[0]
-        return reason if isinstance(cause, InputError) else f"{type(error.cause).__name__}: {reason}"
+        reason = str(error.cause).strip().split("\n")[0]
+        return reason if isinstance(error.cause, InputError) else f"{type(error.cause).__name__}: {reason}"
     except ray.exceptions.RayError as error:
         return f"its worker died {RETRIES + 1} times: {str(error).strip().splitlines()[0]}"
     return None
