@@ -69,10 +69,10 @@ def run(
             settings = [Setting(target, tokens.populations, seed, data_root) for target in tokens.populations]
             if isinstance(learned, Embedder):
                 stage(f"{method.name}: predicting properties")
-                embedder = _Once(learned)
+                embedder, prediction = _Once(learned), PropertyPrediction()
                 for setting in settings:
-                    outcome = PropertyPrediction().observe(embedder, setting)
-                    evaluation.measurements += _scores(PropertyPrediction(), method.name, setting, outcome)
+                    outcome = prediction.observe(embedder, setting)
+                    evaluation.measurements += _scores(prediction, method.name, setting, outcome)
                 evaluation.measurements += _pooled(method.name, embedder, tokens, seed)
             if protocol.asks(learned):
                 for setting in settings:
