@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +61,18 @@ def run(
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
     population, under each seed. Models of other `statuses` than these are left out."""
     key, tokens = token_set(zoos, statuses, runs, stage)
-    evaluation = Evaluation(key, tokens)
+    evaluation, prediction = Evaluation(key, tokens), PropertyPrediction()
     for method, config in methods.items():
         for seed in seeds if method.random else seeds[:1]:
             learned: Any = fitted(method, config, tokens, seed, runs / key, stage)
             settings = [Setting(target, tokens.populations, seed, data_root) for target in tokens.populations]
-            if isinstance(learned, Embedder):
+            if prediction.asks(learned):
                 stage(f"{method.name}: predicting properties")
-                embedder, prediction = _Once(learned), PropertyPrediction()
                 for setting in settings:
-                    outcome = prediction.observe(embedder, setting)
+                    outcome = prediction.observe(learned, setting)
                     evaluation.measurements += _scores(prediction, method.name, setting, outcome)
-                evaluation.measurements += _pooled(method.name, embedder, tokens, seed)
+            if isinstance(learned, Embedder):
+                evaluation.measurements += _pooled(method.name, learned, tokens, seed)
             if protocol.asks(learned):
                 for setting in settings:
                     stage(f"{method.name}: generating models for {setting.target.name}")
@@ -81,13 +80,6 @@ def run(
                     evaluation.generated[method.name, setting.target.name, seed] = outcome
                     evaluation.measurements += _scores(protocol, method.name, setting, outcome)
     return evaluation
-
-
-class _Once:
-    """An embedder that embeds each population once."""
-
-    def __init__(self, method: Embedder) -> None:
-        self.embed = cache(method.embed)
 
 
 def _scores(task: Task, method: str, setting: Setting, outcome: Outcome) -> list[Measurement]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoobench.tokens import Population, TokenSet
@@ -52,6 +54,21 @@ class LayerEmbedder(Protocol):
 
     def embed_layers(self, population: Population) -> Tensor:
         """Features [checkpoints, layers, features], float32; layers as in `population.tokenizer.layers`."""
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Predicts properties of checkpoints itself, where others leave that to a linear probe on their embedding."""
+
+    def predict(
+        self, known: Sequence[Population], values: NDArray[Any], asked: Population
+    ) -> NDArray[np.float64] | NDArray[np.str_]:
+        """A property of the checkpoints `asked` for, given that of the `known` ones, of one or several populations.
+
+        values: [all known checkpoints], float64 or, of a property that is a class, strings; returns as many of the same
+        kind as are asked for. The tables of populations hold what models are, and nothing that was measured of them.
+        """
         ...
 
 

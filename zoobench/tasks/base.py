@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 from torch import Tensor
@@ -45,8 +45,15 @@ class Outcome:
     weights: Tensor | None = None
 
 
+Answer = pd.DataFrame | Tensor
+"""What a method hands in, and can be judged by: predictions, or weights [models, D]."""
+
+
 class Task(Protocol):
-    """A task, whose fields say how it is measured. Scores depend on observations alone, so that they can be checked."""
+    """A task, whose fields say how it is measured.
+
+    Scores depend on observations alone, and these on what a method hands in, so that both can be checked.
+    """
 
     @property
     def name(self) -> str: ...
@@ -61,12 +68,29 @@ class Task(Protocol):
         """Whether it reads the training models itself, besides what the method learned of them."""
         ...
 
+    @property
+    def hands_in(self) -> Literal["predictions", "weights"]:
+        """What is judged: predictions (columns model, epoch, property, predicted, predicted_class), or weights."""
+        ...
+
     def asks(self, method: Any) -> bool:
         """Whether the method, or its class, implements what the task asks for."""
         ...
 
     def observe(self, method: Any, setting: Setting) -> Outcome:
         """Raises `InapplicableError` where that cannot be in such a setting."""
+        ...
+
+    def handed_in(self, target: Population) -> range:
+        """How many models' weights may be handed in for a target; none, where predictions are."""
+        ...
+
+    def judge(self, answer: Any, setting: Setting) -> pd.DataFrame:
+        """The observations of what a method hands in: of an `Outcome` its weights, or else its observations.
+
+        Of the target it reads what those models are that the task is about, and their weights; of a setting nothing
+        else but its seed, data_root and device.
+        """
         ...
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:

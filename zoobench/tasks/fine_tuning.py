@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 from torch import Tensor
@@ -25,6 +25,7 @@ from zoobench.methods.base import Generator
 from zoobench.tasks.base import Outcome, Setting
 from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.tasks.sums import Sums
+from zoobench.tokens import Population
 
 COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
 """Of a row of a zoo: how its model was trained, but for the schedule."""
@@ -47,6 +48,7 @@ class FineTuning:
 
     name = "fine_tuning"
     reads_training = False
+    hands_in: ClassVar[Literal["weights"]] = "weights"
 
     def __post_init__(self) -> None:
         if not self.epochs or min(self.epochs) < 0 or max(self.epochs) < 1:
@@ -66,20 +68,26 @@ class FineTuning:
         return isinstance(method, Generator)
 
     def observe(self, method: Generator, setting: Setting) -> Outcome:
-        """Generate, train. Observations: model, its number, best first, as a string; epoch; test_accuracy.
-
-        Weights: of the models before training.
-        """
+        """Generate, train. Weights: of the models before training."""
         anchors = choose_anchors(setting.target, self.generation.anchors)
         generated = generate(method, anchors, self.generation, setting.seed, setting.data_root, device=setting.device)
         weights = generated.weights[: self.models]
+        return Outcome(self.judge(weights, setting), weights)
+
+    def handed_in(self, target: Population) -> range:
+        """As many as are trained, or fewer."""
+        return range(1, self.models + 1)
+
+    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
+        """Train. Observations: model, its number, best first, as a string; epoch; test_accuracy."""
+        anchors = choose_anchors(setting.target, self.generation.anchors)
         best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
-        specs = specs_like(best, len(weights), self.epochs, setting.seed)
-        trained = fine_tune(weights, anchors.layout, specs, setting.data_root, setting.device)
+        specs = specs_like(best, len(answer), self.epochs, setting.seed)
+        trained = fine_tune(answer, anchors.layout, specs, setting.data_root, setting.device)
         rows = []
         for number, model in enumerate(trained):
             rows += [(str(number), epoch, accuracy_after(model, epoch)) for epoch in self.epochs]
-        return Outcome(pd.DataFrame(rows, columns=["model", "epoch", "test_accuracy"]), weights)
+        return pd.DataFrame(rows, columns=["model", "epoch", "test_accuracy"])
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
         """Mean test accuracy after each of the epochs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -44,6 +44,7 @@ class Generation:
     name = "generation"
     reads_training = False
     primary = "kept_mean"
+    hands_in: ClassVar[Literal["weights"]] = "weights"
 
     anchors: int = 5
     drawn: int = 200
@@ -61,6 +62,24 @@ class Generation:
         anchors = choose_anchors(setting.target, self.anchors)
         generated = generate(method, anchors, self, setting.seed, setting.data_root, device=setting.device)
         return Outcome(observations_of(generated, anchors), generated.weights)
+
+    def handed_in(self, target: Population) -> range:
+        """As many as are kept, or fewer."""
+        return range(1, self.kept + 1)
+
+    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
+        """Of kept models [models, D]: as if no others had been drawn."""
+        anchors = choose_anchors(setting.target, self.anchors)
+        target, device = Target.of(anchors), setting.device
+        test_accuracy, val_accuracy = (
+            accuracies(answer, target.layout, target.module(), images, device)
+            for images in (
+                images_of(target.row, "test", setting.data_root),
+                images_of(target.row, "val", setting.data_root).first(self.selection_images),
+            )
+        )
+        numbers = torch.arange(len(answer))
+        return observations_of(Generated(answer, test_accuracy, val_accuracy, val_accuracy, numbers), anchors)
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
         """Mean, spread and best test accuracy of the kept models, and mean validation accuracy of all drawn.

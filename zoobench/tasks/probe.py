@@ -5,8 +5,9 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
 from zoo_generation.spec import AXES
-from zoobench.methods.base import Embedder
+from zoobench.methods.base import Embedder, Predictor
 from zoobench.tasks.base import InapplicableError
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
 
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
+NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
+OBSERVED = ["model", "epoch", "property", "kind", "truth", "predicted", "true_class", "predicted_class"]
 HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Array = NDArray[np.float64]
@@ -39,7 +42,7 @@ class Embedded:
     @classmethod
     def of(cls, method: Embedder, population: Population) -> Embedded:
         """A population as the method embeds it."""
-        return cls(method.embed(population).double().numpy(), population.table)
+        return cls(method.embed(population.blind()).double().numpy(), population.table)
 
     @classmethod
     def join(cls, parts: Sequence[Embedded]) -> Embedded:
@@ -65,29 +68,60 @@ class Embedded:
         return self.where((self.table["split"] != "test").to_numpy())
 
 
+Reader = Callable[[Array | Strings], Array | Strings]
+"""Predicts a property of some checkpoints from that of others."""
+
+
 def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
-    """What probes that are fitted to `fit` read off `test`: a row for each property and checkpoint.
+    """What probes that are fitted to `fit` read off `test`: a row for each property and checkpoint, see `observe`."""
+    check_widths(fit, test)
+    models = fit.table["model_id"].to_numpy()
+
+    def probe(values: Any) -> Array | Strings:
+        fitted = regress if values.dtype.kind == "f" else classify
+        return fitted(fit.features, values, models, test.features)
+
+    return observe(fit.table, test.table, probe)
+
+
+def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Population) -> pd.DataFrame:
+    """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`."""
+    if isinstance(method, Predictor):
+        tables = pd.concat([population.table for population in fit], ignore_index=True)
+        known = [population.blind() for population in fit]
+        return observe(tables, test.table, partial(method.predict, known, asked=test.blind()))
+    return read(Embedded.join([Embedded.of(method, population) for population in fit]), Embedded.of(method, test))
+
+
+def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFrame:
+    """What is read off the checkpoints of the table `asked`: a row for each property and checkpoint.
 
     Columns: model, epoch, property, kind (`number` or `class`); truth and predicted of numbers; true_class and
     predicted_class of classes, as strings. The properties are test accuracy, generalization gap and epoch, of those
-    that the zoos record of every checkpoint, and each hyperparameter that varies among the models of `fit`. Raises
-    `InputError` where there are too few models.
+    that the zoos record of every checkpoint, and each hyperparameter that varies among the models of the table `known`.
+    Raises `InputError` where there are too few models.
     """
-    models = fit.table["model_id"].to_numpy()
-    if len(set(models)) < 2 or not len(test.table):
+    if known["model_id"].nunique() < 2 or not len(asked):
         raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
-    check_widths(fit, test)
-    pieces = []
-    for name, values in numbers(fit.table).items():
-        truth = numbers(test.table)[name]
-        if np.isfinite(values).all() and np.isfinite(truth).all():
-            predicted = regress(fit.features, values, models, test.features)
-            pieces.append(_rows(test.table, name, "number", truth=truth, predicted=predicted))
-    for name, classes in varying_classes(fit.table):
-        read_off = classify(fit.features, classes, models, test.features)
-        true = as_classes(test.table[name])
-        pieces.append(_rows(test.table, name, "class", true_class=true, predicted_class=read_off))
-    return pd.concat(pieces, ignore_index=True)
+    predictions = []
+    for name, values in numbers(known).items():
+        if np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
+            predictions.append(_rows(asked, name, predicted=read(values)))
+    for name, classes in varying_classes(known):
+        predictions.append(_rows(asked, name, predicted_class=read(classes)))
+    return judge(pd.concat(predictions, ignore_index=True), asked)
+
+
+def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Predictions (model, epoch, property, predicted or predicted_class) beside the truth, as the table `asked` has it,
+    in columns as those of `observe`. What is predicted of checkpoints that are not in it is left out."""
+    truths = []
+    for name in predictions["property"].unique():
+        known = {"truth": numbers(asked)[name]} if name in NUMBERS else {"true_class": as_classes(asked[name])}
+        kind = "number" if name in NUMBERS else "class"
+        truths.append(_rows(asked, name, **known).assign(kind=kind))
+    beside = predictions.merge(pd.concat(truths, ignore_index=True), on=["model", "epoch", "property"])
+    return beside.reindex(columns=OBSERVED).astype({"true_class": object, "predicted_class": object})
 
 
 def check_widths(*parts: Embedded) -> None:
@@ -100,12 +134,10 @@ def check_widths(*parts: Embedded) -> None:
         )
 
 
-def _rows(table: pd.DataFrame, name: str, kind: str, **columns: Array | Strings) -> pd.DataFrame:
-    """Observations of one property; what it has no columns of is not a number, or no string."""
-    empty = {"truth": np.nan, "predicted": np.nan, "true_class": None, "predicted_class": None}
-    model, epoch = table["model_id"].astype(str).to_numpy(), table["epoch"].to_numpy()
-    row = {"model": model, "epoch": epoch, "property": name, "kind": kind} | empty | columns
-    return pd.DataFrame(row).astype({"true_class": object, "predicted_class": object})
+def _rows(table: pd.DataFrame, name: str, **columns: Array | Strings) -> pd.DataFrame:
+    """A row a checkpoint, with columns of one property."""
+    of = {"model": table["model_id"].astype(str).to_numpy(), "epoch": table["epoch"].to_numpy(), "property": name}
+    return pd.DataFrame(of | columns)
 
 
 def numbers(table: pd.DataFrame) -> dict[str, Array]:

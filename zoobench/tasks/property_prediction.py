@@ -6,15 +6,15 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from zoobench.methods.base import Embedder
+from zoobench.methods.base import Embedder, Predictor
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.probe import Embedded
 from zoobench.tasks.sums import Sums
+from zoobench.tokens import Population
 
 POOLED = "pooled_property_prediction"
 """The same with one probe for all populations that a method was trained on, tested on the test models of all."""
@@ -30,15 +30,22 @@ class PropertyPrediction:
     name = "property_prediction"
     reads_training = False
     primary = "r2:test_accuracy"
+    hands_in: ClassVar[Literal["predictions"]] = "predictions"
 
     def asks(self, method: Any) -> bool:
-        """For an `Embedder`."""
-        return isinstance(method, Embedder)
+        """For an `Embedder`, and for a `Predictor`, which takes the place of the probe."""
+        return isinstance(method, Embedder | Predictor)
 
-    def observe(self, method: Embedder, setting: Setting) -> Outcome:
+    def observe(self, method: Embedder | Predictor, setting: Setting) -> Outcome:
         """Embed the target, fit, read."""
-        embedded = Embedded.of(method, setting.target)
-        return Outcome(probe.read(embedded.rest, embedded.test))
+        test = setting.target.table["split"] == "test"
+        return Outcome(probe.read_by(method, [setting.target.select(~test)], setting.target.select(test)))
+
+    def handed_in(self, target: Population) -> range:
+        return range(0)
+
+    def judge(self, answer: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+        return probe.judge(answer, setting.target.split("test").table)
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
         return probe.score(observations)

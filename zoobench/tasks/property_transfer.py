@@ -7,15 +7,15 @@ arXiv 2504.10141 (across architectures).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from zoobench.methods.base import Embedder
+from zoobench.methods.base import Embedder, Predictor
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.probe import Embedded
 from zoobench.tasks.sums import Sums
+from zoobench.tokens import Population
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,22 @@ class PropertyTransfer:
     name = "property_transfer"
     reads_training = True
     primary = "tau:test_accuracy"
+    hands_in: ClassVar[Literal["predictions"]] = "predictions"
 
     def asks(self, method: Any) -> bool:
-        """For an `Embedder`."""
-        return isinstance(method, Embedder)
+        """For an `Embedder`, and for a `Predictor`, which takes the place of the probe."""
+        return isinstance(method, Embedder | Predictor)
 
-    def observe(self, method: Embedder, setting: Setting) -> Outcome:
-        """Embed, fit, read; raises `InputError` where the populations' features differ in number."""
+    def observe(self, method: Embedder | Predictor, setting: Setting) -> Outcome:
+        """Embed, fit, read; raises `InapplicableError` where the populations' features differ in number."""
         fit = [population.select(population.table["split"] != "test") for population in setting.training]
-        pooled = Embedded.join([Embedded.of(method, population) for population in fit])
-        return Outcome(probe.read(pooled, Embedded.of(method, setting.target.split("test"))))
+        return Outcome(probe.read_by(method, fit, setting.target.split("test")))
+
+    def handed_in(self, target: Population) -> range:
+        return range(0)
+
+    def judge(self, answer: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+        return probe.judge(answer, setting.target.split("test").table)
 
     def score(self, observations: pd.DataFrame) -> dict[str, float]:
         return probe.score(observations)

@@ -6,7 +6,7 @@ Source: Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ class Reconstruction:
     name = "reconstruction"
     reads_training = False
     primary = "kept"
+    hands_in: ClassVar[Literal["weights"]] = "weights"
 
     def __post_init__(self) -> None:
         if self.checkpoints < 1:
@@ -45,17 +46,29 @@ class Reconstruction:
         return isinstance(method, Reconstructor)
 
     def observe(self, method: Reconstructor, setting: Setting) -> Outcome:
-        """Observations: model, and its test accuracy as it is (original) and reconstructed. Weights: reconstructed."""
-        chosen = last_checkpoints(setting.target.split("test"), self.checkpoints)
-        made = method.reconstruct(chosen)
-        observations = pd.DataFrame(
+        """Reconstruct. Weights: reconstructed, in the order of the test models."""
+        made = method.reconstruct(self.chosen(setting.target).blind())
+        return Outcome(self.judge(made, setting), made)
+
+    def chosen(self, target: Population) -> Population:
+        """The checkpoints that are to be reconstructed."""
+        return last_checkpoints(target.split("test"), self.checkpoints)
+
+    def handed_in(self, target: Population) -> range:
+        """All of them."""
+        count = len(self.chosen(target))
+        return range(count, count + 1)
+
+    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
+        """Observations: model, and its test accuracy as it is (original) and reconstructed."""
+        chosen = self.chosen(setting.target)
+        return pd.DataFrame(
             {
                 "model": chosen.table["model_id"].astype(str),
                 "original": self._accuracies(chosen.weights, chosen, setting).tolist(),
-                "reconstructed": self._accuracies(made, chosen, setting).tolist(),
+                "reconstructed": self._accuracies(answer, chosen, setting).tolist(),
             }
         )
-        return Outcome(observations, made)
 
     def _accuracies(self, weights: Tensor, population: Population, setting: Setting) -> Tensor:
         """Test accuracy [checkpoints] of weights [checkpoints, D], each as a model of its own activation."""

@@ -17,6 +17,10 @@ from zoobench.tokens.rows import Rows
 from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer
 
+OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes", "split"]
+"""Of a table, what says which function a checkpoint's weights are of, and on which images: nothing that was measured of
+it, nor how it was trained."""
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -74,6 +78,10 @@ class Population:
         """The checkpoints of the models in split `train`, `val` or `test`."""
         return self.select(self.splits == SPLITS.index(name))
 
+    def blind(self) -> Population:
+        """The same checkpoints with `OPEN` columns only: what a method may know of those that it is asked about."""
+        return replace(self, read_table=partial(_open, self))
+
     def with_weights(self, weights: Tensor) -> Population:
         """The same checkpoints with other weights [checkpoints, D], as after matching."""
         return replace(self, rows=Rows.of(weights))
@@ -81,6 +89,10 @@ class Population:
 
 def _given(table: pd.DataFrame) -> pd.DataFrame:
     return table
+
+
+def _open(population: Population) -> pd.DataFrame:
+    return population.table[OPEN]
 
 
 def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
