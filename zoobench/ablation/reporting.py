@@ -1,4 +1,4 @@
-"""From what a study measured to what its report, and its leaderboard entries, are made of."""
+"""From what a study measured to what its report, and its leaderboards, are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a study with progress; show its tables and answers, write its report and its leaderboard entries."""
+"""Run a study with progress; show its tables, answers and leaderboards, write its report."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from zoobench.ablation.study import Study
 from zoobench.cli.ablation_tables import answer_tables, score_tables
 from zoobench.cli.building import build
 from zoobench.cli.console import console, stages, table
+from zoobench.cli.ranking import standings_tables
 from zoobench.evaluation import device_of
 from zoobench.files import directory_written_aside
-from zoobench.leaderboard import enter
 from zoobench.provenance import commit, hardware, versions
+from zoobench.tasks.standings import standings
 
 
 def ablate(
@@ -61,13 +62,14 @@ def ablate(
         report = report_of(
             plan, bench, results, failures, _made(study, time.monotonic() - started, bench.seconds(plan))
         )
+        ranking = standings(entrants(report.measurements), report.primary)
         path = home / "results" / study.name
         with directory_written_aside(path) as aside:
             write_report(report, aside)
+            ranking.to_csv(aside / "standings.csv", index=False)
     _show(report)
-    key = "+".join(source.key for source in sources.values())[:64]
-    entries = enter(entrants(report.measurements), study.name, key, _command(), home / "leaderboards")
-    console.print(f"{len(entries)} leaderboard entries: {home / 'leaderboards'} (zoobench leaderboard show)")
+    for shown in standings_tables(ranking):
+        console.print(shown)
     console.print(f"Report: {path / 'report.html'}, and as Markdown, Parquet and CSV beside it", soft_wrap=True)
     return bool(failures)
 

@@ -35,7 +35,6 @@ def demo(
     from zoobench.cli.building import build
     from zoobench.cli.console import console
     from zoobench.cli.evaluating import evaluate
-    from zoobench.cli.leaderboard import show
     from zoobench.methods.registry import get_method
     from zoobench.methods.sane import PRESETS
     from zoobench.tasks.generation import Generation
@@ -47,5 +46,4 @@ def demo(
             spec = make_spec({"name": name, "datasets": ["digits", "glyphs"], "train_images": 2000} | values)
             zoos.append(build(spec, home / "zoos" / name))
     evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None, protocol)
-    show(None, home)
     console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")

@@ -1,8 +1,7 @@
-"""Evaluate a method beside the baselines, with progress; print tables, write files, enter leaderboards."""
+"""Evaluate a method beside the baselines, with progress; print tables, write files."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from rich.table import Table
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
 from zoobench.cli.console import console, stages, table
+from zoobench.cli.ranking import score_text, standings_tables
 from zoobench.files import directory_written_aside, write_json
-from zoobench.leaderboard import enter
 from zoobench.methods.registry import Method, baselines
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import records, summary
+from zoobench.tasks.standings import standings
 from zoobench.tokens import KEPT
 from zoobench.zoo import Zoo
 
@@ -37,7 +37,7 @@ def evaluate(
     protocol: Generation = Generation(),
     statuses: Sequence[Status] = KEPT,
 ) -> Evaluation:
-    """Measure, print, write `results/<zoos>-<method>/` and leaderboard entries; returns the evaluation."""
+    """Measure, print, write `results/<zoos>-<method>/`; returns the evaluation."""
     title = "+".join(zoo.name for zoo in zoos)
     methods = {each: each.config(None) for each in (method, *baselines())} | {method: config}
     with stages() as stage:
@@ -55,15 +55,17 @@ def evaluate(
     averaged = summary(measurements)
     for task, rows in averaged.groupby("task", sort=False):
         console.print(result_table(TITLES[str(task)], rows))
+    ranking = standings(measurements)
+    for shown in standings_tables(ranking):
+        console.print(shown)
     folder = home / "results" / f"{title}-{method.name}"
     with directory_written_aside(folder) as aside:
         measurements.to_parquet(aside / "measurements.parquet", index=False)
         averaged.to_parquet(aside / "summary.parquet", index=False)
         write_json(aside / "summary.json", records(averaged))
+        ranking.to_csv(aside / "standings.csv", index=False)
         plot(evaluation, method.name, aside / "accuracies.png")
-    entries = enter(measurements, title, evaluation.key, _command(), home / "leaderboards")
     console.print(f"Results, tables and plot: {folder}")
-    console.print(f"{len(entries)} leaderboard entries: {home / 'leaderboards'} (zoobench leaderboard show)")
     return evaluation
 
 
@@ -78,13 +80,6 @@ def result_table(title: str, rows: pd.DataFrame) -> Table:
             cells = [score_text(*scores.loc[method]) if method in scores.index else "" for method in methods]
             result.add_row(f"  {metric}".replace("_", " "), *cells)
     return result
-
-
-def score_text(mean: float | None, std: float | None) -> str:
-    """`mean ± std`, or what there is of it."""
-    if mean is None or pd.isna(mean):
-        return "–"
-    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
 
 
 def plot(evaluation: Evaluation, method: str, path: Path) -> None:
@@ -115,7 +110,3 @@ def plot(evaluation: Evaluation, method: str, path: Path) -> None:
         axis.legend()
     figure.savefig(path, dpi=120, format="png")
     plt.close(figure)
-
-
-def _command() -> str:
-    return " ".join(["zoobench", *sys.argv[1:]])

@@ -1,5 +1,16 @@
-"""Leaderboards: one folder a track, one JSON an entry."""
+"""Leaderboards: tracks, submissions that are scored anew from what they hold, tables, a page."""
 
-from zoobench.leaderboard.entries import Entry, Score, enter, ranked, read_track, track_names
+from zoobench.leaderboard.entry import Entry, Score, ranked, read_entries, read_entry
+from zoobench.leaderboard.track import Track, read_track, read_tracks, track_names
 
-__all__ = ["Entry", "Score", "enter", "ranked", "read_track", "track_names"]
+__all__ = [
+    "Entry",
+    "Score",
+    "Track",
+    "ranked",
+    "read_entries",
+    "read_entry",
+    "read_track",
+    "read_tracks",
+    "track_names",
+]

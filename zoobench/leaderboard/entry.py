@@ -1,0 +1,124 @@
+"""What an entry of a leaderboard says: who submitted what, and the scores that verification gave it."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+
+from zoo_generation.errors import InputError
+from zoobench.files import read_json
+from zoobench.leaderboard.track import Digest, Name, sentence
+
+FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
+ENTRY = "entry.json"
+MOST_BYTES = 200_000
+"""Of `entry.json`."""
+
+Author = Annotated[str, Field(min_length=1, max_length=80)]
+Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$", max_length=300)]
+
+
+class Fields(BaseModel):
+    """Fields and no others, that do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(Fields):
+    """One metric on one target, over seeds.
+
+    values: one a seed; std: Bessel's, none for one seed; low, high: a 95 % interval by a bootstrap over seeds and
+    models, none where there is none.
+    """
+
+    target: Name
+    metric: Annotated[str, Field(max_length=60)]
+    mean: FiniteFloat | None
+    std: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    values: Annotated[tuple[FiniteFloat | None, ...], Field(min_length=1, max_length=100)]
+
+
+class Artefact(Fields):
+    """The file that is judged: beside the entry, or, where it is too large for that, at an address."""
+
+    sha256: Digest
+    bytes: PositiveInt
+    url: Link | None = None
+
+
+class Entry(Fields):
+    """A submission; with `content` and `scores`, once it was verified.
+
+    name: of its folder; method: as it is shown; seeds: those of the track, or its first alone, of a method that knows
+    no chance; content: of what the artefact holds, whatever its bytes: two entries of a track have not the same.
+    """
+
+    format: Literal["zoobench-submission/1"] = FORMAT
+    track: Name
+    name: Name
+    method: Annotated[str, Field(min_length=1, max_length=80)]
+    baseline: bool = False
+    authors: Annotated[tuple[Author, ...], Field(min_length=1, max_length=50)]
+    description: Annotated[str, Field(max_length=1000)] = ""
+    paper: Link | None = None
+    code: Link | None = None
+    licence: Annotated[str, Field(min_length=1, max_length=60)]
+    parameters: NonNegativeInt | None = None
+    compute: Annotated[str, Field(max_length=200)] = ""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, max_length=100)]
+    command: Annotated[str, Field(max_length=500)] = ""
+    hardware: Annotated[str, Field(max_length=200)] = ""
+    versions: Annotated[
+        dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=40)]], Field(max_length=20)
+    ] = Field(default_factory=dict)
+    date: datetime.date
+    artefact: Artefact
+    content: Digest | None = None
+    scores: Annotated[tuple[Score, ...], Field(max_length=1000)] = ()
+
+    def of_metric(self, metric: str) -> dict[str, Score]:
+        """Scores by target."""
+        return {score.target: score for score in self.scores if score.metric == metric}
+
+    def mean(self, metric: str) -> float:
+        """Mean of a metric over targets; not a number where it has none, or not on all."""
+        means = [math.nan if score.mean is None else score.mean for score in self.of_metric(metric).values()]
+        return sum(means) / len(means) if means else math.nan
+
+
+def read_entry(folder: Path) -> Entry:
+    """The entry in a folder; raises `InputError`, in a sentence, where it is none."""
+    path = folder / ENTRY
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size} bytes; an entry has at most {MOST_BYTES}")
+    values = read_json(path, "the entry")
+    if (found := values.get("format")) != FORMAT:
+        raise InputError(
+            f"{path} has the format {str(found)[:60]!r}, and this version of zoobench reads '{FORMAT}'; "
+            "take the version that wrote it"
+        )
+    try:
+        return Entry.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise InputError(f"{path}: {sentence(error)}") from None
+
+
+def read_entries(leaderboards: Path, track: str) -> list[Entry]:
+    """A track's entries, by name; raises `InputError` where one is damaged."""
+    return [read_entry(path.parent) for path in sorted((leaderboards / track).glob(f"*/{ENTRY}"))]
+
+
+def ranked(entries: list[Entry], metric: str) -> list[Entry]:
+    """Best first; ties, and those without a score, by name."""
+
+    def key(entry: Entry) -> tuple[float, str]:
+        mean = entry.mean(metric)
+        return math.inf if math.isnan(mean) else -mean, entry.name
+
+    return sorted(entries, key=key)

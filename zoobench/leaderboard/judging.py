@@ -1,0 +1,85 @@
+"""From what was handed in to scores: the same for those who run a track, those who submit, and those who verify."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from zoobench.ablation.statistics import interval
+from zoobench.leaderboard.entry import Score
+from zoobench.leaderboard.track import Track
+from zoobench.tasks.base import Answer, Setting, Task
+from zoobench.tasks.probe import NUMBERS
+from zoobench.tasks.sums import Sums
+from zoobench.tokens import Population
+
+Answers = Mapping[tuple[str, int], Answer]
+"""What is handed in, by target and seed."""
+
+ROW = ["model", "epoch", "property"]
+PREDICTED = {"predicted": "number", "predicted_class": "class"}
+
+
+def asked(track: Track, reference: Population) -> pd.DataFrame:
+    """What is to be predicted of a target under each seed: columns model, epoch, property, kind (`number`, `class`)."""
+    table = reference.split("test").table
+    rows = table[["model_id", "epoch"]].rename(columns={"model_id": "model"}).assign(key=0)
+    properties = pd.DataFrame({"property": list(track.properties), "key": 0})
+    every = rows.merge(properties, on="key").drop(columns="key")
+    return every.assign(kind=np.where(every["property"].isin(NUMBERS), "number", "class"))
+
+
+def judge(
+    track: Track, references: Mapping[str, Population], answers: Answers, seeds: Sequence[int], data_root: Path | None
+) -> tuple[Score, ...]:
+    """The scores of what was handed in for every target under each of the seeds, by every metric of the track.
+
+    Raises `InputError` where images that the task needs cannot be read.
+    """
+    task, scores = track.get_task(), []
+    for target in track.targets:
+        observed = []
+        for seed in seeds:
+            setting = Setting(references[target], (), seed, data_root)
+            observed.append(task.judge(answers[target, seed], setting))
+        scores += [_score(task, target, metric, observed) for metric in track.metrics]
+    return tuple(scores)
+
+
+def _score(task: Task, target: str, metric: str, observed: Sequence[pd.DataFrame]) -> Score:
+    values = [task.score(each).get(metric, math.nan) for each in observed]
+    sums = [task.sums(each).get(metric, Sums.constant(value)) for each, value in zip(observed, values, strict=True)]
+    bounds = interval(sums)
+    return Score(
+        target=target,
+        metric=metric,
+        mean=_finite(np.mean(values)),
+        std=_finite(np.std(values, ddof=1)) if len(values) > 1 else None,
+        low=_finite(bounds.low),
+        high=_finite(bounds.high),
+        values=tuple(_finite(value) for value in values),
+    )
+
+
+def _finite(value: float | np.floating[Any]) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def content_digest(answers: Answers) -> str:
+    """SHA-256 (64 hexadecimal digits) of what is handed in, however it is written: a copy has the same."""
+    digest = hashlib.sha256()
+    for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
+        digest.update(f"{target}:{seed}:".encode())
+        if isinstance(answer, Tensor):
+            digest.update(answer.contiguous().numpy().tobytes())
+            continue
+        for row in answer.sort_values(ROW)[[*ROW, *PREDICTED]].itertuples(index=False):
+            digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()

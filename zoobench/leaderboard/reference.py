@@ -1,0 +1,61 @@
+"""What judging needs of a track's zoo: its test models, with what was measured of them, and its anchors.
+
+It lies in the repository as a token set, so that verifying needs neither the zoo nor the machine that trained it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from zoo_generation.errors import InputError
+from zoobench.leaderboard.track import ANCHORS, Track
+from zoobench.tasks.generation import choose_anchors
+from zoobench.tokens import KEPT, Population, TokenSet, write_token_set
+from zoobench.tokens.card import Selection
+from zoobench.tokens.selection import Selected, Source
+
+KEYS = ["model_id", "epoch"]
+
+
+def population_digest(population: Population) -> str:
+    """SHA-256 (64 hexadecimal digits) of checkpoints: which, in which split, and their weights."""
+    digest = hashlib.sha256()
+    order = population.table.sort_values(KEYS).index
+    names = population.table.loc[order, [*KEYS, "split"]].itertuples(index=False)
+    for place, name in zip(order, names, strict=True):
+        digest.update(repr(tuple(name)).encode())
+        digest.update(population.weights[place].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def reference_path(leaderboards: Path, zoo: str) -> Path:
+    """Where the reference of a zoo lies."""
+    return leaderboards / "zoos" / zoo / "reference"
+
+
+def write_reference(path: Path, zoo: str, population: Population, token_size: int) -> None:
+    """Write the test models, and the anchors, of a zoo of one population."""
+    anchors = choose_anchors(population, ANCHORS).table
+    is_anchor = pd.MultiIndex.from_frame(population.table[KEYS]).isin(pd.MultiIndex.from_frame(anchors[KEYS]))
+    chosen = population.select((population.table["split"] == "test") | is_anchor)
+    source = Source(zoo, chosen.tokenizer, chosen.table, lambda rows: chosen.weights[rows])
+    selection = Selection(zoos=[zoo], statuses=list(KEPT), first_epoch=1, split_seed=0)
+    write_token_set(path, Selected(token_size, chosen.tokenizer.batch_norm, selection, (source,)))
+
+
+def read_references(leaderboards: Path, track: Track) -> dict[str, Population]:
+    """The reference of each target of a track; raises `InputError` where one is not there, or damaged."""
+    populations = {}
+    for target in track.targets:
+        path = reference_path(leaderboards, target)
+        if not (path / "tokens.json").exists():
+            raise InputError(
+                f"the track {track.name} cannot be judged yet, since nobody has recorded its zoo {target}; build it "
+                f"with 'zoobench leaderboard rebuild {track.name} --record'"
+            )
+        populations[target] = replace(TokenSet.read(path).populations[0], name=target)
+    return populations
