@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -20,6 +21,11 @@ def versions() -> dict[str, str]:
 def hardware() -> str:
     """The processor's architecture and the number of its cores."""
     return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def command() -> str:
+    """The command that runs, as it was given."""
+    return " ".join(["zoobench", *sys.argv[1:]])
 
 
 def commit() -> str:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
-from zoo_generation.cluster import Resources, ray_session
-from zoobench.ablation.bench import Bench, token_sets
+from zoo_generation.cluster import Resources
 from zoobench.ablation.cost import cell_seconds, fit_seconds, zoo_seconds
-from zoobench.ablation.plan import Fit, Plan
+from zoobench.ablation.plan import Plan
 from zoobench.ablation.report import Report, write_report
 from zoobench.ablation.reporting import entrants, report_of
 from zoobench.ablation.results import Results
-from zoobench.ablation.runner import Piece, Progress, run_plan
-from zoobench.ablation.sources import Source, sources_of
+from zoobench.ablation.sources import sources_of
 from zoobench.ablation.study import Study
 from zoobench.cli.ablation_tables import answer_tables, score_tables
-from zoobench.cli.building import build
 from zoobench.cli.console import console, stages, table
 from zoobench.cli.ranking import standings_tables
-from zoobench.evaluation import device_of
+from zoobench.cli.studying import run_study
 from zoobench.files import directory_written_aside
-from zoobench.provenance import commit, hardware, versions
+from zoobench.provenance import command, commit, hardware, versions
 from zoobench.tasks.standings import standings
 
 
@@ -45,20 +35,11 @@ def ablate(
 ) -> bool:
     """Build, train, measure, report; returns whether a piece failed."""
     started = time.monotonic()
-    sources, plan = sources_of(study, home / "zoos"), Plan(study)
-    with ray_session(ray_address, workers):
-        for source in sources.values():
-            if source.spec is not None:
-                build(source.spec, source.path, data_root=data_root, resources=resources)
-        with stages() as stage:
-            tokens = token_sets(sources, home / "runs" / "tokens", stage)
-        folder = (home / "runs" / "pieces").absolute()
-        bench = Bench(study, tokens, folder, data_root and data_root.absolute(), device_of(resources.device))
-        with _bar(cache(lambda piece: _seconds(piece, bench, sources))) as show:
-            failures = run_plan(plan, bench, resources=resources, report=show)
+    studied = run_study(study, home, data_root, workers=workers, ray_address=ray_address, resources=resources)
+    plan, bench, failures = studied.plan, studied.bench, studied.failures
     with stages() as stage:
         stage("drawing samples again for intervals, and the report")
-        results = Results.of(plan, bench, sources)
+        results = Results.of(plan, bench, studied.sources)
         report = report_of(
             plan, bench, results, failures, _made(study, time.monotonic() - started, bench.seconds(plan))
         )
@@ -101,37 +82,6 @@ def show_plan(study: Study, home: Path) -> None:
     )
 
 
-def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:
-    """About how long a piece takes on one core."""
-    if isinstance(piece, Fit):
-        return fit_seconds(bench.config(piece))
-    return cell_seconds(bench.task(piece.task), bench.config(piece.fit), sources[piece.target])
-
-
-@contextmanager
-def _bar(seconds: Callable[[Piece], float]) -> Iterator[Callable[[Progress], None]]:
-    """A bar, as long as the block lasts; what it yields is told how far the run is."""
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()),
-        *(TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")),
-    )
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("measuring", total=None, state="")
-
-        def show(now: Progress) -> None:
-            done, of = (sum(seconds(piece) for piece in pieces) for pieces in (now.ended, now.missing))
-            failed = f", {len(now.failures)} failed" if now.failures else ""
-            what = f"{len(now.ended)}/{len(now.missing)}{failed}"
-            bar.update(task, completed=done, total=of, description=what, state=_running(now))
-
-        yield show
-
-
-def _running(now: Progress) -> str:
-    first = now.running[0].name if now.running else ""
-    return f"{first[:50]}{f' +{len(now.running) - 1}' if len(now.running) > 1 else ''}"
-
-
 def _show(report: Report) -> None:
     for each in (*score_tables(report), *answer_tables(report)):
         console.print(each)
@@ -142,7 +92,7 @@ def _show(report: Report) -> None:
 def _made(study: Study, seconds: float, work: float) -> dict[str, str]:
     """How a report was made."""
     return {
-        "command": _command(),
+        "command": command(),
         "commit": commit(),
         "hardware": hardware(),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -156,7 +106,3 @@ def _time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def _command() -> str:
-    return " ".join(["zoobench", *sys.argv[1:]])

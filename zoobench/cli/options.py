@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from zoobench.leaderboard import Track
     from zoobench.zoo import Zoo
 
 DataRoot = Annotated[
@@ -59,6 +60,10 @@ Kept = Annotated[
         "--from", metavar="DIR", help="A folder with the trained method.", show_default="trained, or kept under runs/"
     ),
 ]
+Tracks = Annotated[str, typer.Argument(help="Tracks, comma-separated, or all of two cores.", metavar="TRACKS")]
+TrackOption = Annotated[
+    str | None, typer.Option("--track", help="Tracks of the leaderboards, comma-separated, or all of two cores.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
 
@@ -85,3 +90,12 @@ def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
 
     return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]
+
+
+def chosen_tracks(names: str, leaderboards: Path) -> list[Track]:
+    """The tracks that a comma-separated option names; `all` are those that two cores can do."""
+    from zoobench.leaderboard import read_track, read_tracks
+
+    if names == "all":
+        return read_tracks(leaderboards, "two-cores")
+    return [read_track(leaderboards, name) for name in listed(names) or []]

@@ -16,24 +16,32 @@ from zoobench.ablation.statistics import interval
 from zoobench.leaderboard.entry import Score
 from zoobench.leaderboard.track import Track
 from zoobench.tasks.base import Answer, Setting, Task
-from zoobench.tasks.probe import NUMBERS
+from zoobench.tasks.probe import KEY, NUMBERS
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
 
 Answers = Mapping[tuple[str, int], Answer]
 """What is handed in, by target and seed."""
 
-ROW = ["model", "epoch", "property"]
 PREDICTED = {"predicted": "number", "predicted_class": "class"}
 
 
 def asked(track: Track, reference: Population) -> pd.DataFrame:
-    """What is to be predicted of a target under each seed: columns model, epoch, property, kind (`number`, `class`)."""
+    """What is to be predicted of a target under each seed.
+
+    Columns: checkpoint, the name under which it is asked for; model, epoch; property, kind (`number`, `class`).
+    """
     table = reference.split("test").table
-    rows = table[["model_id", "epoch"]].rename(columns={"model_id": "model"}).assign(key=0)
-    properties = pd.DataFrame({"property": list(track.properties), "key": 0})
-    every = rows.merge(properties, on="key").drop(columns="key")
-    return every.assign(kind=np.where(every["property"].isin(NUMBERS), "number", "class"))
+    rows = table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
+    rows.insert(0, "checkpoint", [checkpoint_name(*row) for row in rows.itertuples(index=False)])
+    every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross").sort_values("checkpoint")
+    kind = every["property"].isin(NUMBERS).map({True: "number", False: "class"})
+    return every.assign(kind=kind).reset_index(drop=True)
+
+
+def checkpoint_name(model: str, epoch: int) -> str:
+    """Sixteen hexadecimal digits that say neither the model nor the epoch, since both tell of what is asked for."""
+    return hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16]
 
 
 def judge(
@@ -80,6 +88,6 @@ def content_digest(answers: Answers) -> str:
         if isinstance(answer, Tensor):
             digest.update(answer.contiguous().numpy().tobytes())
             continue
-        for row in answer.sort_values(ROW)[[*ROW, *PREDICTED]].itertuples(index=False):
+        for row in answer.sort_values(KEY)[[*KEY, *PREDICTED]].itertuples(index=False):
             digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.spec import ZooSpec, make_spec, read_fields
+from zoo_generation.spec import read_fields
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 
@@ -108,11 +108,10 @@ def read_tracks(leaderboards: Path, scale: str | None = None) -> list[Track]:
     return [track for track in tracks if scale in (None, track.scale)]
 
 
-def zoo_spec(leaderboards: Path, zoo: str) -> ZooSpec:
-    """What a zoo of a track is built from: `leaderboards/zoos/<zoo>/zoo.yaml`."""
+def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
+    """The fields of a spec that a track's zoo is built from: `leaderboards/zoos/<zoo>/zoo.yaml`."""
     path = leaderboards / "zoos" / zoo / "zoo.yaml"
-    values = read_fields(path, "zoo's spec", "'datasets:' and 'architectures:'")
-    return make_spec(values).model_copy(update={"name": zoo})
+    return read_fields(path, "zoo's spec", "'datasets:' and 'architectures:'")
 
 
 def sentence(error: ValidationError) -> str:

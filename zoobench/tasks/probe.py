@@ -23,8 +23,9 @@ from zoobench.tokens import Population
 
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
+KEY = ["model", "epoch", "property"]
 NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
-OBSERVED = ["model", "epoch", "property", "kind", "truth", "predicted", "true_class", "predicted_class"]
+OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
 HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Array = NDArray[np.float64]
@@ -120,7 +121,8 @@ def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
         known = {"truth": numbers(asked)[name]} if name in NUMBERS else {"true_class": as_classes(asked[name])}
         kind = "number" if name in NUMBERS else "class"
         truths.append(_rows(asked, name, **known).assign(kind=kind))
-    beside = predictions.merge(pd.concat(truths, ignore_index=True), on=["model", "epoch", "property"])
+    given = predictions.reindex(columns=[*KEY, "predicted", "predicted_class"])
+    beside = given.merge(pd.concat(truths, ignore_index=True), on=KEY)
     return beside.reindex(columns=OBSERVED).astype({"true_class": object, "predicted_class": object})
 
 

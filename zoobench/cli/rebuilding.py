@@ -1,0 +1,79 @@
+"""Build the zoos of tracks, say whether they are what the tracks mean, and record them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from zoo_generation.cluster import Resources
+from zoobench.ablation.bench import token_sets
+from zoobench.ablation.sources import sources_of
+from zoobench.cli.building import build
+from zoobench.cli.console import console, stages, table
+from zoobench.files import written_aside
+from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
+from zoobench.leaderboard.running import study_of
+from zoobench.leaderboard.track import Track, read_tracks
+from zoobench.tokens import Population, TokenSet
+
+
+def rebuild(
+    tracks: Sequence[Track], home: Path, leaderboards: Path, data_root: Path | None, resources: Resources, record: bool
+) -> bool:
+    """Build each zoo of the tracks, compare it with what was recorded or, with `record`, record it now.
+
+    Returns whether all are as recorded.
+    """
+    recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
+    studies = [study_of(leaderboards, track) for track in tracks]
+    sources = {name: source for study in studies for name, source in sources_of(study, home / "zoos").items()}
+    for source in sources.values():
+        assert source.spec is not None, "a track's zoo is made from a spec"
+        build(source.spec, source.path, data_root=data_root, resources=resources)
+    with stages() as stage:
+        tokens = {
+            name: TokenSet.read(path) for name, path in token_sets(sources, home / "runs" / "tokens", stage).items()
+        }
+    shown = table("Zoos of tracks", ["zoo"], ["models", "checkpoints", "content", "as recorded"])
+    same = True
+    for name, token_set in tokens.items():
+        population = replace(token_set.populations[0], name=name)
+        digest = population_digest(population)
+        if record:
+            write_reference(reference_path(leaderboards, name), name, population, token_set.token_size)
+            _record(leaderboards, name, digest)
+            verdict = "recorded now"
+        elif recorded[name] is None:
+            verdict = "never recorded"
+        elif digest == recorded[name]:
+            verdict = "yes, to the bit"
+        else:
+            verdict = f"no: {_difference(population, reference_path(leaderboards, name))}"
+            same = False
+        models = population.table["model_id"].nunique()
+        shown.add_row(name, str(models), str(len(population)), digest[:12], verdict)
+    console.print(shown)
+    return same
+
+
+def _record(leaderboards: Path, zoo: str, digest: str) -> None:
+    """Write a zoo's content into every track that has it."""
+    line = re.compile(rf"^(  {re.escape(zoo)}:) (null|[0-9a-f]{{64}})$", re.MULTILINE)
+    for track in read_tracks(leaderboards):
+        path = leaderboards / track.name / "track.yaml"
+        with written_aside(path) as aside:
+            aside.write_text(line.sub(rf"\1 {digest}", path.read_text()))
+
+
+def _difference(population: Population, path: Path) -> str:
+    """How far checkpoints are from those that were recorded."""
+    there = TokenSet.read(path).populations[0].table[[*KEYS, "test_accuracy"]]
+    both = there.merge(population.table[[*KEYS, "test_accuracy"]], on=KEYS, suffixes=("", "_here"))
+    if len(both) < len(there):
+        return f"{len(there) - len(both)} of {len(there)} recorded checkpoints are missing"
+    largest = (both["test_accuracy"] - both["test_accuracy_here"]).abs().max()
+    return f"other roundings; test accuracies differ by {float(pd.Series(largest).iloc[0]):.4f} at most"

@@ -1,0 +1,88 @@
+"""Make all pieces of a study that are missing, with progress: zoos, token sets, trainings, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from zoo_generation.cluster import Resources, ray_session
+from zoobench.ablation.bench import Bench, token_sets
+from zoobench.ablation.cost import cell_seconds, fit_seconds
+from zoobench.ablation.plan import Fit, Plan
+from zoobench.ablation.runner import Piece, Progress, run_plan
+from zoobench.ablation.sources import Source, sources_of
+from zoobench.ablation.study import Study
+from zoobench.cli.building import build
+from zoobench.cli.console import console, stages
+from zoobench.evaluation import device_of
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A study whose pieces are there, but for those that failed: reasons by their names."""
+
+    plan: Plan
+    bench: Bench
+    sources: dict[str, Source]
+    failures: dict[str, str]
+
+
+def run_study(
+    study: Study,
+    home: Path,
+    data_root: Path | None,
+    *,
+    workers: int | None,
+    ray_address: str | None,
+    resources: Resources,
+) -> Studied:
+    """Build, train, measure what is not kept under `home` yet."""
+    sources, plan = sources_of(study, home / "zoos"), Plan(study)
+    with ray_session(ray_address, workers):
+        for source in sources.values():
+            if source.spec is not None:
+                build(source.spec, source.path, data_root=data_root, resources=resources)
+        with stages() as stage:
+            tokens = token_sets(sources, home / "runs" / "tokens", stage)
+        folder = (home / "runs" / "pieces").absolute()
+        bench = Bench(study, tokens, folder, data_root and data_root.absolute(), device_of(resources.device))
+        with _bar(cache(lambda piece: _seconds(piece, bench, sources))) as show:
+            failures = run_plan(plan, bench, resources=resources, report=show)
+    return Studied(plan, bench, sources, failures)
+
+
+def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:
+    """About how long a piece takes on one core."""
+    if isinstance(piece, Fit):
+        return fit_seconds(bench.config(piece))
+    return cell_seconds(bench.task(piece.task), bench.config(piece.fit), sources[piece.target])
+
+
+@contextmanager
+def _bar(seconds: Callable[[Piece], float]) -> Iterator[Callable[[Progress], None]]:
+    """A bar, as long as the block lasts; what it yields is told how far the run is."""
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()),
+        *(TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("measuring", total=None, state="")
+
+        def show(now: Progress) -> None:
+            done, of = (sum(seconds(piece) for piece in pieces) for pieces in (now.ended, now.missing))
+            failed = f", {len(now.failures)} failed" if now.failures else ""
+            what = f"{len(now.ended)}/{len(now.missing)}{failed}"
+            bar.update(task, completed=done, total=of, description=what, state=_running(now))
+
+        yield show
+
+
+def _running(now: Progress) -> str:
+    first = now.running[0].name if now.running else ""
+    return f"{first[:50]}{f' +{len(now.running) - 1}' if len(now.running) > 1 else ''}"

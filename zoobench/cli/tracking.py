@@ -1,0 +1,116 @@
+"""Run a method on tracks with progress; show its scores among the entries, write what can be handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from zoo_generation.cluster import Resources
+from zoo_generation.errors import InputError
+from zoobench.ablation.study import MethodChoice
+from zoobench.cli.console import console, stages
+from zoobench.cli.leaderboards import track_table
+from zoobench.cli.studying import Studied, run_study
+from zoobench.files import directory_written_aside, sha256_of, write_json
+from zoobench.leaderboard import Entry, Track, read_entries
+from zoobench.leaderboard.entry import ENTRY, FORMAT
+from zoobench.leaderboard.judging import judge
+from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.running import answers_of, check_applicable, study_of, write_answers
+from zoobench.methods.registry import get_method
+from zoobench.provenance import command, hardware, versions
+
+
+def run_tracks(
+    tracks: Sequence[Track],
+    method: str,
+    choice: MethodChoice,
+    home: Path,
+    data_root: Path | None,
+    *,
+    workers: int | None,
+    ray_address: str | None,
+) -> bool:
+    """Run the method on each track that it can do, of several; returns whether nothing failed."""
+    failed = False
+    for track in tracks:
+        try:
+            check_applicable(track, method)
+            failed |= not run_track(track, method, choice, home, data_root, workers=workers, ray_address=ray_address)
+        except InputError as error:
+            if len(tracks) == 1:
+                raise
+            console.print(f"{track.name}: {error}", soft_wrap=True)
+    return not failed
+
+
+def run_track(
+    track: Track,
+    method: str,
+    choice: MethodChoice,
+    home: Path,
+    data_root: Path | None,
+    *,
+    workers: int | None,
+    ray_address: str | None,
+) -> bool:
+    """Run, judge, show, write `results/<track>/<method>/`; returns whether nothing failed."""
+    leaderboards = home / "leaderboards"
+    references = read_references(leaderboards, track)
+    study = study_of(leaderboards, track, method, choice)
+    studied = run_study(
+        study, home, data_root, workers=workers, ray_address=ray_address, resources=Resources.of("auto", 1, None)
+    )
+    for piece, reason in studied.failures.items():
+        console.print(f"[red]failed[/red] {piece}: {reason}", soft_wrap=True)
+    if studied.failures:
+        return False
+    answers = answers_of(studied.plan, studied.bench)
+    seeds = sorted({seed for _, seed in answers})
+    folder = home / "results" / track.name / method
+    with stages() as stage, directory_written_aside(folder) as aside:
+        stage(f"judging {method} on {track.name}")
+        write_answers(aside / track.artefact, track, references, answers)
+        scores = judge(track, references, answers, seeds, data_root)
+        draft = _draft(track, method, seeds, aside / track.artefact, studied)
+        write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
+    mine = Entry(**draft | {"authors": ("this run",), "licence": "–", "name": "this-run", "scores": scores})
+    console.print(track_table(track, [*read_entries(leaderboards, track.name), mine], {mine.name}))
+    console.print(f"What can be handed in: {folder} (zoobench submit {folder} --help)", soft_wrap=True)
+    return True
+
+
+def _draft(track: Track, method: str, seeds: Sequence[int], artefact: Path, studied: Studied) -> dict[str, Any]:
+    """What a run knows of its entry: all but who hands it in, and under which licence."""
+    seconds = studied.bench.seconds(studied.plan)
+    return {
+        "format": FORMAT,
+        "track": track.name,
+        "name": method,
+        "method": method,
+        "baseline": get_method(method).baseline,
+        "parameters": _parameters(studied),
+        "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
+        "seeds": list(seeds),
+        "command": command(),
+        "hardware": hardware(),
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "artefact": {"sha256": sha256_of(artefact), "bytes": artefact.stat().st_size},
+    }
+
+
+def _parameters(studied: Studied) -> int | None:
+    """Numbers that the first of the trained methods is kept as; none of a method that learns nothing."""
+    if not studied.plan.fits:
+        return None
+    total = 0
+    for file in studied.bench.fit_path(studied.plan.fits[0]).rglob("*.safetensors"):
+        with safe_open(file, framework="pt") as content:
+            for name in content.keys():  # noqa: SIM118 – no mapping
+                total += int(content.get_tensor(name).numel())
+    return total

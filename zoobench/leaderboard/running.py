@@ -1,0 +1,72 @@
+"""A method run on a track: the study that does it, and what is handed in of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoobench.ablation.bench import Bench
+from zoobench.ablation.plan import Plan
+from zoobench.ablation.study import Composition, MethodChoice, Study
+from zoobench.leaderboard.judging import Answers, asked
+from zoobench.leaderboard.track import Track, zoo_fields
+from zoobench.methods.registry import get_method
+from zoobench.tokens import Population
+
+TRAINING = "training"
+PREDICTIONS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_class"]
+
+
+def study_of(leaderboards: Path, track: Track, method: str | None = None, choice: MethodChoice | None = None) -> Study:
+    """The study that measures a method, in a configuration, on a track; without one, that of the track's zoos alone."""
+    return Study(
+        name=track.name,
+        zoos={zoo: zoo_fields(leaderboards, zoo) for zoo in track.zoos},
+        compositions={TRAINING: Composition(zoos=track.training)},
+        targets=track.targets,
+        methods={method: choice or MethodChoice()} if method else {},
+        baselines=False,
+        tasks={track.task: track.settings},
+        seeds=track.seeds,
+    )
+
+
+def answers_of(plan: Plan, bench: Bench) -> Answers:
+    """What was measured, as it is handed in; raises `InputError` where the task could not be done on a target."""
+    answers: dict[tuple[str, int], pd.DataFrame | Tensor] = {}
+    for cell in plan.cells:
+        path, observations = bench.cell_path(cell), bench.observations(cell)
+        if observations.empty:
+            raise InputError(
+                f"{cell.fit.method} cannot do {cell.task} on {cell.target}, which does not fit what it is or was "
+                "trained on; leave this track to other methods"
+            )
+        weights = path / "weights.safetensors"
+        answers[cell.target, cell.fit.seed] = load_file(weights)["weights"] if weights.exists() else observations
+    return answers
+
+
+def check_applicable(track: Track, method: str) -> None:
+    """Raise `InputError` where a method does nothing that a track asks for."""
+    if not track.get_task().asks(get_method(method).kind):
+        raise InputError(f"{method} does not do what the track {track.name} asks for ({track.task.replace('_', ' ')})")
+
+
+def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
+    """Write the file that a submission holds; of predictions those that the track asks for."""
+    weights = {f"{target}/{seed}": each for (target, seed), each in answers.items() if isinstance(each, Tensor)}
+    if track.holds == "weights":
+        save_file({name: each.contiguous() for name, each in weights.items()}, path)
+        return
+    tables = []
+    for (target, seed), predictions in answers.items():
+        assert isinstance(predictions, pd.DataFrame), "a track holds one kind of answers"
+        wanted = asked(track, references[target]).drop(columns="kind")
+        rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
+        tables.append(rows.assign(target=target, seed=seed))
+    pd.concat(tables, ignore_index=True)[PREDICTIONS].to_parquet(path, index=False)
