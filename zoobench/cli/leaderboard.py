@@ -9,12 +9,92 @@ import typer
 
 from zoobench.cli.options import CpusPerJob, DataRoot, Device, Home, Tracks
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+
 app = typer.Typer(no_args_is_help=True, help="Look at leaderboards, verify them, build what they are made of.")
 
 
 @app.callback()
 def leaderboard() -> None:
     """Look at leaderboards."""
+
+
+@app.command("list")
+def list_tracks(json: Json = False, home: Home = Path()) -> None:
+    """List the tracks: what each asks for, how many entries it has, and which leads."""
+    from zoobench.cli.console import console
+    from zoobench.cli.leaderboards import print_json, track_list
+    from zoobench.leaderboard import read_entries, read_tracks
+
+    folder = home / "leaderboards"
+    tracks = read_tracks(folder)
+    entries = {track.name: read_entries(folder, track.name) for track in tracks}
+    if json:
+        print_json([track.model_dump() | {"entries": [each.name for each in entries[track.name]]} for track in tracks])
+        return
+    for shown in track_list(tracks, entries):
+        console.print(shown)
+
+
+SHOW = """
+Examples:
+
+  zoobench leaderboard show
+
+  zoobench leaderboard show generation-id --metric novelty
+
+  zoobench leaderboard show all --json > leaderboards.json
+"""
+
+
+@app.command(epilog=SHOW)
+def show(
+    tracks: Tracks = "all",
+    metric: Annotated[str | None, typer.Option(help="To rank by.", show_default="the track's")] = None,
+    json: Json = False,
+    home: Home = Path(),
+) -> None:
+    """Show the entries of tracks, best first."""
+    from zoo_generation.errors import unknown
+    from zoobench.cli.console import console
+    from zoobench.cli.leaderboards import print_json, track_table
+    from zoobench.cli.options import chosen_tracks
+    from zoobench.leaderboard import ranked, read_entries
+
+    folder, rows = home / "leaderboards", []
+    for track in chosen_tracks(tracks, folder):
+        if metric is not None and metric not in track.metrics:
+            raise unknown(f"metric of {track.name}", metric, track.metrics)
+        entries = ranked(read_entries(folder, track.name), metric or track.metric)
+        rows += [entry.model_dump(mode="json") for entry in entries]
+        if not json:
+            console.print(track_table(track, entries, metric=metric))
+    if json:
+        print_json(rows)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="An entry.", metavar="A")],
+    second: Annotated[str, typer.Argument(help="Another.", metavar="B")],
+    tracks: Annotated[str, typer.Option("--track", help="Tracks, comma-separated, or all of two cores.")] = "all",
+    json: Json = False,
+    home: Home = Path(),
+) -> None:
+    """Compare two entries on every track that both are on."""
+    from dataclasses import asdict
+
+    from zoobench.cli.console import console
+    from zoobench.cli.leaderboards import difference_table, print_json
+    from zoobench.cli.options import chosen_tracks
+    from zoobench.leaderboard.comparison import differences
+
+    folder = home / "leaderboards"
+    found = differences(folder, chosen_tracks(tracks, folder), first, second)
+    if json:
+        print_json([asdict(each) for each in found])
+    else:
+        console.print(difference_table(found, first, second))
 
 
 REBUILD = """

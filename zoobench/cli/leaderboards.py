@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -11,17 +13,27 @@ from rich.table import Table
 from zoobench.cli.console import table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
+from zoobench.leaderboard.comparison import Difference
 from zoobench.zoo.part_validation import shown
 
 
-def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> Table:
-    """One row a track: what it asks for, and who leads."""
-    result = table("Tracks", ["track", "asks for", "best"], ["entries"])
-    for track in tracks:
-        best = ranked(entries[track.name], track.metric)[:1]
-        leader = f"{escape(shown(best[0].method))} {_number(best[0].mean(track.metric))}" if best else "–"
-        result.add_row(track.name, track.metric, leader, str(len(entries[track.name])))
-    return result
+def print_json(content: Any) -> None:
+    """To standard output, for other programs."""
+    print(json.dumps(content, indent=2))
+
+
+def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list[Table]:
+    """One table a scale, one row a track: what it asks for, and who leads."""
+    tables = []
+    for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
+        result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["entries"])
+        for track in tracks:
+            if track.scale == scale:
+                best = ranked(entries[track.name], track.metric)[:1]
+                leader = f"{escape(shown(best[0].name))} {_number(best[0].mean(track.metric))}" if best else "–"
+                result.add_row(track.name, track.metric, leader, str(len(entries[track.name])))
+        tables.append(result)
+    return tables
 
 
 def track_table(
@@ -38,6 +50,17 @@ def track_table(
         name = escape(shown(entry.name))
         style = "bold" if entry.name in marked else "dim" if entry.baseline else None
         result.add_row(str(rank), name, _number(entry.mean(metric)), *cells, style=style)
+    return result
+
+
+def difference_table(found: Sequence[Difference], first: str, second: str) -> Table:
+    """One row a target: what either scores, the difference, and whether the intervals say that there is one."""
+    result = table(f"{first} less {second}", ["track", "target", "metric"], [first, second, "difference", "95 %"])
+    for each in found:
+        said = {None: "–", True: "apart", False: "overlap"}[each.apart]
+        difference = "–" if each.difference is None else f"{each.difference:+.3f}"
+        scores = (score_text(each.first, None), score_text(each.second, None))
+        result.add_row(each.track, each.target, each.metric, *scores, difference, said)
     return result
 
 

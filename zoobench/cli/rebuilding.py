@@ -44,7 +44,8 @@ def rebuild(
         population = replace(token_set.populations[0], name=name)
         digest = population_digest(population)
         if record:
-            write_reference(reference_path(leaderboards, name), name, population, token_set.token_size)
+            asking = [track.get_task() for track in read_tracks(leaderboards) if name in track.targets]
+            write_reference(reference_path(leaderboards, name), name, population, asking, token_set.token_size)
             _record(leaderboards, name, digest)
             verdict = "recorded now"
         elif recorded[name] is None:

@@ -1,4 +1,4 @@
-"""What judging needs of a track's zoo: its test models, with what was measured of them, and its anchors.
+"""What judging needs of a track's zoo: some of its checkpoints, with what was measured of them.
 
 It lies in the repository as a token set, so that verifying needs neither the zoo nor the machine that trained it.
 """
@@ -6,14 +6,15 @@ It lies in the repository as a token set, so that verifying needs neither the zo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoobench.leaderboard.track import ANCHORS, Track
-from zoobench.tasks.generation import choose_anchors
+from zoobench.leaderboard.track import Track
+from zoobench.tasks.base import Task
 from zoobench.tokens import KEPT, Population, TokenSet, write_token_set
 from zoobench.tokens.card import Selection
 from zoobench.tokens.selection import Selected, Source
@@ -37,11 +38,11 @@ def reference_path(leaderboards: Path, zoo: str) -> Path:
     return leaderboards / "zoos" / zoo / "reference"
 
 
-def write_reference(path: Path, zoo: str, population: Population, token_size: int) -> None:
-    """Write the test models, and the anchors, of a zoo of one population."""
-    anchors = choose_anchors(population, ANCHORS).table
-    is_anchor = pd.MultiIndex.from_frame(population.table[KEYS]).isin(pd.MultiIndex.from_frame(anchors[KEYS]))
-    chosen = population.select((population.table["split"] == "test") | is_anchor)
+def write_reference(path: Path, zoo: str, population: Population, tasks: Iterable[Task], token_size: int) -> None:
+    """Write those checkpoints of a zoo of one population that judging reads in any of the tasks."""
+    parts = [task.judged(population).table[KEYS] for task in tasks]
+    read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
+    chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
     source = Source(zoo, chosen.tokenizer, chosen.table, lambda rows: chosen.weights[rows])
     selection = Selection(zoos=[zoo], statuses=list(KEPT), first_epoch=1, split_seed=0)
     write_token_set(path, Selected(token_size, chosen.tokenizer.batch_norm, selection, (source,)))

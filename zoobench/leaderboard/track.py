@@ -13,8 +13,6 @@ from zoo_generation.spec import read_fields
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 
-ANCHORS = 5  # of a zoo, that are kept for judging
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -85,11 +85,14 @@ class Task(Protocol):
         """How many models' weights may be handed in for a target; none, where predictions are."""
         ...
 
+    def judged(self, target: Population) -> Population:
+        """The checkpoints of a target that judging reads: it needs no others."""
+        ...
+
     def judge(self, answer: Any, setting: Setting) -> pd.DataFrame:
         """The observations of what a method hands in: of an `Outcome` its weights, or else its observations.
 
-        Of the target it reads what those models are that the task is about, and their weights; of a setting nothing
-        else but its seed, data_root and device.
+        Of a setting it reads all but what was trained on.
         """
         ...
 

@@ -78,6 +78,9 @@ class FineTuning:
         """As many as are trained, or fewer."""
         return range(1, self.models + 1)
 
+    def judged(self, target: Population) -> Population:
+        return choose_anchors(target, self.generation.anchors)
+
     def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
         """Train. Observations: model, its number, best first, as a string; epoch; test_accuracy."""
         anchors = choose_anchors(setting.target, self.generation.anchors)

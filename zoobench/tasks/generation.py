@@ -67,6 +67,9 @@ class Generation:
         """As many as are kept, or fewer."""
         return range(1, self.kept + 1)
 
+    def judged(self, target: Population) -> Population:
+        return choose_anchors(target, self.anchors)
+
     def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
         """Of kept models [models, D]: as if no others had been drawn."""
         anchors = choose_anchors(setting.target, self.anchors)

@@ -59,6 +59,9 @@ class Reconstruction:
         count = len(self.chosen(target))
         return range(count, count + 1)
 
+    def judged(self, target: Population) -> Population:
+        return self.chosen(target)
+
     def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
         """Observations: model, and its test accuracy as it is (original) and reconstructed."""
         chosen = self.chosen(setting.target)
