@@ -126,3 +126,28 @@ def rebuild(
     resources = Resources.of(device, cpus_per_job, None)
     same = rebuild_zoos(chosen_tracks(tracks, folder), home, folder, data_root, resources, record)
     raise typer.Exit(0 if same else 1)
+
+
+DATA = """
+Examples:
+
+  zoobench leaderboard data property-cross-dataset --out property-cross-dataset
+"""
+
+
+@app.command(epilog=DATA)
+def data(
+    track: Annotated[str, typer.Argument(help="A track.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; a new one.")],
+    data_root: DataRoot = None,
+    home: Home = Path(),
+) -> None:
+    """Write what a method may read of a track, for methods in any framework: tokens, weights, what is asked for."""
+    from zoo_generation.errors import InputError
+    from zoobench.cli.exporting_track import export_track
+    from zoobench.leaderboard import read_track
+
+    if out.exists():
+        raise InputError(f"{out} is there already; choose another --out")
+    folder = home / "leaderboards"
+    export_track(read_track(folder, track), out, home, folder, data_root)

@@ -1,0 +1,112 @@
+"""What a method may read of a track, as files for any framework, and what it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoobench.evaluation import images_of
+from zoobench.files import directory_written_aside
+from zoobench.leaderboard.judging import asked, checkpoint_name
+from zoobench.leaderboard.track import Track
+from zoobench.tasks.base import Task
+from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.tokens import KEPT, Population, write_token_set
+from zoobench.tokens.card import Selection
+from zoobench.tokens.selection import Selected, Source
+from zoobench.zoo.schema import entries_of
+
+
+def export_data(
+    folder: Path,
+    track: Track,
+    zoos: Mapping[str, Population],
+    references: Mapping[str, Population],
+    token_size: int,
+    data_root: Path | None,
+) -> None:
+    """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
+
+    Of test models only weights are in it, in an order and under names that tell nothing; of images none that test.
+    """
+    task = track.get_task()
+    training = [zoos[name].select(zoos[name].table["split"] != "test") for name in track.training]
+    with directory_written_aside(folder) as aside:
+        _write_tokens(aside / "training", training, token_size)
+        if track.holds == "predictions":
+            _write_asked(aside, track, references)
+        elif isinstance(task, Reconstruction):
+            for name, reference in references.items():
+                _write_weights(aside / "test" / f"{name}.safetensors", task.chosen(reference))
+        else:
+            _write_tokens(aside / "anchors", [task.judged(each) for each in references.values()], token_size)
+            for name, reference in references.items():
+                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], data_root)
+        (aside / "README.md").write_text(_readme(track, task, references), encoding="utf-8")
+
+
+def _write_tokens(path: Path, populations: list[Population], token_size: int) -> None:
+    """A token set, as docs/format.md has it."""
+    sources = tuple(_source(population) for population in populations)
+    names = [population.name for population in populations]
+    selection = Selection(zoos=names, statuses=list(KEPT), first_epoch=1, split_seed=0)
+    write_token_set(path, Selected(token_size, populations[0].tokenizer.batch_norm, selection, sources))
+
+
+def _source(population: Population) -> Source:
+    return Source(population.name, population.tokenizer, population.table, lambda rows: population.weights[rows])
+
+
+def _write_asked(folder: Path, track: Track, references: Mapping[str, Population]) -> None:
+    """`asked.parquet`, a row each that is to be predicted, and the weights of the checkpoints that it is about."""
+    tables = [asked(track, each).assign(target=name) for name, each in references.items()]
+    columns = ["target", "checkpoint", "property", "kind"]
+    pd.concat(tables, ignore_index=True)[columns].to_parquet(folder / "asked.parquet", index=False)
+    for name, reference in references.items():
+        _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"), named=True)
+
+
+def _write_weights(path: Path, population: Population, named: bool = False) -> None:
+    """Weights [checkpoints, D] and the layout of D; `named`, ordered by names that are listed beside them."""
+    path.parent.mkdir(exist_ok=True)
+    metadata = {"layout": json.dumps(entries_of(population.layout))}
+    weights = population.weights
+    if named:
+        names = [checkpoint_name(*row) for row in population.table[["model_id", "epoch"]].itertuples(index=False)]
+        order = np.argsort(names)
+        weights, metadata["checkpoints"] = weights[order.tolist()], json.dumps([names[place] for place in order])
+    save_file({"weights": weights.contiguous()}, path, metadata)
+
+
+def _write_images(path: Path, row: pd.Series, data_root: Path | None) -> None:
+    """Training and validation images [images, channels, size, size], normalised as models see them, and labels."""
+    path.parent.mkdir(exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for split in ("train", "val"):
+        images = images_of(row, split, data_root)
+        tensors |= {f"{split}_images": images.images.contiguous(), f"{split}_labels": images.labels}
+    save_file(tensors, path)
+
+
+def _readme(track: Track, task: Task, references: Mapping[str, Population]) -> str:
+    environment = Environment(
+        loader=PackageLoader("zoobench.leaderboard"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    tensors = {
+        f"{name}/{seed}": (_many(task.handed_in(reference)), reference.layout.size)
+        for name, reference in references.items()
+        for seed in track.all_seeds
+    }
+    originals = isinstance(task, Reconstruction)
+    return environment.get_template("data.md.j2").render(track=track, tensors=tensors, originals=originals)
+
+
+def _many(models: range) -> str:
+    return f"{models.start} to {models.stop - 1} models" if len(models) > 1 else f"{models.start} models"
