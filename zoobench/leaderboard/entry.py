@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
-from zoo_generation.errors import InputError
-from zoobench.files import read_json
-from zoobench.leaderboard.track import Digest, Name, sentence
+from zoobench.leaderboard.refusal import Refused
+from zoobench.leaderboard.track import Digest, Name, sentences
+from zoobench.leaderboard.untrusted import read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
 MOST_BYTES = 200_000
 """Of `entry.json`."""
 
-Author = Annotated[str, Field(min_length=1, max_length=80)]
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Letters that are not seen, and change what is: they steer a terminal, break a line, turn text around."""
+
+
+def _seen(text: str) -> str:
+    if found := UNSEEN.search(text):
+        raise ValueError(f"it holds {found[0]!r}, which cannot be seen; take it out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_seen)]
+"""One line of text, in any script; it may hold markup, which means nothing."""
+
+Author = Annotated[Text, Field(min_length=1, max_length=80)]
 Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$", max_length=300)]
 
 
@@ -36,7 +60,7 @@ class Score(Fields):
     """
 
     target: Name
-    metric: Annotated[str, Field(max_length=60)]
+    metric: Annotated[Text, Field(max_length=60)]
     mean: FiniteFloat | None
     std: FiniteFloat | None
     low: FiniteFloat | None
@@ -62,20 +86,20 @@ class Entry(Fields):
     format: Literal["zoobench-submission/1"] = FORMAT
     track: Name
     name: Name
-    method: Annotated[str, Field(min_length=1, max_length=80)]
+    method: Annotated[Text, Field(min_length=1, max_length=80)]
     baseline: bool = False
     authors: Annotated[tuple[Author, ...], Field(min_length=1, max_length=50)]
-    description: Annotated[str, Field(max_length=1000)] = ""
+    description: Annotated[Text, Field(max_length=1000)] = ""
     paper: Link | None = None
     code: Link | None = None
-    licence: Annotated[str, Field(min_length=1, max_length=60)]
+    licence: Annotated[Text, Field(min_length=1, max_length=60)]
     parameters: NonNegativeInt | None = None
-    compute: Annotated[str, Field(max_length=200)] = ""
+    compute: Annotated[Text, Field(max_length=200)] = ""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, max_length=100)]
-    command: Annotated[str, Field(max_length=500)] = ""
-    hardware: Annotated[str, Field(max_length=200)] = ""
+    command: Annotated[Text, Field(max_length=500)] = ""
+    hardware: Annotated[Text, Field(max_length=200)] = ""
     versions: Annotated[
-        dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=40)]], Field(max_length=20)
+        dict[Annotated[Text, Field(max_length=40)], Annotated[Text, Field(max_length=40)]], Field(max_length=20)
     ] = Field(default_factory=dict)
     date: datetime.date
     artefact: Artefact
@@ -92,26 +116,37 @@ class Entry(Fields):
         return sum(means) / len(means) if means else math.nan
 
 
+def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
+    """The entry that a file of that name holds; raises `Refused` with all that is wrong with it."""
+    try:
+        text = content.decode()
+        values = json.loads(text)
+    except RecursionError:
+        raise Refused([f"{name} is nested too deeply to be an entry"]) from None
+    except ValueError:
+        raise Refused([f"{name} is not JSON, in UTF-8; restore it or make it again"]) from None
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        told = f"the format {found[:60]!r}" if isinstance(found, str) else "no format that can be read"
+        raise Refused(
+            [f"{name} has {told}, and this version of zoobench reads '{FORMAT}'; take the version that wrote it"]
+        )
+    try:
+        return Entry.model_validate_json(text)
+    except ValidationError as error:
+        raise Refused(f"{name}: {problem}" for problem in sentences(error)) from None
+
+
 def read_entry(folder: Path) -> Entry:
     """The entry in a folder; raises `InputError`, in a sentence, where it is none."""
     path = folder / ENTRY
-    if path.is_file() and path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size} bytes; an entry has at most {MOST_BYTES}")
-    values = read_json(path, "the entry")
-    if (found := values.get("format")) != FORMAT:
-        raise InputError(
-            f"{path} has the format {str(found)[:60]!r}, and this version of zoobench reads '{FORMAT}'; "
-            "take the version that wrote it"
-        )
-    try:
-        return Entry.model_validate_json(path.read_text())
-    except ValidationError as error:
-        raise InputError(f"{path}: {sentence(error)}") from None
+    return parse_entry(read_plain(path, MOST_BYTES), str(path))
 
 
 def read_entries(leaderboards: Path, track: str) -> list[Entry]:
     """A track's entries, by name; raises `InputError` where one is damaged."""
-    return [read_entry(path.parent) for path in sorted((leaderboards / track).glob(f"*/{ENTRY}"))]
+    paths = sorted((leaderboards / track).glob(f"[!.]*/{ENTRY}"))  # what is hidden is being written
+    return [read_entry(path.parent) for path in paths]
 
 
 def ranked(entries: list[Entry], metric: str) -> list[Entry]:

@@ -86,8 +86,10 @@ def content_digest(answers: Answers) -> str:
     for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
         digest.update(f"{target}:{seed}:".encode())
         if isinstance(answer, Tensor):
-            digest.update(answer.contiguous().numpy().tobytes())
+            digest.update((answer + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
             continue
-        for row in answer.sort_values(KEY)[[*KEY, *PREDICTED]].itertuples(index=False):
-            digest.update(repr(tuple(row)).encode())
+        rows = answer.sort_values(KEY)[[*KEY, *PREDICTED]]
+        for model, epoch, name, number, kind in rows.itertuples(index=False):
+            told = (None, str(kind)) if pd.isna(number) else (float(number) + 0.0, None)
+            digest.update(repr((str(model), int(epoch), str(name), *told)).encode())
     return digest.hexdigest()

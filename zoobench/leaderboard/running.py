@@ -14,12 +14,12 @@ from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import Plan
 from zoobench.ablation.study import Composition, MethodChoice, Study
 from zoobench.leaderboard.judging import Answers, asked
+from zoobench.leaderboard.predictions import COLUMNS
 from zoobench.leaderboard.track import Track, zoo_fields
 from zoobench.methods.registry import get_method
 from zoobench.tokens import Population
 
 TRAINING = "training"
-PREDICTIONS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_class"]
 
 
 def study_of(leaderboards: Path, track: Track, method: str | None = None, choice: MethodChoice | None = None) -> Study:
@@ -69,4 +69,4 @@ def write_answers(path: Path, track: Track, references: Mapping[str, Population]
         wanted = asked(track, references[target]).drop(columns="kind")
         rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
         tables.append(rows.assign(target=target, seed=seed))
-    pd.concat(tables, ignore_index=True)[PREDICTIONS].to_parquet(path, index=False)
+    pd.concat(tables, ignore_index=True)[[*COLUMNS]].to_parquet(path, index=False)
