@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo_generation.errors import InputError
-from zoobench.cli import ablate, build_zoo, demo, embed, evaluate, generate, leaderboard, tokens, train, zoo
+from zoobench.cli import ablate, build_zoo, demo, embed, evaluate, generate, leaderboard, submit, tokens, train, zoo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,7 @@ app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("ablate", epilog=ablate.EXAMPLES)(ablate.ablate)
 app.command("generate", epilog=generate.EXAMPLES)(generate.generate)
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
+app.command("submit", epilog=submit.EXAMPLES)(submit.submit)
 app.command("demo")(demo.demo)
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(tokens.app, name="tokens")

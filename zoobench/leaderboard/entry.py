@@ -7,7 +7,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -116,11 +116,10 @@ class Entry(Fields):
         return sum(means) / len(means) if means else math.nan
 
 
-def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
-    """The entry that a file of that name holds; raises `Refused` with all that is wrong with it."""
+def parse_fields(content: bytes, name: str = ENTRY) -> dict[str, Any]:
+    """The fields that a file of that name holds; raises `Refused` for anything else, and for another format."""
     try:
-        text = content.decode()
-        values = json.loads(text)
+        values = json.loads(content.decode())
     except RecursionError:
         raise Refused([f"{name} is nested too deeply to be an entry"]) from None
     except ValueError:
@@ -131,8 +130,14 @@ def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
         raise Refused(
             [f"{name} has {told}, and this version of zoobench reads '{FORMAT}'; take the version that wrote it"]
         )
+    return dict(values)
+
+
+def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
+    """The entry that a file of that name holds; raises `Refused` with all that is wrong with it."""
+    parse_fields(content, name)
     try:
-        return Entry.model_validate_json(text)
+        return Entry.model_validate_json(content)
     except ValidationError as error:
         raise Refused(f"{name}: {problem}" for problem in sentences(error)) from None
 

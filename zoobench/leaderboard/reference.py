@@ -48,12 +48,17 @@ def write_reference(path: Path, zoo: str, population: Population, tasks: Iterabl
     write_token_set(path, Selected(token_size, chosen.tokenizer.batch_norm, selection, (source,)))
 
 
+def is_recorded(leaderboards: Path, track: Track) -> bool:
+    """Whether what judging needs of a track's targets is there."""
+    return all((reference_path(leaderboards, target) / "tokens.json").exists() for target in track.targets)
+
+
 def read_references(leaderboards: Path, track: Track) -> dict[str, Population]:
     """The reference of each target of a track; raises `InputError` where one is not there, or damaged."""
     populations = {}
     for target in track.targets:
         path = reference_path(leaderboards, target)
-        if not (path / "tokens.json").exists():
+        if not is_recorded(leaderboards, track):
             raise InputError(
                 f"the track {track.name} cannot be judged yet, since nobody has recorded its zoo {target}; build it "
                 f"with 'zoobench leaderboard rebuild {track.name} --record'"

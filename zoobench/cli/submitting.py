@@ -1,0 +1,64 @@
+"""Assemble a submission, verify it, and put it where it is to go."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoobench.cli.console import console, stages
+from zoobench.cli.leaderboards import track_table
+from zoobench.files import write_json
+from zoobench.leaderboard import Entry, Track, read_entries
+from zoobench.leaderboard.archive import pack
+from zoobench.leaderboard.assembly import assemble
+from zoobench.leaderboard.board import add
+from zoobench.leaderboard.entry import ENTRY
+from zoobench.leaderboard.refusal import Refused
+from zoobench.leaderboard.verification import verify
+
+
+def submit(
+    source: Path,
+    said: Mapping[str, Any],
+    leaderboards: Path,
+    data_root: Path | None,
+    *,
+    check: bool,
+    out: Path | None,
+    replace: bool,
+    url: str | None,
+) -> None:
+    """Check a submission, write it as a zip file, or add it to the leaderboards; tell all that is wrong with it."""
+    with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:
+        folder = Path(temporary)
+        try:
+            track = assemble(source, folder, leaderboards, said, url)
+            with stages() as stage:
+                stage(f"judging it on {track.name}")
+                if check or out is not None:
+                    entry = verify(leaderboards, track, folder, data_root, fetch=url is not None)
+                else:
+                    place = add(leaderboards, track, folder, data_root, replace, fetch=url is not None)
+        except Refused as refused:
+            for problem in refused.problems[1:]:
+                console.print(f"Also: {problem}", soft_wrap=True, markup=False)
+            raise
+        if not check and out is None:
+            _show(track, leaderboards, place.name, None)
+            console.print(f"Entry: {place}; commit it, and open a pull request", soft_wrap=True)
+            return
+        _show(track, leaderboards, entry.name, entry)
+        if out is None:
+            console.print("Nothing is wrong with it; without --check it goes into the leaderboards")
+            return
+        write_json(folder / ENTRY, entry.model_dump(mode="json"))
+        pack(folder, (ENTRY, track.artefact), out)
+        console.print(f"Submission: {out} (zoobench submit {out})", soft_wrap=True)
+
+
+def _show(track: Track, leaderboards: Path, name: str, entry: Entry | None) -> None:
+    """The track with the entry on it, which may not be there yet."""
+    others = [each for each in read_entries(leaderboards, track.name) if entry is None or each.name != name]
+    console.print(track_table(track, [*others, *([entry] if entry else [])], {name}))
