@@ -218,6 +218,13 @@ def test_paired_differences_see_what_is_common() -> None:
     assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
 
 
+def test_what_was_measured_once_is_told_from_nothing() -> None:
+    """τ of a method under one seed, drawn again, is itself: that is no certainty."""
+    one, other = ([Sums.constant(value)] for value in (0.9, 0.1))
+    assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
+    assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     """Of comparisons of equals, few are told to differ."""
     generator = np.random.default_rng(3)
