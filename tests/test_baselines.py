@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from zoo_generation.architectures import get_architecture
-from zoobench.methods.baselines import AnchorAverage, MatchedAverage, SpectralStatistics, WeightDensity
+from zoo_generation.architectures import Layout, get_architecture
+from zoo_generation.errors import InputError
+from zoobench.ablation import run
+from zoobench.methods import InapplicableError, Method
+from zoobench.methods.baselines import AnchorAverage, MatchedAverage, Pca, SpectralStatistics, WeightDensity
+from zoobench.methods.baselines.pca import PcaConfig
 from zoobench.methods.registry import baselines, get_method
 from zoobench.methods.symmetries import groups_of
 from zoobench.symmetry import random_symmetries
-from zoobench.tokens import Population, Tokenizer
+from zoobench.tasks.generation import Generation
+from zoobench.tokens import Population, Tokenizer, TokenSet
+from zoobench.zoo import Zoo
 
 
 def anchors_of(weights: torch.Tensor, **columns: object) -> Population:
@@ -74,8 +83,76 @@ def test_spectra_do_not_depend_on_the_order_of_units_or_on_company() -> None:
     assert SpectralStatistics().embed(anchors_of(torch.zeros(1, 2464))).isfinite().all()
 
 
-def test_baselines_learn_nothing() -> None:
+def test_baselines_learn_nothing_but_principal_components() -> None:
     assert get_method("sane").learns and not get_method("sane").baseline
-    assert not any(method.learns for method in baselines())
+    assert [method.name for method in baselines() if method.learns] == ["pca"]
     fixed = {method.name for method in baselines() if not method.random}
     assert {method.name for method in baselines()} - fixed == {"random_init", "weight_density"}
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition(tmp_path: Path) -> None:
+    """Of centred training models, up to signs; one layout's mean something else than another's."""
+    torch.manual_seed(0)
+    layouts = [Layout.of_shapes({"weight": (3, 4), "bias": (size,)}) for size in (3, 1)]
+    first, again, other = (
+        Population.of(
+            name,
+            Tokenizer.of(layout, 4),
+            torch.randn(40, layout.size) @ torch.randn(layout.size, layout.size) + 5,
+            pd.DataFrame({"split": ["train"] * 30 + ["test"] * 10}),
+        )
+        for name, layout in zip("abc", [layouts[0], *layouts], strict=True)
+    )
+    tokens = TokenSet(4, (first, other, again))
+    Pca.fit(tokens, 0, PcaConfig(components=6)).save(tmp_path / "pca")
+    pca = Pca.load(tmp_path / "pca")
+
+    x = np.concatenate([each.split("train").weights.double().numpy() for each in (first, again)])
+    mean, test = x.mean(0), first.split("test")
+    _, _, vectors = np.linalg.svd(x - mean, full_matrices=False)
+    scores = (test.weights.double().numpy() - mean) @ vectors[:6].T
+    embedded = pca.embed(test)
+    np.testing.assert_allclose(embedded.abs().numpy(), np.abs(np.pad(scores, ((0, 0), (0, 6)))), atol=1e-3)
+    assert (embedded[:, 6:] == 0).all() and (pca.embed(other)[:, :6] == 0).all()
+    np.testing.assert_allclose(pca.reconstruct(test), scores @ vectors[:6] + mean, atol=1e-3)
+
+    few = TokenSet(4, (first.select(np.arange(40) < 4), other.select(np.arange(40) < 1)))
+    fitted = Pca.fit(few, 0, PcaConfig())  # three directions between four models; one model spans nothing
+    assert fitted.embed(test).shape == (10, 3)
+    torch.testing.assert_close(fitted.reconstruct(few.populations[0]), few.populations[0].weights, atol=1e-3, rtol=0)
+    with pytest.raises(InapplicableError, match="no two checkpoints of the layout of c"):
+        fitted.reconstruct(other)
+    full = Pca.fit(TokenSet(4, (first,)), 0, PcaConfig())
+    torch.testing.assert_close(full.reconstruct(test), test.weights, atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="given 0 components"):
+        PcaConfig(components=0)
+    (tmp_path / "pca" / "bases.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="fit it again"):
+        Pca.load(tmp_path / "pca")
+
+
+class Picky:
+    """Can do nothing, wherever it is asked."""
+
+    @classmethod
+    def fit(cls, *_: object) -> Picky:
+        return cls()
+
+    load = fit
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True)
+
+    def embed(self, population: Population) -> torch.Tensor:
+        raise InapplicableError("not for this one")
+
+    def generate(self, anchors: Population, count: int, seed: int) -> torch.Tensor:
+        raise InapplicableError("nor this")
+
+
+def test_what_a_method_cannot_do_is_left_out_of_an_evaluation(built: Path, tmp_path: Path) -> None:
+    methods = {Method("picky", Picky): None, get_method("pca"): PcaConfig()}
+    evaluation = run(
+        [Zoo(built / "zoos" / "digits-cnn_s")], methods, [0], tmp_path, protocol=Generation(drawn=2, kept=1)
+    )
+    assert {each.method for each in evaluation.measurements} == {"pca"} and not evaluation.generated

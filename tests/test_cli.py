@@ -38,8 +38,8 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
         tables.append(pd.read_parquet(folder / "measurements.parquet"))
         assert (folder / "accuracies.png").stat().st_size > 1000
     pd.testing.assert_frame_equal(*tables)
-    embedders, generators = {"flat_weights", "layer_statistics", "spectral_statistics"}, {"random_init", "anchors"}
-    generators |= {"anchor_average", "matched_average", "weight_density"}
+    embedders = {"flat_weights", "layer_statistics", "spectral_statistics", "pca"}
+    generators = {"random_init", "anchors", "anchor_average", "matched_average", "weight_density"}
     assert set(tables[0]["method"]) == {"sane"} | embedders | generators
     generated = tables[0][tables[0]["task"] == "generation"].set_index(["method", "metric"])["value"]
     assert generated["anchors", "novelty"] == 0 < generated["random_init", "novelty"]

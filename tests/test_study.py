@@ -102,7 +102,14 @@ def test_zoos_that_share_models_or_hold_several_populations_are_refused(tmp_path
 
 def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
     plan = Plan(read_study(written(tmp_path, seeds=2)))
-    assert len(plan.fits) == 3 * 2 and len(set(plan.cells)) == len(plan.cells)
+    assert len(plan.fits) == 3 * 2 + 3 and len(set(plan.cells)) == len(plan.cells)
+    of_pca = [fit for fit in plan.fits if fit.method == "pca"]  # a baseline that learns, by no chance
+    assert [(fit.composition, fit.seed) for fit in of_pca] == [("digits", 0), ("glyphs", 0), ("all", 0)]
+    assert {cell.task for cell in plan.cells if cell.fit in of_pca} == {
+        "property_prediction",
+        "property_transfer",
+        "reconstruction",
+    }
     of_baselines = [cell for cell in plan.cells if cell.fit.composition == NO_COMPOSITION]
     assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "layer_statistics"} == {0}
     assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "random_init"} == {0, 1}
@@ -112,6 +119,14 @@ def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
         "glyphs",
         "all",
     }
+
+
+def test_a_compositions_hyperparameters_are_not_those_of_baselines(tmp_path: Path) -> None:
+    longer = {"longer": {"zoos": "digits", "set": {"steps": 77}}}
+    methods = {"sane": {}, "pca": {"set": {"components": 5}}, "layer_statistics": {}}
+    study = read_study(written(tmp_path, compositions=longer, methods=methods))
+    configs = [study.config(method, study.compositions["longer"]) for method in methods]
+    assert configs[0].steps == 77 and configs[1].components == 5 and configs[2] is None
 
 
 def test_relations(tmp_path: Path) -> None:
@@ -201,6 +216,13 @@ def test_paired_differences_see_what_is_common() -> None:
     assert paired.verdict() == "better" and paired.high - paired.low < 0.2
     renamed = [Sums("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
     assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
+
+
+def test_what_was_measured_once_is_told_from_nothing() -> None:
+    """τ of a method under one seed, drawn again, is itself: that is no certainty."""
+    one, other = ([Sums.constant(value)] for value in (0.9, 0.1))
+    assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
+    assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
 
 
 def test_nothing_is_found_where_nothing_is() -> None:

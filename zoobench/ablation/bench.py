@@ -20,9 +20,9 @@ from zoobench.ablation.sources import Source
 from zoobench.ablation.study import Study
 from zoobench.ablation.training_sets import TrainingSet, training_set
 from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.methods.base import Execution, Learned
+from zoobench.methods.base import Execution, InapplicableError, Learned
 from zoobench.methods.registry import get_method
-from zoobench.tasks.base import InapplicableError, Outcome, Setting, Task
+from zoobench.tasks.base import Outcome, Setting, Task
 from zoobench.tokens import Population, TokenSet, select_checkpoints, write_token_set
 
 
@@ -80,8 +80,7 @@ class Bench:
 
     def config(self, fit: Fit) -> object:
         """The configuration that a method is fitted in."""
-        composition = self.study.all_compositions().get(fit.composition)
-        return self.study.config(fit.method, composition if get_method(fit.method).learns else None)
+        return self.study.config(fit.method, self.study.all_compositions().get(fit.composition))
 
     def fit_path(self, fit: Fit) -> Path:
         """Where a fitted method is kept."""

@@ -38,9 +38,11 @@ class Answer:
 
     @property
     def sentence(self) -> str:
+        bounds = f"95 % from {self.low:+.3f} to {self.high:+.3f}"
+        known = bounds if np.isfinite([self.low, self.high]).all() else "measured once, without an interval"
         return (
             f"{self.task.replace('_', ' ')} on {self.targets}, {self.method}: {self.composition} {WORDS[self.verdict]} "
-            f"{self.against} ({self.metric} {self.difference:+.3f}, 95 % from {self.low:+.3f} to {self.high:+.3f})"
+            f"{self.against} ({self.metric} {self.difference:+.3f}, {known})"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from zoo_generation.sink import Status
-from zoobench.methods.base import Embedder, Execution, Learned, Report
+from zoobench.methods.base import Embedder, Execution, InapplicableError, Learned, Report
 from zoobench.methods.registry import Method
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting, Task
@@ -59,7 +60,7 @@ def run(
     stage: Stage = lambda _: None,
 ) -> Evaluation:
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
-    population, under each seed. Models of other `statuses` than these are left out."""
+    population, under each seed. Models of other `statuses` than these are left out, and what a method cannot do."""
     key, tokens = token_set(zoos, statuses, runs, stage)
     evaluation, prediction = Evaluation(key, tokens), PropertyPrediction()
     for method, config in methods.items():
@@ -69,16 +70,19 @@ def run(
             if prediction.asks(learned):
                 stage(f"{method.name}: predicting properties")
                 for setting in settings:
-                    outcome = prediction.observe(learned, setting)
-                    evaluation.measurements += _scores(prediction, method.name, setting, outcome)
+                    with suppress(InapplicableError):
+                        outcome = prediction.observe(learned, setting)
+                        evaluation.measurements += _scores(prediction, method.name, setting, outcome)
             if isinstance(learned, Embedder):
-                evaluation.measurements += _pooled(method.name, learned, tokens, seed)
+                with suppress(InapplicableError):
+                    evaluation.measurements += _pooled(method.name, learned, tokens, seed)
             if protocol.asks(learned):
                 for setting in settings:
                     stage(f"{method.name}: generating models for {setting.target.name}")
-                    outcome = protocol.observe(learned, setting)
-                    evaluation.generated[method.name, setting.target.name, seed] = outcome
-                    evaluation.measurements += _scores(protocol, method.name, setting, outcome)
+                    with suppress(InapplicableError):
+                        outcome = protocol.observe(learned, setting)
+                        evaluation.generated[method.name, setting.target.name, seed] = outcome
+                        evaluation.measurements += _scores(protocol, method.name, setting, outcome)
     return evaluation
 
 

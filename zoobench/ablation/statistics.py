@@ -69,8 +69,13 @@ def drawn_seeds(seeds: int, generator: np.random.Generator) -> NDArray[np.int64]
 
 
 def resampled(seeds: Sequence[Sums], drawn: NDArray[np.int64], generator: np.random.Generator) -> Array:
-    """A metric's mean over the drawn seeds [resamples, seeds], models drawn again within each: [resamples]."""
+    """A metric's mean over the drawn seeds [resamples, seeds], models drawn again within each: [resamples].
+
+    Not numbers where there is one seed, and in it one value: drawn again it is the same, however uncertain it is.
+    """
     values = np.empty(drawn.shape)
+    if len(seeds) == 1 and len(seeds[0].models) == 1:
+        return np.full(len(drawn), np.nan)
     for seed, sums in enumerate(seeds):
         models = len(sums.models)
         weights = generator.multinomial(models, np.full(models, 1 / models), size=drawn.shape).astype(float)

@@ -48,7 +48,7 @@ class Composition(Fields):
 
     zoos: whose training models; models: how many of them in all, as many from each zoo; tokens: how many tokens their
     checkpoints have in all, as many from each zoo; epochs: which checkpoints; set: hyperparameters of the methods that
-    learn, such as `steps`. What is not given is not limited.
+    learn, baselines aside, such as `steps`. What is not given is not limited.
     """
 
     zoos: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
@@ -155,10 +155,10 @@ class Study(Fields):
         return self.targets or tuple(self.zoos)
 
     def config(self, method: str, composition: Composition | None = None) -> object:
-        """How a method is configured, for a composition."""
-        chosen = self.methods.get(method, MethodChoice())
-        settings = chosen.set | (composition.set if composition is not None else {})
-        return get_method(method).config(chosen.preset, settings)
+        """How a method is configured, for a composition, whose own hyperparameters are not those of a baseline."""
+        chosen, known = self.methods.get(method, MethodChoice()), get_method(method)
+        theirs = composition.set if composition is not None and known.learns and not known.baseline else {}
+        return known.config(chosen.preset, chosen.set | theirs)
 
     def all_methods(self) -> tuple[Method, ...]:
         """The methods named, then the baselines that are not among them."""

@@ -1,1 +1,27 @@
-"""What is compared: SANE, its peers, baselines."""
+"""What is compared: SANE, its peers, baselines, and what a method of yours is made of (`docs/your-method.md`)."""
+
+from zoobench.methods.base import (
+    HERE,
+    Embedder,
+    Execution,
+    Generator,
+    InapplicableError,
+    LayerEmbedder,
+    Predictor,
+    Reconstructor,
+)
+from zoobench.methods.method import Method
+from zoobench.methods.unlearned import Unlearned
+
+__all__ = [
+    "HERE",
+    "Embedder",
+    "Execution",
+    "Generator",
+    "InapplicableError",
+    "LayerEmbedder",
+    "Method",
+    "Predictor",
+    "Reconstructor",
+    "Unlearned",
+]

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo_generation.errors import InputError
 from zoobench.tokens import Population, TokenSet
+
+
+class InapplicableError(InputError):
+    """A method cannot do what it is asked in a setting, whatever the models there are; nothing went wrong.
+
+    Such a setting is left out of what is measured.
+    """
+
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called now and then while fitting: steps done, steps in all, losses by name."""

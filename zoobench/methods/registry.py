@@ -1,62 +1,26 @@
-"""Methods by name."""
+"""Methods by name: those that are built in, and those of installed packages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 from zoo_generation.errors import unknown
-from zoobench.methods.base import Fit, Fitted, Learned
 from zoobench.methods.baselines import (
+    PCA_PRESETS,
     AnchorAverage,
     Anchors,
     FlatWeights,
     LayerStatistics,
     MatchedAverage,
+    Pca,
     RandomInit,
     SpectralStatistics,
     WeightDensity,
 )
-from zoobench.methods.baselines.unlearned import Unlearned
+from zoobench.methods.method import Method
+from zoobench.methods.plugins import load_plugin, plugin_names, warn_of_plugins_named
 from zoobench.methods.sane import PRESETS, Sane
-from zoobench.settings import changed
+from zoobench.methods.unlearned import Unlearned
 
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A registered method: its class, and its configurations by name.
-
-    The first configuration is the default. A `baseline` is what others are shown beside. One that is not `random`
-    gives the same under every seed, and is measured under one. One that does not `learn` is the same whatever token set
-    it is fitted to.
-    """
-
-    name: str
-    kind: type[Fitted]
-    presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
-    baseline: bool = False
-    random: bool = True
-    learns: bool = True
-
-    @property
-    def fit(self) -> Fit:
-        return self.kind.fit
-
-    @property
-    def load(self) -> Callable[[Path], Learned]:
-        return self.kind.load
-
-    def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
-        """The configuration of that name, with `settings` such as `window: 32` in place of its own.
-
-        Raises `InputError` where there is none such, and for settings that it does not have or cannot take.
-        """
-        if preset is not None and preset not in self.presets:
-            raise unknown(f"preset of {self.name}", preset, self.presets)
-        config = self.presets[preset] if preset is not None else next(iter(self.presets.values()))
-        return changed(config, settings or {}, "hyperparameter")
+__all__ = ["Method", "baselines", "get_method", "method_names"]
 
 
 def _baseline(name: str, method: type[Unlearned], random: bool = False) -> Method:
@@ -70,6 +34,7 @@ _METHODS = {
         _baseline("flat_weights", FlatWeights),
         _baseline("layer_statistics", LayerStatistics),
         _baseline("spectral_statistics", SpectralStatistics),
+        Method("pca", Pca, PCA_PRESETS, baseline=True, random=False),
         _baseline("random_init", RandomInit, random=True),
         _baseline("anchors", Anchors),
         _baseline("anchor_average", AnchorAverage),
@@ -80,10 +45,21 @@ _METHODS = {
 
 
 def get_method(name: str) -> Method:
-    """The method of that name. Raises `InputError`, naming the nearest match, where there is none."""
-    if name not in _METHODS:
-        raise unknown("method", name, _METHODS)
-    return _METHODS[name]
+    """The method of that name: the one that is built in, whatever others are installed, or else that of a package.
+
+    Raises `InputError`, naming the nearest match, where there is none, and where that of a package cannot be used.
+    """
+    if name in _METHODS:
+        warn_of_plugins_named(name)
+        return _METHODS[name]
+    if name in plugin_names():
+        return load_plugin(name)
+    raise unknown("method", name, method_names())
+
+
+def method_names() -> list[str]:
+    """The names of all methods, those of installed packages last; these are not imported for it."""
+    return [*_METHODS, *sorted(plugin_names() - _METHODS.keys())]
 
 
 def baselines() -> list[Method]:

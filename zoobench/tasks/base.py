@@ -9,13 +9,9 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 from torch import Tensor
 
-from zoo_generation.errors import InputError
+from zoobench.methods.base import InapplicableError as InapplicableError
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
-
-
-class InapplicableError(InputError):
-    """A task cannot be done by a method in a setting, whatever its models are; nothing went wrong."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
 from zoo_generation.spec import AXES
-from zoobench.methods.base import Embedder, Predictor
-from zoobench.tasks.base import InapplicableError
+from zoobench.methods.base import Embedder, InapplicableError, Predictor
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoobench.methods.baselines.unlearned import Unlearned
+from zoobench.methods.unlearned import Unlearned
 from zoobench.tokens import Population
 
 PERCENTILES = torch.tensor([0.01, 0.25, 0.50, 0.75, 0.99])

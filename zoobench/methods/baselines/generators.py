@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoobench.methods.baselines.unlearned import Unlearned
 from zoobench.methods.density import draw
 from zoobench.methods.symmetries import matched_to_best
 from zoobench.methods.target import Target
+from zoobench.methods.unlearned import Unlearned
 from zoobench.tokens import Population
 
 BANDWIDTH = 0.1  # of each weight's deviation over the anchors

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoobench.methods.baselines.unlearned import Unlearned
+from zoobench.methods.unlearned import Unlearned
 from zoobench.tokens import Population
 
 ELEMENTS = 2**24  # of matrices decomposed at once, 64 MiB

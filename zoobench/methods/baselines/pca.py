@@ -1,0 +1,135 @@
+"""Principal components of flat weights: the linear autoencoder that a learned one is to be better than.
+
+Source: Pearson, On lines and planes of closest fit to systems of points in space, 1901.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError
+from zoobench.files import directory_written_aside, read_json, write_json
+from zoobench.methods.base import HERE, Execution, InapplicableError
+from zoobench.tokens import Population, TokenSet
+from zoobench.zoo.schema import entries_of, layout_of
+
+
+@dataclass(frozen=True)
+class PcaConfig:
+    """components: how many, at most, of each layout.
+
+    128 is the width of the embedding of SANE's preset `tiny`, so that probes on both read as many numbers. What SANE
+    reconstructs from is larger: as many numbers for each token.
+    """
+
+    components: int = 128
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise InputError(f"pca was given {self.components} components; take 1 or more")
+
+
+PCA_PRESETS = {"default": PcaConfig()}
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """The mean [D] of some checkpoints, and their principal components [components, D], of length 1."""
+
+    mean: Tensor
+    components: Tensor
+
+    @classmethod
+    def of(cls, weights: Tensor, components: int) -> Basis:
+        """Of weights [checkpoints, D], two or more.
+
+        Centred, not scaled: scaled, an error in a weight that hardly varies would count as much as one in a weight that
+        does, and what is reconstructed are the weights. By a full decomposition, which draws nothing at random.
+        """
+        from sklearn.decomposition import PCA
+
+        count, size = weights.shape
+        fitted = PCA(min(components, count - 1, size), svd_solver="full").fit(weights.numpy())
+        mean, vectors = (torch.from_numpy(part).float().contiguous() for part in (fitted.mean_, fitted.components_))
+        return cls(mean, vectors)
+
+    def scores(self, weights: Tensor) -> Tensor:
+        """[checkpoints, components] of weights [checkpoints, D]"""
+        return (weights - self.mean) @ self.components.T
+
+    def weights(self, scores: Tensor) -> Tensor:
+        """[checkpoints, D] of scores [checkpoints, components]"""
+        return scores @ self.components + self.mean
+
+
+@dataclass(frozen=True, eq=False)
+class Pca:
+    """A basis for each layout among the training models."""
+
+    config: PcaConfig
+    bases: dict[Layout, Basis]
+
+    @classmethod
+    def fit(cls, tokens: TokenSet, seed: int, config: PcaConfig, execution: Execution = HERE) -> Pca:
+        """Of the training split; all populations of a layout are taken together, and one checkpoint spans nothing."""
+        weights: dict[Layout, list[Tensor]] = {}
+        for population in tokens.split("train").populations:
+            weights.setdefault(population.layout, []).append(population.weights)
+        joined = {layout: torch.cat(parts) for layout, parts in weights.items()}
+        bases = {layout: Basis.of(rows, config.components) for layout, rows in joined.items() if len(rows) > 1}
+        return cls(config, bases)
+
+    def embed(self, population: Population) -> Tensor:
+        """Scores [checkpoints, components of all layouts], 0 for the components of other layouts than theirs: these
+        mean something else, so that one probe for several layouts must weigh them apart."""
+        own = self._basis(population)
+        blocks = [
+            own.scores(population.weights) if basis is own else torch.zeros(len(population), len(basis.components))
+            for basis in self.bases.values()
+        ]
+        return torch.cat(blocks, dim=1)
+
+    def reconstruct(self, population: Population) -> Tensor:
+        """Weights [checkpoints, D], projected onto the components."""
+        own = self._basis(population)
+        return own.weights(own.scores(population.weights))
+
+    def save(self, path: Path) -> None:
+        parts: dict[str, Tensor] = {}
+        for number, basis in enumerate(self.bases.values()):
+            parts |= {f"{number}.mean": basis.mean, f"{number}.components": basis.components}
+        layouts = [entries_of(layout) for layout in self.bases]
+        with directory_written_aside(path) as aside:
+            save_file(parts, aside / "bases.safetensors")
+            write_json(aside / "config.json", {"method": "pca", "config": asdict(self.config), "layouts": layouts})
+
+    @classmethod
+    def load(cls, path: Path) -> Pca:
+        """Read what `save` wrote; raises `InputError` where that is damaged."""
+        card = read_json(path / "config.json", "the configuration of the fitted pca")
+        try:
+            config = TypeAdapter(PcaConfig).validate_python(card["config"])
+            layouts = [layout_of(entries) for entries in card["layouts"]]
+            parts = load_file(path / "bases.safetensors")
+            bases = [Basis(parts[f"{at}.mean"], parts[f"{at}.components"]) for at in range(len(layouts))]
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(f"the fitted pca {path} is damaged ({reason}); fit it again") from None
+        return cls(config, dict(zip(layouts, bases, strict=True)))
+
+    def _basis(self, population: Population) -> Basis:
+        """Raises `InapplicableError` for a layout that was not fitted."""
+        if population.layout not in self.bases:
+            raise InapplicableError(
+                f"this pca was fitted to no two checkpoints of the layout of {population.name}, and has no components "
+                "for it; fit it to a zoo that has such models, or take another method"
+            )
+        return self.bases[population.layout]
