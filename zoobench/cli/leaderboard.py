@@ -97,6 +97,38 @@ def diff(
         console.print(difference_table(found, first, second))
 
 
+VERIFY = """
+Examples:
+
+  zoobench leaderboard verify
+
+  zoobench leaderboard verify generation-id fine-tuning/sane
+
+  zoobench leaderboard verify --home main --proposed pull-request/leaderboards
+"""
+
+
+@app.command(epilog=VERIFY)
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tracks, or entries as track/entry.", show_default="all")
+    ] = None,
+    proposed: Annotated[
+        Path | None,
+        typer.Option(help="Verify only what is new or differs in another 'leaderboards', by the tracks here."),
+    ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download artefacts that lie elsewhere.")] = False,
+    json: Json = False,
+    data_root: DataRoot = None,
+    home: Home = Path(),
+) -> None:
+    """Compute the scores of entries anew from what they hold; exit code 2 where one is refused."""
+    from zoobench.cli.verifying import verify as verify_entries
+
+    fine = verify_entries(names or [], home / "leaderboards", proposed, data_root, fetch, json)
+    raise typer.Exit(0 if fine else 2)
+
+
 REBUILD = """
 Examples:
 
