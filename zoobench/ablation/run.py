@@ -123,7 +123,8 @@ def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: 
         return method.load(path)
     report = stage(f"{method.name}: training, seed {seed}")
     scratch = path.with_name(f"{path.name}.training")
-    learned = method.fit(tokens, seed, config, Execution(scratch=scratch, report=report))
+    seen = tokens.without("test")
+    learned = method.fit(seen, seed, config, Execution(scratch=scratch, report=report))
     learned.save(path)
     return learned
 

@@ -115,7 +115,7 @@ def verify(
     ] = None,
     proposed: Annotated[
         Path | None,
-        typer.Option(help="Verify only what is new or differs in another 'leaderboards', by the tracks here."),
+        typer.Option(help="Verify what differs in another 'leaderboards' folder, by the tracks here."),
     ] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download artefacts that lie elsewhere.")] = False,
     json: Json = False,

@@ -37,7 +37,7 @@ def train_method(
             bar(step, steps, losses)
 
         scratch = out.with_name(f".{out.name}.training")
-        learned = method.fit(tokens, seed, config, replace(execution, scratch=scratch, report=report))
+        learned = method.fit(tokens.without("test"), seed, config, replace(execution, scratch=scratch, report=report))
     try:
         learned.save(out)
     except OSError as error:

@@ -37,7 +37,7 @@ def export_data(
     Of test models only weights are in it, in an order and under names that tell nothing; of images none that test.
     """
     task = track.get_task()
-    training = [zoos[name].select(zoos[name].table["split"] != "test") for name in track.training]
+    training = [zoos[name].without("test") for name in track.training]
     with directory_written_aside(folder) as aside:
         _write_tokens(aside / "training", training, token_size)
         if track.holds == "predictions":

@@ -38,8 +38,7 @@ class PropertyPrediction:
 
     def observe(self, method: Embedder | Predictor, setting: Setting) -> Outcome:
         """Embed the target, fit, read."""
-        test = setting.target.table["split"] == "test"
-        return Outcome(probe.read_by(method, [setting.target.select(~test)], setting.target.select(test)))
+        return Outcome(probe.read_by(method, [setting.target.without("test")], setting.target.split("test")))
 
     def handed_in(self, target: Population) -> range:
         return range(0)

@@ -37,7 +37,7 @@ class PropertyTransfer:
 
     def observe(self, method: Embedder | Predictor, setting: Setting) -> Outcome:
         """Embed, fit, read; raises `InapplicableError` where the populations' features differ in number."""
-        fit = [population.select(population.table["split"] != "test") for population in setting.training]
+        fit = [population.without("test") for population in setting.training]
         return Outcome(probe.read_by(method, fit, setting.target.split("test")))
 
     def handed_in(self, target: Population) -> range:

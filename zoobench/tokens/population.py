@@ -78,6 +78,10 @@ class Population:
         """The checkpoints of the models in split `train`, `val` or `test`."""
         return self.select(self.splits == SPLITS.index(name))
 
+    def without(self, name: str) -> Population:
+        """The checkpoints of the models in the other splits."""
+        return self.select(self.splits != SPLITS.index(name))
+
     def blind(self) -> Population:
         """The same checkpoints with `OPEN` columns only: what a method may know of those that it is asked about."""
         return replace(self, read_table=partial(_open, self))

@@ -40,6 +40,9 @@ class TokenSet:
     def split(self, name: str) -> TokenSet:
         return TokenSet(self.token_size, tuple(population.split(name) for population in self.populations))
 
+    def without(self, name: str) -> TokenSet:
+        return TokenSet(self.token_size, tuple(population.without(name) for population in self.populations))
+
     @classmethod
     def load(cls, selected: Selected) -> TokenSet:
         """Selected checkpoints in memory."""
