@@ -46,10 +46,10 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
 
     code, output = run("eval", "--seeds", "1", "--home", built)  # the zoo built last, and what was trained already
     assert code == 0 and "training, seed" not in output
-    code, output = run("leaderboard", "show", "--home", built)
-    assert code == 0 and "generation-digits-cnn_s" in output and "property_prediction-digits-cnn_s" in output
-    code, output = run("leaderboard", "show", "generation-digits-cnn_s", "--home", built)
-    assert code == 0 and output.index("anchors") < output.index("random_init")
+    ranking = pd.read_csv(built / "results" / "digits-cnn_s-sane" / "standings.csv")
+    generation = ranking[ranking["task"] == "generation"].set_index("method")
+    assert generation["rank"].tolist() == sorted(generation["rank"]) and generation["average"].is_monotonic_decreasing
+    assert generation.loc["anchors", "rank"] < generation.loc["random_init", "rank"]
 
 
 def test_train(run: Run, built: Path, tmp_path: Path) -> None:
@@ -105,8 +105,10 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["train", "--set", "window=8"], "no room for a halo of 12"),
         (["train", "--model", "anchors", "--set", "steps=3"], "unknown hyperparameter 'steps'"),
         (["train", "--tokens", "{tmp}"], "there is no tokens.json"),
-        (["leaderboard", "show"], "there are no leaderboard entries"),
-        (["leaderboard", "show", "generation"], "unknown track 'generation'"),
+        (["leaderboard", "show"], "there are no tracks under"),
+        (["eval", "--track", "generation-id"], "there are no tracks under"),
+        (["submit", "{tmp}"], "there are no tracks under"),
+        (["submit", "{tmp}/list.yaml"], "is no submission"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, tmp_path: Path, command: list[str], sentence: str) -> None:
