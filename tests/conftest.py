@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from made_up_report import made_up_report
 
 from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
+from zoobench.methods.plugins import warn_of_plugins_named
 
 Run = Callable[..., tuple[int, str]]
+Install = Callable[..., None]
 
 SMALL_ZOO = ["--datasets=digits", "--learning-rate=0.001,0.003", "--seeds=7", "--epochs=2", "--train-images=300"]
 
@@ -22,6 +25,7 @@ settings.register_profile("untimed", deadline=None)  # speed is measured in benc
 settings.load_profile("untimed")
 
 SHARED = Path(__file__).parents[2] / "shared"
+TEMPLATE = Path(__file__).parents[1] / "templates" / "method"
 
 
 def shared(name: str) -> Path:
@@ -77,3 +81,30 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report")
     write_report(made_up_report(), path)
     return path
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
+    monkeypatch.syspath_prepend(tmp_path)
+    warn_of_plugins_named.cache_clear()
+
+    def installed(package: str, entry_points: dict[str, str], **modules: str) -> None:
+        about = tmp_path / f"{package.replace('-', '_')}-0.1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
+        lines = [f"{name} = {value}\n" for name, value in entry_points.items()]
+        (about / "entry_points.txt").write_text("".join(["[zoobench.methods]\n", *lines]))
+        for module, text in modules.items():
+            monkeypatch.delitem(sys.modules, module, raising=False)
+            (tmp_path / f"{module}.py").write_text(text)
+
+    yield installed
+    warn_of_plugins_named.cache_clear()
+
+
+@pytest.fixture
+def template(install: Install) -> None:
+    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
+    module = (TEMPLATE / "my_forest.py").read_text()
+    install(project["name"], project["entry-points"]["zoobench.methods"], my_forest=module)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import tomllib
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import Run
+from conftest import Install, Run
 from test_tasks import LARGE, SMALL, population
 
 from zoo_generation.errors import InputError
@@ -23,9 +20,6 @@ from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.property_transfer import PropertyTransfer
 from zoobench.tokens import Population, TokenSet
-
-TEMPLATE = Path(__file__).parents[1] / "templates" / "method"
-Install = Callable[..., None]
 
 PLAIN = """
 from zoobench.methods import Method, Unlearned
@@ -45,33 +39,6 @@ METHOD = Method("mine", Plain)
 USELESS, FORGETFUL = Method("mine", Useless), Method("mine", Forgetful)
 SANE, ODD = Method("sane", Plain), Method("../mine", Plain)
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
-    monkeypatch.syspath_prepend(tmp_path)
-    warn_of_plugins_named.cache_clear()
-
-    def installed(package: str, entry_points: dict[str, str], **modules: str) -> None:
-        about = tmp_path / f"{package.replace('-', '_')}-0.1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
-        lines = [f"{name} = {value}\n" for name, value in entry_points.items()]
-        (about / "entry_points.txt").write_text("".join(["[zoobench.methods]\n", *lines]))
-        for module, text in modules.items():
-            monkeypatch.delitem(sys.modules, module, raising=False)
-            (tmp_path / f"{module}.py").write_text(text)
-
-    yield installed
-    warn_of_plugins_named.cache_clear()
-
-
-@pytest.fixture
-def template(install: Install) -> None:
-    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
-    module = (TEMPLATE / "my_forest.py").read_text()
-    install(project["name"], project["entry-points"]["zoobench.methods"], my_forest=module)
 
 
 def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> None:
