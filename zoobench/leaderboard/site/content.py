@@ -120,8 +120,8 @@ def by_scale(boards: Iterable[Board]) -> list[tuple[str, list[Board]]]:
 
 
 def _cell(score: Score, of: Axis) -> Cell:
-    numbers = (_number(value) for value in (score.mean, score.std, score.low, score.high))
-    return Cell(*numbers, tuple(_number(value) for value in score.values), of)
+    mean, std, low, high = (_number(value) for value in (score.mean, score.std, score.low, score.high))
+    return Cell(mean, std, low, high, tuple(_number(value) for value in score.values), of)
 
 
 def _number(value: float | None) -> float:

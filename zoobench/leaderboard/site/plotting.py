@@ -23,6 +23,8 @@ GREY = "#8a8f98"
 
 def dot_plot(board: Board, one: Entry | None = None) -> Plot:
     """By the metric that ranks; all entries alike, or one among the others."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     shown, targets, metric = rows(board), board.track.targets, board.track.metric
     lines, columns = grid(len(targets))
     name = f"plot-{board.track.name}" + (f"-{one.name}" if one else "")
@@ -30,8 +32,9 @@ def dot_plot(board: Board, one: Entry | None = None) -> Plot:
     title = f"{metric_words(metric)}, {among}, by target"
 
     def draw(figure: Figure) -> None:
-        if layout := figure.get_layout_engine():
-            layout.set(wspace=0.08)  # the last number of an axis keeps clear of the next's first
+        layout = figure.get_layout_engine()
+        assert isinstance(layout, ConstrainedLayoutEngine)
+        layout.set(wspace=0.08)  # the last number of an axis keeps clear of the next's first
         for place, (panel, target) in enumerate(zip(panels_of(figure, len(targets)), targets, strict=True)):
             _draw(panel, board, target, shown, one)
             panel.set_title(fitting(target), loc="left")
@@ -39,7 +42,7 @@ def dot_plot(board: Board, one: Entry | None = None) -> Plot:
             labels = [fitting(row.entry.method, LONGEST) for row in shown]
             panel.set_yticks(range(len(shown)), labels if place % columns == 0 else [])
 
-    made = plot(name, title, (2.2 + 2.9 * columns, (0.9 + 0.24 * len(shown)) * lines), draw)
+    made = plot(name, title, (2.0 + 3.4 * columns, (0.9 + 0.24 * len(shown)) * lines), draw)
     return Plot(made.name, made.title, without_styles(made.svg))
 
 
