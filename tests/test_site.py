@@ -167,5 +167,5 @@ def test_no_entry_takes_the_place_of_a_file(tmp_path: Path, name: str) -> None:
 def test_words() -> None:
     assert metric_words("r2:test_accuracy") == "R² of test accuracy"
     assert metric_words("after_1") == "after 1"
-    assert [size(1), size(123_456), size(999_999), size(2 * 10**13)] == ["1 bytes", "123.5 kB", "1.0 MB", "20.0 TB"]
+    assert [size(1), size(123_456), size(999_999), size(2 * 10**13)] == ["1 B", "123.5 kB", "1.0 MB", "20.0 TB"]
     assert one_line("a\nb\u202e") == r"a\nb\u202e"

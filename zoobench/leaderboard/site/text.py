@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoobench.pages.text import visible, words
 
 MEASURES = {"r2": "R²", "tau": "τ"}
-UNITS = ["bytes", "kB", "MB", "GB", "TB"]
+UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
 def metric_words(name: str) -> str:
