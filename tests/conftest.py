@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from made_up_boards import made_up_boards
 from made_up_report import made_up_report
 
 from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
+from zoobench.leaderboard.site import write_site
 from zoobench.methods.plugins import warn_of_plugins_named
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Run = Callable[..., tuple[int, str]]
 Install = Callable[..., None]
@@ -87,6 +94,7 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of the processes that Ray starts
     warn_of_plugins_named.cache_clear()
 
     def installed(package: str, entry_points: dict[str, str], **modules: str) -> None:
@@ -108,3 +116,28 @@ def template(install: Install) -> None:
     project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
     module = (TEMPLATE / "my_forest.py").read_text()
     install(project["name"], project["entry-points"]["zoobench.methods"], my_forest=module)
+
+
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up boards' pages as they are written."""
+    path = tmp_path_factory.mktemp("pages") / "site"
+    write_site(made_up_boards(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no browser: install chromium (apt-get install chromium)")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *quiet]
+        )
+        yield browser
+        browser.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["cli", "leaderboard", "ablation", "tasks", "methods", "symmetry", "evaluation", "tokens", "zoo"]
+ROOMS = ["cli", "leaderboard", "ablation", "pages", "tasks", "methods", "symmetry", "evaluation", "tokens", "zoo"]
 """From the top down: a room may import rooms that stand after it, and `zoo_generation`."""
 
 

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browsing import unfold, violations, watched
 from made_up_report import HOSTILE, PEER
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no browser: install chromium (apt-get install chromium)")
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *quiet]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser, report_folder: Path) -> Iterator[Page]:
-    """The report, opened as a file; what it complains of, or asks the network for, fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    page = context.new_page()
+    """The report, opened as a file; it asks for itself alone."""
     url = (report_folder / "report.html").as_uri()
-    faults: list[str] = []
-    page.on("console", lambda message: faults.append(message.text))
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: faults.append(request.url) if request.url != url else None)
-    page.goto(url)
-    yield page
-    context.close()
-    assert not faults
+    with watched(browser, url) as page:
+        page.goto(url)
+        yield page
 
 
 def column(page: Page, table: str, place: int) -> list[str]:
@@ -142,6 +118,15 @@ def test_the_toggle_overrides_the_theme(page: Page) -> None:
 
 def test_a_phone_shows_the_page_without_horizontal_scroll(page: Page) -> None:
     page.set_viewport_size({"width": 375, "height": 800})
-    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     assert page.evaluate("[...document.querySelectorAll('.scroll')].some((each) => each.scrollWidth > 375)")
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_it_can_be_read_by_all(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    unfold(page)
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page) == []

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from zoobench.ablation.names import ID, MEAN
 from zoobench.ablation.report import Report
+from zoobench.ablation.report.content import SIGNS
 from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
-from zoobench.ablation.report.text import NOT_A_NUMBER, SIGNS, score, words
 from zoobench.cli.console import table
+from zoobench.pages.text import NOT_A_NUMBER, score, words
 from zoobench.zoo.part_validation import shown
 
 TARGETS_ABREAST = 3

@@ -99,9 +99,13 @@ def _clause(error: Exception) -> str:
 
 def shown(value: object) -> str:
     """The first line of a value as text of printable characters, cut where it is long."""
-    line = str(value).strip().split("\n")[0]
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    text = printable(str(value).strip().split("\n")[0])
     return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def printable(text: str) -> str:
+    """A text in which characters that cannot be printed are escaped, as Python does; among them those that turn it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def check_part(zoo: StoragePath, part: str) -> PartFindings:

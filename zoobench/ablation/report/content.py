@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+SIGNS = {"better": "▲", "worse": "▼", "not distinguishable": "≈"}
+"""Of verdicts, beside their words."""
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

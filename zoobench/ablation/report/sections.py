@@ -10,9 +10,10 @@ import pandas as pd
 from zoobench.ablation.names import MEAN
 from zoobench.ablation.report.content import Report
 from zoobench.ablation.report.curves import epoch_curves, size_curves
-from zoobench.ablation.report.plotting import Plot, line_plot
+from zoobench.ablation.report.plotting import line_plot
 from zoobench.ablation.report.scores import Matrix, matrices, ranking, tasks
-from zoobench.ablation.report.text import words
+from zoobench.pages.plotting import Plot
+from zoobench.pages.text import words
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoobench.ablation.report.content import Report
 from zoobench.ablation.report.render import html, markdown
 from zoobench.ablation.report.sections import sections
-from zoobench.ablation.report.svg import standalone
+from zoobench.pages.svg import standalone
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -1,13 +1,12 @@
-"""Numbers and names as all reports show them."""
+"""Numbers and names as all pages show them."""
 
 from __future__ import annotations
 
 import math
 
-NOT_A_NUMBER = "–"
+from zoobench.zoo.part_validation import printable
 
-SIGNS = {"better": "▲", "worse": "▼", "not distinguishable": "≈"}
-"""Of verdicts, beside their words."""
+NOT_A_NUMBER = "–"
 
 
 def number(value: float) -> str:
@@ -28,3 +27,11 @@ def interval(low: float, high: float) -> str:
 def words(name: str) -> str:
     """A task's or metric's name as words."""
     return name.replace("_", " ")
+
+
+def visible(value: object) -> str:
+    """A value as text in which nothing hides: characters that print nothing, or turn what follows around, are named.
+
+    Lines stay lines.
+    """
+    return "\n".join(printable(line) for line in str(value).split("\n"))

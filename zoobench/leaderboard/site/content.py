@@ -1,0 +1,128 @@
+"""What the pages are made of: a track with its entries, and what its table shows of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zoobench.leaderboard.entry import Entry, Score
+from zoobench.leaderboard.track import Track
+
+
+@dataclass(frozen=True)
+class Board:
+    """A track and its entries, ranked best first."""
+
+    track: Track
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From where to where scores on a target reach."""
+
+    low: float
+    high: float
+
+    def share(self, value: float) -> float:
+        """Where a value stands on it, from 0 to 1; those beyond its ends stand at them."""
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return min(1.0, max(0.0, share))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score on a target; what there is none of is NaN."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    values: tuple[float, ...]
+    axis: Axis
+
+    @property
+    def bar(self) -> tuple[float, float, float] | None:
+        """Start, mean and end of the interval as percentages of the axis; none where a bound is unknown."""
+        if math.isnan(self.mean + self.low + self.high):
+            return None
+        start, at, end = (100 * self.axis.share(value) for value in (self.low, self.mean, self.high))
+        return start, at, end
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry as the table shows it.
+
+    rank: 1 is best, equals share it, none without a score; means: over targets, by metric; on: over how many of them,
+    by metric; cells: by metric, then by target, where there is a score.
+    """
+
+    rank: int | None
+    entry: Entry
+    means: dict[str, float]
+    on: dict[str, int]
+    cells: dict[str, dict[str, Cell]]
+
+    @property
+    def text(self) -> str:
+        """What a filter looks into."""
+        entry = self.entry
+        kind = "baseline" if entry.baseline else ""
+        return " ".join([entry.method, entry.name, *entry.authors, kind, entry.date.isoformat(), entry.licence]).lower()
+
+
+def rows(board: Board) -> list[Row]:
+    """The entries in order."""
+    track, places, made = board.track, ranks(board), []
+    axes = {(metric, target): axis(board, metric, target) for metric in track.metrics for target in track.targets}
+    for entry, rank in zip(board.entries, places, strict=True):
+        cells: dict[str, dict[str, Cell]] = {}
+        for metric in track.metrics:
+            scores = entry.of_metric(metric)
+            cells[metric] = {
+                target: _cell(scores[target], axes[metric, target]) for target in track.targets if target in scores
+            }
+        means = {metric: entry.mean(metric) for metric in track.metrics}
+        on = {metric: len(cells[metric]) for metric in track.metrics}
+        made.append(Row(rank, entry, means, on, cells))
+    return made
+
+
+def ranks(board: Board) -> list[int | None]:
+    """One an entry: equals share the best of their places."""
+    means = [entry.mean(board.track.metric) for entry in board.entries]
+    found: list[int | None] = []
+    for place, mean in enumerate(means):
+        same = place > 0 and mean == means[place - 1]
+        found.append(None if math.isnan(mean) else found[-1] if same else place + 1)
+    return found
+
+
+def axis(board: Board, metric: str, target: str) -> Axis:
+    """Of all entries' scores on a target; where they reach to both sides of 0 it begins there.
+
+    One R² of -50 would leave the others all alike.
+    """
+    scores = [entry.of_metric(metric).get(target) for entry in board.entries]
+    values = [_number(value) for score in scores if score for value in (score.mean, score.low, score.high)]
+    known = [value for value in values if not math.isnan(value)] or [0.0]
+    low, high = min(known), max(known)
+    return Axis(low if high <= 0 else max(low, 0.0), high)
+
+
+def by_scale(boards: Iterable[Board]) -> list[tuple[str, list[Board]]]:
+    """Boards of each scale that there are of, the smallest scale first."""
+    order = sorted(boards, key=lambda board: board.track.scale != "two-cores")
+    return [(scale, list(group)) for scale, group in itertools.groupby(order, lambda board: board.track.scale)]
+
+
+def _cell(score: Score, of: Axis) -> Cell:
+    mean, std, low, high = (_number(value) for value in (score.mean, score.std, score.low, score.high))
+    return Cell(mean, std, low, high, tuple(_number(value) for value in score.values), of)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,54 @@
+"""Fill the templates: nothing that an entry says is taken for markup, nor for a link that is not https."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jinja2 import Environment
+
+from zoobench.leaderboard.site.content import Board, Row, by_scale, rows
+from zoobench.leaderboard.site.plotting import dot_plot
+from zoobench.leaderboard.site.text import metric_words, one_line, size
+from zoobench.pages.environment import html_environment
+from zoobench.pages.plotting import Plot
+
+GENERATOR = "zoobench leaderboard"
+"""By which a page of ours is known."""
+GUIDE = "docs/your-method.md"
+SCALES = {
+    "two-cores": ("Two cores", "Zoos that are built, and methods that are trained, on two processor cores."),
+    "paper": ("Paper scale", "Zoos and methods of the size that the literature reports."),
+}
+ABREAST, LEADING = 2, 8
+"""Authors that a table names, and that stand under an entry's name unfolded."""
+
+
+def site_environment() -> Environment:
+    """The site's templates."""
+    made = html_environment("zoobench.leaderboard.site")
+    made.filters |= {"metric": metric_words, "size": size, "one_line": one_line}
+    made.globals |= {"GENERATOR": GENERATOR, "GUIDE": GUIDE, "ABREAST": ABREAST, "LEADING": LEADING}
+    return made
+
+
+def index_page(environment: Environment, boards: Sequence[Board]) -> str:
+    """The overview of tracks."""
+    groups = [
+        (*SCALES[scale], [(board, next(iter(rows(board)), None)) for board in of_scale])
+        for scale, of_scale in by_scale(boards)
+    ]
+    return environment.get_template("index.html.j2").render(root="", groups=groups)
+
+
+def track_page(environment: Environment, board: Board) -> str:
+    """A track's table, plot and rules."""
+    plot = dot_plot(board) if board.entries else None
+    template = environment.get_template("track.html.j2")
+    return template.render(root="../", board=board, track=board.track, rows=rows(board), plot=plot)
+
+
+def entry_page(environment: Environment, board: Board, row: Row) -> str:
+    """All that there is to say of an entry."""
+    plot: Plot = dot_plot(board, row.entry)
+    template = environment.get_template("entry.html.j2")
+    return template.render(root="../../", board=board, track=board.track, row=row, entry=row.entry, plot=plot)
