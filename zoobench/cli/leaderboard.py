@@ -129,6 +129,25 @@ def verify(
     raise typer.Exit(0 if fine else 2)
 
 
+@app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="Folder to write; an earlier site there is replaced.")] = Path("site"),
+    home: Home = Path(),
+) -> None:
+    """Write the leaderboards as pages for a browser, which open from a disk as from any host."""
+    from zoobench.cli.console import console
+    from zoobench.leaderboard import ranked, read_entries, read_tracks
+    from zoobench.leaderboard.site import Board, write_site
+
+    folder = home / "leaderboards"
+    boards = [
+        Board(track, tuple(ranked(read_entries(folder, track.name), track.metric))) for track in read_tracks(folder)
+    ]
+    with console.status("drawing pages"):
+        write_site(boards, out)
+    console.print(f"Open {out / 'index.html'} in a browser, or put {out} on any host", soft_wrap=True)
+
+
 REBUILD = """
 Examples:
 
