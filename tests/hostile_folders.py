@@ -121,7 +121,7 @@ def linked_folder(folder: Path, board: Board) -> Path:
     return folder.parent / "linked"
 
 
-@case("must be a plain file")
+@case("is no file, and must be a plain file")
 def pipe(folder: Path, board: Board) -> None:
     artefact(folder).unlink()
     os.mkfifo(artefact(folder))
@@ -325,7 +325,7 @@ def zip_bomb_that_lies(folder: Path, board: Board) -> Path:
     return _lie(zip_bomb(folder, board) or folder, 1000)
 
 
-@case("damaged, and cannot be unpacked")
+@case("that it claims")
 def zip_that_claims_more(folder: Path, board: Board) -> Path:
     return _lie(zipped(folder, NAMES), artefact(folder).stat().st_size + 7)
 

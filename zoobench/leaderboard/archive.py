@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from zoobench.files import written_aside
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import check_folder, open_plain
-from zoobench.zoo.part_validation import shown
+from zoobench.leaderboard.untrusted import check_folder, open_plain, quoted
 
 OVERHEAD = 10_000
 """Bytes that a zip file may have beside the files in it."""
@@ -71,7 +70,7 @@ def unpack(path: Path, folder: Path, most: Mapping[str, int]) -> None:
     except Refused:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error) as error:
-        raise Refused([f"{shown(path.name)[:80]} is damaged, and cannot be unpacked ({shown(error)[:100]})"]) from None
+        raise Refused([f"{quoted(path.name)} is damaged, and cannot be unpacked ({quoted(error, 100)})"]) from None
 
 
 def _check_end(file: BinaryIO, most: int) -> None:
@@ -95,7 +94,7 @@ def _wrong(members: list[zipfile.ZipInfo], most: Mapping[str, int]) -> Iterator[
     for member in members:
         name, mode = member.orig_filename, member.external_attr >> 16
         if name not in most or member.filename != name:
-            yield f"the zip file holds '{shown(name)[:80]}', and may hold only {' and '.join(sorted(most))}"
+            yield f"the zip file holds '{quoted(name)}', and may hold only {' and '.join(sorted(most))}"
         elif member.is_dir() or stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             yield f"{name} in the zip file is a link or a folder, and must be a plain file"
         elif member.flag_bits & ENCRYPTED:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from zoobench.leaderboard.asked import CLASS
 from zoobench.leaderboard.pages import check_pages
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import kind_of
-from zoobench.zoo.part_validation import shown
+from zoobench.leaderboard.untrusted import kind_of, quoted
 
 TYPES = {"BYTE_ARRAY": "string", "INT64": "int64", "DOUBLE": "double"}
 COLUMNS = {
@@ -53,9 +52,9 @@ def read_table(name: str, content: bytes, rows: int, most: int) -> pd.DataFrame:
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=STRINGS, pre_buffer=False, **limits)
         return pd.DataFrame({column: _values(file, column) for column in COLUMNS})
     except ValueError as error:  # Arrow's are among them
-        raise Refused([f"{name} cannot be taken: {shown(error)}"]) from None
+        raise Refused([f"{name} cannot be taken: {quoted(error)}"]) from None
     except (pa.ArrowException, OSError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-        raise Refused([f"{name} is damaged, and cannot be read as Parquet ({shown(error)})"]) from None
+        raise Refused([f"{name} is damaged, and cannot be read as Parquet ({quoted(error)})"]) from None
 
 
 def _check_metadata(metadata: pq.FileMetaData, rows: int) -> None:
@@ -64,7 +63,7 @@ def _check_metadata(metadata: pq.FileMetaData, rows: int) -> None:
     found = {column.path: TYPES.get(column.physical_type, column.physical_type.lower()) for column in columns}
     if found != COLUMNS or len(columns) != len(COLUMNS):
         wanted, given = (", ".join(f"{name} ({kind})" for name, kind in each.items()) for each in (COLUMNS, found))
-        raise ValueError(f"its columns must be {wanted}; they are {shown(given)[:200]}")
+        raise ValueError(f"its columns must be {wanted}; they are {quoted(given, 200)}")
     for column in columns:
         kinds = ("STRING",) if column.name in STRINGS else ("NONE", "INT")
         is_nested = column.max_repetition_level or column.max_definition_level > 1
@@ -87,9 +86,9 @@ def _values(file: pq.ParquetFile, column: str) -> pd.Series:
     if column in STRINGS and pa.types.is_dictionary(chunked.type):
         wanted = pa.dictionary(chunked.type.index_type, chunked.type.value_type, chunked.type.ordered)
         if not (pa.types.is_string(wanted.value_type) or pa.types.is_large_string(wanted.value_type)):
-            raise ValueError(f"its column '{column}' is of type {shown(chunked.type)[:60]}, and must be string")
+            raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, and must be string")
     if chunked.type != wanted:
-        raise ValueError(f"its column '{column}' is of type {shown(chunked.type)[:60]}, and must be {COLUMNS[column]}")
+        raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, and must be {COLUMNS[column]}")
     if chunked.null_count and column not in NULLABLE:
         raise ValueError(f"its column '{column}' holds {chunked.null_count} nulls, and may hold none")
     if column not in STRINGS:
