@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from made_up_report import made_up_report
+from submitting import Board, make_board
 
 from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
@@ -77,3 +80,17 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report")
     write_report(made_up_report(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """A leaderboard of two tracks on a zoo that is trained here, an entry on each, and honest submissions."""
+    return make_board(tmp_path_factory.mktemp("board"))
+
+
+@pytest.fixture
+def board(small_board: Board, tmp_path: Path) -> Board:
+    """One's own copy of it."""
+    shutil.copytree(small_board.path, tmp_path / "leaderboards")
+    shutil.copytree(small_board.honest, tmp_path / "honest")
+    return replace(small_board, path=tmp_path / "leaderboards", honest=tmp_path / "honest")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ from hostile_artefacts import CASES, with_extension
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from submitting import TRACKS, Board, artefact, change, fingerprint, make_board, rewrite, seal, write_submission
+from submitting import TRACKS, Board, artefact, change, fingerprint, rewrite, seal, write_submission
 from torch import Tensor
 
 from zoo_generation.errors import InputError
@@ -30,19 +29,6 @@ from zoobench.leaderboard.reading import most_bytes, read_answers, wrong_artefac
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.verification import verify
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    return make_board(tmp_path_factory.mktemp("board"))
-
-
-@pytest.fixture
-def board(made: Board, tmp_path: Path) -> Board:
-    """One's own copy."""
-    shutil.copytree(made.path, tmp_path / "leaderboards")
-    shutil.copytree(made.honest, tmp_path / "honest")
-    return replace(made, path=tmp_path / "leaderboards", honest=tmp_path / "honest")
 
 
 def one_sentence(error: InputError) -> str:
@@ -177,10 +163,12 @@ def test_what_pages_claim_is_checked_before_it_is_believed(claims: dict[str, int
 @pytest.mark.parametrize("name", TRACKS)
 @given(data=st.data())
 @settings(max_examples=150)
-def test_bytes_that_change_are_refused_or_are_another_submission(made: Board, name: str, data: st.DataObject) -> None:
-    track = made.track(name)
-    references = read_references(made.path, track)
-    folder = made.honest / name
+def test_bytes_that_change_are_refused_or_are_another_submission(
+    small_board: Board, name: str, data: st.DataObject
+) -> None:
+    track = small_board.track(name)
+    references = read_references(small_board.path, track)
+    folder = small_board.honest / name
     content = artefact(folder).read_bytes()
     changed = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -196,7 +184,7 @@ def test_bytes_that_change_are_refused_or_are_another_submission(made: Board, na
     except InputError as error:
         one_sentence(error)
         return
-    assert {*answers} == {*made.outcomes[name]}
+    assert {*answers} == {*small_board.outcomes[name]}
     if content_digest(answers) != content_digest(read_answers(entry, track, references, content)):
         assert all(is_sound(answer) for answer in answers.values())
 
