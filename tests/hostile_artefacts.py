@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from hostile_folders import CASES, Case, case
+from hostile_folders import Case, case
+from hostile_zips import CASES
 from safetensors.torch import load_file, save_file
 from submitting import Board, artefact, rewrite, seal
 from torch import Tensor

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +21,7 @@ from zoobench.leaderboard import read_entry
 from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.entry import parse_entry
+from zoobench.leaderboard.footer import Chunk
 from zoobench.leaderboard.judging import content_digest
 from zoobench.leaderboard.pages import check_pages
 from zoobench.leaderboard.reading import most_bytes, read_answers, wrong_artefact
@@ -144,20 +143,12 @@ def header(kind: int, size: int, packed: int, count: int, encoding: int) -> byte
 def test_what_pages_claim_is_checked_before_it_is_believed(claims: dict[str, int], says: str | None) -> None:
     page = header(**{"kind": 0, "size": 40, "packed": 40, "count": 8, "encoding": 0} | claims)
     content = b"PAR1" + page + bytes(40)
-    column = SimpleNamespace(
-        file_path="",
-        num_values=8,
-        data_page_offset=4,
-        dictionary_page_offset=None,
-        total_compressed_size=len(page) + 40,
-    )
-    group = SimpleNamespace(num_rows=8, num_columns=1, column=lambda _: column)
-    metadata: Any = SimpleNamespace(num_row_groups=1, row_group=lambda _: group)
+    chunks = [Chunk(8, 4, len(content))]
     if says is None:
-        check_pages(content, metadata, 1000)
+        check_pages(content, chunks, 1000)
         return
     with pytest.raises(ValueError, match=says):
-        check_pages(content, metadata, 1000)
+        check_pages(content, chunks, 1000)
 
 
 @pytest.mark.parametrize("name", TRACKS)
