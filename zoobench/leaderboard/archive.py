@@ -19,6 +19,9 @@ from zoobench.leaderboard.untrusted import check_folder, open_plain, quoted
 OVERHEAD = 10_000
 """Bytes that a zip file may have beside the files in it."""
 
+MOST = 2**31 - 2**20
+"""Bytes that are packed, at most: beyond 2 GiB zips are of another kind, which is not unpacked here."""
+
 END = struct.Struct("<4s4H2LH")  # of the central directory, at the end of the file
 BLOCK = 2**20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -28,16 +31,20 @@ ENCRYPTED = 0x1 | 0x40 | 0x2000  # bits of a member's flags
 def pack(folder: Path, names: Collection[str], path: Path) -> None:
     """Write the files of a submission, those of the names that are there, as one zip: the same bytes each time.
 
-    Raises `Refused` where the folder holds others.
+    Raises `Refused` where the folder holds others, or more than a plain zip may.
     """
     check_folder(folder, names)
+    if (size := sum(path.stat().st_size for path in folder.iterdir())) > MOST:
+        raise Refused(
+            [f"the submission has {size} bytes, and a zip may have {MOST}; hand in the folder, or an address"]
+        )
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(names):
             if (folder / name).exists():
                 member = zipfile.ZipInfo(name)  # of 1980, and so always the same
                 member.compress_type = zipfile.ZIP_DEFLATED
                 member.external_attr = (stat.S_IFREG | 0o644) << 16
-                with (folder / name).open("rb") as source, archive.open(member, "w", force_zip64=False) as out:
+                with (folder / name).open("rb") as source, archive.open(member, "w") as out:
                     while block := source.read(BLOCK):
                         out.write(block)
 

@@ -49,9 +49,9 @@ def read_table(name: str, content: bytes, rows: int, most: int) -> pd.DataFrame:
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=STRINGS, pre_buffer=False)
         return pd.DataFrame({column: _values(file, column) for column in COLUMNS})
     except ValueError as error:  # Arrow's are among them
-        raise Refused([f"{name} cannot be taken: {quoted(error)}"]) from None
+        raise Refused([f"{name} cannot be taken: {quoted(error, 400)}"]) from None
     except Exception as error:  # libraries raise many things on hostile content
-        raise Refused([f"{name} is damaged, and cannot be read as Parquet ({quoted(error)})"]) from None
+        raise Refused([f"{name} is damaged, and cannot be read as Parquet ({quoted(error, 400)})"]) from None
 
 
 def _values(file: pq.ParquetFile, column: str) -> pd.Series:

@@ -59,7 +59,7 @@ def verified(leaderboards: Path, track: Track, path: Path, data_root: Path | Non
 def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
     """Whether another of a track's entries holds the same."""
     return [
-        f"it holds the same as the entry '{other.name}' of the track, which was there before"
+        f"it holds the same as the entry '{other.name}' of the track; a submission differs from those that are there"
         for other in entries
         if other.content == content and other.name != name
     ]

@@ -50,7 +50,7 @@ def read_weights(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # libraries raise many things on hostile content
-        raise Refused([f"{name} cannot be read as safetensors ({quoted(error)})"]) from None
+        raise Refused([f"{name} cannot be read as safetensors ({quoted(error, 200)})"]) from None
     if problems := [
         f"{name}: the weights '{key}' of model {int(fine.int().argmin())} are not finite, or beyond {LARGEST:g}"
         for key, tensor in sorted(tensors.items())
