@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 from made_up_boards import made_up_boards
 from made_up_report import made_up_report
+from submitting import Board, make_board
 
 from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
@@ -141,3 +143,17 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """A leaderboard of two tracks on a zoo that is trained here, an entry on each, and honest submissions."""
+    return make_board(tmp_path_factory.mktemp("board"))
+
+
+@pytest.fixture
+def board(small_board: Board, tmp_path: Path) -> Board:
+    """One's own copy of it."""
+    shutil.copytree(small_board.path, tmp_path / "leaderboards")
+    shutil.copytree(small_board.honest, tmp_path / "honest")
+    return replace(small_board, path=tmp_path / "leaderboards", honest=tmp_path / "honest")

@@ -14,11 +14,13 @@ from typing import BinaryIO
 
 from zoobench.files import written_aside
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import check_folder, open_plain
-from zoobench.zoo.part_validation import shown
+from zoobench.leaderboard.untrusted import check_folder, open_plain, quoted
 
 OVERHEAD = 10_000
 """Bytes that a zip file may have beside the files in it."""
+
+MOST = 2**31 - 2**20
+"""Bytes that are packed, at most: beyond 2 GiB zips are of another kind, which is not unpacked here."""
 
 END = struct.Struct("<4s4H2LH")  # of the central directory, at the end of the file
 BLOCK = 2**20
@@ -29,16 +31,20 @@ ENCRYPTED = 0x1 | 0x40 | 0x2000  # bits of a member's flags
 def pack(folder: Path, names: Collection[str], path: Path) -> None:
     """Write the files of a submission, those of the names that are there, as one zip: the same bytes each time.
 
-    Raises `Refused` where the folder holds others.
+    Raises `Refused` where the folder holds others, or more than a plain zip may.
     """
     check_folder(folder, names)
+    if (size := sum(path.stat().st_size for path in folder.iterdir())) > MOST:
+        raise Refused(
+            [f"the submission has {size} bytes, and a zip may have {MOST}; hand in the folder, or an address"]
+        )
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(names):
             if (folder / name).exists():
                 member = zipfile.ZipInfo(name)  # of 1980, and so always the same
                 member.compress_type = zipfile.ZIP_DEFLATED
                 member.external_attr = (stat.S_IFREG | 0o644) << 16
-                with (folder / name).open("rb") as source, archive.open(member, "w", force_zip64=False) as out:
+                with (folder / name).open("rb") as source, archive.open(member, "w") as out:
                     while block := source.read(BLOCK):
                         out.write(block)
 
@@ -71,7 +77,7 @@ def unpack(path: Path, folder: Path, most: Mapping[str, int]) -> None:
     except Refused:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error) as error:
-        raise Refused([f"{shown(path.name)[:80]} is damaged, and cannot be unpacked ({shown(error)[:100]})"]) from None
+        raise Refused([f"{quoted(path.name)} is damaged, and cannot be unpacked ({quoted(error, 100)})"]) from None
 
 
 def _check_end(file: BinaryIO, most: int) -> None:
@@ -95,7 +101,7 @@ def _wrong(members: list[zipfile.ZipInfo], most: Mapping[str, int]) -> Iterator[
     for member in members:
         name, mode = member.orig_filename, member.external_attr >> 16
         if name not in most or member.filename != name:
-            yield f"the zip file holds '{shown(name)[:80]}', and may hold only {' and '.join(sorted(most))}"
+            yield f"the zip file holds '{quoted(name)}', and may hold only {' and '.join(sorted(most))}"
         elif member.is_dir() or stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             yield f"{name} in the zip file is a link or a folder, and must be a plain file"
         elif member.flag_bits & ENCRYPTED:

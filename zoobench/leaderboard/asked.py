@@ -10,10 +10,10 @@ import pandas as pd
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
+from zoobench.leaderboard.untrusted import quoted
 from zoobench.leaderboard.weights import LARGEST
 from zoobench.tasks import probe
 from zoobench.tokens import Population
-from zoobench.zoo.part_validation import shown
 
 CLASS = 100
 """Letters that the name of a class may have."""
@@ -89,7 +89,7 @@ def _wrong_values(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _row(key: tuple[object, ...]) -> str:
-    target, seed, checkpoint, name = (shown(part)[:60] for part in key)
+    target, seed, checkpoint, name = (quoted(part, 60) for part in key)
     return f"the row of target '{target}', seed {seed}, checkpoint '{checkpoint}', property '{name}'"
 
 
@@ -98,7 +98,7 @@ def _why(key: tuple[object, ...], expected: pd.DataFrame) -> str:
     for column, value in zip(KEY, key, strict=True):
         left = rows[rows[column] == value]
         if left.empty:
-            known = [shown(each)[:60] for each in rows[column].unique()]
+            known = [quoted(each, 60) for each in rows[column].unique()]
             return f"its {column} is none of {', '.join(known[:6])}{', …' if len(known) > 6 else ''}"
         rows = left
     return "it is no such row"

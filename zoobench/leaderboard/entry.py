@@ -39,10 +39,10 @@ def _seen(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_seen)]
+SEEN = AfterValidator(_seen)
 """One line of text, in any script; it may hold markup, which means nothing."""
 
-Author = Annotated[Text, Field(min_length=1, max_length=80)]
+Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
 Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$", max_length=300)]
 
 
@@ -60,7 +60,7 @@ class Score(Fields):
     """
 
     target: Name
-    metric: Annotated[Text, Field(max_length=60)]
+    metric: Annotated[str, Field(max_length=60), SEEN]
     mean: FiniteFloat | None
     std: FiniteFloat | None
     low: FiniteFloat | None
@@ -86,20 +86,21 @@ class Entry(Fields):
     format: Literal["zoobench-submission/1"] = FORMAT
     track: Name
     name: Name
-    method: Annotated[Text, Field(min_length=1, max_length=80)]
+    method: Annotated[str, Field(min_length=1, max_length=80), SEEN]
     baseline: bool = False
     authors: Annotated[tuple[Author, ...], Field(min_length=1, max_length=50)]
-    description: Annotated[Text, Field(max_length=1000)] = ""
+    description: Annotated[str, Field(max_length=1000), SEEN] = ""
     paper: Link | None = None
     code: Link | None = None
-    licence: Annotated[Text, Field(min_length=1, max_length=60)]
+    licence: Annotated[str, Field(min_length=1, max_length=60), SEEN]
     parameters: NonNegativeInt | None = None
-    compute: Annotated[Text, Field(max_length=200)] = ""
+    compute: Annotated[str, Field(max_length=200), SEEN] = ""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, max_length=100)]
-    command: Annotated[Text, Field(max_length=500)] = ""
-    hardware: Annotated[Text, Field(max_length=200)] = ""
+    command: Annotated[str, Field(max_length=500), SEEN] = ""
+    hardware: Annotated[str, Field(max_length=200), SEEN] = ""
     versions: Annotated[
-        dict[Annotated[Text, Field(max_length=40)], Annotated[Text, Field(max_length=40)]], Field(max_length=20)
+        dict[Annotated[str, Field(max_length=40), SEEN], Annotated[str, Field(max_length=40), SEEN]],
+        Field(max_length=20),
     ] = Field(default_factory=dict)
     date: datetime.date
     artefact: Artefact

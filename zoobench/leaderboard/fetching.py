@@ -13,8 +13,7 @@ from zoo_generation.datasets.cache import cache_folder
 from zoobench.files import written_aside
 from zoobench.leaderboard.entry import Artefact
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import read_plain
-from zoobench.zoo.part_validation import shown
+from zoobench.leaderboard.untrusted import quoted, read_plain
 
 SILENCE = 30  # seconds that a server may say nothing
 PATIENCE = 3600  # seconds that it may take in all
@@ -26,7 +25,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         if not newurl.lower().startswith("https://"):
-            raise Refused([f"the artefact's address leads to {shown(newurl)[:80]}, which is not HTTPS"])
+            raise Refused([f"the artefact's address leads to {quoted(newurl)}, which is not HTTPS"])
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -62,7 +61,7 @@ def _download(artefact: Artefact) -> bytes:
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, Refused):
             raise
-        raise Refused([f"the artefact cannot be fetched from {artefact.url} ({shown(error)[:100]})"]) from None
+        raise Refused([f"the artefact cannot be fetched from {artefact.url} ({quoted(error, 100)})"]) from None
     return bytes(content)
 
 

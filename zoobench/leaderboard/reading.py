@@ -65,7 +65,7 @@ def read_submission(
             f"{track.artefact} of {entry.name} is not in the repository, but at {entry.artefact.url}; it can be "
             "verified with --fetch"
         )
-    problems += _wrong_artefact(entry, track.artefact, content)
+    problems += wrong_artefact(entry, track.artefact, content)
     if problems:
         raise Refused(problems)
     return Submission(entry, content, read_answers(entry, track, references, content), beside)
@@ -96,7 +96,8 @@ def _wrong_entry(entry: Entry, track: Track, most: int) -> list[str]:
     return problems
 
 
-def _wrong_artefact(entry: Entry, name: str, content: bytes) -> list[str]:
+def wrong_artefact(entry: Entry, name: str, content: bytes) -> list[str]:
+    """What tells that an artefact is not the one that the entry tells of, a sentence each."""
     problems = []
     if len(content) != entry.artefact.bytes:
         problems.append(f"{name} has {len(content)} bytes, and the entry says {entry.artefact.bytes}; pack it anew")

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.spec import read_fields
+from zoobench.leaderboard.untrusted import quoted
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
-from zoobench.zoo.part_validation import shown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -124,7 +124,7 @@ def sentences(error: ValidationError) -> list[str]:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(shown(part)[:40] for part in error["loc"])
+    where = ".".join(quoted(part, 40) for part in error["loc"])
     reason = error["msg"].removeprefix("Value error, ")
     if not where:
         return reason
@@ -132,5 +132,5 @@ def _sentence(error: Any) -> str:
         return f"it lacks the field '{where}'"
     if error["type"] == "extra_forbidden":
         return f"it has a field '{where}', which is not known"
-    given = shown(" ".join(str(error["input"]).split()))
-    return f"field '{where}' was given '{given[:60]}': {reason[0].lower()}{reason[1:]}"
+    given = quoted(error["input"], 60)
+    return f"field '{where}' was given '{given}': {reason[0].lower()}{reason[1:]}"

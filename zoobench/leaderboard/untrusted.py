@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoobench.leaderboard.refusal import Refused
-from zoobench.zoo.part_validation import shown
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -28,6 +27,12 @@ KINDS = {
 }
 
 
+def quoted(value: object, most: int = 80) -> str:
+    """What a file says, as printable characters on one line, cut where it is long: for sentences about it."""
+    text = str(value)[:most]
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)[:most]
+
+
 def kind_of(content: bytes) -> str:
     """What a file is by its first bytes, in words."""
     if not content:
@@ -43,14 +48,14 @@ def check_folder(folder: Path, allowed: Collection[str]) -> None:
         mode = folder.lstat().st_mode
         if not stat.S_ISDIR(mode):
             what = "a link" if stat.S_ISLNK(mode) else "no folder"
-            raise Refused([f"{shown(folder)} is {what}; a submission is a real folder, or a zip file of one"])
+            raise Refused([f"{quoted(folder, 300)} is {what}; a submission is a real folder, or a zip file of one"])
         with os.scandir(folder) as entries:
             found = list(islice(entries, len(allowed) + 5))  # of a million files, five are enough to tell
     except OSError as error:
-        raise Refused([f"cannot read {shown(folder)} ({error.strerror or error})"]) from None
+        raise Refused([f"cannot read {quoted(folder, 300)} ({error.strerror or error})"]) from None
     wanted = " and ".join(sorted(allowed))
     problems = [
-        f"it holds '{shown(entry.name)[:80]}', and may hold only {wanted}; remove it"
+        f"it holds '{quoted(entry.name)}', and may hold only {wanted}; remove it"
         for entry in sorted(found, key=lambda entry: entry.name)
         if entry.name not in allowed
     ]
@@ -64,7 +69,7 @@ def check_folder(folder: Path, allowed: Collection[str]) -> None:
 
 def open_plain(path: Path, most: int) -> BinaryIO:
     """Open a plain file of at most `most` bytes: no link, and no pipe, which might never end; raises `Refused`."""
-    name = shown(path.name)[:80]
+    name = quoted(path.name)
     try:
         handle = os.open(path, FLAGS)
     except FileNotFoundError:
@@ -86,5 +91,5 @@ def read_plain(path: Path, most: int) -> bytes:
     with open_plain(path, most) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise Refused([f"{shown(path.name)[:80]} grows while it is read, beyond {most} bytes"])
+        raise Refused([f"{quoted(path.name)} grows while it is read, beyond {most} bytes"])
     return content

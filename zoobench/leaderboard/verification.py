@@ -13,7 +13,7 @@ from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.zoo.part_validation import shown
+from zoobench.leaderboard.untrusted import quoted
 
 SPREAD = 5
 """Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""
@@ -59,7 +59,7 @@ def verified(leaderboards: Path, track: Track, path: Path, data_root: Path | Non
 def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
     """Whether another of a track's entries holds the same."""
     return [
-        f"it holds the same as the entry '{other.name}' of the track, which was there before"
+        f"it holds the same as the entry '{other.name}' of the track; a submission differs from those that are there"
         for other in entries
         if other.content == content and other.name != name
     ]
@@ -68,7 +68,7 @@ def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
 def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> list[str]:
     folder = path.resolve()
     if folder.parent == (leaderboards / track.name).resolve() and folder.name != entry.name:
-        return [f"the entry is named '{entry.name}', and lies in the folder '{shown(folder.name)[:80]}'"]
+        return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(folder.name)}'"]
     return []
 
 
@@ -79,7 +79,7 @@ def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: flo
         yield "the entry gives a score twice"
     wanted = {(score.target, score.metric): score for score in found}
     for target, metric in sorted(by_key.keys() - wanted.keys()):
-        yield f"the entry gives a score of {shown(metric)} on {target}, which the track does not have"
+        yield f"the entry gives a score of {quoted(metric)} on {target}, which the track does not have"
     for target, metric in sorted(wanted.keys() - by_key.keys()):
         yield f"the entry gives scores, and none of {metric} on {target}"
     for target, metric in sorted(wanted.keys() & by_key.keys()):
