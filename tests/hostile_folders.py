@@ -231,3 +231,8 @@ def copy_written_otherwise(folder: Path, board: Board) -> None:
             struct.pack("<Q", length + 8) + content[8 : 8 + length] + b" " * 8 + content[8 + length :]
         )
     seal(folder)
+
+
+@case("is the name of another file")
+def name_of_a_page(folder: Path, board: Board) -> None:
+    change(folder, name="Index.html")

@@ -109,14 +109,14 @@ def zip_that_claims_more(folder: Path, board: Board) -> Path:
     return _lie(zipped(folder, NAMES), artefact(folder).stat().st_size + 7)
 
 
-@case("something behind its end")
+@case("something behind")
 def zip_with_a_tail(folder: Path, board: Board) -> Path:
     path = zipped(folder, NAMES)
     path.write_bytes(path.read_bytes() + b"tail")
     return path
 
 
-@case("something behind its end")
+@case("something behind")
 def zip_cut_short(folder: Path, board: Board) -> Path:
     pack(folder, NAMES, folder.parent / "cut.zip")
     (folder.parent / "cut.zip").write_bytes((folder.parent / "cut.zip").read_bytes()[:-30])

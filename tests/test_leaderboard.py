@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,8 @@ from conftest import Run
 from safetensors.torch import load_file, save_file
 from submitting import fingerprint
 
+from zoo_generation.cluster import ray_session
+from zoobench.cli.app import app
 from zoobench.leaderboard import read_entry, read_tracks
 from zoobench.leaderboard.running import study_of
 from zoobench.tokens import TokenSet
@@ -50,12 +51,11 @@ TRACKS = {
 }
 
 
-def zoobench(*arguments: object, home: Path) -> str:
-    """Run a command in a process of its own, which must succeed."""
-    command = [sys.executable, "-m", "zoobench", *map(str, arguments), "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def run_all(home: Path, *commands: Sequence[object]) -> None:
+    """Run commands, which must succeed, one after another in one Ray."""
+    with ray_session(None, 1):
+        for command in commands:
+            assert not app([*map(str, command), "--home", str(home)], standalone_mode=False)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / "leaderboards" / name).mkdir()
         of = TEXTS | {"title": name, "zoos": {"tiny": None}, "training": ["tiny"], "targets": ["tiny"]}
         (home / "leaderboards" / name / "track.yaml").write_text(yaml.safe_dump(COMMON | of | fields))
-    zoobench("leaderboard", "rebuild", "all", "--record", home=home)
+    run_all(home, ["leaderboard", "rebuild", "all", "--record"])
     return home
 
 
@@ -78,10 +78,10 @@ def filled(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with entries."""
     home = tmp_path_factory.mktemp("filled")
     shutil.copytree(recorded, home, dirs_exist_ok=True)
-    for method, tracks in (("pca", "property,reconstruction"), ("anchors", "all"), ("weight_density", "generation")):
-        zoobench("eval", "--model", method, "--track", tracks, home=home)
-    for folder in sorted((home / "results").glob("*/*")):
-        zoobench("submit", folder, *WHO, home=home)
+    ran = [("pca", "property"), ("pca", "reconstruction"), ("anchors", "fine"), ("anchors", "generation")]
+    ran.append(("weight_density", "generation"))
+    run_all(home, *(["eval", "--model", method, "--track", track] for method, track in ran))
+    run_all(home, *(["submit", home / "results" / track / method, *WHO] for method, track in ran))
     return home
 
 
@@ -110,7 +110,7 @@ def test_a_method_of_another_package_runs_submits_and_is_ranked(
     run: Run, template: None, home: Path, tmp_path: Path
 ) -> None:
     at = ("--home", home)
-    code, output = run("eval", "--model", "my_forest", "--track", "property,generation", *at)
+    code, output = run("eval", "--model", "my_forest", "--workers", "1", "--track", "property,generation", *at)
     assert code == 0, output
     assert "this-run" in output and "my_forest does not do what the track generation asks for" in output
     result, board = home / "results" / "property" / "my_forest", home / "leaderboards"

@@ -21,9 +21,9 @@ from zoobench.leaderboard import read_entry
 from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.entry import parse_entry
-from zoobench.leaderboard.footer import Chunk
 from zoobench.leaderboard.judging import content_digest
-from zoobench.leaderboard.pages import check_pages
+from zoobench.leaderboard.parquet.footer import Chunk
+from zoobench.leaderboard.parquet.pages import check_pages
 from zoobench.leaderboard.reading import most_bytes, read_answers, wrong_artefact
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.refusal import Refused

@@ -87,10 +87,10 @@ def _check_end(file: BinaryIO, most: int) -> None:
     tail = file.read()
     file.seek(0)
     if len(tail) < END.size or tail[-END.size :][:4] != b"PK\5\6":
-        raise Refused(["the file is no zip file, or has something behind its end; pack it with 'leaderboard pack'"])
+        raise Refused(["the file is no zip file, or has something behind; make it with 'zoobench submit --out'"])
     _, disk, first, here, count, directory, start, comment = END.unpack(tail[-END.size :])
     if tail[:4] == b"PK\6\7" or disk or first or here != count or comment or start + directory + END.size != size:
-        raise Refused(["the zip file is of an unusual kind; pack it with 'leaderboard pack'"])
+        raise Refused(["the zip file is of an unusual kind; make it with 'zoobench submit --out'"])
     if count > most or directory > OVERHEAD:
         raise Refused([f"the zip file holds {count} files, and may hold {most}"])
 
@@ -107,7 +107,7 @@ def _wrong(members: list[zipfile.ZipInfo], most: Mapping[str, int]) -> Iterator[
         elif member.flag_bits & ENCRYPTED:
             yield f"{name} in the zip file is encrypted; pack it without a password"
         elif member.compress_type not in METHODS:
-            yield f"{name} in the zip file is compressed in an unusual way; pack it with 'leaderboard pack'"
+            yield f"{name} in the zip file is compressed in an unusual way; make it with 'zoobench submit --out'"
         elif member.file_size > most[name]:
             yield f"{name} in the zip file has {member.file_size} bytes, and may have at most {most[name]}"
     if len(set(names)) < len(names):

@@ -39,6 +39,16 @@ def _seen(text: str) -> str:
     return text
 
 
+TAKEN = {ENTRY, "track.yaml", "entries.json", "index.html"}
+"""Names of files that lie, or are written, beside entries."""
+
+
+def _free(name: str) -> str:
+    if name.lower() in TAKEN:
+        raise ValueError("it is the name of another file; choose another")
+    return name
+
+
 SEEN = AfterValidator(_seen)
 """One line of text, in any script; it may hold markup, which means nothing."""
 
@@ -85,7 +95,7 @@ class Entry(Fields):
 
     format: Literal["zoobench-submission/1"] = FORMAT
     track: Name
-    name: Name
+    name: Annotated[Name, AfterValidator(_free)]
     method: Annotated[str, Field(min_length=1, max_length=80), SEEN]
     baseline: bool = False
     authors: Annotated[tuple[Author, ...], Field(min_length=1, max_length=50)]

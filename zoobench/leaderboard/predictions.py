@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from zoobench.leaderboard.asked import CLASS
-from zoobench.leaderboard.footer import MARK, read_footer
-from zoobench.leaderboard.pages import check_pages
+from zoobench.leaderboard.parquet.footer import MARK, read_footer
+from zoobench.leaderboard.parquet.pages import check_pages
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.untrusted import kind_of, quoted
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -69,4 +70,5 @@ def write_answers(path: Path, track: Track, references: Mapping[str, Population]
         wanted = asked(track, references[target]).drop(columns="kind")
         rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
         tables.append(rows.assign(target=target, seed=seed))
-    pd.concat(tables, ignore_index=True)[[*COLUMNS]].to_parquet(path, index=False)
+    schema = pa.schema([(column, pa.type_for_alias(kind)) for column, kind in COLUMNS.items()])
+    pd.concat(tables, ignore_index=True)[schema.names].to_parquet(path, index=False, schema=schema)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoobench.leaderboard.thrift import Fields, read_struct
+from zoobench.leaderboard.parquet.thrift import Fields, read_struct
 from zoobench.leaderboard.untrusted import quoted
 
 MARK = b"PAR1"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoobench.leaderboard.footer import Chunk
-from zoobench.leaderboard.thrift import read_struct
+from zoobench.leaderboard.parquet.footer import Chunk
+from zoobench.leaderboard.parquet.thrift import read_struct
 
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # PageType
 BODY = {DATA: 5, DICTIONARY: 7, DATA_V2: 8}  # the field of a page header that says more of such a page

@@ -1,0 +1,1 @@
+"""Parquet files of strangers: what they claim is held against their bytes before Arrow believes it."""
