@@ -25,7 +25,8 @@ enter weight_density "Kernel density over weights" \
 enter flat_weights "Flat weights" "A linear probe on the weights themselves." https://arxiv.org/abs/2209.14764
 enter layer_statistics "Layer statistics" "A linear probe on mean, variance and percentiles of each layer's weights." \
     https://arxiv.org/abs/2002.11448
-enter spectral_statistics "Spectral statistics" "A linear probe on statistics of the singular values of each layer."
+enter spectral_statistics "Spectral statistics" "A linear probe on statistics of the singular values of each layer." \
+    https://arxiv.org/abs/2002.06716
 enter pca "Principal components" \
     "128 principal components of the flat weights, of each layout: a linear probe on the scores, or what they reconstruct."
 enter sane "SANE" \
