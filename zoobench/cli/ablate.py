@@ -50,13 +50,8 @@ def ablate(
         show_plan(asked, home)
         return
     from zoo_generation.cluster import Resources
+    from zoobench.cli.studying import Place
 
-    failed = ablate_study(
-        asked,
-        home,
-        data_root,
-        workers=workers,
-        ray_address=ray_address,
-        resources=Resources.of(device, cpus_per_job, gpus_per_job),
-    )
+    place = Place(home, data_root, workers, ray_address, Resources.of(device, cpus_per_job, gpus_per_job))
+    failed = ablate_study(asked, place)
     raise typer.Exit(1 if failed else 0)

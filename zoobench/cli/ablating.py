@@ -7,7 +7,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from zoo_generation.cluster import Resources
 from zoobench.ablation.cost import cell_seconds, fit_seconds, zoo_seconds
 from zoobench.ablation.plan import Plan
 from zoobench.ablation.report import Report, write_report
@@ -18,24 +17,16 @@ from zoobench.ablation.study import Study
 from zoobench.cli.ablation_tables import answer_tables, score_tables
 from zoobench.cli.console import console, stages, table
 from zoobench.cli.ranking import standings_tables
-from zoobench.cli.studying import run_study
+from zoobench.cli.studying import Place, run_study
 from zoobench.files import directory_written_aside
 from zoobench.provenance import command, commit, hardware, versions
 from zoobench.tasks.standings import standings
 
 
-def ablate(
-    study: Study,
-    home: Path,
-    data_root: Path | None,
-    *,
-    workers: int | None,
-    ray_address: str | None,
-    resources: Resources,
-) -> bool:
+def ablate(study: Study, place: Place) -> bool:
     """Build, train, measure, report; returns whether a piece failed."""
     started = time.monotonic()
-    studied = run_study(study, home, data_root, workers=workers, ray_address=ray_address, resources=resources)
+    studied = run_study(study, place)
     plan, bench, failures = studied.plan, studied.bench, studied.failures
     with stages() as stage:
         stage("drawing samples again for intervals, and the report")
@@ -44,7 +35,7 @@ def ablate(
             plan, bench, results, failures, _made(study, time.monotonic() - started, bench.seconds(plan))
         )
         ranking = standings(entrants(report.measurements), report.primary)
-        path = home / "results" / study.name
+        path = place.home / "results" / study.name
         with directory_written_aside(path) as aside:
             write_report(report, aside)
             ranking.to_csv(aside / "standings.csv", index=False)

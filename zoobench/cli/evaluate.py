@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from zoobench.cli.options import (
     listed,
     opened_zoos,
 )
+
+if TYPE_CHECKING:
+    from zoobench.cli.studying import Place
 
 EXAMPLES = """
 Examples:
@@ -70,7 +73,9 @@ def evaluate(
     method = get_method(model)
     config = method.config(preset, assigned(settings))
     if track is not None:
-        raise typer.Exit(_on_tracks(track, model, preset, settings, zoo, data_root, home, workers, ray_address))
+        from zoobench.cli.studying import Place
+
+        raise typer.Exit(_on_tracks(track, model, preset, settings, zoo, Place(home, data_root, workers, ray_address)))
     kept = kept_statuses(listed(statuses) or [])
     evaluate_zoos(
         opened_zoos(zoo, home),
@@ -83,17 +88,7 @@ def evaluate(
     )
 
 
-def _on_tracks(
-    names: str,
-    model: str,
-    preset: str | None,
-    settings: str | None,
-    zoo: str | None,
-    data_root: Path | None,
-    home: Path,
-    workers: int | None,
-    ray_address: str | None,
-) -> int:
+def _on_tracks(names: str, model: str, preset: str | None, settings: str | None, zoo: str | None, place: Place) -> int:
     """Measure a method on tracks; returns the exit code."""
     from zoo_generation.errors import InputError
     from zoobench.ablation.study import MethodChoice
@@ -103,6 +98,5 @@ def _on_tracks(
     if zoo is not None:
         raise InputError(f"--zoo {zoo} was given with --track {names}, which says itself what its zoos are; give one")
     choice = MethodChoice(preset=preset, set=assigned(settings))
-    tracks = chosen_tracks(names, home / "leaderboards")
-    done = run_tracks(tracks, model, choice, home, data_root, workers=workers, ray_address=ray_address)
-    return 0 if done else 1
+    tracks = chosen_tracks(names, place.home / "leaderboards")
+    return 0 if run_tracks(tracks, model, choice, place) else 1

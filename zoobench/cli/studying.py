@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -33,18 +33,22 @@ class Studied:
     failures: dict[str, str]
 
 
-def run_study(
-    study: Study,
-    home: Path,
-    data_root: Path | None,
-    *,
-    workers: int | None,
-    ray_address: str | None,
-    resources: Resources,
-) -> Studied:
-    """Build, train, measure what is not kept under `home` yet."""
+@dataclass(frozen=True)
+class Place:
+    """Where a study runs, and keeps what it makes: a home, the images' folder, a Ray, and what each job has of it."""
+
+    home: Path
+    data_root: Path | None = None
+    workers: int | None = None
+    ray_address: str | None = None
+    resources: Resources = field(default_factory=Resources)
+
+
+def run_study(study: Study, place: Place) -> Studied:
+    """Build, train, measure what is not kept there yet."""
+    home, data_root, resources = place.home, place.data_root, place.resources
     sources, plan = sources_of(study, home / "zoos"), Plan(study)
-    with ray_session(ray_address, workers):
+    with ray_session(place.ray_address, place.workers):
         for source in sources.values():
             if source.spec is not None:
                 build(source.spec, source.path, data_root=data_root, resources=resources)

@@ -9,12 +9,11 @@ from typing import Any
 
 from safetensors import safe_open
 
-from zoo_generation.cluster import Resources
 from zoo_generation.errors import InputError
 from zoobench.ablation.study import MethodChoice
 from zoobench.cli.console import console, stages
 from zoobench.cli.leaderboards import track_table
-from zoobench.cli.studying import Studied, run_study
+from zoobench.cli.studying import Place, Studied, run_study
 from zoobench.files import directory_written_aside, sha256_of, write_json
 from zoobench.leaderboard import Entry, Track, read_entries
 from zoobench.leaderboard.entry import ENTRY, FORMAT
@@ -25,22 +24,13 @@ from zoobench.methods.registry import get_method
 from zoobench.provenance import command, hardware, versions
 
 
-def run_tracks(
-    tracks: Sequence[Track],
-    method: str,
-    choice: MethodChoice,
-    home: Path,
-    data_root: Path | None,
-    *,
-    workers: int | None,
-    ray_address: str | None,
-) -> bool:
+def run_tracks(tracks: Sequence[Track], method: str, choice: MethodChoice, place: Place) -> bool:
     """Run the method on each track that it can do, of several; returns whether nothing failed."""
     failed = False
     for track in tracks:
         try:
             check_applicable(track, method)
-            failed |= not run_track(track, method, choice, home, data_root, workers=workers, ray_address=ray_address)
+            failed |= not run_track(track, method, choice, place)
         except InputError as error:
             if len(tracks) == 1:
                 raise
@@ -48,34 +38,22 @@ def run_tracks(
     return not failed
 
 
-def run_track(
-    track: Track,
-    method: str,
-    choice: MethodChoice,
-    home: Path,
-    data_root: Path | None,
-    *,
-    workers: int | None,
-    ray_address: str | None,
-) -> bool:
+def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> bool:
     """Run, judge, show, write `results/<track>/<method>/`; returns whether nothing failed."""
-    leaderboards = home / "leaderboards"
+    leaderboards = place.home / "leaderboards"
     references = read_references(leaderboards, track)
-    study = study_of(leaderboards, track, method, choice)
-    studied = run_study(
-        study, home, data_root, workers=workers, ray_address=ray_address, resources=Resources.of("auto", 1, None)
-    )
+    studied = run_study(study_of(leaderboards, track, method, choice), place)
     for piece, reason in studied.failures.items():
         console.print(f"[red]failed[/red] {piece}: {reason}", soft_wrap=True)
     if studied.failures:
         return False
     answers = answers_of(studied.plan, studied.bench)
     seeds = sorted({seed for _, seed in answers})
-    folder = home / "results" / track.name / method
+    folder = place.home / "results" / track.name / method
     with stages() as stage, directory_written_aside(folder) as aside:
         stage(f"judging {method} on {track.name}")
         write_answers(aside / track.artefact, track, references, answers)
-        scores = judge(track, references, answers, seeds, data_root)
+        scores = judge(track, references, answers, seeds, place.data_root)
         draft = _draft(track, method, seeds, aside / track.artefact, studied)
         write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
     mine = Entry(**draft | {"authors": ("this run",), "licence": "–", "name": "this-run", "scores": scores})
