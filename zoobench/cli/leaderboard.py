@@ -122,7 +122,10 @@ def verify(
     data_root: DataRoot = None,
     home: Home = Path(),
 ) -> None:
-    """Compute the scores of entries anew from what they hold; exit code 2 where one is refused."""
+    """Compute the scores of entries anew from what they hold; exit code 2 where one is refused, or cannot be judged.
+
+    Those whose artefacts lie elsewhere are told, and left out unless they are fetched.
+    """
     from zoobench.cli.verifying import verify as verify_entries
 
     fine = verify_entries(names or [], home / "leaderboards", proposed, data_root, fetch, json)

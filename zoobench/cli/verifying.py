@@ -15,13 +15,13 @@ from zoobench.cli.leaderboards import print_json
 from zoobench.leaderboard.audit import Finding, Proposal, audit, entries_of, proposal
 from zoobench.zoo.part_validation import shown
 
-COLOURS = {"verified": "green", "refused": "red", "not here": "yellow"}
+COLOURS = {"verified": "green", "refused": "red", "not here": "yellow", "not judged": "red"}
 
 
 def verify(
     names: list[str], leaderboards: Path, proposed: Path | None, data_root: Path | None, fetch: bool, json: bool
 ) -> bool:
-    """Verify the entries named, or what is proposed; returns whether none is refused."""
+    """Verify the entries named, or what is proposed; returns whether all hold whose artefacts are here."""
     if proposed is not None and names:
         raise InputError(f"{', '.join(names)} was given with --proposed, which verifies all that differs; give one")
     of = Proposal(entries_of(leaderboards, names), []) if proposed is None else proposal(leaderboards, proposed)
@@ -34,7 +34,7 @@ def verify(
         print_json({"entries": [asdict(finding) for finding in findings], "others": of.others})
     else:
         _show(findings, of.others)
-    return not any(finding.verdict == "refused" for finding in findings)
+    return all(finding.verdict in ("verified", "not here") for finding in findings)
 
 
 def _show(findings: Sequence[Finding], others: Sequence[str]) -> None:

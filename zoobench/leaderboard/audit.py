@@ -16,7 +16,7 @@ from zoobench.leaderboard.track import read_track, track_names
 from zoobench.leaderboard.verification import verify
 from zoobench.zoo.part_validation import shown
 
-Verdict = Literal["verified", "refused", "not here"]
+Verdict = Literal["verified", "refused", "not here", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,12 @@ def _judged(
     try:
         found = verify(leaderboards, read_track(leaderboards, track), folder, data_root, fetch)
         _check(found, folder, before)
-    except AbsentError as absent:
-        return "not here", (str(absent),)
     except Refused as refused:
         return "refused", refused.problems
+    except AbsentError as absent:
+        return "not here", (str(absent),)
+    except InputError as reason:  # nothing that the entry could help: a reference that is damaged, images that lack
+        return "not judged", (str(reason),)
     before.append(found)
     return "verified", ()
 
