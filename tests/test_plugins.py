@@ -41,6 +41,14 @@ SANE, ODD = Method("sane", Plain), Method("../mine", Plain)
 """
 
 
+def test_what_is_kept_is_of_the_code_as_it_is(template: None, tmp_path: Path) -> None:
+    method = get_method("my_forest")
+    before = method.identity(None)
+    assert method.identity(None) == before != method.identity(1)
+    (tmp_path / "my_forest.py").write_text((tmp_path / "my_forest.py").read_text() + "# changed\n")
+    assert method.identity(None) != before
+
+
 def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> None:
     method, task = get_method("my_forest"), PropertyPrediction()
     assert method.random and not method.learns and "my_forest" in method_names() and method not in baselines()

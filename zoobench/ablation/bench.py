@@ -85,7 +85,8 @@ class Bench:
     def fit_path(self, fit: Fit) -> Path:
         """Where a fitted method is kept."""
         trained_on = "" if fit.composition == NO_COMPOSITION else self.training_set(fit.composition).key
-        return self.folder / "fits" / _key(fit.method, repr(self.config(fit)), fit.seed, trained_on)
+        identity = get_method(fit.method).identity(self.config(fit))
+        return self.folder / "fits" / _key(fit.method, identity, fit.seed, trained_on)
 
     def cell_path(self, cell: Cell) -> Path:
         """Where what was observed of a cell is kept."""

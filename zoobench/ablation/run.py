@@ -131,4 +131,4 @@ def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: 
 
 def fitted_path(method: Method, config: object, seed: int, folder: Path) -> Path:
     """Where a fitted method is kept."""
-    return folder / f"{method.name}-{hashlib.sha256(repr(config).encode()).hexdigest()[:8]}-{seed}"
+    return folder / f"{method.name}-{hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]}-{seed}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,14 @@ class Method:
     @property
     def load(self) -> Callable[[Path], Learned]:
         return self.kind.load
+
+    def identity(self, config: object) -> str:
+        """What decides what it learns, besides data and seed: how it is configured and, of a method of another package,
+        the text of its module, which changes while it is written."""
+        module = sys.modules[self.kind.__module__]
+        if module.__name__.partition(".")[0] == "zoobench" or not module.__file__:
+            return repr(config)
+        return f"{config!r}:{hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}"
 
     def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
         """The configuration of that name, with `settings` such as `window: 32` in place of its own.
