@@ -27,6 +27,7 @@ def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list
     tables = []
     for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
         result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["entries"])
+        result.columns[-1].no_wrap = True
         for track in tracks:
             if track.scale == scale:
                 best = ranked(entries[track.name], track.metric)[:1]
