@@ -50,7 +50,7 @@ def made_up_entry(name: str, level: float | None, **changes: Any) -> Entry:
     scores = [_score(target, metric, level, generator) for target in ZOOS for metric in METRICS]
     fields: dict[str, Any] = {
         "track": "property-id",
-        "name": name,
+        "name": "made-up",
         "method": name,
         "authors": ("Ada Lovelace", "Emmy Noether"),
         "licence": "MIT",
@@ -60,7 +60,7 @@ def made_up_entry(name: str, level: float | None, **changes: Any) -> Entry:
         "content": hashlib.sha256(name.encode() + b"content").hexdigest(),
         "scores": tuple(scores),
     }
-    return Entry(**{**fields, **changes})
+    return Entry(**fields).model_copy(update={"name": name} | changes)  # unchecked: pages are safe whatever it says
 
 
 def _score(target: str, metric: str, level: float | None, generator: np.random.Generator) -> Score:
