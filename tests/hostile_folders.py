@@ -65,7 +65,8 @@ field("text_turned_around", "cannot be seen", method="honest \u202etseb")
 field("newline_in_the_name", "name", name="honest\n")
 field("path_as_name", "name", name="../../etc/cron.d/x")
 field("absolute_path_as_name", "name", name="/etc/passwd")
-field("the_tracks_file_as_name", "cannot be taken", name="track.yaml")
+field("the_tracks_file_as_name", "is the name of another file", name="track.yaml")
+field("a_page_as_name", "is the name of another file", name="Index.html")
 field("newer_format", "take the version that wrote it", format="zoobench-submission/2")
 field("unknown_field", "is not known", rank=1)
 field("unknown_field_with_codes", r"\x1b", **{"\x1b[31m": 1})
@@ -231,8 +232,3 @@ def copy_written_otherwise(folder: Path, board: Board) -> None:
             struct.pack("<Q", length + 8) + content[8 : 8 + length] + b" " * 8 + content[8 + length :]
         )
     seal(folder)
-
-
-@case("is the name of another file")
-def name_of_a_page(folder: Path, board: Board) -> None:
-    change(folder, name="Index.html")

@@ -109,6 +109,9 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["eval", "--track", "generation-id"], "there are no tracks under"),
         (["submit", "{tmp}"], "there are no tracks under"),
         (["submit", "{tmp}/list.yaml"], "is no submission"),
+        (["submit", "{tmp}", "--seeds", "abc"], "--seeds was given 'abc'"),
+        (["eval", "--track", "all", "--seeds", "5"], "--seeds 5 was given with --track all"),
+        (["leaderboard", "verify"], "there are no tracks under"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, tmp_path: Path, command: list[str], sentence: str) -> None:

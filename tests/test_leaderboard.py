@@ -112,12 +112,12 @@ def test_a_method_of_another_package_runs_submits_and_is_ranked(
     at = ("--home", home)
     code, output = run("eval", "--model", "my_forest", "--workers", "1", "--track", "property,generation", *at)
     assert code == 0, output
-    assert "this-run" in output and "my_forest does not do what the track generation asks for" in output
+    assert "my_forest ←" in output and "my_forest does not do what the track generation asks for" in output
     result, board = home / "results" / "property" / "my_forest", home / "leaderboards"
     before = fingerprint(board)
 
     code, output = run("submit", result, "--check", *at)
-    assert code == 2 and "it lacks the field 'authors'" in output and "it lacks the field 'licence'" in output
+    assert code == 2 and "give --authors" in output and "give --licence" in output
     code, output = run("submit", result, *WHO, "--check", *at)
     assert code == 0 and "Nothing is wrong with it" in output
     code, output = run("submit", result, *WHO, "--out", tmp_path / "mine.zip", *at)
@@ -151,10 +151,26 @@ def test_entries_are_verified_and_compared(run: Run, filled: Path) -> None:
     assert found["track"] == "generation" and found["difference"] == found["first"] - found["second"]
     code, output = run("leaderboard", "diff", "pca", "ancors", *at)
     assert code == 2 and "did you mean 'anchors'?" in output
+    code, output = run("leaderboard", "diff", "weight_density", "anchors", *at)
+    assert code == 0 and "generation: kept_mean of weight_density (A) and anchors (B)" in " ".join(output.split())
     code, output = run("leaderboard", "list", *at)
     assert code == 0 and "reconstruction" in output and "pca" in output
     code, output = run("leaderboard", "show", "generation", "--metric", "kept", *at)
-    assert code == 2 and "unknown metric of generation 'kept'" in output
+    assert code == 2 and "unknown metric of these tracks 'kept'" in output
+    code, output = run("leaderboard", "show", "--metric", "kept_mean", *at)
+    assert code == 0 and "generation: kept_mean" in output and "property" not in output
+
+
+def test_a_damaged_entry_is_alone_in_it(run: Run, filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled / "leaderboards", tmp_path / "leaderboards")
+    with (tmp_path / "leaderboards" / "generation" / "anchors" / "entry.json").open("a") as entry:
+        entry.write("}")
+    code, output = run("leaderboard", "verify", "generation", "--home", tmp_path)
+    assert code == 2 and "1 refused, 1 verified" in output
+    code, output = run("leaderboard", "show", "generation", "--home", tmp_path)
+    assert code == 0 and "Left out: " in output and "weight_density" in output
+    code, output = run("leaderboard", "site", "--out", tmp_path / "site", "--home", tmp_path)
+    assert code == 0 and (tmp_path / "site" / "generation" / "weight_density" / "index.html").exists()
 
 
 def test_a_pull_request_is_verified_by_the_tracks_that_are_here(run: Run, filled: Path, tmp_path: Path) -> None:

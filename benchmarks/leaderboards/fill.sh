@@ -28,7 +28,9 @@ enter layer_statistics "Layer statistics" "A linear probe on mean, variance and 
 enter spectral_statistics "Spectral statistics" "A linear probe on statistics of the singular values of each layer." \
     https://arxiv.org/abs/2002.06716
 enter pca "Principal components" \
-    "128 principal components of the flat weights, of each layout: a linear probe on the scores, or what they reconstruct."
+    "128 principal components of the flat weights, of each layout: a linear probe on the scores, or what these 128 numbers \
+reconstruct."
 enter sane "SANE" \
-    "Sequential autoencoder of neural embeddings, with the masked loss normalization of MultiZoo-SANE; preset tiny." \
+    "Sequential autoencoder of neural embeddings, with the masked loss normalization of MultiZoo-SANE; preset tiny, whose \
+code is 128 numbers for each token: 6,144 for a cnn_s of 2,464 weights." \
     https://arxiv.org/abs/2504.10141

@@ -38,7 +38,10 @@ def main() -> None:
         from rich.console import Console
         from rich.markup import escape
 
-        Console(stderr=True).print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[red]Error:[/red] {escape(str(error))}")
+        for problem in getattr(error, "problems", ())[1:]:  # of a submission, all that is wrong is told
+            console.print(f"       {escape(problem)}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,9 +11,7 @@ from zoobench.cli.options import (
     DataRoot,
     Home,
     RayAddress,
-    Seed,
     Settings,
-    Statuses,
     TrackOption,
     UserArchitectures,
     Workers,
@@ -51,9 +49,17 @@ def evaluate(
     settings: Settings = None,
     track: TrackOption = None,
     zoo: Zoos = None,
-    statuses: Statuses = "trained,at_chance",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.")] = 3,
-    seed: Seed = 0,
+    statuses: Annotated[
+        str | None,
+        typer.Option(
+            help="Models to take, by status; those that diverged are never taken.", show_default="trained,at_chance"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.", show_default="3"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The first of them.", show_default="0")] = None,
     workers: Workers = None,
     ray_address: RayAddress = None,
     architectures: UserArchitectures = None,
@@ -67,7 +73,7 @@ def evaluate(
     """
     from zoobench.cli.evaluating import evaluate as evaluate_zoos
     from zoobench.methods.registry import get_method
-    from zoobench.tokens import kept_statuses
+    from zoobench.tokens import KEPT, kept_statuses
 
     import_listed(architectures)
     method = get_method(model)
@@ -75,28 +81,36 @@ def evaluate(
     if track is not None:
         from zoobench.cli.studying import Place
 
-        raise typer.Exit(_on_tracks(track, model, preset, settings, zoo, Place(home, data_root, workers, ray_address)))
-    kept = kept_statuses(listed(statuses) or [])
+        own = {"--zoo": zoo, "--statuses": statuses, "--seeds": seeds, "--seed": seed}
+        refused = [f"{option} {value}" for option, value in own.items() if value is not None]
+        place = Place(home, data_root, workers, ray_address)
+        raise typer.Exit(_on_tracks(track, model, preset, settings, refused, place))
+    kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
+    first = seed or 0
     evaluate_zoos(
         opened_zoos(zoo, home),
         method,
         config,
-        range(seed, seed + seeds),
+        range(first, first + (seeds or 3)),
         home,
         data_root,
         statuses=kept,
     )
 
 
-def _on_tracks(names: str, model: str, preset: str | None, settings: str | None, zoo: str | None, place: Place) -> int:
+def _on_tracks(
+    names: str, model: str, preset: str | None, settings: str | None, refused: list[str], place: Place
+) -> int:
     """Measure a method on tracks; returns the exit code."""
     from zoo_generation.errors import InputError
     from zoobench.ablation.study import MethodChoice
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.tracking import run_tracks
 
-    if zoo is not None:
-        raise InputError(f"--zoo {zoo} was given with --track {names}, which says itself what its zoos are; give one")
+    if refused:
+        raise InputError(
+            f"{refused[0]} was given with --track {names}, which decides that itself; leave one of them out"
+        )
     choice = MethodChoice(preset=preset, set=assigned(settings))
-    tracks = chosen_tracks(names, place.home / "leaderboards")
+    tracks = chosen_tracks(listed(names), place.home / "leaderboards")
     return 0 if run_tracks(tracks, model, choice, place) else 1

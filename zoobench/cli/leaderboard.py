@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import CpusPerJob, DataRoot, Device, Home, Tracks
+from zoobench.cli.options import CpusPerJob, DataRoot, Device, Home, TrackOption, Tracks
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
@@ -19,15 +19,25 @@ def leaderboard() -> None:
     """Look at leaderboards."""
 
 
-@app.command("list")
+LIST = """
+Examples:
+
+  zoobench leaderboard list
+
+  zoobench leaderboard list --json
+"""
+
+
+@app.command("list", epilog=LIST)
 def list_tracks(json: Json = False, home: Home = Path()) -> None:
     """List the tracks: what each asks for, how many entries it has, and which leads."""
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import print_json, track_list
+    from zoobench.cli.leaderboards import print_json, tell_damaged, track_list
     from zoobench.leaderboard import read_entries, read_tracks
 
     folder = home / "leaderboards"
     tracks = read_tracks(folder)
+    tell_damaged(folder, tracks)
     entries = {track.name: read_entries(folder, track.name) for track in tracks}
     if json:
         print_json([track.model_dump() | {"entries": [each.name for each in entries[track.name]]} for track in tracks])
@@ -49,22 +59,27 @@ Examples:
 
 @app.command(epilog=SHOW)
 def show(
-    tracks: Tracks = "all",
-    metric: Annotated[str | None, typer.Option(help="To rank by.", show_default="the track's")] = None,
+    tracks: Tracks = None,
+    metric: Annotated[
+        str | None, typer.Option(help="To rank by, on the tracks that have it.", show_default="each track's")
+    ] = None,
     json: Json = False,
     home: Home = Path(),
 ) -> None:
     """Show the entries of tracks, best first."""
     from zoo_generation.errors import unknown
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import print_json, track_table
+    from zoobench.cli.leaderboards import print_json, tell_damaged, track_table
     from zoobench.cli.options import chosen_tracks
     from zoobench.leaderboard import ranked, read_entries
 
     folder, rows = home / "leaderboards", []
-    for track in chosen_tracks(tracks, folder):
-        if metric is not None and metric not in track.metrics:
-            raise unknown(f"metric of {track.name}", metric, track.metrics)
+    chosen = chosen_tracks(tracks, folder)
+    having = [track for track in chosen if metric in (None, *track.metrics)]
+    if metric is not None and not having:
+        raise unknown("metric of these tracks", metric, [each for track in chosen for each in track.metrics])
+    tell_damaged(folder, having)
+    for track in having:
         entries = ranked(read_entries(folder, track.name), metric or track.metric)
         rows += [entry.model_dump(mode="json") for entry in entries]
         if not json:
@@ -73,28 +88,41 @@ def show(
         print_json(rows)
 
 
-@app.command()
+DIFF = """
+Examples:
+
+  zoobench leaderboard diff sane layer_statistics
+
+  zoobench leaderboard diff sane weight_density --track generation-id --json
+"""
+
+
+@app.command(epilog=DIFF)
 def diff(
     first: Annotated[str, typer.Argument(help="An entry.", metavar="A")],
     second: Annotated[str, typer.Argument(help="Another.", metavar="B")],
-    tracks: Annotated[str, typer.Option("--track", help="Tracks, comma-separated, or all of two cores.")] = "all",
+    track: TrackOption = None,
     json: Json = False,
     home: Home = Path(),
 ) -> None:
-    """Compare two entries on every track that both are on."""
+    """Compare two entries by the ranking metric on every track that both are on.
+
+    Whether their 95 % intervals overlap is told: apart, they differ; where they overlap, they may all the same.
+    """
     from dataclasses import asdict
 
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import difference_table, print_json
-    from zoobench.cli.options import chosen_tracks
+    from zoobench.cli.leaderboards import difference_tables, print_json
+    from zoobench.cli.options import chosen_tracks, listed
     from zoobench.leaderboard.comparison import differences
 
     folder = home / "leaderboards"
-    found = differences(folder, chosen_tracks(tracks, folder), first, second)
+    found = differences(folder, chosen_tracks(listed(track), folder), first, second)
     if json:
         print_json([asdict(each) for each in found])
     else:
-        console.print(difference_table(found, first, second))
+        for shown in difference_tables(found, first, second):
+            console.print(shown)
 
 
 VERIFY = """
@@ -132,22 +160,35 @@ def verify(
     raise typer.Exit(0 if fine else 2)
 
 
-@app.command()
+SITE = """
+Examples:
+
+  zoobench leaderboard site --out site
+
+  zoobench leaderboard site --repository https://github.com/me/zoobench
+"""
+
+
+@app.command(epilog=SITE)
 def site(
     out: Annotated[Path, typer.Option(help="Folder to write; an earlier site there is replaced.")] = Path("site"),
+    repository: Annotated[
+        str | None, typer.Option(help="Its address, for a link to the guide.", show_default="none")
+    ] = None,
     home: Home = Path(),
 ) -> None:
     """Write the leaderboards as pages for a browser, which open from a disk as from any host."""
     from zoobench.cli.console import console
+    from zoobench.cli.leaderboards import tell_damaged
     from zoobench.leaderboard import ranked, read_entries, read_tracks
     from zoobench.leaderboard.site import Board, write_site
 
     folder = home / "leaderboards"
-    boards = [
-        Board(track, tuple(ranked(read_entries(folder, track.name), track.metric))) for track in read_tracks(folder)
-    ]
+    tracks = read_tracks(folder)
+    tell_damaged(folder, tracks)
+    boards = [Board(track, tuple(ranked(read_entries(folder, track.name), track.metric))) for track in tracks]
     with console.status("drawing pages"):
-        write_site(boards, out)
+        write_site(boards, out, repository)
     console.print(f"Open {out / 'index.html'} in a browser, or put {out} on any host", soft_wrap=True)
 
 
@@ -162,7 +203,7 @@ Examples:
 
 @app.command(epilog=REBUILD)
 def rebuild(
-    tracks: Tracks,
+    tracks: Tracks = None,
     record: Annotated[
         bool, typer.Option("--record", help="Take what was built for what the tracks mean: for those who keep them.")
     ] = False,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,6 +16,7 @@ from zoobench.cli.console import table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference
+from zoobench.leaderboard.entry import read_all
 from zoobench.zoo.part_validation import shown
 
 
@@ -26,13 +29,14 @@ def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list
     """One table a scale, one row a track: what it asks for, and who leads."""
     tables = []
     for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
-        result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["entries"])
-        result.columns[-1].no_wrap = True
+        result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["score", "entries"])
+        for column in result.columns:
+            column.no_wrap, column.overflow = column.header in ("score", "entries"), "fold"
         for track in tracks:
             if track.scale == scale:
                 best = ranked(entries[track.name], track.metric)[:1]
-                leader = f"{escape(shown(best[0].name))} {_number(best[0].mean(track.metric))}" if best else "–"
-                result.add_row(track.name, track.metric, leader, str(len(entries[track.name])))
+                leader = (escape(shown(best[0].name)), _number(best[0].mean(track.metric))) if best else ("–", "–")
+                result.add_row(track.name, track.metric, *leader, str(len(entries[track.name])))
         tables.append(result)
     return tables
 
@@ -40,7 +44,7 @@ def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list
 def track_table(
     track: Track, entries: Sequence[Entry], marked: Collection[str] = (), metric: str | None = None
 ) -> Table:
-    """One row an entry, best first, one column a target; entries of the names `marked` stand out."""
+    """One row an entry, best first, one column a target; an arrow points to entries of the names `marked`."""
     metric = metric or track.metric
     result = table(
         f"{track.name}: {metric}", ["", "entry"], ["mean", *(each.replace("-", "\n") for each in track.targets)]
@@ -48,21 +52,32 @@ def track_table(
     for rank, entry in enumerate(ranked(list(entries), metric), 1):
         scores = entry.of_metric(metric)
         cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in track.targets]
-        name = escape(shown(entry.name))
+        name = escape(shown(entry.name)) + (" ←" if entry.name in marked else "")
         style = "bold" if entry.name in marked else "dim" if entry.baseline else None
         result.add_row(str(rank), name, _number(entry.mean(metric)), *cells, style=style)
     return result
 
 
-def difference_table(found: Sequence[Difference], first: str, second: str) -> Table:
-    """One row a target: what either scores, the difference, and whether the intervals say that there is one."""
-    result = table(f"{first} less {second}", ["track", "target", "metric"], [first, second, "difference", "95 %"])
-    for each in found:
-        said = {None: "–", True: "apart", False: "overlap"}[each.apart]
-        difference = "–" if each.difference is None else f"{each.difference:+.3f}"
-        scores = (score_text(each.first, None), score_text(each.second, None))
-        result.add_row(each.track, each.target, each.metric, *scores, difference, said)
-    return result
+def difference_tables(found: Sequence[Difference], first: str, second: str) -> list[Table]:
+    """One table a track, one row a target: what either scores, and whether the intervals say that they differ."""
+    tables = []
+    for track in dict.fromkeys(each.track for each in found):
+        of_track = [each for each in found if each.track == track]
+        title = f"{track}: {of_track[0].metric} of {first} (A) and {second} (B)"
+        result = table(title, ["target"], ["A", "B", "A − B", "intervals"])
+        for each in of_track:
+            said = {None: "–", True: "apart", False: "overlap"}[each.apart]
+            difference = "–" if each.difference is None else f"{each.difference:+.3f}"
+            result.add_row(each.target, score_text(each.first, None), score_text(each.second, None), difference, said)
+        tables.append(result)
+    return tables
+
+
+def tell_damaged(leaderboards: Path, tracks: Sequence[Track]) -> None:
+    """Say on standard error which entries cannot be read, and are left out."""
+    for track in tracks:
+        for problem in read_all(leaderboards, track.name)[1]:
+            Console(stderr=True).print(f"Left out: {escape(problem)}", soft_wrap=True, highlight=False)
 
 
 def _number(value: float) -> str:

@@ -60,9 +60,11 @@ Kept = Annotated[
         "--from", metavar="DIR", help="A folder with the trained method.", show_default="trained, or kept under runs/"
     ),
 ]
-Tracks = Annotated[str, typer.Argument(help="Tracks, comma-separated, or all of two cores.", metavar="TRACKS")]
+Tracks = Annotated[
+    list[str] | None, typer.Argument(help="Tracks by name.", metavar="[TRACK]...", show_default="all two-core tracks")
+]
 TrackOption = Annotated[
-    str | None, typer.Option("--track", help="Tracks of the leaderboards, comma-separated, or all of two cores.")
+    str | None, typer.Option("--track", help="Tracks, comma-separated; 'all' are the two-core ones.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
 
@@ -92,10 +94,10 @@ def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
     return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]
 
 
-def chosen_tracks(names: str, leaderboards: Path) -> list[Track]:
-    """The tracks that a comma-separated option names; `all` are those that two cores can do."""
+def chosen_tracks(names: list[str] | None, leaderboards: Path) -> list[Track]:
+    """The tracks of these names; where there are none, or `all` is among them, those that two cores can do."""
     from zoobench.leaderboard import read_track, read_tracks
 
-    if names == "all":
+    if not names or "all" in names:
         return read_tracks(leaderboards, "two-cores")
-    return [read_track(leaderboards, name) for name in listed(names) or []]
+    return [read_track(leaderboards, each) for name in names for each in listed(name) or []]

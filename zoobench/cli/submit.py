@@ -18,7 +18,9 @@ Examples:
 
   zoobench submit weights.safetensors --track generation-id --name mine --authors "A. Author" --licence MIT --out my.zip
 
-  zoobench submit my.zip
+  zoobench submit predictions.parquet --track property-id --name mine --seeds 0 --authors "A. Author" --licence MIT
+
+  zoobench submit my.zip --replace
 """
 
 
@@ -34,15 +36,16 @@ def submit(
     track: Annotated[str | None, typer.Option(help="The track.", show_default="the entry's")] = None,
     name: Annotated[str | None, typer.Option(help="Of the entry's folder.", show_default="the method's")] = None,
     method: Annotated[str | None, typer.Option(help="As it is shown.", show_default="the name")] = None,
-    authors: Annotated[str | None, typer.Option(help="Who, comma-separated.")] = None,
-    licence: Annotated[str | None, typer.Option("--licence", "--license", help="Of what is handed in.")] = None,
+    authors: Annotated[str | None, typer.Option(help="Who, comma-separated; needed.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", "--license", help="Of what is handed in; needed.")] = None,
     description: Annotated[str | None, typer.Option(help="What the method does, in some sentences.")] = None,
     paper: Annotated[str | None, typer.Option(help="https://…")] = None,
     code: Annotated[str | None, typer.Option(help="https://…")] = None,
     parameters: Annotated[int | None, typer.Option(min=0, help="Numbers that are learned.")] = None,
     compute: Annotated[str | None, typer.Option(help="What training took, such as '2 hours on one A100'.")] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="0, of a method that knows no chance.", show_default="the track's")
+        str | None,
+        typer.Option(help="Those handed in: 0 alone, of a method without chance.", show_default="the track's"),
     ] = None,
     url: Annotated[
         str | None, typer.Option(help="Where the artefact lies, and is fetched, if it is too large for git.")
@@ -67,7 +70,17 @@ def submit(
         "code": code,
         "parameters": parameters,
         "compute": compute,
-        "seeds": None if seeds is None else [int(seed) for seed in listed(seeds) or []],
+        "seeds": _numbers(seeds),
     }
     said = {field: value for field, value in given.items() if value is not None}
     hand_in(source, said, home / "leaderboards", data_root, check=check, out=out, replace=replace, url=url)
+
+
+def _numbers(seeds: str | None) -> list[int] | None:
+    """The seeds of a comma-separated option; raises `InputError` for what are none."""
+    from zoo_generation.errors import InputError
+
+    given = listed(seeds)
+    if given is not None and not all(seed.isdecimal() for seed in given):
+        raise InputError(f"--seeds was given '{seeds}'; give whole numbers, comma-separated, such as 0,1,2")
+    return None if given is None else [int(seed) for seed in given]

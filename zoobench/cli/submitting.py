@@ -15,7 +15,6 @@ from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.assembly import assemble
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.entry import ENTRY
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.verification import verify
 
 
@@ -33,18 +32,13 @@ def submit(
     """Check a submission, write it as a zip file, or add it to the leaderboards; tell all that is wrong with it."""
     with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:
         folder = Path(temporary)
-        try:
-            track = assemble(source, folder, leaderboards, said, url)
-            with stages() as stage:
-                stage(f"judging it on {track.name}")
-                if check or out is not None:
-                    entry = verify(leaderboards, track, folder, data_root, fetch=url is not None)
-                else:
-                    place = add(leaderboards, track, folder, data_root, replace, fetch=url is not None)
-        except Refused as refused:
-            for problem in refused.problems[1:]:
-                console.print(f"Also: {problem}", soft_wrap=True, markup=False)
-            raise
+        track = assemble(source, folder, leaderboards, said, url)
+        with stages() as stage:
+            stage(f"judging it on {track.name}")
+            if check or out is not None:
+                entry = verify(leaderboards, track, folder, data_root, fetch=url is not None)
+            else:
+                place = add(leaderboards, track, folder, data_root, replace, fetch=url is not None)
         if not check and out is None:
             _show(track, leaderboards, place.name, None)
             console.print(f"Entry: {place}; commit it, and open a pull request", soft_wrap=True)

@@ -56,8 +56,9 @@ def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> 
         scores = judge(track, references, answers, seeds, place.data_root)
         draft = _draft(track, method, seeds, aside / track.artefact, studied)
         write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
-    mine = Entry(**draft | {"authors": ("this run",), "licence": "–", "name": "this-run", "scores": scores})
-    console.print(track_table(track, [*read_entries(leaderboards, track.name), mine], {mine.name}))
+    mine = Entry(**draft | {"authors": ("–",), "licence": "–", "scores": scores})
+    others = [each for each in read_entries(leaderboards, track.name) if each.name != mine.name]
+    console.print(track_table(track, [*others, mine], {mine.name}))
     console.print(f"What can be handed in: {folder} (zoobench submit {folder} --help)", soft_wrap=True)
     return True
 

@@ -14,9 +14,12 @@ from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.entry import ENTRY, FORMAT, MOST_BYTES, parse_fields
 from zoobench.leaderboard.reading import most_bytes
 from zoobench.leaderboard.reference import is_recorded, read_references
+from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track, read_track, read_tracks
 from zoobench.leaderboard.untrusted import check_folder, read_plain
+from zoobench.zoo.part_validation import shown
 
+NEEDED = ("name", "authors", "licence")
 ARTEFACTS = (".parquet", ".safetensors")
 
 
@@ -42,7 +45,10 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
 
 def _from_folder(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
     check_folder(source, _most_of_all(leaderboards))
-    fields = parse_fields(read_plain(source / ENTRY, MOST_BYTES)) | dict(said)
+    fields = parse_fields(read_plain(source / ENTRY, MOST_BYTES))
+    if (wanted := said.get("track")) and fields.get("track") not in (None, wanted):
+        raise InputError(f"the submission is of the track {shown(fields['track'])[:60]}, and --track says {wanted}")
+    fields |= said
     track = _track(leaderboards, fields)
     artefact = source / track.artefact
     _write(folder, leaderboards, track, fields, artefact if artefact.exists() else None, url)
@@ -63,6 +69,8 @@ def _write(
             fields = {"artefact": told} | fields
         else:
             fields = fields | {"artefact": told | {"url": url}}
+    if missing := [field for field in NEEDED if not fields.get(field)]:
+        raise Refused(f"the submission does not say its {field}; give --{field}" for field in missing)
     write_json(folder / ENTRY, fields)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from zoo_generation.errors import InputError, unknown
 from zoobench.leaderboard.entry import ENTRY, Entry
 from zoobench.leaderboard.refusal import AbsentError, Refused
-from zoobench.leaderboard.track import read_track, track_names
+from zoobench.leaderboard.track import read_track, read_tracks, track_names
 from zoobench.leaderboard.verification import verify
 from zoobench.zoo.part_validation import shown
 
@@ -32,7 +32,7 @@ class Finding:
 
 def entries_of(leaderboards: Path, names: list[str]) -> list[tuple[str, Path]]:
     """Track and folder of the entries named: a track, `track/entry`, or all where none are; raises `InputError`."""
-    tracks = track_names(leaderboards)
+    tracks = [track.name for track in read_tracks(leaderboards)]
     found = []
     for name in names or tracks:
         track, _, entry = name.partition("/")

@@ -159,10 +159,20 @@ def read_entry(folder: Path) -> Entry:
     return parse_entry(read_plain(path, MOST_BYTES), str(path))
 
 
+def read_all(leaderboards: Path, track: str) -> tuple[list[Entry], list[str]]:
+    """A track's entries, by name, and why others cannot be read, a sentence each."""
+    entries, damaged = [], []
+    for path in sorted((leaderboards / track).glob(f"[!.]*/{ENTRY}")):  # what is hidden is being written
+        try:
+            entries.append(read_entry(path.parent))
+        except Refused as refused:
+            damaged.append(str(refused))
+    return entries, damaged
+
+
 def read_entries(leaderboards: Path, track: str) -> list[Entry]:
-    """A track's entries, by name; raises `InputError` where one is damaged."""
-    paths = sorted((leaderboards / track).glob(f"[!.]*/{ENTRY}"))  # what is hidden is being written
-    return [read_entry(path.parent) for path in paths]
+    """A track's entries, by name, without those that cannot be read."""
+    return read_all(leaderboards, track)[0]
 
 
 def ranked(entries: list[Entry], metric: str) -> list[Entry]:

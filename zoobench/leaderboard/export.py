@@ -17,6 +17,7 @@ from zoobench.files import directory_written_aside
 from zoobench.leaderboard.judging import asked, checkpoint_name
 from zoobench.leaderboard.track import Track
 from zoobench.tasks.base import Task
+from zoobench.tasks.probe import NUMBERS, as_classes
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.tokens import KEPT, Population, write_token_set
 from zoobench.tokens.card import Selection
@@ -49,7 +50,7 @@ def export_data(
             _write_tokens(aside / "anchors", [task.judged(each) for each in references.values()], token_size)
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], data_root)
-        (aside / "README.md").write_text(_readme(track, task, references), encoding="utf-8")
+        (aside / "README.md").write_text(_readme(track, task, references, training), encoding="utf-8")
 
 
 def _write_tokens(path: Path, populations: list[Population], token_size: int) -> None:
@@ -95,7 +96,7 @@ def _write_images(path: Path, row: pd.Series, data_root: Path | None) -> None:
     save_file(tensors, path)
 
 
-def _readme(track: Track, task: Task, references: Mapping[str, Population]) -> str:
+def _readme(track: Track, task: Task, references: Mapping[str, Population], training: list[Population]) -> str:
     environment = Environment(
         loader=PackageLoader("zoobench.leaderboard"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -105,7 +106,19 @@ def _readme(track: Track, task: Task, references: Mapping[str, Population]) -> s
         for seed in track.all_seeds
     }
     originals = isinstance(task, Reconstruction)
-    return environment.get_template("data.md.j2").render(track=track, tensors=tensors, originals=originals)
+    return environment.get_template("data.md.j2").render(
+        track=track, tensors=tensors, originals=originals, classes=_classes(track, training)
+    )
+
+
+def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
+    """How the values of the properties that are classes are spelled."""
+    tables = pd.concat([population.table for population in training])
+    return {
+        name: sorted(set(as_classes(tables[name])), key=lambda value: (len(value), value))
+        for name in track.properties
+        if name not in NUMBERS
+    }
 
 
 def _many(models: range) -> str:

@@ -51,6 +51,9 @@ def verified(leaderboards: Path, track: Track, path: Path, data_root: Path | Non
     if problems:  # judging takes longer than all of this
         raise Refused(problems)
     scores = judge(track, references, submission.answers, entry.seeds, data_root)
+    unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
+    if unranked:
+        raise Refused(f"{track.metric} on {target} is no number, as of constant predictions" for target in unranked)
     if entry.scores and (problems := list(differences(entry.scores, scores, track.tolerance))):
         raise Refused(problems)
     return Verified(entry.model_copy(update={"content": content, "scores": scores}), submission)

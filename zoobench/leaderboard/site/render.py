@@ -31,13 +31,13 @@ def site_environment() -> Environment:
     return made
 
 
-def index_page(environment: Environment, boards: Sequence[Board]) -> str:
-    """The overview of tracks."""
+def index_page(environment: Environment, boards: Sequence[Board], repository: str | None) -> str:
+    """The overview of tracks; repository: where the guide lies, for a link to it."""
     groups = [
         (*SCALES[scale], [(board, next(iter(rows(board)), None)) for board in of_scale])
         for scale, of_scale in by_scale(boards)
     ]
-    return environment.get_template("index.html.j2").render(root="", groups=groups)
+    return environment.get_template("index.html.j2").render(root="", groups=groups, repository=repository)
 
 
 def track_page(environment: Environment, board: Board) -> str:

@@ -18,10 +18,11 @@ ASSETS = ["style.css", "script.js"]
 FORMAT = "zoobench-board/1"
 
 
-def write_site(boards: Sequence[Board], folder: Path) -> None:
+def write_site(boards: Sequence[Board], folder: Path, repository: str | None = None) -> None:
     """Write pages of all tracks and entries into a folder, whole or not at all; an earlier site there is replaced.
 
-    Raises `InputError` where the folder holds anything else, or a name would take another file's place.
+    repository: its address, for a link to the guide. Raises `InputError` where that is not https, where the folder
+    holds anything else, or a name would take another file's place.
     """
     folder = folder.resolve()  # of a link to a folder, that folder
     _may_replace(folder)
@@ -30,7 +31,7 @@ def write_site(boards: Sequence[Board], folder: Path) -> None:
     with directory_written_aside(folder) as aside:
         for name in ASSETS:
             (aside / name).write_text(asset(name) + asset(name, "zoobench.leaderboard.site"), encoding="utf-8")
-        (aside / INDEX).write_text(index_page(environment, boards), encoding="utf-8")
+        (aside / INDEX).write_text(index_page(environment, boards, _address(repository)), encoding="utf-8")
         for board in boards:
             track = aside / board.track.name
             track.mkdir()
@@ -39,6 +40,12 @@ def write_site(boards: Sequence[Board], folder: Path) -> None:
             for row in rows(board):
                 (track / row.entry.name).mkdir()
                 (track / row.entry.name / INDEX).write_text(entry_page(environment, board, row), encoding="utf-8")
+
+
+def _address(repository: str | None) -> str | None:
+    if repository is not None and not repository.startswith("https://"):
+        raise InputError(f"the repository was given as '{repository}'; give its address, https://…")
+    return repository and repository.rstrip("/")
 
 
 def _may_replace(folder: Path) -> None:
