@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -199,10 +199,15 @@ def test_a_full_disk_and_a_second_build_and_an_interrupt(undisturbed: Path, tmp_
         assert len(ZooSink(zoo).done()) < MODELS
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         build = start(zoo)
-        until(lambda: training(build.pid), build)
+        workers = until(lambda: training(build.pid), build)
+        for worker in workers:  # what is left to train may take less time than a second build needs to begin
+            worker.send_signal(signal.SIGSTOP)
         code, output = end(start(zoo))
         assert code == 2 and str(zoo) in output and f"is being built by process {build.pid} on" in output
         build.send_signal(signal.SIGINT)
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGCONT)
         code, _ = end(build)
         assert code == 130
         there = len(ZooSink(zoo).done())
