@@ -32,13 +32,12 @@ Examples:
 def list_tracks(json: Json = False, home: Home = Path()) -> None:
     """List the tracks: what each asks for, how many entries it has, and which leads."""
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import print_json, tell_damaged, track_list
-    from zoobench.leaderboard import read_entries, read_tracks
+    from zoobench.cli.leaderboards import print_json, readable_entries, track_list
+    from zoobench.leaderboard import read_tracks
 
     folder = home / "leaderboards"
     tracks = read_tracks(folder)
-    tell_damaged(folder, tracks)
-    entries = {track.name: read_entries(folder, track.name) for track in tracks}
+    entries = {track.name: readable_entries(folder, track) for track in tracks}
     if json:
         print_json([track.model_dump() | {"entries": [each.name for each in entries[track.name]]} for track in tracks])
         return
@@ -69,18 +68,17 @@ def show(
     """Show the entries of tracks, best first."""
     from zoo_generation.errors import unknown
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import print_json, tell_damaged, track_table
+    from zoobench.cli.leaderboards import print_json, readable_entries, track_table
     from zoobench.cli.options import chosen_tracks
-    from zoobench.leaderboard import ranked, read_entries
+    from zoobench.leaderboard import ranked
 
     folder, rows = home / "leaderboards", []
     chosen = chosen_tracks(tracks, folder)
     having = [track for track in chosen if metric in (None, *track.metrics)]
     if metric is not None and not having:
         raise unknown("metric of these tracks", metric, [each for track in chosen for each in track.metrics])
-    tell_damaged(folder, having)
     for track in having:
-        entries = ranked(read_entries(folder, track.name), metric or track.metric)
+        entries = ranked(readable_entries(folder, track), metric or track.metric)
         rows += [entry.model_dump(mode="json") for entry in entries]
         if not json:
             console.print(track_table(track, entries, metric=metric))
@@ -179,14 +177,14 @@ def site(
 ) -> None:
     """Write the leaderboards as pages for a browser, which open from a disk as from any host."""
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import tell_damaged
-    from zoobench.leaderboard import ranked, read_entries, read_tracks
+    from zoobench.cli.leaderboards import readable_entries
+    from zoobench.leaderboard import ranked, read_tracks
     from zoobench.leaderboard.site import Board, write_site
 
     folder = home / "leaderboards"
-    tracks = read_tracks(folder)
-    tell_damaged(folder, tracks)
-    boards = [Board(track, tuple(ranked(read_entries(folder, track.name), track.metric))) for track in tracks]
+    boards = [
+        Board(track, tuple(ranked(readable_entries(folder, track), track.metric))) for track in read_tracks(folder)
+    ]
     with console.status("drawing pages"):
         write_site(boards, out, repository)
     console.print(f"Open {out / 'index.html'} in a browser, or put {out} on any host", soft_wrap=True)
@@ -216,10 +214,11 @@ def rebuild(
     from zoo_generation.cluster import Resources
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.rebuilding import rebuild as rebuild_zoos
+    from zoobench.cli.studying import Place
 
     folder = home / "leaderboards"
-    resources = Resources.of(device, cpus_per_job, None)
-    same = rebuild_zoos(chosen_tracks(tracks, folder), home, folder, data_root, resources, record)
+    place = Place(home, data_root, resources=Resources.of(device, cpus_per_job, None))
+    same = rebuild_zoos(chosen_tracks(tracks, folder), folder, place, record)
     raise typer.Exit(0 if same else 1)
 
 
@@ -240,9 +239,10 @@ def data(
     """Write what a method may read of a track, for methods in any framework: tokens, weights, what is asked for."""
     from zoo_generation.errors import InputError
     from zoobench.cli.exporting_track import export_track
+    from zoobench.cli.studying import Place
     from zoobench.leaderboard import read_track
 
     if out.exists():
         raise InputError(f"{out} is there already; choose another --out")
     folder = home / "leaderboards"
-    export_track(read_track(folder, track), out, home, folder, data_root)
+    export_track(read_track(folder, track), out, folder, Place(home, data_root))

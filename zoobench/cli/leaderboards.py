@@ -73,11 +73,12 @@ def difference_tables(found: Sequence[Difference], first: str, second: str) -> l
     return tables
 
 
-def tell_damaged(leaderboards: Path, tracks: Sequence[Track]) -> None:
-    """Say on standard error which entries cannot be read, and are left out."""
-    for track in tracks:
-        for problem in read_all(leaderboards, track.name)[1]:
-            Console(stderr=True).print(f"Left out: {escape(problem)}", soft_wrap=True, highlight=False)
+def readable_entries(leaderboards: Path, track: Track) -> list[Entry]:
+    """A track's entries; those that cannot be read are left out, and told on standard error."""
+    entries, damaged = read_all(leaderboards, track.name)
+    for problem in damaged:
+        Console(stderr=True).print(f"Left out: {escape(problem)}", soft_wrap=True, highlight=False)
+    return entries
 
 
 def _number(value: float) -> str:

@@ -7,13 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from zoo_generation.cluster import Resources
-from zoobench.ablation.bench import token_sets
 from zoobench.ablation.sources import sources_of
-from zoobench.cli.building import build
-from zoobench.cli.console import console, stages, table
+from zoobench.cli.console import console, table
+from zoobench.cli.studying import Place, build_zoos
 from zoobench.files import written_aside
 from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
 from zoobench.leaderboard.running import study_of
@@ -21,23 +17,15 @@ from zoobench.leaderboard.track import Track, read_tracks
 from zoobench.tokens import Population, TokenSet
 
 
-def rebuild(
-    tracks: Sequence[Track], home: Path, leaderboards: Path, data_root: Path | None, resources: Resources, record: bool
-) -> bool:
+def rebuild(tracks: Sequence[Track], leaderboards: Path, place: Place, record: bool) -> bool:
     """Build each zoo of the tracks, compare it with what was recorded or, with `record`, record it now.
 
     Returns whether all are as recorded.
     """
     recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
     studies = [study_of(leaderboards, track) for track in tracks]
-    sources = {name: source for study in studies for name, source in sources_of(study, home / "zoos").items()}
-    for source in sources.values():
-        assert source.spec is not None, "a track's zoo is made from a spec"
-        build(source.spec, source.path, data_root=data_root, resources=resources)
-    with stages() as stage:
-        tokens = {
-            name: TokenSet.read(path) for name, path in token_sets(sources, home / "runs" / "tokens", stage).items()
-        }
+    sources = {name: source for study in studies for name, source in sources_of(study, place.home / "zoos").items()}
+    tokens = {name: TokenSet.read(path) for name, path in build_zoos(sources, place).items()}
     shown = table("Zoos of tracks", ["zoo"], ["models", "checkpoints", "content", "as recorded"])
     same = True
     for name, token_set in tokens.items():
@@ -76,5 +64,5 @@ def _difference(population: Population, path: Path) -> str:
     both = there.merge(population.table[[*KEYS, "test_accuracy"]], on=KEYS, suffixes=("", "_here"))
     if len(both) < len(there):
         return f"{len(there) - len(both)} of {len(there)} recorded checkpoints are missing"
-    largest = (both["test_accuracy"] - both["test_accuracy_here"]).abs().max()
-    return f"other roundings; test accuracies differ by {float(pd.Series(largest).iloc[0]):.4f} at most"
+    largest = float((both["test_accuracy"] - both["test_accuracy_here"]).abs().max())
+    return f"other roundings; test accuracies differ by {largest:.4f} at most"

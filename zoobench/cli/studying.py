@@ -46,19 +46,24 @@ class Place:
 
 def run_study(study: Study, place: Place) -> Studied:
     """Build, train, measure what is not kept there yet."""
-    home, data_root, resources = place.home, place.data_root, place.resources
-    sources, plan = sources_of(study, home / "zoos"), Plan(study)
+    sources, plan = sources_of(study, place.home / "zoos"), Plan(study)
     with ray_session(place.ray_address, place.workers):
-        for source in sources.values():
-            if source.spec is not None:
-                build(source.spec, source.path, data_root=data_root, resources=resources)
-        with stages() as stage:
-            tokens = token_sets(sources, home / "runs" / "tokens", stage)
-        folder = (home / "runs" / "pieces").absolute()
-        bench = Bench(study, tokens, folder, data_root and data_root.absolute(), device_of(resources.device))
+        tokens = build_zoos(sources, place)
+        folder = (place.home / "runs" / "pieces").absolute()
+        data_root, device = place.data_root and place.data_root.absolute(), device_of(place.resources.device)
+        bench = Bench(study, tokens, folder, data_root, device)
         with _bar(cache(lambda piece: _seconds(piece, bench, sources))) as show:
-            failures = run_plan(plan, bench, resources=resources, report=show)
+            failures = run_plan(plan, bench, resources=place.resources, report=show)
     return Studied(plan, bench, sources, failures)
+
+
+def build_zoos(sources: dict[str, Source], place: Place) -> dict[str, Path]:
+    """Train what the zoos lack of their specs; the token set of each, by its name."""
+    for source in sources.values():
+        if source.spec is not None:
+            build(source.spec, source.path, data_root=place.data_root, resources=place.resources)
+    with stages() as stage:
+        return token_sets(sources, place.home / "runs" / "tokens", stage)
 
 
 def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from zoobench.cli.console import console, stages
 from zoobench.cli.leaderboards import track_table
 from zoobench.files import write_json
-from zoobench.leaderboard import Entry, Track, read_entries
+from zoobench.leaderboard import read_entries, read_entry
 from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.assembly import assemble
 from zoobench.leaderboard.board import add
@@ -39,20 +39,14 @@ def submit(
                 entry = verify(leaderboards, track, folder, data_root, fetch=url is not None)
             else:
                 place = add(leaderboards, track, folder, data_root, replace, fetch=url is not None)
-        if not check and out is None:
-            _show(track, leaderboards, place.name, None)
-            console.print(f"Entry: {place}; commit it, and open a pull request", soft_wrap=True)
-            return
-        _show(track, leaderboards, entry.name, entry)
-        if out is None:
+                entry = read_entry(place)
+        others = [each for each in read_entries(leaderboards, track.name) if each.name != entry.name]
+        console.print(track_table(track, [*others, entry], {entry.name}))
+        if out is not None:
+            write_json(folder / ENTRY, entry.model_dump(mode="json"))
+            pack(folder, (ENTRY, track.artefact), out)
+            console.print(f"Submission: {out} (zoobench submit {out})", soft_wrap=True)
+        elif check:
             console.print("Nothing is wrong with it; without --check it goes into the leaderboards")
-            return
-        write_json(folder / ENTRY, entry.model_dump(mode="json"))
-        pack(folder, (ENTRY, track.artefact), out)
-        console.print(f"Submission: {out} (zoobench submit {out})", soft_wrap=True)
-
-
-def _show(track: Track, leaderboards: Path, name: str, entry: Entry | None) -> None:
-    """The track with the entry on it, which may not be there yet."""
-    others = [each for each in read_entries(leaderboards, track.name) if entry is None or each.name != name]
-    console.print(track_table(track, [*others, *([entry] if entry else [])], {name}))
+        else:
+            console.print(f"Entry: {place}; commit it, and open a pull request", soft_wrap=True)

@@ -35,7 +35,9 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
         _write(folder, leaderboards, track, {"seeds": list(track.all_seeds)} | dict(said), source, url)
         return track
     if source.is_dir() or source.suffix == ".zip":
-        with opened(source, _most_of_all(leaderboards)) as there:
+        most = _most_of_all(leaderboards)
+        with opened(source, most) as there:
+            check_folder(there, most)
             return _from_folder(there, folder, leaderboards, said, url)
     raise InputError(
         f"{source} is no submission; give the folder that 'zoobench eval --track' wrote, a zip file of one, or "
@@ -44,7 +46,6 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
 
 
 def _from_folder(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
-    check_folder(source, _most_of_all(leaderboards))
     fields = parse_fields(read_plain(source / ENTRY, MOST_BYTES))
     if (wanted := said.get("track")) and fields.get("track") not in (None, wanted):
         raise InputError(f"the submission is of the track {shown(fields['track'])[:60]}, and --track says {wanted}")

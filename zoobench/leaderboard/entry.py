@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -20,8 +18,9 @@ from pydantic import (
     ValidationError,
 )
 
+from zoobench.ablation.study import Fields, Name
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.track import Digest, Name, sentences
+from zoobench.leaderboard.track import Digest, sentences
 from zoobench.leaderboard.untrusted import read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
@@ -54,12 +53,6 @@ SEEN = AfterValidator(_seen)
 
 Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
 Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$", max_length=300)]
-
-
-class Fields(BaseModel):
-    """Fields and no others, that do not change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Score(Fields):
@@ -122,7 +115,7 @@ class Entry(Fields):
         return {score.target: score for score in self.scores if score.metric == metric}
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over targets; not a number where it has none, or not on all."""
+        """Mean of a metric over the targets that are given; not a number where one has none, or none is given."""
         means = [math.nan if score.mean is None else score.mean for score in self.of_metric(metric).values()]
         return sum(means) / len(means) if means else math.nan
 

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from safetensors.torch import save_file
 from torch import Tensor
 
 from zoobench.evaluation import images_of
 from zoobench.files import directory_written_aside
-from zoobench.leaderboard.judging import asked, checkpoint_name
+from zoobench.leaderboard.judging import asked, checkpoint_names
 from zoobench.leaderboard.track import Track
+from zoobench.pages.environment import environment
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS, as_classes
 from zoobench.tasks.reconstruction import Reconstruction
-from zoobench.tokens import KEPT, Population, write_token_set
-from zoobench.tokens.card import Selection
-from zoobench.tokens.selection import Selected, Source
+from zoobench.tokens import Population, write_token_set
+from zoobench.tokens.selection import Selected
 from zoobench.zoo.schema import entries_of
 
 
@@ -40,29 +39,18 @@ def export_data(
     task = track.get_task()
     training = [zoos[name].without("test") for name in track.training]
     with directory_written_aside(folder) as aside:
-        _write_tokens(aside / "training", training, token_size)
+        write_token_set(aside / "training", Selected.of(training, token_size))
         if track.holds == "predictions":
             _write_asked(aside, track, references)
         elif isinstance(task, Reconstruction):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", task.chosen(reference))
         else:
-            _write_tokens(aside / "anchors", [task.judged(each) for each in references.values()], token_size)
+            anchors = [task.judged(each) for each in references.values()]
+            write_token_set(aside / "anchors", Selected.of(anchors, token_size))
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], data_root)
         (aside / "README.md").write_text(_readme(track, task, references, training), encoding="utf-8")
-
-
-def _write_tokens(path: Path, populations: list[Population], token_size: int) -> None:
-    """A token set, as docs/format.md has it."""
-    sources = tuple(_source(population) for population in populations)
-    names = [population.name for population in populations]
-    selection = Selection(zoos=names, statuses=list(KEPT), first_epoch=1, split_seed=0)
-    write_token_set(path, Selected(token_size, populations[0].tokenizer.batch_norm, selection, sources))
-
-
-def _source(population: Population) -> Source:
-    return Source(population.name, population.tokenizer, population.table, lambda rows: population.weights[rows])
 
 
 def _write_asked(folder: Path, track: Track, references: Mapping[str, Population]) -> None:
@@ -80,7 +68,7 @@ def _write_weights(path: Path, population: Population, named: bool = False) -> N
     metadata = {"layout": json.dumps(entries_of(population.layout))}
     weights = population.weights
     if named:
-        names = [checkpoint_name(*row) for row in population.table[["model_id", "epoch"]].itertuples(index=False)]
+        names = checkpoint_names(population.table)
         order = np.argsort(names)
         weights, metadata["checkpoints"] = weights[order.tolist()], json.dumps([names[place] for place in order])
     save_file({"weights": weights.contiguous()}, path, metadata)
@@ -97,18 +85,14 @@ def _write_images(path: Path, row: pd.Series, data_root: Path | None) -> None:
 
 
 def _readme(track: Track, task: Task, references: Mapping[str, Population], training: list[Population]) -> str:
-    environment = Environment(
-        loader=PackageLoader("zoobench.leaderboard"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     tensors = {
         f"{name}/{seed}": (_many(task.handed_in(reference)), reference.layout.size)
         for name, reference in references.items()
         for seed in track.all_seeds
     }
     originals = isinstance(task, Reconstruction)
-    return environment.get_template("data.md.j2").render(
-        track=track, tensors=tensors, originals=originals, classes=_classes(track, training)
-    )
+    template = environment("zoobench.leaderboard", lambda value: value).get_template("data.md.j2")
+    return template.render(track=track, tensors=tensors, originals=originals, classes=_classes(track, training))
 
 
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:

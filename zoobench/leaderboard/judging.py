@@ -15,7 +15,7 @@ from torch import Tensor
 from zoobench.ablation.statistics import interval
 from zoobench.leaderboard.entry import Score
 from zoobench.leaderboard.track import Track
-from zoobench.tasks.base import Answer, Setting, Task
+from zoobench.tasks.base import Answer, Setting
 from zoobench.tasks.probe import KEY, NUMBERS
 from zoobench.tasks.sums import Sums
 from zoobench.tokens import Population
@@ -33,10 +33,15 @@ def asked(track: Track, reference: Population) -> pd.DataFrame:
     """
     table = reference.split("test").table
     rows = table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
-    rows.insert(0, "checkpoint", [checkpoint_name(*row) for row in rows.itertuples(index=False)])
+    rows.insert(0, "checkpoint", checkpoint_names(table))
     every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross").sort_values("checkpoint")
     kind = every["property"].isin(NUMBERS).map({True: "number", False: "class"})
     return every.assign(kind=kind).reset_index(drop=True)
+
+
+def checkpoint_names(table: pd.DataFrame) -> list[str]:
+    """`checkpoint_name` of each row of a population's table."""
+    return [checkpoint_name(model, epoch) for model, epoch in zip(table["model_id"], table["epoch"], strict=True)]
 
 
 def checkpoint_name(model: str, epoch: int) -> str:
@@ -57,14 +62,17 @@ def judge(
         for seed in seeds:
             setting = Setting(references[target], (), seed, data_root)
             observed.append(task.judge(answers[target, seed], setting))
-        scores += [_score(task, target, metric, observed) for metric in track.metrics]
+        values, sums = [task.score(each) for each in observed], [task.sums(each) for each in observed]
+        scores += [_score(target, metric, values, sums) for metric in track.metrics]
     return tuple(scores)
 
 
-def _score(task: Task, target: str, metric: str, observed: Sequence[pd.DataFrame]) -> Score:
-    values = [task.score(each).get(metric, math.nan) for each in observed]
-    sums = [task.sums(each).get(metric, Sums.constant(value)) for each, value in zip(observed, values, strict=True)]
-    bounds = interval(sums)
+def _score(
+    target: str, metric: str, scored: Sequence[Mapping[str, float]], summed: Sequence[Mapping[str, Sums]]
+) -> Score:
+    """Of values, and of sums over models where there are such, by metric, one a seed."""
+    values = [each.get(metric, math.nan) for each in scored]
+    bounds = interval([each.get(metric, Sums.constant(value)) for each, value in zip(summed, values, strict=True)])
     return Score(
         target=target,
         metric=metric,

@@ -15,9 +15,8 @@ import pandas as pd
 from zoo_generation.errors import InputError
 from zoobench.leaderboard.track import Track
 from zoobench.tasks.base import Task
-from zoobench.tokens import KEPT, Population, TokenSet, write_token_set
-from zoobench.tokens.card import Selection
-from zoobench.tokens.selection import Selected, Source
+from zoobench.tokens import Population, TokenSet, write_token_set
+from zoobench.tokens.selection import Selected
 
 KEYS = ["model_id", "epoch"]
 
@@ -43,25 +42,25 @@ def write_reference(path: Path, zoo: str, population: Population, tasks: Iterabl
     parts = [task.judged(population).table[KEYS] for task in tasks]
     read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
     chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
-    source = Source(zoo, chosen.tokenizer, chosen.table, lambda rows: chosen.weights[rows])
-    selection = Selection(zoos=[zoo], statuses=list(KEPT), first_epoch=1, split_seed=0)
-    write_token_set(path, Selected(token_size, chosen.tokenizer.batch_norm, selection, (source,)))
+    write_token_set(path, Selected.of([replace(chosen, name=zoo)], token_size))
 
 
 def is_recorded(leaderboards: Path, track: Track) -> bool:
     """Whether what judging needs of a track's targets is there."""
-    return all((reference_path(leaderboards, target) / "tokens.json").exists() for target in track.targets)
+    return not _missing(leaderboards, track)
+
+
+def _missing(leaderboards: Path, track: Track) -> list[str]:
+    """The targets of a track that have no reference."""
+    return [each for each in track.targets if not (reference_path(leaderboards, each) / "tokens.json").exists()]
 
 
 def read_references(leaderboards: Path, track: Track) -> dict[str, Population]:
     """The reference of each target of a track; raises `InputError` where one is not there, or damaged."""
-    populations = {}
-    for target in track.targets:
-        path = reference_path(leaderboards, target)
-        if not is_recorded(leaderboards, track):
-            raise InputError(
-                f"the track {track.name} cannot be judged yet, since nobody has recorded its zoo {target}; build it "
-                f"with 'zoobench leaderboard rebuild {track.name} --record'"
-            )
-        populations[target] = replace(TokenSet.read(path).populations[0], name=target)
-    return populations
+    if missing := _missing(leaderboards, track):
+        raise InputError(
+            f"the track {track.name} cannot be judged yet, since nobody has recorded its zoo {missing[0]}; build it "
+            f"with 'zoobench leaderboard rebuild {track.name} --record'"
+        )
+    sets = {target: TokenSet.read(reference_path(leaderboards, target)) for target in track.targets}
+    return {target: replace(tokens.populations[0], name=target) for target, tokens in sets.items()}

@@ -6,19 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.spec import read_fields
+from zoobench.ablation.study import Fields, Name
 from zoobench.leaderboard.untrusted import quoted
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Track(BaseModel):
+class Track(Fields):
     """A track, as `leaderboards/<name>/track.yaml` says it.
 
     zoos: each zoo's content, as `population_digest` has it, none where nobody has built it yet; training: whose
@@ -26,8 +26,6 @@ class Track(BaseModel):
     from its defaults; metrics: what is reported, the first ranks; tolerance: by how much a score may differ when it is
     computed on another machine; allowed: what a method may use, in words.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["zoobench-track/1"]
     name: Name

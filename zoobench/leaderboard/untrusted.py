@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoobench.leaderboard.refusal import Refused
+from zoobench.zoo.part_validation import printable
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -29,8 +30,7 @@ KINDS = {
 
 def quoted(value: object, most: int = 80) -> str:
     """What a file says, as printable characters on one line, cut where it is long: for sentences about it."""
-    text = str(value)[:most]
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)[:most]
+    return printable(str(value)[:most])[:most]
 
 
 def kind_of(content: bytes) -> str:

@@ -14,6 +14,7 @@ from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.sink import Status
 from zoobench.tokens.card import Selection
+from zoobench.tokens.population import Population
 from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer, longest_row
 from zoobench.zoo import POPULATION, Zoo, population_names, split_models
@@ -52,6 +53,18 @@ class Selected:
     batch_norm: bool
     selection: Selection
     sources: tuple[Source, ...]
+
+    @classmethod
+    def of(cls, populations: Sequence[Population], token_size: int) -> Selected:
+        """All checkpoints of populations that are opened, under their names; their tables are ordered by split."""
+        return cls(
+            token_size=token_size,
+            batch_norm=populations[0].tokenizer.batch_norm,
+            selection=Selection(
+                zoos=[each.name for each in populations], statuses=list(KEPT), first_epoch=1, split_seed=0
+            ),
+            sources=tuple(Source(each.name, each.tokenizer, each.table, partial(_rows, each)) for each in populations),
+        )
 
     def __len__(self) -> int:
         """Checkpoints."""
@@ -109,6 +122,10 @@ def select_checkpoints(
             for name, rows in tables.items()
         ),
     )
+
+
+def _rows(population: Population, rows: slice) -> Tensor:
+    return population.weights[rows]
 
 
 def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Source:
