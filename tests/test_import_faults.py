@@ -227,6 +227,10 @@ FORMATS: dict[str, Callable[[Tensors, Path], object]] = {
 }
 
 
+intact: dict[str, bytes] = {}
+"""Files as they were written first: the legacy format holds addresses, and is now and then longer than before."""
+
+
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @settings(max_examples=120)
 @given(data=st.data())
@@ -234,8 +238,10 @@ def test_damaged_files_never_come_in_as_other_weights(tmp_path_factory: pytest.T
     """Archives hold checksums; of the others, whatever is read, nothing else is raised."""
     file = tmp_path_factory.getbasetemp() / data.draw(st.sampled_from(sorted(FORMATS)))
     state = {"a.weight": torch.arange(20.0).view(5, 4), "a.bias": torch.arange(5.0)}
-    FORMATS[file.name](state, file)
-    content = file.read_bytes()
+    content = intact.get(file.name)
+    if content is None:
+        FORMATS[file.name](state, file)
+        content = intact[file.name] = file.read_bytes()
     place = data.draw(st.integers(0, len(content)))
     kept = data.draw(st.sampled_from([0, 0, 4, len(content)]))
     other = data.draw(st.binary(max_size=9))
