@@ -15,9 +15,11 @@ import pytest
 from board_process import submit
 from submitting import Board, artefact, change, fingerprint, read_fields, rewrite
 
+from zoobench import files
+from zoobench.files import exchange
 from zoobench.leaderboard import board as board_module
 from zoobench.leaderboard import fetching, read_entries, read_entry
-from zoobench.leaderboard.board import add, exchange
+from zoobench.leaderboard.board import add
 from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.verification import verify
 
@@ -119,7 +121,7 @@ def test_what_was_verified_is_what_lands(board: Board, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("at_once", [True, False])
 def test_folders_are_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
     if not at_once:
-        monkeypatch.setattr(board_module, "_exchanged", lambda new, old: False)
+        monkeypatch.setattr(files, "_exchanged", lambda new, old: False)
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "which").write_text(name)
@@ -219,12 +221,12 @@ def test_killed_in_between_a_board_is_whole(board: Board, monkeypatch: pytest.Mo
         raise Killed
 
     monkeypatch.setattr(board_module, "exchange", kill)
-    monkeypatch.setattr(board_module.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)
     track = board.track("property")
     with suppress(Killed):
         add(board.path, track, another(board, "a", "earlier", 0.1), None, replace=True)
     hidden = [path for path in (board.path / "property").iterdir() if path.is_dir() and path.name.startswith(".")]
-    assert len(hidden) == 1 and (hidden[0] / "entry.json").exists()
+    assert len(hidden) == 1 and (hidden[0] / "earlier" / "entry.json").exists()
     assert [entry.name for entry in read_entries(board.path, "property")] == ["earlier"]
     monkeypatch.undo()
     assert add(board.path, track, another(board, "b", "y", 0.1), None).name == "y"

@@ -15,7 +15,7 @@ from zoobench.ablation.results import Results
 from zoobench.ablation.sources import sources_of
 from zoobench.ablation.study import Study
 from zoobench.cli.ablation_tables import answer_tables, score_tables
-from zoobench.cli.console import console, stages, table
+from zoobench.cli.console import console, stages, styled, table
 from zoobench.cli.ranking import standings_tables
 from zoobench.cli.studying import Place, run_study
 from zoobench.files import directory_written_aside
@@ -77,7 +77,7 @@ def _show(report: Report) -> None:
     for each in (*score_tables(report), *answer_tables(report)):
         console.print(each)
     for cell, reason in report.failures.itertuples(index=False):
-        console.print(f"[red]failed[/red] {cell}: {reason}", soft_wrap=True)
+        console.print(styled("failed", "red"), f"{cell}: {reason}", soft_wrap=True)
 
 
 def _made(study: Study, seconds: float, work: float) -> dict[str, str]:

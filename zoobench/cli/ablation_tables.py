@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -12,9 +11,9 @@ from zoobench.ablation.names import ID, MEAN
 from zoobench.ablation.report import Report
 from zoobench.ablation.report.content import SIGNS
 from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
-from zoobench.cli.console import table
+from zoobench.cli.console import styled, table
 from zoobench.pages.text import NOT_A_NUMBER, score, words
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 TARGETS_ABREAST = 3
 LONGEST_NAME = 24
@@ -27,12 +26,12 @@ def answer_tables(report: Report) -> list[Table]:
     """A table a question: verdicts and sentences; of single targets where there is no mean over several."""
     result = []
     for question, rows in report.comparisons.groupby("question", sort=False):
-        answers = table(escape(str(question)), ["verdict"], [])
+        answers = table(str(question), ["verdict"], [])
         answers.add_column("answer", overflow="fold")
         means = rows["targets"].str.startswith(MEAN)
         shown_rows = rows[means] if means.any() else rows
         for verdict, sentence in zip(shown_rows["verdict"], shown_rows["sentence"], strict=True):
-            answers.add_row(f"{SIGNS[verdict]} {verdict}", Text(sentence))
+            answers.add_row(f"{SIGNS[verdict]} {verdict}", sentence)
         result.append(answers)
     return result
 
@@ -49,7 +48,7 @@ def score_tables(report: Report) -> list[Table]:
 
 def _score_table(title: str, matrix: Matrix, targets: Sequence[str]) -> Table:
     whose = f"{title}: {matrix.method}" if matrix.method else title
-    result = table(escape(whose), ["composition"], [escape(shown(target)) for target in targets])
+    result = table(whose, ["composition"], [shown(target) for target in targets])
     result.caption, result.caption_justify = CAPTION, "left"
     for rows in (matrix.compositions, matrix.baselines):
         for name, row in rows.items():
@@ -59,16 +58,16 @@ def _score_table(title: str, matrix: Matrix, targets: Sequence[str]) -> Table:
 
 
 def _cells(row: Row, targets: Sequence[str]) -> list[Text]:
-    return [_cell(row[target]) if target in row else Text(NOT_A_NUMBER) for target in targets]
+    return [_cell(row[target]) if target in row else styled(NOT_A_NUMBER) for target in targets]
 
 
 def _cell(cell: Cell) -> Text:
     text = score(cell.mean, cell.std)
-    return Text(f"{text} •", style="bold") if cell.relation == ID else Text(f"{text}  ")
+    return styled(f"{text} •", "bold") if cell.relation == ID else styled(f"{text}  ")
 
 
 def _name(name: str) -> Text:
-    text = Text(shown(name))
+    text = styled(shown(name))
     text.truncate(LONGEST_NAME, overflow="ellipsis")
     return text
 

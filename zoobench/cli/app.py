@@ -35,13 +35,12 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        from rich.console import Console
-        from rich.markup import escape
+        from zoobench.cli.console import Console, styled
 
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[red]Error:[/red] {escape(str(error))}")
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(styled("Error:", "red"), str(error))
         for problem in getattr(error, "problems", ())[1:]:  # of a submission, all that is wrong is told
-            console.print(f"       {escape(problem)}")
+            console.print(f"       {problem}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -22,7 +21,7 @@ from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
 from zoo_generation.progress import Snapshot
 from zoo_generation.spec import ModelSpec, ZooSpec
 from zoo_generation.trainers import why_alone
-from zoobench.cli.console import console, table
+from zoobench.cli.console import Column, console, table
 from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 
@@ -55,7 +54,7 @@ def build(
             console.print(f"{damaged} damaged parts of {path} are trained again")
         sink.write_card(spec.title, fields)
         present = len(models) - len(missing)
-        console.print(f"Zoo [bold]{spec.title}[/bold]: {len(models)} models, {present} already there, into {path}")
+        console.print(f"Zoo {spec.title}: {len(models)} models, {present} already there, into {path}")
         _tell_unstackable(missing, images)
         with _bar() as bar:
             task = bar.add_task(
@@ -83,10 +82,10 @@ def build(
 
 def _bar() -> Progress:
     return Progress(
-        TextColumn("training"),
+        Column("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
+        Column("{task.fields[state]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

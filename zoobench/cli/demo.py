@@ -46,4 +46,4 @@ def demo(
             spec = make_spec({"name": name, "datasets": ["digits", "glyphs"], "train_images": 2000} | values)
             zoos.append(build(spec, home / "zoos" / name))
     evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None, protocol)
-    console.print(f"Done. Look at [bold]{home}/results[/bold], and go on with 'zoobench build-zoo --help'.")
+    console.print(f"Done. Look at {home}/results, and go on with 'zoobench build-zoo --help'.")

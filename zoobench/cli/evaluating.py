@@ -10,7 +10,7 @@ from rich.table import Table
 
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
-from zoobench.cli.console import console, stages, table
+from zoobench.cli.console import console, stages, styled, table
 from zoobench.cli.ranking import score_text, standings_tables
 from zoobench.files import directory_written_aside, write_json
 from zoobench.methods.registry import Method, baselines
@@ -74,7 +74,7 @@ def result_table(title: str, rows: pd.DataFrame) -> Table:
     methods = list(dict.fromkeys(rows["method"]))
     result = table(title, [""], methods)
     for target, of_target in rows.groupby("target", sort=False):
-        result.add_row(f"[bold]{target}[/bold]")
+        result.add_row(styled(str(target), "bold"))
         for metric, of_metric in of_target.groupby("metric", sort=False):
             scores = of_metric.set_index("method")[["mean", "std"]]
             cells = [score_text(*scores.loc[method]) if method in scores.index else "" for method in methods]

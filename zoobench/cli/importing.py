@@ -6,7 +6,6 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from zoo_generation.architectures import import_architecture
@@ -14,11 +13,11 @@ from zoo_generation.errors import InputError
 from zoobench.cli.console import console, counting, table
 from zoobench.cli.inspecting import accuracy_table, count_table
 from zoobench.files import StoragePath, write_json
+from zoobench.text import shown
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Fault, Imported, import_zoo
 from zoobench.zoo.importers.found import shown_name
 from zoobench.zoo.inspection import inspect
-from zoobench.zoo.part_validation import shown
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 SHOWN = 40  # faults in the table; all of them are in the file
@@ -64,7 +63,7 @@ def import_into(
     write_json(file, _report(name, folder, imported))
     left_out = f"; {len(imported.faults)} did not come in" if imported.faults else ""
     counts = f"{imported.models} models with {imported.checkpoints} checkpoints"
-    console.print(f"{counts} into {path}{left_out}: {file}", markup=False)
+    console.print(f"{counts} into {path}{left_out}: {file}")
 
 
 def fault_table(faults: tuple[Fault, ...]) -> Table:
@@ -74,7 +73,7 @@ def fault_table(faults: tuple[Fault, ...]) -> Table:
     result.add_column("checkpoint")
     result.add_column("reason", overflow="fold")
     for fault in faults[:SHOWN]:
-        result.add_row(escape(shown(fault.model)), _checkpoint(fault), escape(shown(fault.reason)))
+        result.add_row(shown(fault.model), _checkpoint(fault), shown(fault.reason))
     if len(faults) > SHOWN:
         result.caption = f"and {len(faults) - SHOWN} more"
     return result

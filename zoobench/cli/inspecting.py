@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
 
 from zoobench.cli.console import console, table
 from zoobench.files import write_json, written_aside
+from zoobench.text import shown
 from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
-from zoobench.zoo.part_validation import shown
 from zoobench.zoo.plotting import plot
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -62,7 +61,7 @@ def cost_table(report: ZooReport) -> Table:
 
 def _title(population: PopulationReport) -> str:
     """What an imported zoo's tables name may be anything."""
-    return escape(shown(population.title))
+    return shown(population.title)
 
 
 def bars(counts: tuple[int, ...]) -> str:

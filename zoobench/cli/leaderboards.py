@@ -8,16 +8,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from zoobench.cli.console import table
+from zoobench.cli.console import Console, table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference
 from zoobench.leaderboard.entry import read_all
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 
 def print_json(content: Any) -> None:
@@ -31,11 +29,11 @@ def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list
     for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
         result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["score", "entries"])
         for column in result.columns:
-            column.no_wrap, column.overflow = column.header in ("score", "entries"), "fold"
+            column.no_wrap, column.overflow = str(column.header) in ("score", "entries"), "fold"
         for track in tracks:
             if track.scale == scale:
                 best = ranked(entries[track.name], track.metric)[:1]
-                leader = (escape(shown(best[0].name)), _number(best[0].mean(track.metric))) if best else ("–", "–")
+                leader = (shown(best[0].name), _number(best[0].mean(track.metric))) if best else ("–", "–")
                 result.add_row(track.name, track.metric, *leader, str(len(entries[track.name])))
         tables.append(result)
     return tables
@@ -52,7 +50,7 @@ def track_table(
     for rank, entry in enumerate(ranked(list(entries), metric), 1):
         scores = entry.of_metric(metric)
         cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in track.targets]
-        name = escape(shown(entry.name)) + (" ←" if entry.name in marked else "")
+        name = shown(entry.name) + (" ←" if entry.name in marked else "")
         style = "bold" if entry.name in marked else "dim" if entry.baseline else None
         result.add_row(str(rank), name, _number(entry.mean(metric)), *cells, style=style)
     return result
@@ -77,7 +75,7 @@ def readable_entries(leaderboards: Path, track: Track) -> list[Entry]:
     """A track's entries; those that cannot be read are left out, and told on standard error."""
     entries, damaged = read_all(leaderboards, track.name)
     for problem in damaged:
-        Console(stderr=True).print(f"Left out: {escape(problem)}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"Left out: {problem}", soft_wrap=True)
     return entries
 
 

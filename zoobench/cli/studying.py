@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from zoo_generation.cluster import Resources, ray_session
@@ -19,7 +19,7 @@ from zoobench.ablation.runner import Piece, Progress, run_plan
 from zoobench.ablation.sources import Source, sources_of
 from zoobench.ablation.study import Study
 from zoobench.cli.building import build
-from zoobench.cli.console import console, stages
+from zoobench.cli.console import Column, console, stages
 from zoobench.evaluation import device_of
 
 
@@ -77,8 +77,8 @@ def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:
 def _bar(seconds: Callable[[Piece], float]) -> Iterator[Callable[[Progress], None]]:
     """A bar, as long as the block lasts; what it yields is told how far the run is."""
     columns = (
-        *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()),
-        *(TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")),
+        *(Column("{task.description}"), BarColumn(), TaskProgressColumn()),
+        *(TimeElapsedColumn(), TimeRemainingColumn(), Column("{task.fields[state]}")),
     )
     with Bar(*columns, console=console) as bar:
         task = bar.add_task("measuring", total=None, state="")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, table
+from zoobench.cli.console import console, counting, styled, table
 from zoobench.tokens import TokenSet, write_token_set
 from zoobench.tokens.card import Dtype
 from zoobench.tokens.schema import SPLITS
@@ -53,9 +52,9 @@ def validate_token_set(path: Path) -> None:
     with console.status(f"Checking {path}"):
         problems = list(problems_of(path))
     for problem in problems[1:]:
-        console.print(f"[red]✗[/red] {escape(problem)}")
+        console.print(styled("✗", "red"), problem)
     if problems:
         more = f" ({len(problems) - 1} more problems above)" if len(problems) > 1 else ""
         raise InputError(f"{path} is no sound token set: {problems[0]}{more}")
     console.print(content_table(path, TokenSet.read(path)))
-    console.print(f"[green]✓[/green] {escape(str(path))} is sound")
+    console.print(styled("✓", "green"), f"{path} is sound")

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from zoo_generation.errors import InputError
 from zoobench.ablation.study import MethodChoice
-from zoobench.cli.console import console, stages
+from zoobench.cli.console import console, stages, styled
 from zoobench.cli.leaderboards import track_table
 from zoobench.cli.studying import Place, Studied, run_study
 from zoobench.files import directory_written_aside, sha256_of, write_json
@@ -44,7 +44,7 @@ def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> 
     references = read_references(leaderboards, track)
     studied = run_study(study_of(leaderboards, track, method, choice), place)
     for piece, reason in studied.failures.items():
-        console.print(f"[red]failed[/red] {piece}: {reason}", soft_wrap=True)
+        console.print(styled("failed", "red"), f"{piece}: {reason}", soft_wrap=True)
     if studied.failures:
         return False
     answers = answers_of(studied.plan, studied.bench)

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, table
+from zoobench.cli.console import console, counting, styled, table
 from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
 from zoobench.files import StoragePath, write_json
+from zoobench.text import shown
 from zoobench.zoo import Zoo
-from zoobench.zoo.part_validation import shown
 from zoobench.zoo.validation import Check, ValidationReport, validate
 
 SHOWN = 20  # problems on the screen
@@ -52,10 +52,10 @@ def check_table(name: str, checks: list[Check]) -> Table:
     result.add_column("")
     result.add_column("outcome")
     for check in checks:
-        outcome = f"[red]{check.problems} problems[/red]" if check.problems else "[green]sound[/green]"
-        if not check.problems and not check.count:
-            outcome = "–"
-        result.add_row(check.name, str(check.count), check.of, outcome.replace("]1 problems", "]1 problem"))
+        outcome = styled("sound", "green") if check.count else styled("–")
+        if check.problems:
+            outcome = styled(f"{check.problems} problem{'s' if check.problems > 1 else ''}", "red")
+        result.add_row(check.name, str(check.count), check.of, outcome)
     return result
 
 
@@ -67,7 +67,7 @@ def recomputed_table(again: Recomputation) -> Table:
     for each in again.results:
         if each.population != population:
             population = each.population
-            result.add_row(f"[bold]{population}[/bold]")
+            result.add_row(styled(population, "bold"))
         style = None if each.agrees else "red"
         loss = None if each.recorded_loss is None else each.recomputed_loss - each.recorded_loss
         result.add_row(
@@ -145,4 +145,4 @@ def _finite(values: dict[str, object]) -> dict[str, object]:
 
 
 def _print(sentence: str) -> None:
-    console.print(sentence, markup=False, soft_wrap=True)
+    console.print(sentence, soft_wrap=True)

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.markup import escape
-
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, table
+from zoobench.cli.console import console, counting, styled, table
 from zoobench.cli.leaderboards import print_json
 from zoobench.leaderboard.audit import Finding, Proposal, audit, entries_of, proposal
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 COLOURS = {"verified": "green", "refused": "red", "not here": "yellow", "not judged": "red"}
 
@@ -40,13 +38,13 @@ def verify(
 def _show(findings: Sequence[Finding], others: Sequence[str]) -> None:
     result = table("Entries", ["track", "entry", "verdict"], ["seconds"])
     for finding in findings:
-        verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
-        result.add_row(finding.track, escape(shown(finding.entry)[:80]), verdict, f"{finding.seconds:.1f}")
+        verdict = styled(finding.verdict, COLOURS[finding.verdict])
+        result.add_row(finding.track, shown(finding.entry)[:80], verdict, f"{finding.seconds:.1f}")
     console.print(result)
     for finding in findings:
         for reason in finding.reasons:
-            console.print(f"{finding.track}/{shown(finding.entry)[:80]}: {reason}", soft_wrap=True, markup=False)
+            console.print(f"{finding.track}/{shown(finding.entry)[:80]}: {reason}", soft_wrap=True)
     for other in others:
-        console.print(f"For a person to look at: {other}", soft_wrap=True, markup=False)
+        console.print(f"For a person to look at: {other}", soft_wrap=True)
     counted = Counter(finding.verdict for finding in findings)
     console.print(", ".join(f"{count} {verdict}" for verdict, count in counted.items()) or "There is nothing to verify")

@@ -10,9 +10,9 @@ import pandas as pd
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import quoted
 from zoobench.leaderboard.weights import LARGEST
 from zoobench.tasks import probe
+from zoobench.text import quoted
 from zoobench.tokens import Population
 
 CLASS = 100

@@ -17,7 +17,7 @@ from zoobench.leaderboard.reference import is_recorded, read_references
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track, read_track, read_tracks
 from zoobench.leaderboard.untrusted import check_folder, read_plain
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 NEEDED = ("name", "authors", "licence")
 ARTEFACTS = (".parquet", ".safetensors")

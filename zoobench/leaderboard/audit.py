@@ -14,7 +14,7 @@ from zoobench.leaderboard.entry import ENTRY, Entry
 from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import read_track, read_tracks, track_names
 from zoobench.leaderboard.verification import verify
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 Verdict = Literal["verified", "refused", "not here", "not judged"]
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
 from zoo_generation.errors import InputError
-from zoobench.files import write_json
+from zoobench.files import beside, exchange, write_json
 from zoobench.leaderboard.entry import ENTRY, read_entries
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.verification import Verified, copies, verified
 
 LOCK = ".lock"
-EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
-HERE = -100  # AT_FDCWD
 
 
 def add(
@@ -41,7 +35,7 @@ def add(
     folder = leaderboards / track.name
     place = folder / found.entry.name
     _check_place(leaderboards, track, found, replace)  # here too, so that what is refused leaves not even a lock
-    with _aside(folder, found, track.artefact) as aside, FileLock(folder / LOCK):
+    with _aside(place, found, track.artefact) as aside, FileLock(folder / LOCK):
         _check_place(leaderboards, track, found, replace)
         if place.exists():
             exchange(aside, place)
@@ -64,40 +58,16 @@ def _check_place(leaderboards: Path, track: Track, found: Verified, replace: boo
 
 
 @contextmanager
-def _aside(folder: Path, found: Verified, artefact: str) -> Iterator[Path]:
+def _aside(place: Path, found: Verified, artefact: str) -> Iterator[Path]:
     """The entry's folder, hidden beside where it is to lie; what is left there in the end is removed."""
-    try:
-        aside = Path(tempfile.mkdtemp(dir=folder, prefix=f".{found.entry.name}."))
-    except OSError as error:
-        raise InputError(f"cannot write into {folder} ({error.strerror or error})") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            aside = stack.enter_context(beside(place))
+        except OSError as error:
+            raise InputError(f"cannot write into {place.parent} ({error.strerror or error})") from None
+        aside.mkdir()
         if found.submission.beside:
             (aside / artefact).write_bytes(found.submission.artefact)
         write_json(aside / ENTRY, found.entry.model_dump(mode="json"))
         aside.chmod(0o755)
         yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def exchange(new: Path, old: Path) -> None:
-    """Swap two folders: at once where the system can, so that there is one at `old` at every moment.
-
-    Elsewhere the old one is back where the new one cannot take its place; raises `OSError` then.
-    """
-    if _exchanged(new, old):
-        return
-    kept = new.with_name(f"{new.name}.old")
-    old.rename(kept)
-    try:
-        new.rename(old)
-    except OSError:
-        kept.rename(old)
-        raise
-    kept.rename(new)
-
-
-def _exchanged(new: Path, old: Path) -> bool:
-    """Whether the system could."""
-    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
-    return rename is not None and rename(HERE, os.fsencode(new), HERE, os.fsencode(old), EXCHANGE) == 0

@@ -13,7 +13,8 @@ from zoo_generation.datasets.cache import cache_folder
 from zoobench.files import written_aside
 from zoobench.leaderboard.entry import Artefact
 from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import quoted, read_plain
+from zoobench.leaderboard.untrusted import read_plain
+from zoobench.text import quoted
 
 SILENCE = 30  # seconds that a server may say nothing
 PATIENCE = 3600  # seconds that it may take in all

@@ -11,9 +11,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, mode
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.spec import read_fields
 from zoobench.ablation.study import Fields, Name
-from zoobench.leaderboard.untrusted import quoted
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
+from zoobench.text import quoted
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

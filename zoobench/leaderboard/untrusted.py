@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoobench.leaderboard.refusal import Refused
-from zoobench.zoo.part_validation import printable
+from zoobench.text import quoted
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -26,11 +26,6 @@ KINDS = {
     b"<": "a page of HTML or XML",
     b"{": "JSON",
 }
-
-
-def quoted(value: object, most: int = 80) -> str:
-    """What a file says, as printable characters on one line, cut where it is long: for sentences about it."""
-    return printable(str(value)[:most])[:most]
 
 
 def kind_of(content: bytes) -> str:

@@ -13,7 +13,7 @@ from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import quoted
+from zoobench.text import quoted
 
 SPREAD = 5
 """Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""

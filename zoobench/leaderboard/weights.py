@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import kind_of, quoted
+from zoobench.leaderboard.untrusted import kind_of
+from zoobench.text import quoted
 from zoobench.tokens import Population
 
 HEADER = 100_000

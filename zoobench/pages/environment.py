@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zoobench.pages import text
+from zoobench.text import visible
 
 ROOM = "zoobench.pages"
 
@@ -33,7 +34,7 @@ def environment(package: str, finalize: Callable[[object], object], autoescape: 
 
 def html_environment(package: str) -> Environment:
     """The same for HTML: what is not marked safe is escaped, and of printable characters."""
-    return environment(package, lambda value: value if isinstance(value, Markup) else text.visible(value), True)
+    return environment(package, lambda value: value if isinstance(value, Markup) else visible(value), True)
 
 
 def asset(name: str, package: str = ROOM) -> str:

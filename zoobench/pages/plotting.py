@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoobench.pages.svg import themed
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from zoobench.zoo.part_validation import printable
-
 NOT_A_NUMBER = "–"
 
 
@@ -27,11 +25,3 @@ def interval(low: float, high: float) -> str:
 def words(name: str) -> str:
     """A task's or metric's name as words."""
     return name.replace("_", " ")
-
-
-def visible(value: object) -> str:
-    """A value as text in which nothing hides: characters that print nothing, or turn what follows around, are named.
-
-    Lines stay lines.
-    """
-    return "\n".join(printable(line) for line in str(value).split("\n"))

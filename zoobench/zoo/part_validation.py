@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from zoo_generation.architectures import Layout
 from zoo_generation.sink import Status
 from zoobench.files import StoragePath, local_copy, sha256_of
+from zoobench.text import shown
 from zoobench.zoo.parts import part_file
 from zoobench.zoo.schema import TABLES, conform, layout_of
 from zoobench.zoo.sink import Part
@@ -95,17 +96,6 @@ def _clause(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it cannot be read ({shown(error.strerror or error)})"
     return shown(error) or type(error).__name__
-
-
-def shown(value: object) -> str:
-    """The first line of a value as text of printable characters, cut where it is long."""
-    text = printable(str(value).strip().split("\n")[0])
-    return text if len(text) <= 300 else f"{text[:300]}…"
-
-
-def printable(text: str) -> str:
-    """A text in which characters that cannot be printed are escaped, as Python does; among them those that turn it."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def check_part(zoo: StoragePath, part: str) -> PartFindings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoobench.text import shown
 from zoobench.zoo.inspection import BINS, PopulationReport
-from zoobench.zoo.part_validation import shown
 
 
 def plot(populations: Sequence[PopulationReport], path: Path) -> None:

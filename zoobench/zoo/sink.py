@@ -22,7 +22,8 @@ from torch import Tensor
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoo_generation.sink import TrainedModel
-from zoobench.files import StoragePath, files_in, sha256_of, write_json, written_aside
+from zoobench.files import StoragePath, files_in, sha256_of, sweep, write_json, written_aside
+from zoobench.names import file_name
 from zoobench.provenance import hardware, versions
 from zoobench.zoo.lock import locked
 from zoobench.zoo.parts import FOLDERS, DamagedPartError, asked_at_once, models_of, part_file, part_names
@@ -71,9 +72,13 @@ class ZooSink:
         for part in damaged:
             for folder in FOLDERS:
                 part_file(self.path, folder, part).unlink(missing_ok=True)
+        if isinstance(self.path, Path):
+            for place in (self.path, *(self.path / name for name in FOLDERS)):
+                sweep(place)
         for pattern in TEMPORARY:
             for file in files_in(self.path, pattern):
-                file.unlink(missing_ok=True)
+                if file.is_file():  # as earlier versions left them
+                    file.unlink(missing_ok=True)
         return len(damaged)
 
     def done(self) -> set[str]:
@@ -131,7 +136,7 @@ class ZooSink:
         """
         card = {
             "format": FORMAT,
-            "name": name,
+            "name": file_name(name),
             "built": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
             "hardware": hardware(),

@@ -11,9 +11,10 @@ from pathlib import PurePosixPath
 
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, files_in
+from zoobench.text import shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
-from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, shown, told
+from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
 from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import TEMPORARY

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from zoobench.ablation.names import ID
 from zoobench.ablation.report.content import SIGNS, Report
 from zoobench.ablation.report.sections import Section, answers
 from zoobench.pages.environment import asset, digest, environment, html_environment
+from zoobench.text import inert_markdown
 
 PACKAGE = "zoobench.ablation.report"
-MARKDOWN_SIGNS = re.compile(r"[\\`*_{}\[\]<>|#~$&]")
-"""What may begin markup or HTML anywhere in a line."""
 
 
 def html(report: Report, sections: Sequence[Section]) -> str:
@@ -26,11 +24,6 @@ def markdown(report: Report, sections: Sequence[Section]) -> str:
     """The report in GitHub's Markdown; plots are linked as `plots/<name>.svg`."""
     template = environment(PACKAGE, inert_markdown).get_template("report.md.j2")
     return template.render(**_content(report, sections))
-
-
-def inert_markdown(value: object) -> str:
-    """Text on one line whose signs are shown, not read as markup."""
-    return MARKDOWN_SIGNS.sub(r"\\\g<0>", " ".join(str(value).split()))
 
 
 def _content(report: Report, sections: Sequence[Section]) -> dict[str, object]:

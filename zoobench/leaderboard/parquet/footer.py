@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoobench.leaderboard.parquet.thrift import Fields, read_struct
-from zoobench.leaderboard.untrusted import quoted
+from zoobench.text import quoted
 
 MARK = b"PAR1"
 PHYSICAL = {2: "int64", 5: "double", 6: "string"}  # Type, of those that are asked for

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from zoobench.text import shown
 from zoobench.zoo.exporters.dataset_populations import SPLITS, DatasetPopulation
 from zoobench.zoo.exporters.licences import NOT_STATED
-from zoobench.zoo.part_validation import shown
 from zoobench.zoo.schema import JOINED
 
 SIZES = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 from zoobench.zoo.parts import AGAIN, DamagedPartError, read_arrow_table
 from zoobench.zoo.schema import POPULATION, TABLES
 from zoobench.zoo.sink import Row
