@@ -113,18 +113,18 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     """Bit for bit, also when it is interrupted twice; nothing of it is left behind."""
-    config = replace(SMALL, patience=patience, erase=0.3)
+    config, scratch = replace(SMALL, patience=patience, erase=0.3), tmp_path / "scratch"
     whole = Sane.fit(tokens, 0, config, Execution(device="cpu"))
     monkeypatch.setattr(training, "REPORT_SECONDS", -1)
     monkeypatch.setattr(resume, "SECONDS", 0)
     monkeypatch.setattr(resume, "SHARE", float("inf"))
     for after in (2, 5):
         with pytest.raises(KeyboardInterrupt):
-            Sane.fit(tokens, 0, config, Execution(device="cpu", scratch=tmp_path, report=interrupted(after)))
-        assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
+            Sane.fit(tokens, 0, config, Execution(device="cpu", scratch=scratch, report=interrupted(after)))
+        assert [file.name for file in scratch.iterdir()] == ["training.pt"]
     steps: list[int] = []
     again = Sane.fit(
-        tokens, 0, config, Execution(device="cpu", scratch=tmp_path, report=lambda step, *_: steps.append(step))
+        tokens, 0, config, Execution(device="cpu", scratch=scratch, report=lambda step, *_: steps.append(step))
     )
     assert steps == [5, 6]  # the snapshot of step 5 was not written when its report was interrupted
     assert torch.equal(weights_of(again), weights_of(whole))

@@ -13,6 +13,7 @@ import pytest
 from made_up_boards import HOSTILE, METRICS, TURNING, ZOOS, made_up_boards, made_up_entry, made_up_track
 
 from zoo_generation.errors import InputError
+from zoobench.files import MARK
 from zoobench.leaderboard.site import Board, write_site
 from zoobench.leaderboard.site.content import Axis, axis, ranks, rows
 from zoobench.leaderboard.site.text import metric_words, one_line, size
@@ -33,7 +34,7 @@ class Elements(HTMLParser):
 
 
 def test_each_track_and_entry_has_a_page(site_folder: Path) -> None:
-    wanted = {"index.html", "style.css", "script.js"}
+    wanted = {"index.html", "style.css", "script.js", MARK}
     for board in made_up_boards():
         track = board.track.name
         wanted |= {f"{track}/index.html", f"{track}/entries.json"}
@@ -151,7 +152,7 @@ def test_a_site_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("zoobench.leaderboard.site.write.entry_page", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_site(made_up_boards(), folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "script.js", "style.css"]
+    assert sorted(path.name for path in folder.iterdir()) == [MARK, "index.html", "script.js", "style.css"]
     assert list(tmp_path.iterdir()) == [folder]
     with pytest.raises(InputError, match="is a file"):
         write_site([], folder / "style.css")

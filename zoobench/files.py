@@ -268,7 +268,7 @@ def sha256_of(file: Path) -> str:
 
 def write_sums(folder: Path) -> None:
     """Write `SHA256SUMS` of the files in a folder, as `sha256sum` does, and checks it with `-c`."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in (SUMS, MARK))
     with written_aside(folder / SUMS) as aside:
         aside.write_text("".join(f"{sha256_of(file)}  {file.name}\n" for file in files))
 

@@ -18,6 +18,7 @@ import pandas as pd
 from zoo_generation.sink import Status
 from zoobench.methods.base import Embedder, Execution, InapplicableError, Learned, Report
 from zoobench.methods.registry import Method
+from zoobench.names import inside
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting, Task
 from zoobench.tasks.generation import Generation
@@ -131,4 +132,4 @@ def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: 
 
 def fitted_path(method: Method, config: object, seed: int, folder: Path) -> Path:
     """Where a fitted method is kept."""
-    return folder / f"{method.name}-{hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]}-{seed}"
+    return inside(folder, f"{method.name}-{hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]}-{seed}")

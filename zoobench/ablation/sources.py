@@ -17,6 +17,7 @@ from zoo_generation.spec import ZooSpec
 from zoobench.ablation.names import Relation
 from zoobench.ablation.study import Study
 from zoobench.files import StoragePath
+from zoobench.names import inside
 from zoobench.tokens import KEPT
 from zoobench.zoo import POPULATION, Zoo, split_models, zoo_path
 
@@ -100,7 +101,7 @@ def _planned(name: str, spec: ZooSpec, zoos: Path) -> Source:
     ids, first = tuple(model.id for model in models), models[0]
     checkpoints = len(ids) * len([epoch for epoch in spec.saved_epochs if epoch])
     return Source(
-        *(name, zoos / f"{name}-{_key(ids, checkpoints)[:8]}", spec, ids, checkpoints),
+        *(name, inside(zoos, f"{name}-{_key(ids, checkpoints)[:8]}"), spec, ids, checkpoints),
         *(first.dataset, first.architecture, first.width, first.image_size, first.train_images),
     )
 

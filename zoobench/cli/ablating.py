@@ -19,6 +19,7 @@ from zoobench.cli.console import console, stages, styled, table
 from zoobench.cli.ranking import standings_tables
 from zoobench.cli.studying import Place, run_study
 from zoobench.files import directory_written_aside
+from zoobench.names import inside
 from zoobench.provenance import command, commit, hardware, versions
 from zoobench.tasks.standings import standings
 
@@ -35,7 +36,7 @@ def ablate(study: Study, place: Place) -> bool:
             plan, bench, results, failures, _made(study, time.monotonic() - started, bench.seconds(plan))
         )
         ranking = standings(entrants(report.measurements), report.primary)
-        path = place.home / "results" / study.name
+        path = inside(place.home / "results", study.name)
         with directory_written_aside(path) as aside:
             write_report(report, aside)
             ranking.to_csv(aside / "standings.csv", index=False)

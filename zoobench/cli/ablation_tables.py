@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from zoobench.ablation.names import ID, MEAN
 from zoobench.ablation.report import Report
 from zoobench.ablation.report.content import SIGNS
 from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
-from zoobench.cli.console import styled, table
+from zoobench.cli.console import Table, styled, table
 from zoobench.pages.text import NOT_A_NUMBER, score, words
 from zoobench.text import shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -32,6 +33,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """Run a command; bad input is told in one sentence on standard error, with exit code 2."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which removes what is half-written
     try:
         app()
     except InputError as error:

@@ -93,6 +93,7 @@ def build_zoo(
     from zoo_generation.cluster import Resources
     from zoo_generation.spec import make_spec, read_spec
     from zoobench.cli.building import build
+    from zoobench.names import inside
     from zoobench.zoo import zoo_path
 
     given: dict[str, Any] = {
@@ -127,7 +128,7 @@ def build_zoo(
         import_architecture(architecture)
     build(
         zoo_spec,
-        zoo_path(out) if out else home / "zoos" / zoo_spec.title,
+        zoo_path(out) if out else inside(home / "zoos", zoo_spec.title),
         data_root=data_root,
         workers=workers,
         ray_address=ray_address,

@@ -13,7 +13,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from zoo_generation.cluster import Resources
 from zoo_generation.errors import InputError
@@ -21,7 +20,7 @@ from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
 from zoo_generation.progress import Snapshot
 from zoo_generation.spec import ModelSpec, ZooSpec
 from zoo_generation.trainers import why_alone
-from zoobench.cli.console import Column, console, table
+from zoobench.cli.console import Column, Table, console, table
 from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import rich.console
+import rich.table
 from rich import box
 from rich.console import RenderableType
 from rich.progress import (
@@ -20,7 +21,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from zoobench.text import printable, visible
@@ -50,9 +50,16 @@ def styled(text: str, style: str = "") -> Text:
     return Text(visible(text), style)
 
 
+class Table(rich.table.Table):
+    """A table whose cells are shown as a `Console` shows text."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
 def table(title: str, names: list[str], numbers: list[str]) -> Table:
     """An empty table: columns of names, then of numbers; narrow enough for 80 characters."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(title=styled(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in names:
         result.add_column(styled(header), no_wrap=True)
     for header in numbers:

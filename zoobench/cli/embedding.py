@@ -20,6 +20,7 @@ from zoobench.files import directory_written_aside, write_json
 from zoobench.methods.base import Embedder, LayerEmbedder, Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
+from zoobench.names import inside
 from zoobench.tokens import Population, select_checkpoints
 from zoobench.tokens.selection import Source
 from zoobench.zoo import Zoo
@@ -97,7 +98,7 @@ def embed_zoos(
         epoch = "" if chosen.epoch is None else f" after epoch {chosen.epoch}"
         raise InputError(f"there is no checkpoint of model '{chosen.model_id}'{epoch}; the zoo's tables have their ids")
     title = f"{'+'.join(zoo.name for zoo in zoos)}-{method.name}"
-    path = out or home / "results" / f"embeddings-{title}"
+    path = out or inside(home / "results", f"embeddings-{title}")
     if path.exists() and not (path / CARD).is_file():
         raise InputError(f"{path} is there, and holds no embeddings that could be replaced; choose another --out")
     total, done, written = sum(len(places) for _, places in sources), 0, []

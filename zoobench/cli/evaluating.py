@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.table import Table
 
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
-from zoobench.cli.console import console, stages, styled, table
+from zoobench.cli.console import Table, console, stages, styled, table
 from zoobench.cli.ranking import score_text, standings_tables
 from zoobench.files import directory_written_aside, write_json
 from zoobench.methods.registry import Method, baselines
+from zoobench.names import inside
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import records, summary
 from zoobench.tasks.standings import standings
@@ -58,7 +58,7 @@ def evaluate(
     ranking = standings(measurements)
     for shown in standings_tables(ranking):
         console.print(shown)
-    folder = home / "results" / f"{title}-{method.name}"
+    folder = inside(home / "results", f"{title}-{method.name}")
     with directory_written_aside(folder) as aside:
         measurements.to_parquet(aside / "measurements.parquet", index=False)
         averaged.to_parquet(aside / "summary.parquet", index=False)

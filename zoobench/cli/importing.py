@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.table import Table
-
 from zoo_generation.architectures import import_architecture
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, table
+from zoobench.cli.console import Table, console, counting, table
 from zoobench.cli.inspecting import accuracy_table, count_table
 from zoobench.files import StoragePath, write_json
-from zoobench.text import shown
+from zoobench.names import ALLOWED, inside, is_file_name
+from zoobench.text import quoted, shown
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Fault, Imported, import_zoo
 from zoobench.zoo.importers.found import shown_name
 from zoobench.zoo.inspection import inspect
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 SHOWN = 40  # faults in the table; all of them are in the file
 
 
 def name_of(folder: Path, name: str | None) -> str:
     """The zoo's name: as given, else the folder's; raises `InputError` where it cannot name files."""
     found = name or folder.resolve().name
-    if not NAME.fullmatch(found):
-        raise InputError(f"the zoo cannot be named {found!r}: use letters, digits and . _ + - with --name")
+    if not is_file_name(found):
+        raise InputError(f"the zoo cannot be named {quoted(repr(found))}: {ALLOWED}; give another --name")
     return found
 
 
@@ -44,6 +41,7 @@ def import_into(
     """Import, print what came of it, and write `import-<name>.json` into `results`."""
     if architecture and ":" in architecture:
         import_architecture(architecture)
+    file = inside(results, f"import-{name}", ".json")
     with counting("importing") as told:
         imported = import_zoo(
             folder,
@@ -53,14 +51,13 @@ def import_into(
             dataset=dataset,
             architecture=architecture,
             on_model=told,
+            on_end=lambda imported: write_json(file, _report(name, folder, imported)),
         )
     report = inspect(Zoo(path))
     console.print(count_table(report))
     console.print(accuracy_table(report))
     if imported.faults:
         console.print(fault_table(imported.faults))
-    file = results / f"import-{name}.json"
-    write_json(file, _report(name, folder, imported))
     left_out = f"; {len(imported.faults)} did not come in" if imported.faults else ""
     counts = f"{imported.models} models with {imported.checkpoints} checkpoints"
     console.print(f"{counts} into {path}{left_out}: {file}")

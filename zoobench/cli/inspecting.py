@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.filesize import decimal
-from rich.table import Table
 
-from zoobench.cli.console import console, table
+from zoobench.cli.console import Table, console, table
 from zoobench.files import write_json, written_aside
+from zoobench.names import inside
 from zoobench.text import shown
 from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
 from zoobench.zoo.plotting import plot
@@ -23,11 +23,11 @@ def show(report: ZooReport, results: Path) -> None:
     console.print(accuracy_table(report))
     console.print(cost_table(report))
     console.print(f"{decimal(report.bytes)} in {report.path}; {report.core_hours:.2f} core-hours on {report.hardware}")
-    file = results / f"zoo-{report.name}.json"
+    file = inside(results, f"zoo-{report.name}", ".json")
     write_json(file, asdict(report))
-    with written_aside(file.with_name(f"zoo-{report.name}.png")) as aside:
+    with written_aside(file.with_suffix(".png")) as aside:
         plot(report.populations, aside)
-    console.print(f"Report and plot: {results}/zoo-{report.name}.json, .png")
+    console.print(f"Report and plot: {file}, .png")
 
 
 def count_table(report: ZooReport) -> Table:

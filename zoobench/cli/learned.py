@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
 from zoobench.ablation import Stage, fitted, fitted_path, token_set
-from zoobench.files import sha256_of
+from zoobench.files import MARK, sha256_of
 from zoobench.methods.base import Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
@@ -68,6 +68,6 @@ def _in_tokens_of(population: Population, size: int) -> Population:
 
 
 def _digest(folder: Path) -> str:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARK)
     lines = [f"{sha256_of(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
-from rich.table import Table
 
-from zoobench.cli.console import table
+from zoobench.cli.console import Table, table
 
 
 def standings_tables(standings: pd.DataFrame) -> list[Table]:

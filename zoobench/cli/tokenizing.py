@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.filesize import decimal
-from rich.table import Table
 
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, styled, table
+from zoobench.cli.console import Table, console, counting, styled, table
 from zoobench.tokens import TokenSet, write_token_set
 from zoobench.tokens.card import Dtype
 from zoobench.tokens.schema import SPLITS

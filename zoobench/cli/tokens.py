@@ -56,11 +56,12 @@ def build(
     Without --zoo it takes the zoo that was built last. The format is that of docs/format.md.
     """
     from zoobench.cli.tokenizing import build_token_set
+    from zoobench.names import inside
     from zoobench.tokens import kept_statuses, select_checkpoints
 
     zoos = opened_zoos(zoo, home)
     selected = select_checkpoints(zoos, token_size, seed, kept_statuses(listed(statuses) or []), batch_norm=batch_norm)
-    build_token_set(out or home / "tokens" / "+".join(each.name for each in zoos), selected, dtype)
+    build_token_set(out or inside(home / "tokens", "+".join(each.name for each in zoos)), selected, dtype)
 
 
 @app.command(epilog=VALIDATE_EXAMPLES)

@@ -21,6 +21,7 @@ from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import answers_of, check_applicable, study_of, write_answers
 from zoobench.methods.registry import get_method
+from zoobench.names import inside
 from zoobench.provenance import command, hardware, versions
 
 
@@ -49,7 +50,7 @@ def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> 
         return False
     answers = answers_of(studied.plan, studied.bench)
     seeds = sorted({seed for _, seed in answers})
-    folder = place.home / "results" / track.name / method
+    folder = inside(inside(place.home / "results", track.name), method)
     with stages() as stage, directory_written_aside(folder) as aside:
         stage(f"judging {method} on {track.name}")
         write_answers(aside / track.artefact, track, references, answers)

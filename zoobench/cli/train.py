@@ -64,6 +64,7 @@ def train(
     from zoobench.cli.training import train_method
     from zoobench.methods.base import Execution
     from zoobench.methods.registry import get_method
+    from zoobench.names import inside
     from zoobench.tokens import TokenSet, kept_statuses, select_checkpoints
 
     import_listed(architectures)
@@ -77,4 +78,5 @@ def train(
         token_set = TokenSet.load(select_checkpoints(zoos, statuses=kept_statuses(listed(statuses) or [])))
     execution = Execution(device=device, workers=workers, ray_address=ray_address, log_dir=log_dir, wandb=wandb)
     title = f"{name}-{method.name}-{seed}"
-    train_method(method, config, token_set, seed, execution, title, out or home / "models" / title, home / "results")
+    place = out or inside(home / "models", title)
+    train_method(method, config, token_set, seed, execution, title, place, home / "results")

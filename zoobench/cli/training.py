@@ -12,6 +12,7 @@ from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside
 from zoobench.methods.base import Execution
 from zoobench.methods.registry import Method
+from zoobench.names import inside
 from zoobench.tokens import TokenSet
 
 
@@ -38,10 +39,6 @@ def train_method(
 
         scratch = out.with_name(f".{out.name}.training")
         learned = method.fit(tokens.without("test"), seed, config, replace(execution, scratch=scratch, report=report))
-    try:
-        learned.save(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
     if told:
         losses = pd.DataFrame(told)
         summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])
@@ -49,11 +46,15 @@ def train_method(
             known = losses[name].dropna()
             summary.add_row(name, f"{known.iloc[0]:.4f}", f"{known.iloc[-1]:.4f}")
         console.print(summary)
-        folder = results / f"train-{title}"
+        folder = inside(results, f"train-{title}")
         with directory_written_aside(folder) as aside:
             losses.to_parquet(aside / "losses.parquet", index=False)
             plot(losses, aside / "losses.png")
         console.print(f"Losses and plot: {folder}")
+    try:
+        learned.save(out)  # last: where it is, the same command has nothing left to do
+    except OSError as error:
+        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
     console.print(f"Trained {method.name}: {out}")
 
 

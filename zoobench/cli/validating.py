@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.table import Table
-
 from zoo_generation.errors import InputError
-from zoobench.cli.console import console, counting, styled, table
+from zoobench.cli.console import Table, console, counting, styled, table
 from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
 from zoobench.files import StoragePath, write_json
+from zoobench.names import inside
 from zoobench.text import shown
 from zoobench.zoo import Zoo
 from zoobench.zoo.validation import Check, ValidationReport, validate
@@ -31,7 +30,7 @@ def run(path: StoragePath, count: int, seed: int, data_root: Path | None, result
     checks = [*report.checks, *([_recomputed_check(again)] if count and report.valid else [])]
     problems = [*map(str, report.problems), *again.failures, *map(_sentence, _differing(again))]
     notes = [*report.notes, *_notes(report, again, count)]
-    file = results / f"validation-{report.name}.json"
+    file = inside(results, f"validation-{report.name}", ".json")
     _write(file, report, checks, problems, notes, again)
     console.print(check_table(report.name, checks))
     if again.results:

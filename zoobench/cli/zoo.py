@@ -143,10 +143,11 @@ def import_(
     listed, on screen and in results/import-NAME.json. Weights become float32.
     """
     from zoobench.cli.importing import import_into, name_of
+    from zoobench.names import inside
     from zoobench.zoo import zoo_path
 
     found = name_of(folder, name)
-    place = zoo_path(out) if out else home / "zoos" / found
+    place = zoo_path(out) if out else inside(home / "zoos", found)
     import_into(folder, place, found, home / "results", layout=layout, dataset=dataset, architecture=architecture)
 
 

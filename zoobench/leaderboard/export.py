@@ -19,6 +19,7 @@ from zoobench.pages.environment import environment
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS, as_classes
 from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.text import visible
 from zoobench.tokens import Population, write_token_set
 from zoobench.tokens.selection import Selected
 from zoobench.zoo.schema import entries_of
@@ -38,7 +39,7 @@ def export_data(
     """
     task = track.get_task()
     training = [zoos[name].without("test") for name in track.training]
-    with directory_written_aside(folder) as aside:
+    with directory_written_aside(folder, new=True) as aside:
         write_token_set(aside / "training", Selected.of(training, token_size))
         if track.holds == "predictions":
             _write_asked(aside, track, references)
@@ -91,7 +92,7 @@ def _readme(track: Track, task: Task, references: Mapping[str, Population], trai
         for seed in track.all_seeds
     }
     originals = isinstance(task, Reconstruction)
-    template = environment("zoobench.leaderboard", lambda value: value).get_template("data.md.j2")
+    template = environment("zoobench.leaderboard", visible).get_template("data.md.j2")
     return template.render(track=track, tensors=tensors, originals=originals, classes=_classes(track, training))
 
 

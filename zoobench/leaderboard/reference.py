@@ -14,6 +14,7 @@ import pandas as pd
 
 from zoo_generation.errors import InputError
 from zoobench.leaderboard.track import Track
+from zoobench.names import inside
 from zoobench.tasks.base import Task
 from zoobench.tokens import Population, TokenSet, write_token_set
 from zoobench.tokens.selection import Selected
@@ -34,7 +35,7 @@ def population_digest(population: Population) -> str:
 
 def reference_path(leaderboards: Path, zoo: str) -> Path:
     """Where the reference of a zoo lies."""
-    return leaderboards / "zoos" / zoo / "reference"
+    return inside(leaderboards / "zoos", zoo) / "reference"
 
 
 def write_reference(path: Path, zoo: str, population: Population, tasks: Iterable[Task], token_size: int) -> None:

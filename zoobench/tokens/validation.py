@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from zoo_generation.errors import InputError
-from zoobench.files import SUMS, sha256_of
+from zoobench.files import MARK, SUMS, sha256_of
 from zoobench.tokens.card import PopulationCard, TokenCard, read_card
 from zoobench.tokens.parquet import COLUMN, DTYPES
 from zoobench.tokens.population import Population
@@ -59,7 +59,7 @@ def _sums(path: Path, card: TokenCard) -> Iterator[str]:
         if (path / name).is_file() and sha256_of(path / name) != sums[name]:
             yield f"{name} is not what was written: its SHA-256 is another than in {SUMS}"
     for file in sorted(path.iterdir()):
-        if file.name not in {SUMS, *wanted}:
+        if file.name not in {SUMS, MARK, *wanted}:
             yield f"{file.name} is no file of a token set"
 
 

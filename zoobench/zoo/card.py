@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
 from zoo_generation.spec import make_spec
+from zoobench.names import ALLOWED, is_file_name
 from zoobench.zoo.schema import FORMAT
+
+
+def _safe(name: str) -> str:
+    if not is_file_name(name):
+        raise ValueError(f"it is no safe file name: {ALLOWED}")
+    return name
 
 
 class Card(BaseModel):
@@ -16,7 +23,7 @@ class Card(BaseModel):
     model_config = ConfigDict(strict=True)
 
     format: str
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=200)]
+    name: Annotated[str, AfterValidator(_safe)]
     built: AwareDatetime
     zoobench: str
     torch: str
@@ -55,8 +62,6 @@ def _clause(error: dict[str, Any]) -> str:
             return "it is not JSON"
         case "missing":
             return f"it lacks the field '{field}'"
-        case "string_pattern_mismatch" if field == "name":
-            return f"its name {error['input']!r} is no safe file name: letters, digits and . _ + - may stand in it"
     reason = str(error["msg"]).removeprefix("Value error, ")
     if not field:
         return "it holds no JSON object"

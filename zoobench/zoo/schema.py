@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from zoo_generation.architectures import Layout
+from zoobench.names import file_name
 
 FORMAT = "zoobench-zoo/1"
 POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]
@@ -89,7 +90,8 @@ def population_names(rows: Iterable[pd.Series]) -> list[str]:
     for row in rows:
         width = "" if row["width"] == 1 else f"-w{row['width']:g}"
         name = f"{row['dataset']}-{row['architecture']}{width}-{row['channels']}x{row['image_size']}"
-        name = re.sub(r"[^A-Za-z0-9._+-]", ".", name).lstrip(".-")[:NAME]  # a user's import path has a colon
+        name = re.sub(r"[^A-Za-z0-9._+-]", ".", name).lstrip(".+-")[:NAME]  # a user's import path has a colon
+        name = file_name(name.rstrip("."))
         candidates = chain([name], (f"{name}-{number}" for number in count(2)))
         free = next(each for each in candidates if each.lower() not in names)
         names[free.lower()] = free

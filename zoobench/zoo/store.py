@@ -25,12 +25,17 @@ from torch import Tensor
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, local_copy, read_json
+from zoobench.names import ALLOWED, is_file_name
+from zoobench.text import quoted
 from zoobench.zoo.parts import AGAIN, DamagedPartError, asked_at_once, part_file, part_names, read_table
 from zoobench.zoo.schema import CHECKPOINTS, FORMAT, POPULATION, layout_of
 
 
 class Zoo:
-    """A zoo, opened for reading. Tables are read when first asked for; local weights are memory-mapped."""
+    """A zoo, opened for reading. Tables are read when first asked for; local weights are memory-mapped.
+
+    Raises `InputError` where there is none, in another format, or under a name that no file can have.
+    """
 
     def __init__(self, path: StoragePath) -> None:
         self.path = path
@@ -42,6 +47,13 @@ class Zoo:
         if self.card.get("format") != FORMAT:
             raise InputError(
                 f"{path} is in format {self.card.get('format')!r}, and this zoobench reads {FORMAT!r}; update zoobench"
+            )
+
+        name = self.card.get("name")
+        if not is_file_name(name):
+            raise InputError(
+                f"the zoo {path} is named {quoted(repr(name))}, which is no safe file name: {ALLOWED}; give it another "
+                "name in its zoo.json"
             )
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import PurePosixPath
 
 from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, files_in
+from zoobench.names import file_name
 from zoobench.text import shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
@@ -68,7 +68,7 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
     problems += (problem for part in findings for problem in part.problems)
     problems += _layouts(findings)
     return ValidationReport(
-        name=card.name if card else re.sub(r"[^A-Za-z0-9_+-]", "_", zoo.name)[:100] or "zoo",
+        name=card.name if card else file_name(zoo.name),
         path=str(zoo),
         checks=tuple(_counted(files, findings, problems)),
         problems=tuple(problems),

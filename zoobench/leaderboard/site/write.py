@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_generation.errors import InputError
-from zoobench.files import directory_written_aside, write_json
+from zoobench.files import MARK, directory_written_aside, write_json
 from zoobench.leaderboard.site.content import Board, rows
 from zoobench.leaderboard.site.render import GENERATOR, entry_page, index_page, site_environment, track_page
 from zoobench.pages.environment import asset
@@ -53,7 +53,7 @@ def _may_replace(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the leaderboard's pages")
     for path in sorted(folder.iterdir()) if folder.exists() else []:
-        is_ours = path.name in ASSETS or _is_page(path if path.name == INDEX else path / INDEX)
+        is_ours = path.name in (*ASSETS, MARK) or _is_page(path if path.name == INDEX else path / INDEX)
         if not is_ours:
             raise InputError(
                 f"{folder} holds '{path.name}', which is no page of a leaderboard and would be gone; "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from zoobench.files import written_aside
+from zoobench.files import sweep, written_aside
 
 SECONDS = 10.0  # between snapshots, at least
 SHARE = 0.03  # of the time, at most, that writing them may take
@@ -49,3 +50,7 @@ class Snapshots:
     def clear(self) -> None:
         """The training has ended."""
         self.file.unlink(missing_ok=True)
+        if self.file.parent.is_dir():
+            sweep(self.file.parent)
+            with suppress(OSError):
+                self.file.parent.rmdir()  # unless it holds something else

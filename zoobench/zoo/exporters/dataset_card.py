@@ -9,13 +9,14 @@ from typing import Any
 
 import yaml
 
-from zoobench.text import shown
+from zoobench.text import inert_markdown, visible
 from zoobench.zoo.exporters.dataset_populations import SPLITS, DatasetPopulation
 from zoobench.zoo.exporters.licences import NOT_STATED
 from zoobench.zoo.schema import JOINED
 
 SIZES = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 LISTED = 8  # epochs
+MADE = ("format", "built", "zoobench", "torch", "hardware")  # what a zoo's card says of how it came to be
 
 CARD = Template(
     """\
@@ -104,8 +105,8 @@ def card_text(
     checkpoints = sum(sum(population.checkpoints.values()) for population in populations)
     first = loadable[0] if loadable else populations[0]
     return CARD.substitute(
-        front_matter=_front_matter(_line(card["name"]), loadable, checkpoints, licence),
-        name=_line(card["name"]),
+        front_matter=_front_matter(card["name"], loadable, checkpoints, licence),
+        name=inert_markdown(card["name"]),
         models=f"{sum(len(population.splits) for population in populations):,}",
         populations=_count(len(populations), "population"),
         checkpoints=_count(checkpoints, "checkpoint"),
@@ -116,7 +117,7 @@ def card_text(
         example_split=next(iter(first.checkpoints), "train"),
         origin=_origin(card),
         licence="Not stated." if licence == NOT_STATED else f"`{licence}`",
-        **{key: _line(card.get(key, "not known")) for key in ("format", "built", "zoobench", "torch", "hardware")},
+        **{key: inert_markdown(card.get(key, "not known")) for key in MADE},
     )
 
 
@@ -175,7 +176,7 @@ def _population_table(populations: Sequence[DatasetPopulation], sizes: Mapping[s
             *(f"{report.models[status]:,}" for status in ("trained", "at_chance", "diverged")),
             accuracy,
         )
-        rows.append(tuple(_line(cell) for cell in cells))
+        rows.append(tuple(inert_markdown(cell) for cell in cells))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
@@ -198,19 +199,13 @@ def _origin(card: Mapping[str, Any]) -> str:
     match card.get("imported"):
         case {"folder": folder, "layout": layout}:
             return (
-                f"Imported by zoobench from a folder named {_line(folder)}, in the layout {_line(layout)}; "
-                "`source` holds what each model came with."
+                f"Imported by zoobench from a folder named {inert_markdown(folder)}, in the layout "
+                f"{inert_markdown(layout)}; `source` holds what each model came with."
             )
     if not card.get("spec"):
         return "How the zoo was built is not known."
     spec = yaml.safe_dump(card["spec"], sort_keys=False, allow_unicode=True, width=1000)
-    return f"`zoobench build-zoo --spec` built it from this spec:\n\n{textwrap.indent(spec.rstrip(), '    ')}"
-
-
-def _line(value: object) -> str:
-    """A value in one line in which Markdown sees no markup: an imported zoo's tables may name anything."""
-    text = shown(value)
-    return "".join(f"\\{letter}" if letter in "\\`|<>[]*#!$" else letter for letter in text)
+    return f"`zoobench build-zoo --spec` built it from this spec:\n\n{textwrap.indent(visible(spec.rstrip()), '    ')}"
 
 
 def _count(number: int, what: str) -> str:

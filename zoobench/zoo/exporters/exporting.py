@@ -47,10 +47,8 @@ def export_zoo(
             on_model(done, total)
 
     try:
-        _check_free(out)
-        with directory_written_aside(out) as aside:
+        with directory_written_aside(out, new=True) as aside:
             write(aside, counted())
-            _check_free(out)  # what came to be there meanwhile is not replaced
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
 
@@ -63,8 +61,3 @@ def _writer(zoo: Zoo, target: str, licence: str | None) -> Write:
     if licence is not None:
         raise InputError(f"the export to {target} has no place for a licence; leave out --licence")
     return WRITERS[target]
-
-
-def _check_free(out: Path) -> None:
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} is there already; choose another --out, or delete it")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from zoo_generation.architectures import architecture_names, get_architecture
 from zoo_generation.errors import InputError, unknown
-from zoobench.files import StoragePath, files_in, write_json
+from zoobench.files import StoragePath, files_in, sweep, write_json
 from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
@@ -54,6 +54,10 @@ class Imported:
     faults: tuple[Fault, ...]
 
 
+OnEnd = Callable[[Imported], None]
+"""Told what came in before the card is written, which makes a zoo of it: an import that is killed starts anew."""
+
+
 def import_zoo(
     folder: Path,
     sink: ZooSink,
@@ -63,6 +67,7 @@ def import_zoo(
     dataset: str | None = None,
     architecture: str | None = None,
     on_model: OnModel = lambda done, of: None,
+    on_end: OnEnd = lambda imported: None,
 ) -> Imported:
     """Import what a folder holds; models and checkpoints that cannot come in are left out and told.
 
@@ -97,10 +102,12 @@ def import_zoo(
         if not writer.models:
             reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
             raise InputError(f"none of the models in {folder} can be imported{reasons}")
+        order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
+        imported = Imported(layout, writer.models, writer.checkpoints, tuple(order))
+        on_end(imported)
         sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout})
         (sink.path / MARK).unlink(missing_ok=True)
-    order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
-    return Imported(layout, writer.models, writer.checkpoints, tuple(order))
+    return imported
 
 
 def detect(folder: Path) -> str:
@@ -217,10 +224,10 @@ def _ahead(ask: Callable[[Task], Answer], tasks: Iterator[Task]) -> Iterator[Ans
 
 def _check_free(path: StoragePath) -> None:
     """Raises `InputError` unless nothing is there, or what an import left that was killed."""
-    if (path / "zoo.json").exists():
-        raise InputError(f"{path} holds a zoo already; choose another --out or --name, or delete it")
     if (path / MARK).exists() or not path.exists():
         return
+    if (path / "zoo.json").exists():
+        raise InputError(f"{path} holds a zoo already; choose another --out or --name, or delete it")
     if not path.is_dir() or any(not each.name.startswith(".") for each in path.iterdir()):
         raise InputError(f"{path} holds other files already; choose another --out or --name")
 
@@ -228,6 +235,10 @@ def _check_free(path: StoragePath) -> None:
 def _start(path: StoragePath) -> None:
     """Mark the directory as one of an import under way, and clear what an earlier one left."""
     write_json(path / MARK, {})
+    (path / "zoo.json").unlink(missing_ok=True)
+    for place in (path, *(path / folder for folder in FOLDERS)):
+        if isinstance(place, Path) and place.is_dir():
+            sweep(place)
     for folder in FOLDERS:
         for file in files_in(path / folder, "*"):
             file.unlink(missing_ok=True)
