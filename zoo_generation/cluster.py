@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from zoo_generation.errors import InputError, unknown
-
-OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
+from zoo_generation.sessions import local_ray, remote_ray
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -57,30 +56,19 @@ def slots(ray: Any, cpus: float, gpus: float) -> int:
 
 @contextmanager
 def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it."""
+    """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it.
+
+    The local one is for this process and its user alone, whatever other Ray runs here: see `local_ray`. Raises
+    `InputError` where no cluster answers at the address, where none can be started here, and where one is lost.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of its defaults before it reads its own level
-    address = address or os.environ.get("RAY_ADDRESS")
-    started = not ray.is_initialized()
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if started and address:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise InputError(f"no Ray cluster answers at '{address}' ({reason}); start one with 'ray start'") from None
-    elif started:
-        ray.init(
-            num_cpus=workers or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **quiet,
-        )
-    try:
+    if ray.is_initialized():
         yield ray
-    finally:
-        if started:
-            ray.shutdown()
+        return
+    with local_ray(ray, workers) if address == "local" else remote_ray(ray, address):
+        yield ray

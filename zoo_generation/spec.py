@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -21,8 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from zoo_generation.errors import InputError, unknown
+from zoo_generation.errors import InputError, shown, unknown
 from zoo_generation.presets import preset_names, preset_path
+from zoo_generation.reading import read_fields
 
 if TYPE_CHECKING:
     from zoo_generation.architectures import Architecture
@@ -34,8 +35,15 @@ Schedule = Literal["constant", "onecycle"]
 Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-Epoch = Annotated[int, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
+Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
+Width = Annotated[float, Field(gt=0, le=100)]
+ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels a side
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 
+MOST_MODELS = 100_000  # of a zoo
+MOST_CHECKPOINTS = 10_000_000
 
 AXES = (
     "width",
@@ -99,29 +107,29 @@ class ZooSpec(BaseModel):
     Schürholt et al., arXiv 2209.14764, section 3.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)] | None = None
     datasets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     architectures: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ("cnn_s",)
-    width: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (1.0,)
-    image_size: PositiveInt | None = None
+    width: Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)] = (1.0,)
+    image_size: ImageSize | None = None
     activation: Annotated[tuple[Activation, ...], BeforeValidator(_as_tuple)] = ("tanh",)
     init: Annotated[tuple[Init, ...], BeforeValidator(_as_tuple)] = ("kaiming_uniform",)
     optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(_as_tuple)] = ("adam",)
     learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (3e-4, 1e-3, 3e-3)
     weight_decay: Annotated[tuple[Decay, ...], BeforeValidator(_as_tuple)] = (0.0,)
     dropout: Annotated[tuple[Dropout, ...], BeforeValidator(_as_tuple)] = (0.0,)
-    batch_size: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple)] = (32,)
+    batch_size: Annotated[tuple[Count, ...], BeforeValidator(_as_tuple)] = (32,)
     schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = ("constant",)
     augment: bool = False
-    seeds: PositiveInt = 16
-    seed: int = 0
+    seeds: Count = 16
+    seed: Seed = 0
     fixed_seeds: bool = False
     shared_order: bool = False
-    epochs: PositiveInt = 6
+    epochs: Epochs = 6
     checkpoint_epochs: tuple[Epoch, ...] | None = None
-    train_images: PositiveInt | None = 6000
+    train_images: Count | None = 6000
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -141,6 +149,23 @@ class ZooSpec(BaseModel):
                 self.of_dataset(dataset)
             except ValidationError as error:
                 raise ValueError(f"per_dataset of '{dataset}': {_sentence(error)}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> ZooSpec:
+        grids = [self.of_dataset(name) if name in self.per_dataset else self for name in self.datasets]
+        models = [
+            math.prod(len(getattr(grid, axis)) for axis in ("architectures", *AXES)) * grid.seeds for grid in grids
+        ]
+        kept = sum(
+            count * len(grid.checkpoint_epochs or range(grid.epochs)) for count, grid in zip(models, grids, strict=True)
+        )
+        for what, count, most in (("models", sum(models), MOST_MODELS), ("checkpoints", kept, MOST_CHECKPOINTS)):
+            if count > most:
+                raise ValueError(
+                    f"the grid is of {count:.6g} {what}, and a zoo holds at most {most:,}; lower seeds, vary less, or "
+                    "keep fewer checkpoint_epochs"
+                )
         return self
 
     def of_dataset(self, dataset: str) -> ZooSpec:
@@ -221,19 +246,6 @@ def read_spec(name: str) -> dict[str, Any]:
     return read_fields(path, "spec", "'datasets: [mnist]'; see zoobench build-zoo --help")
 
 
-def read_fields(path: Path, what: str, example: str) -> dict[str, Any]:
-    """The fields of a YAML file; raises `InputError`, saying `what` it should have been and such as which `example`."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"the {what} {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"the {what} {path} must hold fields such as {example}")
-    return values
-
-
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     reason = first["msg"].removeprefix("Value error, ")
@@ -244,4 +256,4 @@ def _sentence(error: ValidationError) -> str:
         return str(unknown("spec field", field, ZooSpec.model_fields))
     if first["type"] == "missing":
         return f"the spec lacks the field '{field}', which has no default"
-    return f"spec field '{field}' was given {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+    return f"spec field '{field}' was given '{shown(first['input'])}': {reason[0].lower()}{reason[1:]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from zoo_generation.machine import cores
 from zoobench import __version__
 
 
@@ -19,8 +19,8 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> str:
-    """The processor's architecture and the number of its cores."""
-    return f"{platform.machine()}, {os.cpu_count()} cores"
+    """The processor's architecture and the number of its cores that this process may use."""
+    return f"{platform.machine()}, {cores()} cores"
 
 
 def command() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from zoo_generation.datasets.source import Rows
 from zoo_generation.errors import InputError
+from zoo_generation.machine import cores
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -45,7 +45,7 @@ def decode(files: Sequence[bytes | Path | None], channels: int, size: int, told:
                 reason = f"no {', '.join(FORMATS)} image" if "cannot identify" in str(error) else error
                 raise InputError(f"{told(number)} cannot be decoded: {reason}") from None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(decode_chunk, range(0, len(files), CHUNK)):
             pass
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.machine import cores
 from zoo_generation.spec import ModelSpec
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
@@ -20,7 +21,7 @@ COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments an
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
     """How many models to train at once with the memory that there is: on a CPU, this process's share by cores."""
     if device == "cpu":
-        share = psutil.virtual_memory().available * torch.get_num_threads() // (psutil.cpu_count() or 1)
+        share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))
     return models_in_memory(spec, dataset, torch.cuda.mem_get_info()[0])
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from zoo_generation.errors import InputError, unknown
-from zoo_generation.spec import ZooSpec, make_spec, read_fields, read_spec
+from zoo_generation.errors import InputError, shown, unknown
+from zoo_generation.reading import read_fields
+from zoo_generation.spec import Seed, ZooSpec, make_spec, read_spec
 from zoobench.methods.registry import Method, get_method
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS, get_task
 
+MOST_CELLS = 1_000_000
 ALL = "all"  # the name of the composition of all zoos
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
@@ -34,7 +37,7 @@ def _all_tasks() -> dict[str, dict[str, Any]]:
 class Fields(BaseModel):
     """Fields and no others, that do not change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Existing(Fields):
@@ -103,12 +106,20 @@ class Study(Fields):
     methods: dict[str, MethodChoice] = Field(default_factory=lambda: {"sane": MethodChoice()})
     baselines: bool = True
     tasks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(default_factory=_all_tasks)
-    seeds: PositiveInt = 3
-    seed: int = 0
+    seeds: Annotated[int, Field(gt=0, le=1000)] = 3
+    seed: Seed = 0
     comparisons: tuple[Comparison, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:
+        pairs = math.comb(len(self.zoos), 2) if "pairs" in self.combine else 0
+        compositions = len(self.compositions) + pairs + len(self.zoos) + 1
+        cells = compositions * (len(self.methods) or 1) * len(self.all_targets()) * len(self.tasks) * self.seeds
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"about {cells:.3g} measurements were asked for, and a study makes at most {MOST_CELLS:,}; take fewer "
+                "zoos, compositions, targets or seeds"
+            )
         for name in self.zoos:
             self.zoo(name)
         for name, composition in self.all_compositions().items():
@@ -199,9 +210,7 @@ def sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         parent = _model_at(first["loc"][:-1])
         return str(unknown("field", where, parent.model_fields if parent else ()))
-    given = str(first["input"])
-    shown = given if len(given) <= 60 else f"{given[:57]}…"
-    return f"field '{where}' was given {shown!r}: {reason[0].lower()}{reason[1:]}"
+    return f"field '{where}' was given '{shown(first['input'])}': {reason[0].lower()}{reason[1:]}"
 
 
 def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:

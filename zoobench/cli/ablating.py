@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from zoo_generation.machine import cores
 from zoobench.ablation.cost import cell_seconds, fit_seconds, zoo_seconds
 from zoobench.ablation.plan import Plan
 from zoobench.ablation.report import Report, write_report
@@ -66,9 +66,9 @@ def show_plan(study: Study, home: Path) -> None:
             shown.add_row(name, _time(seconds))
         console.print(shown)
     total = sum(zoos.values()) + sum(fits.values()) + sum(cells.values())
-    cores = os.cpu_count() or 1
+    there = cores()
     console.print(
-        f"About {_time(total)} of one core of this machine, {_time(total / cores)} on its {cores}; what is kept under "
+        f"About {_time(total)} of one core of this machine, {_time(total / there)} on its {there}; what is kept under "
         f"{home / 'runs'} is not made again",
         soft_wrap=True,
     )

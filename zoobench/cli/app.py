@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import NoReturn
 
 import typer
 
 from zoo_generation.errors import InputError
+from zoo_generation.machine import refusal
 from zoobench.cli import ablate, build_zoo, demo, embed, evaluate, generate, leaderboard, submit, tokens, train, zoo
 
 app = typer.Typer(
@@ -32,17 +34,25 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 
 def main() -> None:
-    """Run a command; bad input is told in one sentence on standard error, with exit code 2."""
+    """Run a command; what the user can mend is told in one sentence on standard error, with exit code 2."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which removes what is half-written
     try:
         app()
     except InputError as error:
-        from zoobench.cli.console import Console, styled
-
-        console = Console(stderr=True, soft_wrap=True)
-        console.print(styled("Error:", "red"), str(error))
-        for problem in getattr(error, "problems", ())[1:]:  # of a submission, all that is wrong is told
-            console.print(f"       {problem}")
-        sys.exit(2)
+        _tell(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if (reason := refusal(error)) is None:
+            raise
+        _tell(InputError(reason))
+
+
+def _tell(error: InputError) -> NoReturn:
+    from zoobench.cli.console import Console, styled
+
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(styled("Error:", "red"), str(error))
+    for problem in getattr(error, "problems", ())[1:]:  # of a submission, all that is wrong is told
+        console.print(f"       {problem}")
+    sys.exit(2)

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.spec import read_fields
+from zoo_generation.reading import read_fields
 from zoobench.ablation.study import Fields, Name
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
@@ -37,7 +37,7 @@ class Track(Fields):
     zoos: Annotated[dict[Name, Digest | None], Field(min_length=1)]
     training: Annotated[tuple[Name, ...], Field(min_length=1)]
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    seeds: PositiveInt = 3
+    seeds: Annotated[int, Field(gt=0, le=1000)] = 3
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     direction: Literal["higher"]
     holds: Literal["predictions", "weights"]

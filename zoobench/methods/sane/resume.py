@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from zoo_generation.machine import refusal
 from zoobench.files import sweep, written_aside
 
 SECONDS = 10.0  # between snapshots, at least
@@ -30,12 +32,18 @@ class Snapshots:
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
-        """Write the state if the last time is long enough ago."""
+        """Write the state if the last time is long enough ago; where it cannot be written, that is told, no more."""
         started = time.monotonic()
         if started < self._due:
             return
-        with written_aside(self.file) as aside:
-            torch.save({"identity": self.identity, "state": state()}, aside)
+        content = {"identity": self.identity, "state": state()}
+        try:
+            with written_aside(self.file) as aside:
+                torch.save(content, aside)
+        except (OSError, RuntimeError) as error:
+            if (reason := refusal(error)) is None:
+                raise
+            warnings.warn(f"the training goes on, but could not be resumed from here: {reason}", stacklevel=2)
         ended = time.monotonic()
         self._due = ended + max(SECONDS, (ended - started) / SHARE)
 
@@ -49,7 +57,8 @@ class Snapshots:
 
     def clear(self) -> None:
         """The training has ended."""
-        self.file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.file.unlink()
         if self.file.parent.is_dir():
             sweep(self.file.parent)
             with suppress(OSError):

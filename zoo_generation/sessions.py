@@ -1,0 +1,231 @@
+"""Ray for as long as a block lasts: one of this process's own, closed to everyone else, or a cluster that answers."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from zoo_generation.errors import InputError
+from zoo_generation.machine import cores
+
+OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens on the loopback alone, on Linux too
+QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+PREFIX = "zbray-"
+REMOVAL_SECONDS = 5  # that the last of Ray's processes may take to end
+LOCK = "lock"  # in a temporary folder, held by the process that uses it
+SOCKET_BYTES = 107  # that the path of a Unix socket may have
+SOCKET = "zbray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes
+
+HEAD_SECONDS = 45  # that a cluster's head may be gone, which may come back; after 60 Ray ends the process
+NODE_SECONDS = 3  # that the node here may be gone; after 10 Ray ends the process
+LOST = (
+    "Ray went down while it worked: its head or its part on this machine was ended or lost; run the same command "
+    "again, on a cluster that runs: it goes on from there"
+)
+ANSWER_SECONDS = 20  # that a cluster may take until it answers
+CONNECT = """
+import os, socket, sys
+address, host, port = sys.argv[1:]
+try:
+    if host:
+        socket.create_connection((host, int(port))).close()
+    import logging, ray
+    ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+except BaseException as error:
+    print(getattr(error, "strerror", None) or error or type(error).__name__, flush=True)
+    os._exit(1)
+os._exit(0)
+"""  # in a process of its own, since Ray tries for a quarter of an hour, and ends its process where it gives up
+
+
+@contextmanager
+def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
+    """Ray on this machine with `workers` cores (those that there are), for this process alone.
+
+    It listens on the loopback only, asks for a token that nobody else has, has no dashboard, and keeps its files in a
+    folder of its own under a short path, which is removed in the end. What the user's environment says of tokens stays.
+    """
+    with _temporary_folder() as folder, _closed():
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers or cores(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+                **QUIET,
+            )
+        except OSError as error:
+            raise InputError(
+                f"Ray cannot start in {folder} ({error.strerror or error}); set TMPDIR to a folder with room"
+            ) from None
+        with _watched(ray):
+            yield
+
+
+@contextmanager
+def remote_ray(ray: Any, address: str) -> Iterator[None]:
+    """A cluster; raises `InputError` where none answers within seconds, and where it ends while the block runs."""
+    _answers(address)
+    try:
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_answer(address, str(error)) from None
+    with _watched(ray):
+        yield
+
+
+@contextmanager
+def _watched(ray: Any) -> Iterator[None]:
+    """Ray that is shut down when the block ends; raises `InputError` where it goes down before.
+
+    Ray ends the process that works with it then. So a thread looks whether the two parts that it cannot do without
+    still listen, and interrupts the block a little before, or ends the process itself with a sentence.
+    """
+    here = ray.get_runtime_context()
+    node = next((each for each in ray.nodes() if each["NodeID"] == here.get_node_id()), None)
+    parts = {"head": (urlsplit(f"//{here.gcs_address}"), HEAD_SECONDS)}
+    if node is not None:
+        parts["node"] = (urlsplit(f"//{node['NodeManagerAddress']}:{node['NodeManagerPort']}"), NODE_SECONDS)
+    ended, lost = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        heard = dict.fromkeys(parts, time.monotonic())
+        while not ended.wait(1):
+            for part, (place, patience) in parts.items():
+                with suppress(OSError):
+                    socket.create_connection((place.hostname, place.port), timeout=1).close()
+                    heard[part] = time.monotonic()
+                if time.monotonic() - heard[part] > patience:
+                    lost.set()
+                    _thread.interrupt_main()
+                    if not ended.wait(NODE_SECONDS):  # it waits for Ray within Ray, where no interrupt comes
+                        sys.stderr.write(f"\nError: {LOST}\n")
+                        sys.stderr.flush()
+                        os._exit(2)
+                    return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if lost.is_set():
+            raise InputError(LOST) from None
+        raise
+    finally:
+        ended.set()
+        ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Raise `InputError` where no cluster answers at an address within seconds."""
+    host, port = ("", "") if address == "auto" else _host_and_port(address)
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", CONNECT, address, host, port]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
+    except subprocess.TimeoutExpired:
+        raise _no_answer(address, f"nothing came within {ANSWER_SECONDS} seconds") from None
+    if done.returncode != 0:
+        raise _no_answer(address, done.stdout or "its process ended")
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    """Of `host:port` or `ray://host:port`; raises `InputError` for anything else."""
+    with suppress(ValueError):
+        parts = urlsplit(f"//{address.removeprefix('ray://')}")
+        if parts.hostname and parts.port and parts.netloc == address.removeprefix("ray://") and "@" not in parts.netloc:
+            return parts.hostname, str(parts.port)
+    raise InputError(f"'{address}' is no address of a Ray cluster; give host:port, ray://host:port, or auto")
+
+
+def _no_answer(address: str, reason: str) -> InputError:
+    first = (reason.strip() or "it said nothing").splitlines()[0]
+    return InputError(
+        f"no Ray cluster answers at '{address}' ({first}); start one with 'ray start --head', or give neither "
+        "--ray-address nor RAY_ADDRESS to work on this machine alone"
+    )
+
+
+@cache
+def _token() -> str:
+    """This process's own: Ray keeps the first that it has read."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _closed() -> Iterator[None]:
+    """The environment in which Ray starts closed to others, for as long as the block lasts."""
+    from ray._private import ray_constants
+
+    before = {name: os.environ.get(name) for name in (LOOPBACK, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    os.environ.setdefault(LOOPBACK, "0")
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = _token()  # else Ray keeps one in a file, which others could read
+    was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read when Ray was imported
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = was
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder of this user alone, under a path that sockets fit into, gone in the end; those of the dead go first."""
+    parent = _short_parent()
+    for folder in parent.glob(f"{PREFIX}*"):
+        _sweep(folder)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    with FileLock(folder / LOCK):
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+
+def _short_parent() -> Path:
+    """The temporary folder, or where its path is too long for sockets, one that is short."""
+    with suppress(OSError):
+        tempfile.gettempdir()
+    chosen = [os.environ.get("RAY_TMPDIR"), tempfile.tempdir]
+    for parent in (*chosen, "/tmp", "/var/tmp", "/dev/shm"):
+        if parent and os.access(parent, os.W_OK | os.X_OK) and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES:
+            return Path(parent)
+    raise InputError("there is no temporary folder with a short path that can be written to; set TMPDIR to one")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove a temporary folder whose process was killed."""
+    with suppress(OSError, Timeout):
+        if folder.stat().st_uid == os.getuid() and (folder / LOCK).exists():
+            with FileLock(folder / LOCK, timeout=0):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which processes may still be writing their last lines."""
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
