@@ -18,7 +18,6 @@ from zoo_generation.spec import make_spec
 from zoo_generation.trainers import train_models
 from zoobench.leaderboard import Track, read_track
 from zoobench.leaderboard.board import add
-from zoobench.leaderboard.judging import checkpoint_name
 from zoobench.leaderboard.reference import write_reference
 from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, WeightDensity
 from zoobench.tasks.base import Outcome, Setting
@@ -26,6 +25,7 @@ from zoobench.tokens import Population, TokenSet, select_checkpoints
 from zoobench.zoo import Zoo, ZooSink
 
 ZOOS = ["digits-a", "digits-b"]
+SPEC = {"datasets": "digits", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2, "train_images": 300}
 COMMON = {
     "format": "zoobench-track/1",
     "title": "A track",
@@ -77,8 +77,7 @@ class Board:
 
 def make_board(path: Path) -> Board:
     """Train a zoo, write its references, submit."""
-    specs = make_spec({"datasets": "digits", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}).models()
-    specs = [spec.model_copy(update={"train_images": 300}) for spec in specs]
+    specs = make_spec(SPEC).models()
     sink = ZooSink(path / "zoo")
     sink.write_card("digits", {})
     sink.write(train_models(specs, load_images(dataset_key(specs[0]), None), 64))
@@ -89,6 +88,9 @@ def make_board(path: Path) -> Board:
         (leaderboards / name / "track.yaml").write_text(yaml.safe_dump(COMMON | fields))
     tracks = {name: read_track(leaderboards, name) for name in TRACKS}
     for zoo in ZOOS:
+        spec = leaderboards / "zoos" / zoo / "zoo.yaml"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(yaml.safe_dump(SPEC))
         asking = [track.get_task() for track in tracks.values()]
         write_reference(leaderboards / "zoos" / zoo / "reference", zoo, population, asking, 288)
     outcomes = {name: observe(track, population, HONEST[name]) for name, track in tracks.items()}
@@ -100,11 +102,18 @@ def make_board(path: Path) -> Board:
 
 
 def observe(track: Track, population: Population, method: Any) -> Outcomes:
-    return {
+    """What the method does; of predictions with the names under which checkpoints are asked for."""
+    names = population.table.assign(model=population.table["model_id"], checkpoint=population.names)
+    outcomes = {
         (target, seed): track.get_task().observe(method, Setting(population, (population,), seed))
         for target in ZOOS
         for seed in track.all_seeds
     }
+    if track.holds == "predictions":
+        for outcome in outcomes.values():
+            asked = outcome.observations[["model", "epoch"]].merge(names, how="left")
+            outcome.observations["checkpoint"] = asked["checkpoint"].to_numpy()
+    return outcomes
 
 
 def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: Any) -> Path:
@@ -115,7 +124,7 @@ def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: A
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / track.artefact)  # type: ignore[union-attr]
     else:
         tables = [
-            _named(outcome.observations, track).assign(target=target, seed=seed)
+            outcome.observations[outcome.observations["property"].isin(track.properties)].assign(target=target, seed=seed)
             for (target, seed), outcome in outcomes.items()
         ]
         pd.concat(tables)[COLUMNS].to_parquet(folder / track.artefact, index=False)
@@ -133,13 +142,6 @@ def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: A
     write_entry(folder, entry | fields)
     seal(folder)
     return folder
-
-
-def _named(observations: pd.DataFrame, track: Track) -> pd.DataFrame:
-    """What a track asks for, under the names by which it does."""
-    of_track = observations[observations["property"].isin(track.properties)]
-    models = zip(of_track["model"], of_track["epoch"], strict=True)
-    return of_track.assign(checkpoint=[checkpoint_name(*model) for model in models])
 
 
 def write_entry(folder: Path, entry: Any) -> None:

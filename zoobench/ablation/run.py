@@ -97,7 +97,9 @@ def _scores(task: Task, method: str, setting: Setting, outcome: Outcome) -> list
 
 def _pooled(name: str, method: Embedder, tokens: TokenSet, seed: int) -> list[Measurement]:
     """One probe for all populations, where there are several and the method embeds them all in one space."""
-    embedded = [Embedded.of(method, population) for population in tokens.populations]
+    tables = pd.concat([population.table for population in tokens.populations], ignore_index=True)
+    hidden = [column for column, _ in probe.varying_classes(tables)]
+    embedded = [Embedded.of(method, population, hidden) for population in tokens.populations]
     if len(embedded) < 2 or len({each.features.shape[1] for each in embedded}) > 1:
         return []
     fit, test = Embedded.join([each.rest for each in embedded]), Embedded.join([each.test for each in embedded])

@@ -70,7 +70,7 @@ def training_set(
         wanted = _wanted(composition, int(training.sum()) * len(population.tokenizer) / len(models), len(models))
         check_enough(name, wanted, zoo, len(models))
         taken = training & table["model_id"].isin(models[:wanted])
-        chosen.append(population.select(taken | (eligible & (table["split"] == "val"))))
+        chosen.append(population.select(taken | (eligible & (table["split"] == "val"))).with_own_table())
     return TrainingSet(TokenSet(token_size, tuple(chosen)))
 
 

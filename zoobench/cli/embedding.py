@@ -21,6 +21,7 @@ from zoobench.methods.base import Embedder, LayerEmbedder, Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
 from zoobench.names import inside
+from zoobench.tasks.probe import varying_classes
 from zoobench.tokens import Population, select_checkpoints
 from zoobench.tokens.selection import Source
 from zoobench.zoo import Zoo
@@ -135,10 +136,11 @@ def _write(
 ) -> Iterator[int]:
     """Embed slice by slice into the file; yields 1 after each, and notes in `made` what was written."""
     writer: pq.ParquetWriter | None = None
+    hidden = [name for name, _ in varying_classes(source.table)]
     for where in places:
         rows = source.table.iloc[where].reset_index(drop=True)
         population = Population.of(source.name, source.tokenizer, source.fetch(where), rows)
-        vectors = _embed(learned, population, layers)
+        vectors = _embed(learned, population, layers, hidden)
         content = _table(rows, vectors, source.tokenizer.layers if layers else ())
         writer = writer or pq.ParquetWriter(file, content.schema)
         writer.write_table(content)
@@ -151,12 +153,12 @@ def _write(
         writer.close()
 
 
-def _embed(learned: Learned, population: Population, layers: bool) -> Tensor:
+def _embed(learned: Learned, population: Population, layers: bool, hidden: Sequence[str]) -> Tensor:
     if layers:
         assert isinstance(learned, LayerEmbedder)
-        return learned.embed_layers(population)
+        return population.asked(learned.embed_layers, hidden)
     assert isinstance(learned, Embedder)
-    return learned.embed(population)
+    return population.asked(learned.embed, hidden)
 
 
 def _table(rows: pd.DataFrame, vectors: Tensor, layers: Sequence[str]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -22,10 +23,12 @@ KEY = ["target", "seed", "checkpoint", "property"]
 
 
 def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> pd.DataFrame:
-    """All rows that are to be handed in, of columns target, seed, checkpoint, model, epoch, property, kind."""
-    parts = [
-        asked(track, references[target]).assign(target=target, seed=seed) for target in track.targets for seed in seeds
-    ]
+    """All that is asked, of columns target, seed, checkpoint, model, epoch, property, kind: a row of `KEY` that stands
+    in it several times is to be handed in once."""
+    parts = []
+    for target in track.targets:
+        of_target = asked(track, references[target]).assign(target=target)
+        parts += [of_target.assign(seed=seed) for seed in seeds]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -35,6 +38,13 @@ def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[t
     Raises `Refused` unless the table has each of the expected rows once, and no other, and all predictions are such as
     their property has.
     """
+    if table["checkpoint"].isin(_former_names(expected)).any():
+        raise Refused(
+            [
+                f"{name} names checkpoints as an earlier zoobench did, which told what they are of; run 'zoobench "
+                "leaderboard data' again, and hand in the same under the names that it writes now"
+            ]
+        )
     if problems := list(_wrong_rows(table, expected)):
         raise Refused(f"{name}: {problem}" for problem in problems)
     table = table.merge(expected, on=KEY)
@@ -48,6 +58,12 @@ def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[t
         )
         for target, seed in pairs
     }
+
+
+def _former_names(expected: pd.DataFrame) -> set[str]:
+    """The names under which these checkpoints were asked for before names were those of weights."""
+    models = expected[["model", "epoch"]].drop_duplicates().itertuples(index=False)
+    return {hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16] for model, epoch in models}
 
 
 def _wrong_rows(table: pd.DataFrame, expected: pd.DataFrame) -> Iterator[str]:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
 from zoobench.evaluation import images_of
 from zoobench.files import directory_written_aside
-from zoobench.leaderboard.judging import asked, checkpoint_names
+from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.track import Track
 from zoobench.pages.environment import environment
 from zoobench.tasks.base import Task
@@ -35,7 +34,8 @@ def export_data(
 ) -> None:
     """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
 
-    Of test models only weights are in it, in an order and under names that tell nothing; of images none that test.
+    Of test models only weights are in it, under names that are theirs and in the order of these, which tells nothing;
+    of images none that test.
     """
     task = track.get_task()
     training = [zoos[name].without("test") for name in track.training]
@@ -58,21 +58,19 @@ def _write_asked(folder: Path, track: Track, references: Mapping[str, Population
     """`asked.parquet`, a row each that is to be predicted, and the weights of the checkpoints that it is about."""
     tables = [asked(track, each).assign(target=name) for name, each in references.items()]
     columns = ["target", "checkpoint", "property", "kind"]
-    pd.concat(tables, ignore_index=True)[columns].to_parquet(folder / "asked.parquet", index=False)
+    rows = pd.concat(tables)[columns].drop_duplicates(ignore_index=True)
+    rows.to_parquet(folder / "asked.parquet", index=False)
     for name, reference in references.items():
-        _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"), named=True)
+        _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"))
 
 
-def _write_weights(path: Path, population: Population, named: bool = False) -> None:
-    """Weights [checkpoints, D] and the layout of D; `named`, ordered by names that are listed beside them."""
+def _write_weights(path: Path, population: Population) -> None:
+    """Weights [checkpoints, D] in the order of names, with these and the layout of D as metadata."""
     path.parent.mkdir(exist_ok=True)
-    metadata = {"layout": json.dumps(entries_of(population.layout))}
-    weights = population.weights
-    if named:
-        names = checkpoint_names(population.table)
-        order = np.argsort(names)
-        weights, metadata["checkpoints"] = weights[order.tolist()], json.dumps([names[place] for place in order])
-    save_file({"weights": weights.contiguous()}, path, metadata)
+    first, _ = population.order
+    names = population.names[first].tolist()
+    metadata = {"layout": json.dumps(entries_of(population.layout)), "checkpoints": json.dumps(names)}
+    save_file({"weights": population.blind().weights.contiguous()}, path, metadata)
 
 
 def _write_images(path: Path, row: pd.Series, data_root: Path | None) -> None:

@@ -29,24 +29,15 @@ PREDICTED = {"predicted": "number", "predicted_class": "class"}
 def asked(track: Track, reference: Population) -> pd.DataFrame:
     """What is to be predicted of a target under each seed.
 
-    Columns: checkpoint, the name under which it is asked for; model, epoch; property, kind (`number`, `class`).
+    Columns: checkpoint, the name under which it is asked for, see `Population.names`; model, epoch; property, kind
+    (`number`, `class`). What is said of a checkpoint counts for all that have the same weights, and so the same name.
     """
-    table = reference.split("test").table
-    rows = table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
-    rows.insert(0, "checkpoint", checkpoint_names(table))
-    every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross").sort_values("checkpoint")
+    test = reference.split("test")
+    rows = test.table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
+    rows.insert(0, "checkpoint", test.names)
+    every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross")
     kind = every["property"].isin(NUMBERS).map({True: "number", False: "class"})
-    return every.assign(kind=kind).reset_index(drop=True)
-
-
-def checkpoint_names(table: pd.DataFrame) -> list[str]:
-    """`checkpoint_name` of each row of a population's table."""
-    return [checkpoint_name(model, epoch) for model, epoch in zip(table["model_id"], table["epoch"], strict=True)]
-
-
-def checkpoint_name(model: str, epoch: int) -> str:
-    """Sixteen hexadecimal digits that say neither the model nor the epoch, since both tell of what is asked for."""
-    return hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16]
+    return every.assign(kind=kind).sort_values(["checkpoint", "property"], kind="stable", ignore_index=True)
 
 
 def judge(

@@ -76,10 +76,15 @@ def read_answers(entry: Entry, track: Track, references: Mapping[str, Population
     if track.holds == "weights":
         shapes = weights.shapes_of(track, references, entry.seeds)
         tensors = weights.read_weights(track.artefact, content, shapes)
-        return {(target, seed): tensors[f"{target}/{seed}"] for target in track.targets for seed in entry.seeds}
+        return {
+            (target, seed): weights.as_judged(track, references[target], tensors[f"{target}/{seed}"])
+            for target in track.targets
+            for seed in entry.seeds
+        }
     expected = asked.rows_of(track, references, entry.seeds)
     most = predictions.most_table_bytes(expected)
-    table = predictions.read_table(track.artefact, content, len(expected), most)
+    rows = len(expected[asked.KEY].drop_duplicates())
+    table = predictions.read_table(track.artefact, content, rows, most)
     return asked.answers_of(track.artefact, table, expected)
 
 

@@ -14,9 +14,11 @@ from zoo_generation.errors import InputError
 from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import Plan
 from zoobench.ablation.study import Composition, MethodChoice, Study
+from zoobench.leaderboard.asked import KEY
 from zoobench.leaderboard.judging import Answers, asked
 from zoobench.leaderboard.predictions import COLUMNS
 from zoobench.leaderboard.track import Track, zoo_fields
+from zoobench.leaderboard.weights import as_handed_in
 from zoobench.methods.registry import get_method
 from zoobench.tokens import Population
 
@@ -59,8 +61,12 @@ def check_applicable(track: Track, method: str) -> None:
 
 
 def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
-    """Write the file that a submission holds; of predictions those that the track asks for."""
-    weights = {f"{target}/{seed}": each for (target, seed), each in answers.items() if isinstance(each, Tensor)}
+    """Write the file that a submission holds, in the order of names; of predictions those that the track asks for."""
+    weights = {
+        f"{target}/{seed}": as_handed_in(track, references[target], each)
+        for (target, seed), each in answers.items()
+        if isinstance(each, Tensor)
+    }
     if track.holds == "weights":
         save_file({name: each.contiguous() for name, each in weights.items()}, path)
         return
@@ -69,6 +75,6 @@ def write_answers(path: Path, track: Track, references: Mapping[str, Population]
         assert isinstance(predictions, pd.DataFrame), "a track holds one kind of answers"
         wanted = asked(track, references[target]).drop(columns="kind")
         rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
-        tables.append(rows.assign(target=target, seed=seed))
+        tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY))
     schema = pa.schema([(column, pa.type_for_alias(kind)) for column, kind in COLUMNS.items()])
     pd.concat(tables, ignore_index=True)[schema.names].to_parquet(path, index=False, schema=schema)

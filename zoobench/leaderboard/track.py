@@ -105,10 +105,14 @@ def read_tracks(leaderboards: Path, scale: str | None = None) -> list[Track]:
     return [track for track in tracks if scale in (None, track.scale)]
 
 
+def spec_path(leaderboards: Path, zoo: str) -> Path:
+    """Where the spec lies that a track's zoo is built from."""
+    return leaderboards / "zoos" / zoo / "zoo.yaml"
+
+
 def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
-    """The fields of a spec that a track's zoo is built from: `leaderboards/zoos/<zoo>/zoo.yaml`."""
-    path = leaderboards / "zoos" / zoo / "zoo.yaml"
-    return read_fields(path, "zoo's spec", "'datasets:' and 'architectures:'")
+    """The fields of that spec."""
+    return read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
 
 
 def sentence(error: ValidationError) -> str:

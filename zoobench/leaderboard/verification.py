@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoobench.leaderboard.archive import opened
+from zoobench.leaderboard.classes import as_spelled
 from zoobench.leaderboard.entry import Entry, Score, read_entries
 from zoobench.leaderboard.judging import content_digest, judge
 from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
@@ -41,7 +42,8 @@ def verified(leaderboards: Path, track: Track, path: Path, data_root: Path | Non
     """As `verify`, with what was read, so that nobody has to read again what may have changed since."""
     references = read_references(leaderboards, track)
     with opened(path, most_bytes(track, references)) as folder:
-        submission = read_submission(folder, track, references, fetch)
+        read = read_submission(folder, track, references, fetch)
+    submission = replace(read, answers=as_spelled(leaderboards, track, references, read.answers))
     entry = submission.entry
     problems = _misplaced(leaderboards, track, path, entry)
     content = content_digest(submission.answers)

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.untrusted import kind_of
+from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.text import quoted
 from zoobench.tokens import Population
 
@@ -36,6 +37,24 @@ def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequenc
         for target in track.targets
         for seed in seeds
     }
+
+
+def asked_for(track: Track, reference: Population) -> Population | None:
+    """The checkpoints of a target that are handed in again, in the order of their names; none where new models are."""
+    task = track.get_task()
+    return task.chosen(reference) if isinstance(task, Reconstruction) else None
+
+
+def as_judged(track: Track, reference: Population, handed_in: Tensor) -> Tensor:
+    """Weights as they are handed in, in the order in which they are judged."""
+    asked = asked_for(track, reference)
+    return handed_in if asked is None else handed_in[asked.order[1]]
+
+
+def as_handed_in(track: Track, reference: Population, judged: Tensor) -> Tensor:
+    """Weights as they are judged, in the order in which they are handed in."""
+    asked = asked_for(track, reference)
+    return judged if asked is None else judged[asked.order[0]]
 
 
 def most_weight_bytes(shapes: Shapes) -> int:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from torch import Tensor
 
+from zoo_generation.architectures.activations import ACTIVATIONS
 from zoobench.evaluation import build_module
 from zoobench.symmetry import Group, match_closest, symmetry_groups
 from zoobench.tokens import Population
 
 
 def groups_of(population: Population) -> tuple[Group, ...]:
-    """The symmetries that all models of a population have: those of its architecture under each activation."""
+    """The symmetries that all models of a population have: those of its architecture under each activation, where none
+    is told under each that there is."""
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
         size = int(row["image_size"])
-        found.append(symmetry_groups(build_module(row), (int(row["channels"]), size, size)))
+        for activation in ACTIVATIONS if pd.isna(row["activation"]) else [row["activation"]]:
+            module = build_module(pd.Series(row.to_dict() | {"activation": activation}))
+            found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
 
 

@@ -123,7 +123,8 @@ class Generated:
 def choose_anchors(population: Population, count: int) -> Population:
     """The best checkpoint of each of the best training models, by validation accuracy.
 
-    Anchors share the activation of the best, since weights do not say which activation they were trained for. Raises
+    Anchors share the activation of the best, since weights do not say which activation they were trained for; no other
+    models can be reached through them. Raises
     `InputError` where there are no training models.
     """
     table = population.table
@@ -132,7 +133,7 @@ def choose_anchors(population: Population, count: int) -> Population:
         raise InputError(f"{population.name} has too few models for any of them to be anchors; take a larger zoo")
     same = candidates[candidates["activation"] == candidates["activation"].iloc[0]]
     best = same.drop_duplicates("model_id").head(count)
-    return population.select(table.index.isin(best.index))
+    return population.select(table.index.isin(best.index)).alone()
 
 
 def generate(

@@ -5,9 +5,8 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,15 +39,13 @@ class Embedded:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, method: Embedder, population: Population) -> Embedded:
-        """A population as the method embeds it."""
-        return cls(method.embed(population.blind()).double().numpy(), population.table)
+    def of(cls, method: Embedder, population: Population, hidden: Collection[str] = ()) -> Embedded:
+        """A population as the method embeds it, to which the columns `hidden` are not told."""
+        return cls(population.asked(method.embed, hidden).double().numpy(), population.table)
 
     @classmethod
     def join(cls, parts: Sequence[Embedded]) -> Embedded:
-        """All in one; raises `InputError` where there are none, or their features differ in number."""
-        if not parts:
-            raise InputError("a probe was to be fitted to no population; name one or more to train on")
+        """All in one, of one or more; raises `InputError` where their features differ in number."""
         check_widths(*parts)
         tables = [part.table for part in parts]
         return cls(np.concatenate([part.features for part in parts]), pd.concat(tables, ignore_index=True))
@@ -86,11 +83,19 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
 
 def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Population) -> pd.DataFrame:
     """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`."""
+    if not fit:
+        raise InputError("a probe was to be fitted to no population; name one or more to train on")
+    tables = pd.concat([population.table for population in fit], ignore_index=True)
+    hidden = [name for name, _ in varying_classes(tables)]
     if isinstance(method, Predictor):
-        tables = pd.concat([population.table for population in fit], ignore_index=True)
-        known = [population.blind() for population in fit]
-        return observe(tables, test.table, partial(method.predict, known, asked=test.blind()))
-    return read(Embedded.join([Embedded.of(method, population) for population in fit]), Embedded.of(method, test))
+        known = [population.known() for population in fit]
+
+        def predict(values: Array | Strings) -> Array | Strings:
+            return test.asked(lambda asked: method.predict(known, values, asked=asked), hidden)
+
+        return observe(tables, test.table, predict)
+    embedded = [Embedded.of(method, population, hidden) for population in fit]
+    return read(Embedded.join(embedded), Embedded.of(method, test, hidden))
 
 
 def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFrame:

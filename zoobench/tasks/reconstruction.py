@@ -47,7 +47,7 @@ class Reconstruction:
 
     def observe(self, method: Reconstructor, setting: Setting) -> Outcome:
         """Reconstruct. Weights: reconstructed, in the order of the test models."""
-        made = method.reconstruct(self.chosen(setting.target).blind())
+        made = self.chosen(setting.target).asked(method.reconstruct)
         return Outcome(self.judge(made, setting), made)
 
     def chosen(self, target: Population) -> Population:
@@ -55,8 +55,8 @@ class Reconstruction:
         return last_checkpoints(target.split("test"), self.checkpoints)
 
     def handed_in(self, target: Population) -> range:
-        """All of them."""
-        count = len(self.chosen(target))
+        """All of them, those with the same weights once."""
+        count = len(self.chosen(target).order[0])
         return range(count, count + 1)
 
     def judged(self, target: Population) -> Population:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,13 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError
 from zoobench.tokens.rows import Rows
 from zoobench.tokens.schema import SPLITS
 from zoobench.tokens.tokenizer import Tokenizer
 
-OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes", "split"]
-"""Of a table, what says which function a checkpoint's weights are of, and on which images: nothing that was measured of
-it, nor how it was trained."""
+OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes"]
+"""Of a table, what says which function checkpoints' weights are of, and on which images: nothing that was measured of
+them, nor how they were trained."""
+
+Answer = TypeVar("Answer", Tensor, NDArray[Any])
+"""What a method says of checkpoints: a row each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +85,77 @@ class Population:
         return self.select(self.splits == SPLITS.index(name))
 
     def without(self, name: str) -> Population:
-        """The checkpoints of the models in the other splits."""
-        return self.select(self.splits != SPLITS.index(name))
+        """The checkpoints of the models in the other splits, with a table of their own."""
+        return self.select(self.splits != SPLITS.index(name)).with_own_table()
 
-    def blind(self) -> Population:
-        """The same checkpoints with `OPEN` columns only: what a method may know of those that it is asked about."""
-        return replace(self, read_table=partial(_open, self))
+    def with_own_table(self) -> Population:
+        """The same checkpoints with their table alone: none that theirs was chosen from can be reached."""
+        return replace(self, read_table=partial(_given, self.table.copy()))
+
+    def alone(self) -> Population:
+        """The same checkpoints, with weights and table of their own: no others can be reached."""
+        return replace(self.with_own_table(), rows=self.rows.copied(torch.arange(len(self))))
+
+    def known(self) -> Population:
+        """The same checkpoints, alone, with `OPEN` columns and splits: what a method is given that is told the rest."""
+        columns = [name for name in (*OPEN, "split") if name in self.table]
+        return replace(self.alone(), read_table=partial(_given, self.table[columns].copy()))
+
+    @cached_property
+    def names(self) -> NDArray[np.str_]:
+        """[checkpoints] the name under which each is asked about: sixteen hexadecimal digits of the SHA-256 of its
+        weights, as float32, so that it says nothing that they do not. Those with the same weights share one.
+
+        Raises `InputError` where others do.
+        """
+        digests = []
+        for part in torch.arange(len(self)).split(self.rows.at_once(self.layout.size * 4)):
+            weights = self.rows.select(part).dense().float().numpy().astype("<f4")
+            digests += [hashlib.sha256(row.tobytes()).hexdigest() for row in weights]
+            self.rows.give_back()
+        names = [digest[:16] for digest in digests]
+        if len(set(names)) < len(set(digests)):
+            raise InputError(f"two checkpoints of {self.name} have other weights and one name; leave one of them out")
+        return np.array(names, dtype=np.str_)
+
+    @cached_property
+    def order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The way to the order of names and back: the first checkpoint of each different name, sorted [names], and the
+        place of each checkpoint's name among these [checkpoints]."""
+        _, first, place = np.unique(self.names, return_index=True, return_inverse=True)
+        return first, place
+
+    def blind(self, hidden: Collection[str] = ()) -> Population:
+        """These checkpoints as a method is given them that is asked about them: each once, in the order of `names`.
+
+        Its table has those `OPEN` columns that all of them share, null where they differ and where they are `hidden`;
+        all count as test models. No other checkpoint, and nothing else of these, can be reached.
+        """
+        first, _ = self.order
+        table = {}
+        for name in OPEN:
+            if name in self.table:
+                values = self.table[name].drop_duplicates()
+                table[name] = values.iloc[0] if len(values) == 1 and name not in hidden else None
+        return replace(
+            self,
+            rows=self.rows.copied(torch.from_numpy(first)),
+            splits=np.full(len(first), SPLITS.index("test"), dtype=np.int8),
+            read_table=partial(_given, pd.DataFrame(table | {"split": "test"}, index=range(len(first)))),
+        )
+
+    def asked(self, ask: Callable[[Population], Answer], hidden: Collection[str] = ()) -> Answer:
+        """What is answered about these checkpoints, blind, a row for each in their own order.
+
+        Raises `InputError` where the answer has not a row for each that was asked about.
+        """
+        first, place = self.order
+        answer = ask(self.blind(hidden))
+        if len(answer) != len(first):
+            raise InputError(
+                f"the method answered {len(answer)} rows about {len(first)} checkpoints; let it give one each"
+            )
+        return answer[place]
 
     def with_weights(self, weights: Tensor) -> Population:
         """The same checkpoints with other weights [checkpoints, D], as after matching."""
@@ -93,10 +164,6 @@ class Population:
 
 def _given(table: pd.DataFrame) -> pd.DataFrame:
     return table
-
-
-def _open(population: Population) -> pd.DataFrame:
-    return population.table[OPEN]
 
 
 def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:

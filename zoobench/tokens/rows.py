@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,20 +12,33 @@ from torch import Tensor
 
 RESIDENT = 128 * 2**20  # bytes of a mapped file that are read at random before its pages are given back
 AROUND = 2 * 2**20  # bytes, at most, that the system maps around those that are read
+IN_MEMORY = 2**30  # bytes of copied rows, at most: more are written to a temporary file, which may be larger
 
 
 class MappedFile:
-    """A file in the address space of the process; what were written to it would not reach the file.
+    """A file in the address space of the process; what were written to one that was there would not reach it.
 
     Pages that were read count as the process's memory until they are given back, as they are here for files larger
     than `RESIDENT`, so that of a file of any size no more is resident. The system's cache keeps them as it likes.
     """
 
-    def __init__(self, path: Path, dtype: torch.dtype) -> None:
+    def __init__(self, mapped: mmap.mmap, dtype: torch.dtype) -> None:
+        self._map = mapped
+        self.values = torch.frombuffer(mapped, dtype=dtype, count=len(mapped) // dtype.itemsize)
+        self.large = len(mapped) > RESIDENT
+
+    @classmethod
+    def open(cls, path: Path, dtype: torch.dtype) -> MappedFile:
+        """A file that is there."""
         with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        self.values = torch.frombuffer(self._map, dtype=dtype, count=len(self._map) // dtype.itemsize)
-        self.large = len(self._map) > RESIDENT
+            return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype)
+
+    @classmethod
+    def new(cls, elements: int, dtype: torch.dtype) -> MappedFile:
+        """A temporary file without a name, of so many elements to be written; it goes with the last who maps it."""
+        with tempfile.TemporaryFile(prefix="zoobench-") as file:
+            file.truncate(elements * dtype.itemsize)
+            return cls(mmap.mmap(file.fileno(), 0), dtype)
 
     def give_back(self) -> None:
         """Give back the pages that were read."""
@@ -52,7 +66,7 @@ class Rows:
     @classmethod
     def mapped(cls, path: Path, dtype: torch.dtype, size: int, blocks: list[tuple[int, int]]) -> Rows:
         """The rows of a file, given as blocks (offset in bytes, number of rows) of consecutive ones."""
-        file = MappedFile(path, dtype)
+        file = MappedFile.open(path, dtype)
         starts = [torch.arange(rows) * size + offset // dtype.itemsize for offset, rows in blocks]
         return cls(file.values, torch.cat(starts), size, file)
 
@@ -62,6 +76,21 @@ class Rows:
     def select(self, rows: Tensor) -> Rows:
         """Some of the rows, by number or mask; nothing is copied but where they start."""
         return Rows(self.values, self.starts[rows], self.size, self.file)
+
+    def copied(self, numbers: Tensor) -> Rows:
+        """The rows of these numbers, in this order, where nothing else lies: neither in memory nor in a file."""
+        count, kind = len(numbers), self.values.dtype
+        large = count * self.size * kind.itemsize > IN_MEMORY
+        file = MappedFile.new(count * self.size, kind) if large else None
+        values = torch.empty(count * self.size, dtype=kind) if file is None else file.values
+        copied = Rows(values, torch.arange(count) * self.size, self.size, file)
+        step = self.at_once(self.size * kind.itemsize)
+        for begin in range(0, count, step):
+            part = self.select(numbers[begin : begin + step]).dense()
+            values[begin * self.size :][: part.numel()] = part.flatten()
+            self.give_back()
+            copied.give_back()
+        return copied
 
     def at_once(self, size: int) -> int:
         """Of how many rows `size` bytes each may be read before `give_back`."""
