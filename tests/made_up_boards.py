@@ -107,7 +107,7 @@ def made_up_boards() -> list[Board]:
 
 def _board(track: Track, entries: list[Entry]) -> Board:
     of_track = [entry.model_copy(update={"track": track.name}) for entry in entries]
-    return Board(track, tuple(ranked(of_track, track.metric)))
+    return Board(track, tuple(entry for _, entry in ranked(of_track, track.metric, track.tolerance)))
 
 
 def _hostile() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import re
@@ -14,8 +15,9 @@ from made_up_boards import HOSTILE, METRICS, TURNING, ZOOS, made_up_boards, made
 
 from zoo_generation.errors import InputError
 from zoobench.files import MARK
+from zoobench.leaderboard.entry import leading, ranked
 from zoobench.leaderboard.site import Board, write_site
-from zoobench.leaderboard.site.content import Axis, axis, ranks, rows
+from zoobench.leaderboard.site.content import Axis, axis, rows
 from zoobench.leaderboard.site.text import metric_words, one_line, size
 
 PAGES = ["index.html", "property-id/index.html", "property-id/hostile/index.html", "property-paper/index.html"]
@@ -97,20 +99,52 @@ def test_the_table_for_machines_is_json_that_holds_the_entries(site_folder: Path
     entries = {entry.name: entry for entry in board.entries}
     for row in data["entries"]:
         ours = {key: row[key] for key in row.keys() - {"rank", "means"}}
-        assert ours == entries[row["name"]].model_dump(mode="json")
+        assert ours == entries[row["name"]].fields()
     assert [row["name"] for row in data["entries"]] == list(entries)
-    for row, rank in zip(data["entries"], ranks(board), strict=True):
-        assert row["rank"] == rank
-        assert (row["means"][METRICS[0]] is None) == (rank is None)
+    for row, shown in zip(data["entries"], rows(board), strict=True):
+        assert row["rank"] == shown.rank
+        assert (row["rank"] is None) == (row["means"][METRICS[0]] is None or row["baseline"])
     assert data["track"]["metrics"] == list(METRICS)
 
 
-def test_equals_share_a_rank_and_what_has_no_score_has_none() -> None:
-    board = made_up_boards()[1]
-    means = [entry.mean(METRICS[0]) for entry in board.entries]
-    assert means[0] == means[1]
-    for rank, mean in zip(ranks(board), means, strict=True):
-        assert rank == (None if math.isnan(mean) else 1 + sum(other > mean for other in means))
+def test_ties_share_a_place_the_earlier_first_and_baselines_and_copies_stand_beside() -> None:
+    means = {"late": 0.804, "early": 0.8, "next": 0.797, "copy": 0.9, "base": 0.95, "close": 0.8031, "none": math.nan}
+    dates = {"late": 5, "early": 1, "next": 1, "copy": 1, "base": 1, "close": 9, "none": 1}
+    marks = {"copy": ("copy of late (3 of 3 models)",)}
+    entries = [
+        made_up_entry("x", 0.5).model_copy(
+            update={
+                "name": name,
+                "scores": tuple(each for each in made_up_entry("x", None if math.isnan(mean) else mean).scores[:1]),
+                "date": datetime.date(2026, 1, dates[name]),
+                "baseline": name == "base",
+                "marks": marks.get(name, ()),
+            }
+        )
+        for name, mean in means.items()
+    ]
+    entries = [
+        entry.model_copy(
+            update={"scores": tuple(score.model_copy(update={"mean": means[entry.name]}) for score in entry.scores)}
+        )
+        for entry in entries
+    ]
+    for order in (entries, entries[::-1]):
+        placed = [(place, entry.name) for place, entry in ranked(order, METRICS[0], 0.005)]
+        assert placed == [
+            (None, "base"),
+            (None, "copy"),
+            (1, "early"),
+            (1, "late"),
+            (1, "close"),
+            (4, "next"),
+            (None, "none"),
+        ]
+        method, baseline = leading(order, METRICS[0], 0.005)
+        assert method is not None and baseline is not None and (method.name, baseline.name) == ("early", "base")
+    exact = [(place, entry.name) for place, entry in ranked(entries, METRICS[0], 0.0)]
+    assert [name for place, name in exact if place] == ["late", "close", "early", "next"]
+    assert leading(entries[3:5], METRICS[0], 0.005)[0] is None
 
 
 def test_one_catastrophe_does_not_take_all_the_axis() -> None:

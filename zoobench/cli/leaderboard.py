@@ -30,7 +30,7 @@ Examples:
 
 @app.command("list", epilog=LIST)
 def list_tracks(json: Json = False, home: Home = Path()) -> None:
-    """List the tracks: what each asks for, how many entries it has, and which leads."""
+    """List the tracks: what each asks for, how many entries it has, which method leads, and the best baseline."""
     from zoobench.cli.console import console
     from zoobench.cli.leaderboards import print_json, readable_entries, track_list
     from zoobench.leaderboard import read_tracks
@@ -65,7 +65,7 @@ def show(
     json: Json = False,
     home: Home = Path(),
 ) -> None:
-    """Show the entries of tracks, best first."""
+    """Show the entries of tracks, best first; baselines and marked entries stand beside those that are ranked."""
     from zoo_generation.errors import unknown
     from zoobench.cli.console import console
     from zoobench.cli.leaderboards import print_json, readable_entries, track_table
@@ -78,8 +78,9 @@ def show(
     if metric is not None and not having:
         raise unknown("metric of these tracks", metric, [each for track in chosen for each in track.metrics])
     for track in having:
-        entries = ranked(readable_entries(folder, track), metric or track.metric)
-        rows += [entry.model_dump(mode="json") for entry in entries]
+        entries = readable_entries(folder, track)
+        places = ranked(entries, metric or track.metric, track.tolerance)
+        rows += [{"rank": place} | entry.fields() for place, entry in places]
         if not json:
             console.print(track_table(track, entries, metric=metric))
     if json:
@@ -178,13 +179,11 @@ def site(
     """Write the leaderboards as pages for a browser, which open from a disk as from any host."""
     from zoobench.cli.console import console
     from zoobench.cli.leaderboards import readable_entries
-    from zoobench.leaderboard import ranked, read_tracks
+    from zoobench.leaderboard import read_tracks
     from zoobench.leaderboard.site import Board, write_site
 
     folder = home / "leaderboards"
-    boards = [
-        Board(track, tuple(ranked(readable_entries(folder, track), track.metric))) for track in read_tracks(folder)
-    ]
+    boards = [Board(track, tuple(readable_entries(folder, track))) for track in read_tracks(folder)]
     with console.status("drawing pages"):
         write_site(boards, out, repository)
     console.print(f"Open {out / 'index.html'} in a browser, or put {out} on any host", soft_wrap=True)

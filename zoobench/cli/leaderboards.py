@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoobench.cli.console import Console, Table, table
+from zoobench.cli.console import Console, styled, table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference
-from zoobench.leaderboard.entry import read_all
+from zoobench.leaderboard.entry import leading, mean_of, read_all
 from zoobench.text import shown
 
 
@@ -22,35 +22,57 @@ def print_json(content: Any) -> None:
 
 
 def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list[Table]:
-    """One table a scale, one row a track: what it asks for, and who leads."""
+    """One table a scale, one row a track: what it asks for, and the best method; below, in brackets, the best baseline."""
     tables = []
     for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
-        result = table(f"Tracks, {scale.replace('-', ' ')}", ["track", "ranks by", "best"], ["score", "entries"])
+        title = f"Tracks, {scale.replace('-', ' ')}: the best method (and the best baseline)"
+        result = table(title, ["track", "ranks by", "best"], ["score", "entries"])
         for column in result.columns:
             column.no_wrap, column.overflow = str(column.header) in ("score", "entries"), "fold"
         for track in tracks:
             if track.scale == scale:
-                best = ranked(entries[track.name], track.metric)[:1]
-                leader = (shown(best[0].name), _number(best[0].mean(track.metric))) if best else ("–", "–")
-                result.add_row(track.name, track.metric, *leader, str(len(entries[track.name])))
+                method, baseline = leading(entries[track.name], track.metric, track.tolerance)
+                names, scores = [["–"], ["–"]] if method is None else _cells(track, method, "{}")
+                if baseline is not None:
+                    below = _cells(track, baseline, "({})")
+                    names, scores = names + below[0], scores + below[1]
+                result.add_row(
+                    track.name, track.metric, "\n".join(names), "\n".join(scores), str(len(entries[track.name]))
+                )
         tables.append(result)
     return tables
 
 
+def _cells(track: Track, entry: Entry, form: str) -> list[list[str]]:
+    return [[form.format(shown(entry.name))], [form.format(_number(entry.mean(track.metric)))]]
+
+
 def track_table(
-    track: Track, entries: Sequence[Entry], marked: Collection[str] = (), metric: str | None = None
+    track: Track, entries: Sequence[Entry], pointed: Collection[str] = (), metric: str | None = None
 ) -> Table:
-    """One row an entry, best first, one column a target; an arrow points to entries of the names `marked`."""
+    """One row an entry, best first, one column a target; an arrow points to entries of the names `pointed`.
+
+    Baselines, and entries that verification marked, have no place; the marks stand below. What has fresh scores shows
+    their mean.
+    """
     metric = metric or track.metric
+    fresh = any(entry.fresh for entry in entries)
     result = table(
-        f"{track.name}: {metric}", ["", "entry"], ["mean", *(each.replace("-", "\n") for each in track.targets)]
+        f"{track.name}: {metric}",
+        ["", "entry"],
+        ["mean", *(["fresh"] if fresh else []), *(each.replace("-", "\n") for each in track.targets)],
     )
-    for rank, entry in enumerate(ranked(list(entries), metric), 1):
+    notes = []
+    for place, entry in ranked(entries, metric, track.tolerance):
         scores = entry.of_metric(metric)
         cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in track.targets]
-        name = shown(entry.name) + (" ←" if entry.name in marked else "")
-        style = "bold" if entry.name in marked else "dim" if entry.baseline else None
-        result.add_row(str(rank), name, _number(entry.mean(metric)), *cells, style=style)
+        if fresh:
+            cells.insert(0, _number(mean_of(entry.fresh.scores, metric)) if entry.fresh else "–")
+        name = shown(entry.name) + (" ←" if entry.name in pointed else "")
+        style = "bold" if entry.name in pointed else None if entry.is_ranked else "dim"
+        result.add_row(str(place or "–"), name, _number(entry.mean(metric)), *cells, style=style)
+        notes += [f"{shown(entry.name)}: {shown(mark)}" for mark in entry.marks]
+    result.caption, result.caption_justify = styled("\n".join(notes)) if notes else None, "left"
     return result
 
 

@@ -42,8 +42,10 @@ def submit(
                 entry = read_entry(place)
         others = [each for each in read_entries(leaderboards, track.name) if each.name != entry.name]
         console.print(track_table(track, [*others, entry], {entry.name}))
+        if entry.marks:
+            console.print(f"It is marked, and takes no place: {'; '.join(entry.marks)}", soft_wrap=True, markup=False)
         if out is not None:
-            write_json(folder / ENTRY, entry.model_dump(mode="json"))
+            write_json(folder / ENTRY, entry.fields())
             pack(folder, (ENTRY, track.artefact), out)
             console.print(f"Submission: {out} (zoobench submit {out})", soft_wrap=True)
         elif check:

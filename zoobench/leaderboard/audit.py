@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from zoo_generation.errors import InputError, unknown
-from zoobench.leaderboard.entry import ENTRY, Entry
+from zoobench.leaderboard.entry import Entry
+from zoobench.leaderboard.marks import Known
 from zoobench.leaderboard.refusal import AbsentError, Refused
-from zoobench.leaderboard.track import read_track, read_tracks, track_names
-from zoobench.leaderboard.verification import verify
-from zoobench.text import shown
+from zoobench.leaderboard.track import read_track, read_tracks
+from zoobench.leaderboard.verification import record, verified
+from zoobench.text import quoted, shown
 
 Verdict = Literal["verified", "refused", "not here", "not judged"]
 
@@ -50,60 +50,14 @@ def _folders(track: Path) -> list[Path]:
     return sorted(path for path in track.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """What differs from a leaderboard: entries, by track and folder, and all else, which a person must look at."""
-
-    entries: list[tuple[str, Path]]
-    others: list[str]
-
-
-def proposal(leaderboards: Path, proposed: Path) -> Proposal:
-    """How the folder `proposed` differs from `leaderboards`, file by file, following no link."""
-    here, there = _files(leaderboards), _files(proposed)
-    changed = {name for name in here.keys() | there.keys() if not _same(here.get(name), there.get(name))}
-    tracks, others = set(track_names(leaderboards)), []
-    entries: dict[tuple[str, Path], None] = {}
-    for name in sorted(changed):
-        parts = Path(name).parts
-        is_entry = len(parts) == 3 and parts[0] in tracks and (proposed / parts[0] / parts[1] / ENTRY).is_file()
-        if is_entry and name in there:
-            entries[parts[0], proposed / parts[0] / parts[1]] = None
-        else:
-            others.append(f"{shown(name)[:120]} is {'removed' if name not in there else 'new or changed'}")
-    for track, folder in entries:
-        if (leaderboards / track / folder.name).exists():
-            others.append(f"{track}/{folder.name} takes the place of an entry")
-    return Proposal(list(entries), others)
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """All that is no folder, by its path within the folder."""
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; give the 'leaderboards' of a checkout")
-    found = {}
-    for root, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        for name in [*files, *links]:
-            if not name.startswith("."):
-                path = Path(root) / name
-                found[path.relative_to(folder).as_posix()] = path
-    return found
-
-
-def _same(one: Path | None, other: Path | None) -> bool:
-    if one is None or other is None or one.is_symlink() or other.is_symlink():
-        return False
-    if not one.is_file() or not other.is_file() or one.stat().st_size != other.stat().st_size:
-        return False
-    return one.read_bytes() == other.read_bytes()
-
-
 def audit(
     leaderboards: Path, entries: list[tuple[str, Path]], data_root: Path | None, fetch: bool = False
 ) -> Iterator[Finding]:
-    """Verify entries one after another, each against the track and its other entries, and those that came before."""
-    before: dict[str, list[Entry]] = {}
+    """Verify entries one after another, each against the track and its other entries, and those that came before.
+
+    What was computed is written into the entries that hold, which claims of scores are compared with, and no more.
+    """
+    before: dict[str, list[Known]] = {}
     for track, folder in entries:
         started = time.monotonic()
         verdict, reasons = _judged(leaderboards, track, folder, data_root, fetch, before.setdefault(track, []))
@@ -111,26 +65,31 @@ def audit(
 
 
 def _judged(
-    leaderboards: Path, track: str, folder: Path, data_root: Path | None, fetch: bool, before: list[Entry]
+    leaderboards: Path, track: str, folder: Path, data_root: Path | None, fetch: bool, before: list[Known]
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """Verdict and reasons; what is verified joins those before."""
+    """Verdict and reasons; what is proposed and verified joins those before."""
     try:
-        found = verify(leaderboards, read_track(leaderboards, track), folder, data_root, fetch)
-        _check(found, folder, before)
+        found = verified(leaderboards, read_track(leaderboards, track), folder, data_root, fetch, before)
+        _check(found.entry, folder)
     except Refused as refused:
         return "refused", refused.problems
     except AbsentError as absent:
         return "not here", (str(absent),)
     except InputError as reason:  # nothing that the entry could help: a reference that is damaged, images that lack
         return "not judged", (str(reason),)
-    before.append(found)
-    return "verified", ()
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        return "not judged", (f"judging it failed ({type(error).__name__}: {quoted(error, 200)})",)
+    told = found.told
+    try:
+        record(folder, found)
+    except OSError as error:
+        told = (*told, f"what was computed could not be written ({error.strerror or error})")
+    if folder.resolve().parent != (leaderboards / track).resolve():
+        before.append(found.known)
+    return "verified", told
 
 
-def _check(entry: Entry, folder: Path, before: list[Entry]) -> None:
+def _check(entry: Entry, folder: Path) -> None:
     """Raise `Refused` for what no entry that is submitted by itself can have wrong."""
     if entry.name != folder.name:
         raise Refused([f"the entry is named '{entry.name}', and lies in the folder '{shown(folder.name)[:80]}'"])
-    for other in before:
-        if other.content == entry.content:
-            raise Refused([f"it holds the same as the entry '{other.name}' of the track"])

@@ -13,6 +13,7 @@ from zoobench.files import beside, exchange, write_json
 from zoobench.leaderboard.entry import ENTRY, read_entries
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
+from zoobench.leaderboard.untrusted import folded
 from zoobench.leaderboard.verification import Verified, copies, verified
 
 LOCK = ".lock"
@@ -47,7 +48,7 @@ def add(
 def _check_place(leaderboards: Path, track: Track, found: Verified, replace: bool) -> None:
     """Raise `Refused` where the name is taken, or another entry holds the same; judging took long enough for either."""
     name = found.entry.name
-    alike = [path for path in (leaderboards / track.name).iterdir() if path.name.lower() == name.lower()]
+    alike = [path for path in (leaderboards / track.name).iterdir() if folded(path.name) == folded(name)]
     for path in alike:
         if path.name != name or not (path / ENTRY).is_file() or path.is_symlink():
             raise Refused([f"the name '{name}' cannot be taken, since the track has '{path.name}'; choose another"])
@@ -68,6 +69,6 @@ def _aside(place: Path, found: Verified, artefact: str) -> Iterator[Path]:
         aside.mkdir()
         if found.submission.beside:
             (aside / artefact).write_bytes(found.submission.artefact)
-        write_json(aside / ENTRY, found.entry.model_dump(mode="json"))
+        write_json(aside / ENTRY, found.entry.fields())
         aside.chmod(0o755)
         yield aside

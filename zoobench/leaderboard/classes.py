@@ -15,8 +15,8 @@ from zoobench.leaderboard.judging import Answers
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track, spec_path
-from zoobench.leaderboard.untrusted import quoted
 from zoobench.tasks.probe import NUMBERS, as_classes
+from zoobench.text import quoted
 from zoobench.tokens import Population
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)

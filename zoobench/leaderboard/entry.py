@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,14 +22,16 @@ from pydantic import (
 from zoobench.ablation.study import Fields, Name
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Digest, sentences
-from zoobench.leaderboard.untrusted import read_plain
+from zoobench.leaderboard.untrusted import portable, read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
 MOST_BYTES = 200_000
 """Of `entry.json`."""
 
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
 """Letters that are not seen, and change what is: they steer a terminal, break a line, turn text around."""
 
 
@@ -45,6 +48,8 @@ TAKEN = {ENTRY, "track.yaml", "entries.json", "index.html"}
 def _free(name: str) -> str:
     if name.lower() in TAKEN:
         raise ValueError("it is the name of another file; choose another")
+    if problem := portable(name):
+        raise ValueError(f"{problem}; choose another")
     return name
 
 
@@ -52,7 +57,25 @@ SEEN = AfterValidator(_seen)
 """One line of text, in any script; it may hold markup, which means nothing."""
 
 Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
-Link = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$", max_length=300)]
+Mark = Annotated[str, Field(min_length=1, max_length=200), SEEN]
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # of a host's name
+
+
+def _reachable(url: str) -> str:
+    """An address whose host and port can be such."""
+    host, _, port = url.removeprefix("https://").partition("/")[0].partition(":")
+    if len(host) > 253 or not re.fullmatch(rf"{LABEL}(\.{LABEL})*", host):
+        raise ValueError("its host is none; give https://host/path")
+    if port and not 0 < int(port) < 65_536:
+        raise ValueError("its port is none; give one from 1 to 65535, or leave it out")
+    return url
+
+
+Link = Annotated[
+    str,
+    Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,9})?(/[!-~]*)?$", max_length=300),
+    AfterValidator(_reachable),
+]
 
 
 class Score(Fields):
@@ -79,11 +102,20 @@ class Artefact(Fields):
     url: Link | None = None
 
 
+class Fresh(Fields):
+    """The scores that the entry's method has on the track's zoos, built anew from another seed by the verifier."""
+
+    seed: NonNegativeInt
+    date: datetime.date
+    scores: Annotated[tuple[Score, ...], Field(max_length=1000)]
+
+
 class Entry(Fields):
-    """A submission; with `content` and `scores`, once it was verified.
+    """A submission; with `content`, `scores` and `marks`, once it was verified.
 
     name: of its folder; method: as it is shown; seeds: those of the track, or its first alone, of a method that knows
-    no chance; content: of what the artefact holds, whatever its bytes: two entries of a track have not the same.
+    no chance; content: of what the artefact holds, whatever its bytes: two entries of a track have not the same; marks:
+    what of it is nobody's own, see `marks_of`; fresh: none where it is only recorded.
     """
 
     format: Literal["zoobench-submission/1"] = FORMAT
@@ -109,15 +141,36 @@ class Entry(Fields):
     artefact: Artefact
     content: Digest | None = None
     scores: Annotated[tuple[Score, ...], Field(max_length=1000)] = ()
+    marks: Annotated[tuple[Mark, ...], Field(max_length=1000)] = ()
+    fresh: Fresh | None = None
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it takes a place: a baseline, and what verification marks, is a line beside those that do."""
+        return not self.baseline and not self.marks
+
+    def fields(self) -> dict[str, Any]:
+        """What stands in its file; what only some entries have, in these alone."""
+        return self.model_dump(mode="json", exclude={name for name in ("marks", "fresh") if not getattr(self, name)})
 
     def of_metric(self, metric: str) -> dict[str, Score]:
         """Scores by target."""
-        return {score.target: score for score in self.scores if score.metric == metric}
+        return by_target(self.scores, metric)
 
     def mean(self, metric: str) -> float:
         """Mean of a metric over the targets that are given; not a number where one has none, or none is given."""
-        means = [math.nan if score.mean is None else score.mean for score in self.of_metric(metric).values()]
-        return sum(means) / len(means) if means else math.nan
+        return mean_of(self.scores, metric)
+
+
+def by_target(scores: Sequence[Score], metric: str) -> dict[str, Score]:
+    """Those of a metric."""
+    return {score.target: score for score in scores if score.metric == metric}
+
+
+def mean_of(scores: Sequence[Score], metric: str) -> float:
+    """Mean of a metric over the targets that are given; not a number where one has none, or none is given."""
+    means = [math.nan if score.mean is None else score.mean for score in by_target(scores, metric).values()]
+    return sum(means) / len(means) if means else math.nan
 
 
 def parse_fields(content: bytes, name: str = ENTRY) -> dict[str, Any]:
@@ -168,11 +221,33 @@ def read_entries(leaderboards: Path, track: str) -> list[Entry]:
     return read_all(leaderboards, track)[0]
 
 
-def ranked(entries: list[Entry], metric: str) -> list[Entry]:
-    """Best first; ties, and those without a score, by name."""
+def ranked(entries: Sequence[Entry], metric: str, tolerance: float) -> list[tuple[int | None, Entry]]:
+    """Best first, each with its place; baselines, marked entries and those without a score have none.
 
-    def key(entry: Entry) -> tuple[float, str]:
-        mean = entry.mean(metric)
-        return math.inf if math.isnan(mean) else -mean, entry.name
+    Scores that differ from the best of a place by less than the tolerance are ties: they share it, the earliest first.
+    """
+    found: list[tuple[float, int | None, Entry]] = []
+    best, place = math.inf, 0
+    means = sorted(((entry.mean(metric), entry) for entry in entries), key=lambda each: -_or_least(each[0]))
+    for before, (mean, entry) in enumerate(
+        (each for each in means if each[1].is_ranked and not math.isnan(each[0])), 1
+    ):
+        if mean != best and best - mean >= tolerance:
+            best, place = mean, before
+        found.append((best, place, entry))
+    found += [(_or_least(mean), None, entry) for mean, entry in means if math.isnan(mean) or not entry.is_ranked]
+    found.sort(key=lambda each: (-each[0], each[2].date, each[2].name))
+    return [(place, entry) for _, place, entry in found]
 
-    return sorted(entries, key=key)
+
+def leading(entries: Sequence[Entry], metric: str, tolerance: float) -> tuple[Entry | None, Entry | None]:
+    """The best method, and the best baseline, of those that have a score."""
+    order = [
+        (place, entry) for place, entry in ranked(entries, metric, tolerance) if not math.isnan(entry.mean(metric))
+    ]
+    method = next((entry for place, entry in order if place is not None), None)
+    return method, next((entry for _, entry in order if entry.baseline), None)
+
+
+def _or_least(mean: float) -> float:
+    return -math.inf if math.isnan(mean) else mean

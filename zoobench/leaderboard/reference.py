@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.errors import InputError
+from zoobench.leaderboard.fingerprints import FILE, write_fingerprints
 from zoobench.leaderboard.track import Track
 from zoobench.names import inside
 from zoobench.tasks.base import Task
@@ -39,11 +40,15 @@ def reference_path(leaderboards: Path, zoo: str) -> Path:
 
 
 def write_reference(path: Path, zoo: str, population: Population, tasks: Iterable[Task], token_size: int) -> None:
-    """Write those checkpoints of a zoo of one population that judging reads in any of the tasks."""
+    """Write those checkpoints of a zoo of one population that judging reads in any of the tasks.
+
+    And, beside the folder, fingerprints of all training and validation models, by which copies of them are recognised.
+    """
     parts = [task.judged(population).table[KEYS] for task in tasks]
     read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
     chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
     write_token_set(path, Selected.of([replace(chosen, name=zoo)], token_size))
+    write_fingerprints(path.parent / FILE, population)
 
 
 def is_recorded(leaderboards: Path, track: Track) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,27 @@ KINDS = {
     b"<": "a page of HTML or XML",
     b"{": "JSON",
 }
+
+
+PORTABLE = re.compile(r"[A-Za-z0-9._+-]+")
+RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
+"""Names that Windows takes for devices, whatever ending they have."""
+
+
+def portable(name: str) -> str | None:
+    """Why a name cannot be that of a file on every system, as a clause; none where it can."""
+    if not PORTABLE.fullmatch(name):
+        return f"'{quoted(name)}' may hold letters from A to Z, digits and . _ + - only"
+    if RESERVED.fullmatch(name):
+        return f"'{name[:80]}' is a device on Windows"
+    if name.endswith("."):
+        return f"'{name[:80]}' ends with a dot, which Windows takes away"
+    return None
+
+
+def folded(name: str) -> str:
+    """The same for names that some system, or some reader, takes for one."""
+    return unicodedata.normalize("NFKC", name).casefold().rstrip(" .")
 
 
 def kind_of(content: bytes) -> str:

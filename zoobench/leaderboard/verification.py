@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoobench.files import write_json
 from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.classes import as_spelled
-from zoobench.leaderboard.entry import Entry, Score, read_entries
+from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, Score, read_entries
 from zoobench.leaderboard.judging import content_digest, judge
+from zoobench.leaderboard.marks import Known, copy_of, marks_of
 from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
 from zoobench.leaderboard.reference import read_references
-from zoobench.leaderboard.refusal import Refused
+from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import Track
+from zoobench.leaderboard.untrusted import folded
 from zoobench.text import quoted
+from zoobench.tokens import Population
 
 SPREAD = 5
 """Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""
@@ -22,43 +27,111 @@ SPREAD = 5
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """A submission, and its entry as verification makes it: with `content` and `scores`."""
+    """A submission, and its entry as verification makes it: with `content`, `scores` and `marks`.
+
+    told: what it claims and is not what was computed, a sentence each; nothing that refuses it.
+    """
 
     entry: Entry
     submission: Submission
+    told: tuple[str, ...]
+
+    @property
+    def known(self) -> Known:
+        return Known(self.entry, self.submission.answers)
 
 
 def verify(leaderboards: Path, track: Track, path: Path, data_root: Path | None, fetch: bool = False) -> Entry:
-    """Judge a submission, a folder or a zip of one, anew; its entry with `content` and the scores that came of it.
+    """Judge a submission, a folder or a zip of one, anew; its entry with `content`, and the scores that came of it.
 
-    fetch: download an artefact that is not there. Raises `Refused` with all that is wrong, or where it claims other
-    scores; `AbsentError` where the artefact lies at an address and is not fetched; `InputError` where the track's
-    references, or its images, cannot be read.
+    What it claims is compared, and never taken. fetch: download an artefact that is not there. Raises `Refused` with
+    all that is wrong, or where it claims scores that differ by more than the track's tolerance; `AbsentError` where the
+    artefact lies at an address and is not fetched; `InputError` where the track's references, or its images, cannot be
+    read.
     """
     return verified(leaderboards, track, path, data_root, fetch).entry
 
 
-def verified(leaderboards: Path, track: Track, path: Path, data_root: Path | None, fetch: bool = False) -> Verified:
-    """As `verify`, with what was read, so that nobody has to read again what may have changed since."""
+def verified(
+    leaderboards: Path,
+    track: Track,
+    path: Path,
+    data_root: Path | None,
+    fetch: bool = False,
+    before: Sequence[Known] = (),
+) -> Verified:
+    """As `verify`, with what was read, so that nobody has to read again what may have changed since.
+
+    before: entries that are proposed along with it, and came first.
+    """
     references = read_references(leaderboards, track)
     with opened(path, most_bytes(track, references)) as folder:
         read = read_submission(folder, track, references, fetch)
     submission = replace(read, answers=as_spelled(leaderboards, track, references, read.answers))
-    entry = submission.entry
-    problems = _misplaced(leaderboards, track, path, entry)
+    claimed, within = submission.entry, _is_within(leaderboards, track, path)
+    entries = [each for each in read_entries(leaderboards, track.name) if each.name != claimed.name]
+    if within:
+        entries = [each for each in entries if _came_before(each, claimed)]
+    problems = _misplaced(leaderboards, track, path, claimed)
     content = content_digest(submission.answers)
-    if entry.content not in (None, content):
+    if claimed.content not in (None, content):
         problems.append(f"the entry's content is not that of its {track.artefact}; leave it out")
-    problems += copies(read_entries(leaderboards, track.name), entry.name, content)
+    problems += copies([*entries, *(known.entry for known in before)], claimed.name, content)
     if problems:  # judging takes longer than all of this
         raise Refused(problems)
-    scores = judge(track, references, submission.answers, entry.seeds, data_root)
+    scores = judge(track, references, submission.answers, claimed.seeds, data_root)
     unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
     if unranked:
         raise Refused(f"{track.metric} on {target} is no number, as of constant predictions" for target in unranked)
-    if entry.scores and (problems := list(differences(entry.scores, scores, track.tolerance))):
+    if claimed.scores and (problems := list(differences(claimed.scores, scores, track.tolerance))):
         raise Refused(problems)
-    return Verified(entry.model_copy(update={"content": content, "scores": scores}), submission)
+    others = [*before, *_answers_of(leaderboards, track, references, entries, fetch)]
+    marks = marks_of(leaderboards, track, references, submission.answers, others)
+    fresh = _fresh(leaderboards, track, claimed.name, content)
+    entry = claimed.model_copy(update={"content": content, "scores": scores, "marks": marks, "fresh": fresh})
+    return Verified(entry, submission, tuple(_told_of(claimed, entry)))
+
+
+def record(folder: Path, found: Verified) -> None:
+    """Write into a submission's folder what verification computed of it, where anything else stands in its entry."""
+    if found.submission.entry != found.entry:
+        write_json(folder / ENTRY, found.entry.fields())
+
+
+def _told_of(claimed: Entry, computed: Entry) -> Iterator[str]:
+    if claimed.scores and claimed.scores != computed.scores:
+        yield "it claims other scores, within the track's tolerance; those that were computed stand in it now"
+    yield from computed.marks
+
+
+def _answers_of(
+    leaderboards: Path, track: Track, references: Mapping[str, Population], entries: Sequence[Entry], fetch: bool
+) -> list[Known]:
+    """What entries of the track hold, without those that cannot be read."""
+    found = []
+    for entry in entries:
+        with suppress(Refused, AbsentError):
+            submission = read_submission(leaderboards / track.name / entry.name, track, references, fetch)
+            found.append(Known(entry, submission.answers))
+    return found
+
+
+def _fresh(leaderboards: Path, track: Track, name: str, content: str) -> Fresh | None:
+    """What the board has of an entry of this name that holds the same; what a submission claims of it is nothing."""
+    entries = read_entries(leaderboards, track.name)
+    return next((each.fresh for each in entries if (each.name, each.content) == (name, content)), None)
+
+
+def _came_before(other: Entry, entry: Entry) -> bool:
+    """Of two entries that are on the board, so that the other one is the copy.
+
+    By date, which is what its author says, unless one of them is marked already: against the board all proposals are
+    later.
+    """
+    if any(mark.startswith(copy_of(entry.name)) for mark in other.marks):
+        return False
+    marked = any(mark.startswith(copy_of(other.name)) for mark in entry.marks)
+    return marked or (other.date, other.name) < (entry.date, entry.name)
 
 
 def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
@@ -70,11 +143,21 @@ def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
     ]
 
 
+def _is_within(leaderboards: Path, track: Track, path: Path) -> bool:
+    return path.resolve().parent == (leaderboards / track.name).resolve()
+
+
 def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> list[str]:
-    folder = path.resolve()
-    if folder.parent == (leaderboards / track.name).resolve() and folder.name != entry.name:
-        return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(folder.name)}'"]
-    return []
+    """Whether an entry of the track lies where its name says, and whether its name is another one's in other letters."""
+    name = path.resolve().name
+    if _is_within(leaderboards, track, path) and name != entry.name:
+        return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(name)}'"]
+    there = sorted(each.name for each in (leaderboards / track.name).iterdir() if each.is_dir())
+    return [
+        f"the name '{entry.name}' cannot be told from '{quoted(each)}', which the track has; choose another"
+        for each in there
+        if each != entry.name and folded(each) == folded(entry.name)
+    ]
 
 
 def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: float) -> Iterator[str]:

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from zoobench.leaderboard.entry import Entry, Score
+from zoobench.leaderboard.entry import Entry, Score, mean_of, ranked
 from zoobench.leaderboard.track import Track
 
 
 @dataclass(frozen=True)
 class Board:
-    """A track and its entries, ranked best first."""
+    """A track and its entries."""
 
     track: Track
     entries: tuple[Entry, ...]
@@ -56,8 +56,9 @@ class Cell:
 class Row:
     """An entry as the table shows it.
 
-    rank: 1 is best, equals share it, none without a score; means: over targets, by metric; on: over how many of them,
-    by metric; cells: by metric, then by target, where there is a score.
+    rank: 1 is best, ties share it, none of baselines, marked entries and those without a score; means: over targets, by
+    metric; on: over how many of them, by metric; cells: by metric, then by target, where there is a score; fresh: the
+    mean of the metric that ranks on zoos built anew, none where there is no such.
     """
 
     rank: int | None
@@ -65,20 +66,23 @@ class Row:
     means: dict[str, float]
     on: dict[str, int]
     cells: dict[str, dict[str, Cell]]
+    fresh: float | None
 
     @property
     def text(self) -> str:
         """What a filter looks into."""
         entry = self.entry
-        kind = "baseline" if entry.baseline else ""
-        return " ".join([entry.method, entry.name, *entry.authors, kind, entry.date.isoformat(), entry.licence]).lower()
+        kinds = ["baseline"] * entry.baseline + ["fresh" if entry.fresh else "recorded", *entry.marks]
+        return " ".join(
+            [entry.method, entry.name, *entry.authors, *kinds, entry.date.isoformat(), entry.licence]
+        ).lower()
 
 
 def rows(board: Board) -> list[Row]:
-    """The entries in order."""
-    track, places, made = board.track, ranks(board), []
+    """The entries in order, best first."""
+    track, made = board.track, []
     axes = {(metric, target): axis(board, metric, target) for metric in track.metrics for target in track.targets}
-    for entry, rank in zip(board.entries, places, strict=True):
+    for rank, entry in ranked(board.entries, track.metric, track.tolerance):
         cells: dict[str, dict[str, Cell]] = {}
         for metric in track.metrics:
             scores = entry.of_metric(metric)
@@ -87,18 +91,9 @@ def rows(board: Board) -> list[Row]:
             }
         means = {metric: entry.mean(metric) for metric in track.metrics}
         on = {metric: len(cells[metric]) for metric in track.metrics}
-        made.append(Row(rank, entry, means, on, cells))
+        fresh = mean_of(entry.fresh.scores, track.metric) if entry.fresh else None
+        made.append(Row(rank, entry, means, on, cells, fresh))
     return made
-
-
-def ranks(board: Board) -> list[int | None]:
-    """One an entry: equals share the best of their places."""
-    means = [entry.mean(board.track.metric) for entry in board.entries]
-    found: list[int | None] = []
-    for place, mean in enumerate(means):
-        same = place > 0 and mean == means[place - 1]
-        found.append(None if math.isnan(mean) else found[-1] if same else place + 1)
-    return found
 
 
 def axis(board: Board, metric: str, target: str) -> Axis:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment
 
+from zoobench.leaderboard.entry import leading
 from zoobench.leaderboard.site.content import Board, Row, by_scale, rows
 from zoobench.leaderboard.site.plotting import dot_plot
 from zoobench.leaderboard.site.text import metric_words, one_line, size
@@ -34,8 +35,11 @@ def site_environment() -> Environment:
 def index_page(environment: Environment, boards: Sequence[Board], repository: str | None) -> str:
     """The overview of tracks; repository: where the guide lies, for a link to it."""
     groups = [
-        (*SCALES[scale], [(board, next(iter(rows(board)), None)) for board in of_scale])
-        for scale, of_scale in by_scale(boards)
+        (
+            *SCALES[scale],
+            [(board, *leading(board.entries, board.track.metric, board.track.tolerance)) for board in those],
+        )
+        for scale, those in by_scale(boards)
     ]
     return environment.get_template("index.html.j2").render(root="", groups=groups, repository=repository)
 
@@ -51,4 +55,5 @@ def entry_page(environment: Environment, board: Board, row: Row) -> str:
     """All that there is to say of an entry."""
     plot: Plot = dot_plot(board, row.entry)
     template = environment.get_template("entry.html.j2")
-    return template.render(root="../../", board=board, track=board.track, row=row, entry=row.entry, plot=plot)
+    methods = sum(each.rank is not None for each in rows(board))
+    return template.render(root="../../", methods=methods, track=board.track, row=row, entry=row.entry, plot=plot)

@@ -63,7 +63,10 @@ def _may_replace(folder: Path) -> None:
 
 def _is_page(file: Path) -> bool:
     mark = f'<meta name="generator" content="{GENERATOR}">'
-    return file.is_file() and mark.encode() in file.read_bytes()[:2000]
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return mark.encode() in content.read(2000)
 
 
 def _names_differ(boards: Sequence[Board]) -> None:
@@ -79,7 +82,7 @@ def _data(board: Board) -> dict[str, Any]:
         {
             "rank": row.rank,
             "means": {metric: None if math.isnan(mean) else mean for metric, mean in row.means.items()},
-            **row.entry.model_dump(mode="json"),
+            **row.entry.fields(),
         }
         for row in rows(board)
     ]

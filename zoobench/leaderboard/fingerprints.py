@@ -1,0 +1,106 @@
+"""By what copies of models are recognised, whatever the order, signs and scales of their units.
+
+A fingerprint holds, of each tensor of weights, the norms of its rows and of its columns, each sorted, and of each vector
+the sorted absolute values: it says nothing of where a unit stands, nor of its sign, and unit scales are balanced before.
+Sorted numbers are never further apart than in any other order, so that the distance of two fingerprints is at most √2
+times that of two models after the best matching of their units: a model that is close to another cannot hide it. That
+different models are not taken for copies is seen in the zoo itself, by whose own spread distances are measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo_generation.architectures import Layout
+from zoo_generation.errors import InputError
+from zoobench.files import written_aside
+from zoobench.methods.symmetries import groups_of
+from zoobench.symmetry import Group, balance_scales
+from zoobench.tokens import Population
+from zoobench.zoo.schema import entries_of
+
+FILE = "fingerprints.safetensors"
+LARGEST = 65_504.0  # of a float16
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """Of checkpoints [checkpoints, F] float64, and of which model each is: [checkpoints] int64."""
+
+    prints: Tensor
+    models: Tensor
+
+    @classmethod
+    def of(cls, population: Population, groups: Sequence[Group] | None = None) -> Fingerprints:
+        """Of a population's checkpoints; groups: its symmetries, where they are known already."""
+        groups = groups_of(population) if groups is None and len(population) else groups or ()
+        models = pd.factorize(population.table["model_id"])[0]
+        return cls(fingerprint(population.weights, population.layout, groups), torch.from_numpy(models).long())
+
+    @cached_property
+    def spread(self) -> float:
+        """The zoo's own: the median distance of a checkpoint to the nearest of another model; 0 of fewer than two."""
+        apart = torch.cdist(self.prints, self.prints)
+        apart[self.models[:, None] == self.models] = torch.inf
+        nearest = apart.amin(1) if len(apart) else torch.zeros(0)
+        found = nearest[nearest.isfinite()]
+        return float(found.median()) if len(found) else 0.0
+
+    def nearest(self, prints: Tensor) -> Tensor:
+        """The distance [models] of each of `prints` [models, F] to the nearest of these; infinite where there is none."""
+        if not len(self.prints):
+            return torch.full((len(prints),), torch.inf, dtype=torch.float64)
+        return torch.cdist(prints, self.prints).amin(1)
+
+
+def fingerprint(weights: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
+    """Fingerprints [models, F], float64, of weights [models, D]; groups: the symmetries of their architecture.
+
+    BatchNorm's running statistics, which depend on images, are left out.
+    """
+    balanced = balance_scales(weights, layout, groups).double()
+    parts = [balanced.new_zeros(len(weights), 0)]
+    for entry in layout:
+        values = balanced[:, entry.span]
+        if "running_" in entry.name:
+            continue
+        if len(entry.shape) > 1:
+            squares = values.unflatten(1, (*entry.shape[:2], -1)).square().sum(3)
+            parts += [squares.sum(dim).sqrt().sort(1).values for dim in (2, 1)]
+        else:
+            parts.append(values.abs().sort(1).values)
+    return torch.cat(parts, dim=1)
+
+
+def write_fingerprints(path: Path, population: Population) -> None:
+    """Write those of a zoo's training and validation models, which a method may know; those of test models it may not."""
+    known = population.without("test")
+    found = Fingerprints.of(known)
+    tensors = {"fingerprints": found.prints.clamp(max=LARGEST).half(), "models": found.models.int()}
+    with written_aside(path) as aside:
+        save_file(tensors, aside, {"layout": json.dumps(entries_of(known.layout))})
+
+
+def read_fingerprints(path: Path, layout: Layout) -> Fingerprints | None:
+    """What was written, or none where that is of models of another layout; raises `InputError` where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            if json.loads((file.metadata() or {}).get("layout", "null")) != json.loads(json.dumps(entries_of(layout))):
+                return None
+            prints, models = file.get_tensor("fingerprints").double(), file.get_tensor("models").long()
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"the fingerprints {path} are damaged ({error}); restore them, or record the zoo again with 'zoobench "
+            "leaderboard rebuild --record'"
+        ) from None
+    return Fingerprints(prints, models)

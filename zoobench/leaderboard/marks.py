@@ -1,0 +1,210 @@
+"""What is handed in and is nobody's own: copies of entries and of the zoo's models, equal models, inputs given back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from zoobench.leaderboard.entry import Entry
+from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint, read_fingerprints
+from zoobench.leaderboard.judging import Answers
+from zoobench.leaderboard.track import Track
+from zoobench.methods.symmetries import groups_of
+from zoobench.symmetry import Group
+from zoobench.tasks import probe
+from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.tokens import Population
+
+SHARE = 0.2
+"""Of the zoo's spread of fingerprints: models that are closer are copies. In the tracks' own zoos the nearest of two
+different models are 0.53 of it apart, draws of a kernel density around anchors 0.29 of it from these, and copies with
+noise of a hundredth of their weights 0.05."""
+
+ROUNDING = 0.02
+"""Of the same: what rounding to bfloat16 changes. A reconstruction may come close to a model, but not to its bits."""
+
+OF_ERROR = 0.05
+"""Predictions that differ from others by less than this part of these others' own error are copies of them."""
+
+OF_TRUTH = 1e-3
+"""Of the truth's deviation: no method reads a measurement off weights that exactly."""
+
+MEASURED = ("test_accuracy", "generalization_gap")
+RANKED = 20
+"""Checkpoints from which on the order of predictions tells of a copy: few fall into the same order by chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Another entry of a track, and what it holds."""
+
+    entry: Entry
+    answers: Answers
+
+
+def copy_of(name: str) -> str:
+    """How the mark of a copy of an entry begins."""
+    return f"copy of {name} ("
+
+
+def marks_of(
+    leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers, others: Sequence[Known]
+) -> tuple[str, ...]:
+    """What verification marks an entry with, a phrase each; others: entries that were there before.
+
+    Raises `InputError` where fingerprints are damaged.
+    """
+    if track.holds == "predictions":
+        return _marks_of_predictions(track, references, answers, others)
+    return _marks_of_weights(leaderboards, track, references, answers, others)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What models of a target are compared with: fingerprints of its zoo's, by whose spread distances are measured.
+
+    training: of training and validation models of all zoos of the track that share its layout; test: of test models
+    that a method cannot have; originals: of those that it is to reconstruct, one a row.
+    """
+
+    reference: Population
+    groups: tuple[Group, ...]
+    spread: float
+    training: list[Fingerprints]
+    test: list[Fingerprints]
+    originals: Tensor | None
+
+    def prints(self, weights: Tensor) -> Tensor:
+        return fingerprint(weights, self.reference.layout, self.groups)
+
+
+def _ground(leaderboards: Path, track: Track, reference: Population) -> _Ground:
+    groups, task = groups_of(reference), track.get_task()
+    known = Fingerprints.of(reference.without("test"), groups)
+    paths = {zoo: leaderboards / "zoos" / zoo / FILE for zoo in track.zoos}
+    found = {zoo: read_fingerprints(path, reference.layout) for zoo, path in paths.items() if path.exists()}
+    kept = {zoo: each for zoo, each in found.items() if each is not None}
+    own = kept.get(reference.name) or Fingerprints.of(reference, groups)
+    originals = None
+    if isinstance(task, Reconstruction):
+        originals = fingerprint(task.chosen(reference).weights, reference.layout, groups)
+    test = [] if originals is not None else [Fingerprints.of(reference.split("test"), groups)]
+    return _Ground(reference, groups, own.spread, [*kept.values(), known], test, originals)
+
+
+def _marks_of_weights(
+    leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers, others: Sequence[Known]
+) -> tuple[str, ...]:
+    grounds = {target: _ground(leaderboards, track, references[target]) for target in track.targets}
+    counted: Counter[str] = Counter()
+    models, fewest = 0, {}
+    for (target, seed), weights in answers.items():
+        ground = grounds[target]
+        prints = ground.prints(_tensor(weights))
+        models += len(prints)
+        for other in others:
+            counted[f"copy of {other.entry.name}"] += int(_copied(prints, target, ground, other).sum())
+        for name, there in (("training", ground.training), ("test", ground.test)):
+            near = [each.nearest(prints) <= SHARE * ground.spread for each in there]
+            counted[f"copy of a {name} model"] += int(torch.stack(near).any(0).sum()) if near else 0
+        if ground.originals is not None:
+            given_back = (prints - ground.originals).norm(dim=1) <= ROUNDING * ground.spread
+            counted["input given back"] += int(given_back.sum())
+        counted["equal to another of its own"] += int(_equal(prints, ground.spread).sum())
+        wanted = track.get_task().handed_in(ground.reference)[-1]
+        if len(prints) < wanted:
+            fewest[len(prints)] = f"{len(prints)} {'model' if len(prints) == 1 else 'models'} where {wanted} are asked"
+    marks = [f"{what} ({count} of {models} models)" for what, count in counted.items() if count]
+    return (*marks, *(fewest[count] for count in sorted(fewest)[:1]))
+
+
+def _copied(prints: Tensor, target: str, ground: _Ground, other: Known) -> Tensor:
+    """Which models [models] are copies of any of another entry's for the target; of reconstructions, in the same row.
+
+    Two good reconstructions are close to the same model, so that their distance is measured by the other's own error.
+    """
+    found = torch.zeros(len(prints), dtype=torch.bool)
+    for (of, _), weights in other.answers.items():
+        if of != target:
+            continue
+        theirs = ground.prints(_tensor(weights))
+        if ground.originals is None:
+            found |= torch.cdist(prints, theirs).amin(1) <= SHARE * ground.spread
+        else:
+            error = (theirs - ground.originals).norm(dim=1).clamp(max=ground.spread)
+            found |= (prints - theirs).norm(dim=1) <= SHARE * error
+    return found
+
+
+def _equal(prints: Tensor, spread: float) -> Tensor:
+    """Which models [models] are equal to another one of them."""
+    apart = torch.cdist(prints, prints)
+    apart.fill_diagonal_(torch.inf)
+    return apart.amin(1) <= SHARE * spread
+
+
+def _tensor(answer: object) -> Tensor:
+    assert isinstance(answer, Tensor), "a track holds one kind of answers"
+    return answer
+
+
+Predicted = dict[tuple[str, str], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]
+"""By target and property, for each seed predictions and truth [checkpoints], in the order of the checkpoints."""
+
+
+def _marks_of_predictions(
+    track: Track, references: Mapping[str, Population], answers: Answers, others: Sequence[Known]
+) -> tuple[str, ...]:
+    mine, counted = _predicted(references, answers), Counter[str]()
+    theirs = {other.entry.name: _predicted(references, other.answers) for other in others}
+    columns = 0
+    for (target, name), seeds in mine.items():
+        for values, truth in seeds:
+            columns += 1
+            for other, known in theirs.items():
+                pairs = known.get((target, name), [])
+                counted[f"copy of {other}"] += any(_is_copy(values, each, truth, track.tolerance) for each, _ in pairs)
+            exact = max(track.tolerance, OF_TRUTH * float(truth.std()))
+            counted["measurements given back"] += name in MEASURED and _rms(values - truth) <= exact
+    return tuple(f"{what} ({count} of {columns} predicted columns)" for what, count in counted.items() if count)
+
+
+def _predicted(references: Mapping[str, Population], answers: Answers) -> Predicted:
+    """Those of properties that are numbers; classes are few, and agree by chance."""
+    found: Predicted = {}
+    for (target, _), answer in answers.items():
+        assert isinstance(answer, pd.DataFrame), "a track holds one kind of answers"
+        observed = probe.judge(answer, references[target].split("test").table)
+        for name, rows in observed[observed["kind"] == "number"].sort_values(["model", "epoch"]).groupby("property"):
+            pair = rows["predicted"].to_numpy(float), rows["truth"].to_numpy(float)
+            found.setdefault((target, str(name)), []).append(pair)
+    return found
+
+
+def _is_copy(
+    values: NDArray[np.float64], others: NDArray[np.float64], truth: NDArray[np.float64], tolerance: float
+) -> bool:
+    """Whether predictions, or their order, are closer to others than a part of the others' error, and deviation.
+
+    Others that do not vary are nobody's: who has nothing to go by predicts the mean.
+    """
+    if np.ptp(others) <= tolerance:
+        return False
+    if _rms(values - others) <= max(tolerance, OF_ERROR * min(_rms(others - truth), float(others.std()))):
+        return True
+    ranks = [rankdata(each) for each in (values, others, truth)]
+    error = min(_rms(ranks[1] - ranks[2]), float(ranks[1].std()))
+    return len(values) >= RANKED and _rms(ranks[0] - ranks[1]) <= OF_ERROR * error
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2)))
