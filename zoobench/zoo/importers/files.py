@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,15 +16,28 @@ FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 TEXT = 64 << 20  # bytes of a configuration, of results or of a table, at most
 
 
-def open_inside(file: Path, root: Path) -> BinaryIO:
-    """Open a plain file that lies in the folder `root`, be it through links that stay in it.
+_FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)
+
+
+@contextmanager
+def only_within(folder: Path) -> Iterator[None]:
+    """Whatever this thread opens with `open_inside` must lie in that folder."""
+    token = _FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)
+
+
+def open_inside(file: Path) -> BinaryIO:
+    """Open a plain file of the folder that `only_within` names, else of its own, be it through links that stay in it.
 
     Raises `RejectedError` where it lies elsewhere, is missing, or is no plain file, such as a pipe, which might never
     end; OSError where it cannot be read.
     """
     try:
         place = file.resolve()
-        within = place.is_relative_to(root.resolve())
+        within = place.is_relative_to((_FOLDER.get() or file.parent).resolve())
     except (OSError, ValueError, RuntimeError):  # a name too long, with a null character, a loop of links
         within = False
     if not within:
@@ -41,9 +57,9 @@ def open_inside(file: Path, root: Path) -> BinaryIO:
             os.close(handle)
 
 
-def read_inside(file: Path, root: Path, most: int = TEXT) -> bytes:
-    """The content of a plain file in the folder `root`; raises as `open_inside`, also beyond `most` bytes."""
-    with open_inside(file, root) as opened:
+def read_inside(file: Path, most: int = TEXT) -> bytes:
+    """The content of a file of at most `most` bytes, opened and refused as by `open_inside`."""
+    with open_inside(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         if size > most:
             raise RejectedError(f"its {file.name!r:.100} has {size:,} bytes, and may have at most {most:,}")

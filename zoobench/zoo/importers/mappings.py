@@ -1,4 +1,4 @@
-"""Which of the mappings in a checkpoint is the state dict: it may lie under any key, beside others and an optimizer's."""
+"""Which of the mappings in a checkpoint is the state dict: it may lie under any key, beside others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def state_dict_in(content: object) -> tuple[Entries, str | None]:
         )
     if len(found[best]) > ENTRIES:
         raise RejectedError(f"its state dict has {len(found[best]):,} entries, and may have at most {ENTRIES:,}")
-    left = f"its file also holds {_listed(paths[1:])} beside {_told(best)}" if len(paths) > 1 else None
+    left = (
+        f"its file also holds {_listed(paths[1:])} beside {_told(best)}; the model came in without"
+        if len(paths) > 1
+        else None
+    )
     return found[best], left
 
 

@@ -45,18 +45,74 @@ FIRST_OF = {*PARAMETERS, "torch.nn.parameter.Parameter", "torch.nn.parameter.Buf
 """Calls that stand for the first of their arguments."""
 
 RUN_CODE = frozenset(
-    "os posix nt sys subprocess shutil socket pty ctypes importlib runpy code codeop commands webbrowser multiprocessing"
-    " pdb timeit".split()
+    [
+        "os",
+        "posix",
+        "nt",
+        "sys",
+        "subprocess",
+        "shutil",
+        "socket",
+        "pty",
+        "ctypes",
+        "importlib",
+        "runpy",
+        "code",
+        "codeop",
+        "commands",
+        "webbrowser",
+        "multiprocessing",
+        "pdb",
+        "timeit",
+    ]
 )
 BUILTINS = ("builtins", "__builtin__")
 HARMLESS = frozenset(
-    "set frozenset dict list tuple object complex bytearray bytes slice range int float bool str type getattr".split()
+    [
+        "set",
+        "frozenset",
+        "dict",
+        "list",
+        "tuple",
+        "object",
+        "complex",
+        "bytearray",
+        "bytes",
+        "slice",
+        "range",
+        "int",
+        "float",
+        "bool",
+        "str",
+        "type",
+        "getattr",
+    ]
 )
 """Of the built-in names, those that honest files ask for."""
 
 LITERALS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+    [
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
 )
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 MAKES: dict[str, Callable[[], object]] = {
@@ -145,7 +201,7 @@ class _Machine:
                 "torch.save(model.state_dict(), file)"
             )
 
-    def _step(self, name: str, argument: Any) -> None:  # noqa: PLR0912, a case an opcode
+    def _step(self, name: str, argument: Any) -> None:
         stack = self.stack
         if name in LITERALS:
             stack.append(argument)

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoobench.zoo.importers.files import open_inside
 from zoobench.zoo.importers.kinds import kind_of
 from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
-from zoobench.zoo.importers.pickles import Odd, Place, Storage
+from zoobench.zoo.importers.pickles import Place, Storage
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
@@ -42,24 +42,24 @@ class State:
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
 
-def read_state(file: Path, root: Path | None = None) -> State:
+def read_state(file: Path) -> State:
     """A state dict in safetensors or as `torch.save` writes it, whatever the file is called, and under which key.
 
-    The file must lie in the folder `root`, which is its own unless told. Raises `RejectedError`.
+    Raises `RejectedError`.
     """
-    with open_inside(file, root or file.parent) as opened:
+    with open_inside(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         kind = kind_of(opened, size, file.name)
         if kind != "safetensors":
             return _read_torch(opened, size, archive=kind == "archive")
-    return read_safetensors([file], root=root)
+    return read_safetensors([file])
 
 
-def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset(), root: Path | None = None) -> State:
+def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) -> State:
     """The entries of all the files together; raises `RejectedError`, also where one is missing that is `expected`."""
     tensors: dict[str, Tensor] = {}
     for file in files:
-        with open_inside(file, root or file.parent) as opened:
+        with open_inside(file) as opened:
             if int.from_bytes(opened.read(8), "little") > HEADER:
                 raise RejectedError(f"its {file.name:.100} is damaged, or lists more entries than any state dict has")
         try:

@@ -1,4 +1,4 @@
-"""Files as `torch.save` writes them: a zip archive of a pickle and storages, or, before torch 1.6, one after another."""
+"""Files of `torch.save`: a zip archive of a pickle and storages, or, before torch 1.6, one after the other."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
 
 
 def tensor_of(name: str, entry: Place | Odd, fetch: Fetch) -> Tensor:
-    """An entry of a state dict; raises `RejectedError` where it is no dense tensor with all its elements in the file."""
+    """An entry of a state dict; raises `RejectedError` unless it is dense, with all its elements in the file."""
     if isinstance(entry, Odd):
         raise RejectedError(f"its entry {name!r:.100} is no dense tensor, but a {entry.kind}: save it dense")
     shape, stride, storage = entry.shape, entry.stride, entry.storage
