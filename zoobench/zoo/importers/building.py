@@ -19,13 +19,15 @@ from zoobench.zoo.sink import Row
 
 @dataclass(frozen=True)
 class Read:
-    """A checkpoint as it came: its weights [D] in the layout's order, and the names that differ from ours."""
+    """A checkpoint as it came: its weights [D] in the layout's order, the names that differ from ours, and what of its
+    file did not come in."""
 
     epoch: int
     metrics: Row
     weights: Tensor
     recognised: Recognised
     names: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architecture
     weights = recognised.layout.flatten({entry.name: state.tensors[name] for entry, name in pairs})
     if not bool(weights.isfinite().all()):
         raise RejectedError(_why_not_finite(checkpoint.metrics))
-    return Read(checkpoint.epoch, checkpoint.metrics, weights, recognised, recognised.names(state))
+    left = recognised.left_over(state)
+    notes = (*state.notes, left) if left else state.notes
+    return Read(checkpoint.epoch, checkpoint.metrics, weights, recognised, recognised.names(state), notes)
 
 
 def _why_not_finite(metrics: Row) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoobench.zoo.importers.files import read_inside
 from zoobench.zoo.importers.state import State
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
@@ -91,7 +92,7 @@ def parsed(file: Path) -> Any:
     if not file.is_file():  # nor a pipe, which would never end
         raise RejectedError(f"it has no {file.name}")
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(read_inside(file))
     except OSError as error:
         raise RejectedError(f"its {file.name} cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from zoo_generation.errors import InputError, unknown
 from zoobench.files import StoragePath, files_in, sweep, write_json
 from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
+from zoobench.zoo.importers.files import only_within
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
 from zoobench.zoo.importers.found import (
     Candidate,
@@ -83,8 +85,9 @@ def import_zoo(
     architectures = [get_architecture(architecture).name] if architecture else list(architecture_names())
     _check_free(sink.path)
     try:
-        layout = layout or detect(folder)
-        models, faults = _looked_at(folder, layout)
+        with only_within(folder):
+            layout = layout or detect(folder)
+            models, faults = _looked_at(folder, layout)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder} ({error.strerror or error}); allow it") from None
     _name_dataset(models, dataset, folder)
@@ -94,7 +97,7 @@ def import_zoo(
         _check_free(sink.path)
         _start(sink.path)
         writer = PartWriter(sink)
-        for done, model in enumerate(_built(models, architectures, faults), 1):
+        for done, model in enumerate(_built(folder, models, architectures, faults), 1):
             if model is not None and (fault := writer.add(model)):
                 faults.append(fault)
             on_model(done, len(models))
@@ -128,7 +131,7 @@ def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
     models, faults = [], []
-    for found in asked_at_once(_look, candidates):
+    for found in asked_at_once(partial(_look, folder), candidates):
         if isinstance(found, Fault):
             faults.append(found)
             continue
@@ -140,9 +143,10 @@ def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]
     return models, faults
 
 
-def _look(candidate: Candidate) -> FoundModel | Fault:
+def _look(folder: Path, candidate: Candidate) -> FoundModel | Fault:
     try:
-        return candidate.read()
+        with only_within(folder):
+            return candidate.read()
     except (RejectedError, OSError) as error:
         return Fault(candidate.name, None, _reason(error))
     except RecursionError:  # comparing what could just be parsed
@@ -179,16 +183,21 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
     ]
 
 
-def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault]) -> Iterator[Built | None]:
+def _built(
+    folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault]
+) -> Iterator[Built | None]:
     """Each model with its weights, none where it cannot come in; why goes to `faults`.
 
     Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
+    notes: dict[str, list[str]] = {}
     tasks = ((model, checkpoint) for model in models for checkpoint in model.checkpoints)
-    reads = _ahead(lambda task: _read_or_fault(*task, architectures), tasks)
+    reads = _ahead(lambda task: _read_or_fault(folder, *task, architectures), tasks)
     for model in models:
         mine = [next(reads) for _ in model.checkpoints]
         faults += [each for each in mine if isinstance(each, Fault)]
+        for note in dict.fromkeys(note for each in mine if isinstance(each, Read) for note in each.notes):
+            notes.setdefault(note, []).append(model.name)
         try:
             yield build(model, [each for each in mine if isinstance(each, Read)])
         except RejectedError as error:
@@ -197,11 +206,21 @@ def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: l
         except RecursionError:  # writing as JSON what could just be parsed
             faults.append(Fault(model.name, None, "its configuration or results are nested too deep"))
             yield None
+    faults += _told_once(notes)
 
 
-def _read_or_fault(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read | Fault:
+def _told_once(notes: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """One fault for what is to be told of several models: of the first of them."""
+    more = {note: f" (and {len(models) - 1:,} more)" if models[1:] else "" for note, models in notes.items()}
+    return [Fault(models[0], None, note + more[note]) for note, models in notes.items()]
+
+
+def _read_or_fault(
+    folder: Path, model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]
+) -> Read | Fault:
     try:
-        return read_checkpoint(model, checkpoint, architectures)
+        with only_within(folder):
+            return read_checkpoint(model, checkpoint, architectures)
     except (RejectedError, OSError) as error:
         return Fault(model.name, checkpoint.epoch, _reason(error))
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns, whole_row
+from zoobench.zoo.importers.files import read_inside
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -98,7 +99,7 @@ def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
     They stand as empty rows, since rows that say no epoch are told by their position.
     """
     try:
-        text = file.read_text("utf-8-sig", "replace")
+        text = read_inside(file).decode("utf-8-sig", "replace")
     except OSError as error:
         raise RejectedError(f"its result.json cannot be read ({error.strerror or error})") from None
     try:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from zoo_generation.architectures import Architecture, Layout, get_architecture
-from zoobench.zoo.importers.state import State
+from zoobench.zoo.importers.mappings import AVERAGE
+from zoobench.zoo.importers.matching import DoubtError, Order, more_layers, orders_by_name, orders_of_modules
+from zoobench.zoo.importers.state import State, listed
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
 
 Shapes = Sequence[tuple[int, ...]]
 
-ORDER = ("weight", "bias", "running_mean", "running_var")  # of a module's entries in a state dict
 FINEST = 1024  # denominator of a width
 
 
@@ -34,22 +34,48 @@ class Recognised:
     def names(self, state: State) -> dict[str, str]:
         """The state dict's names by ours: those that differ, or all of them in its order where that is another."""
         ours = dict(zip(self.order, (entry.name for entry in self.layout), strict=True))
-        if state.ordered and list(self.order) != list(state.tensors):
-            return {ours[name]: name for name in state.tensors}
+        theirs = [name for name in state.tensors if name in ours]
+        if state.ordered and list(self.order) != theirs:
+            return {ours[name]: name for name in theirs}
         return {our: name for name, our in ours.items() if name != our}
+
+    def left_over(self, state: State) -> str | None:
+        """What is told of entries that are none of the architecture's."""
+        left = sorted(state.tensors.keys() - set(self.order))
+        if not left:
+            return None
+        return f"its entries {listed(left)} are not of {self.architecture.name}; the model came in without them"
 
 
 def recognise(state: State, known: Row, architectures: Sequence[str]) -> Recognised:
     """The first of the architectures that has these entries; `known` columns of the model are tried first.
 
-    Entries are matched by name, be there a prefix such as `module.`, else in order. safetensors files keep none:
-    there they are in that of their numbers, if it is only numbers that tell the modules apart. Raises
-    `RejectedError`.
+    Names decide: where all of an architecture's are there, be it behind a prefix such as `module.`, it is that one,
+    rather one of which nothing is left over. Else modules are matched in their order, as `matching` has it. Raises
+    `RejectedError`, also where there is doubt.
     """
-    named = known.get("architecture")
-    for name in sorted(architectures, key=lambda each: each != named):
-        if found := _as(get_architecture(name), state, known.get("width")):
-            return found
+    named, width = known.get("architecture"), known.get("width")
+    tried = [get_architecture(name) for name in sorted(architectures, key=lambda each: each != named)]
+    doubts = []
+    for ways in (_named_all, _named_some, _in_order):
+        for architecture in tried:
+            probe = _layout(architecture)
+            try:
+                orders = ways(architecture, probe, state) if probe else ()
+                fitting = [found for order in orders if (found := _fitted(architecture, state, order, width))]
+            except DoubtError as doubt:
+                doubts.append(str(doubt))
+                continue
+            if not fitting:
+                continue
+            if more := more_layers(fitting[0].order, state):
+                doubts.append(f"it has all entries of {architecture.name}, and more of the kind: {listed(more)}")
+            elif len(fitting) > 1:
+                doubts.append(_several(fitting))
+            else:
+                return fitting[0]
+    if doubts:
+        raise RejectedError(doubts[0])
     size = sum(math.prod(shape) for shape in state.shapes.values())
     raise RejectedError(
         f"its {len(state.tensors)} entries with {size:,} parameters are those of no architecture tried "
@@ -57,11 +83,32 @@ def recognise(state: State, known: Row, architectures: Sequence[str]) -> Recogni
     )
 
 
-def _as(architecture: Architecture, state: State, width: float | None) -> Recognised | None:
-    probe = _layout(architecture)
-    order = _order(state, probe) if probe and len(probe.entries) == len(state.tensors) else None
-    if order is None:
-        return None
+def _named_all(architecture: Architecture, probe: Layout, state: State) -> list[Order]:
+    """The order by name where the architecture's entries are all that there are."""
+    return [order for order in orders_by_name(probe, state) if len(order) == len(state.tensors)]
+
+
+def _named_some(architecture: Architecture, probe: Layout, state: State) -> list[Order]:
+    """Orders by name where there are more entries: rather of the weights than of an average of them."""
+    found = orders_by_name(probe, state)
+    return [order for order in found if not AVERAGE.search(order[0])] or found
+
+
+def _in_order(architecture: Architecture, probe: Layout, state: State) -> Iterator[Order]:
+    other = _layout(architecture, channels=5, classes=7, width=2.0)
+    return orders_of_modules(probe, other or probe, state)
+
+
+def _several(fitting: Sequence[Recognised]) -> str:
+    name, orders = fitting[0].architecture.name, [found.order for found in fitting[:2]]
+    one, other = next(pair for pair in zip(*orders, strict=True) if pair[0] != pair[1])
+    return (
+        f"its entries are those of {name} in more ways than one ({one!r:.80} or {other!r:.80} may be the same entry): "
+        "save them under the names that the architecture gives them"
+    )
+
+
+def _fitted(architecture: Architecture, state: State, order: Order, width: float | None) -> Recognised | None:
     shapes = [state.shapes[name] for name in order]
     channels = _solved(architecture, shapes, "channels")
     classes = _solved(architecture, shapes, "classes")
@@ -71,25 +118,6 @@ def _as(architecture: Architecture, state: State, width: float | None) -> Recogn
         if layout and each and [entry.shape for entry in layout] == shapes:
             return Recognised(architecture, channels, classes, each, layout, order)
     return None
-
-
-def _order(state: State, ours: Layout) -> tuple[str, ...] | None:
-    """The state dict's names in the order of our entries."""
-    names = [entry.name for entry in ours]
-    for name in state.tensors:
-        if name.endswith(names[0]):
-            prefix = name.removesuffix(names[0])
-            if {prefix + each for each in names} == state.tensors.keys():
-                return tuple(prefix + each for each in names)
-    if state.ordered:
-        return tuple(state.tensors)
-    modules = {re.sub(r"\d+", "#", name.rpartition(".")[0]) for name in state.tensors}
-    return tuple(sorted(state.tensors, key=_natural)) if len(modules) == 1 else None
-
-
-def _natural(name: str) -> tuple[list[int], int, str]:
-    module, _, kind = name.rpartition(".")
-    return [int(number) for number in re.findall(r"\d+", module)], ORDER.index(kind) if kind in ORDER else 0, kind
 
 
 def _solved(architecture: Architecture, shapes: Shapes, argument: str) -> int:

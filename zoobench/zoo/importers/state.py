@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import pickle
-import re
-import zipfile
+import math
+import os
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoobench.zoo.importers.files import open_inside
+from zoobench.zoo.importers.kinds import kind_of
+from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
+from zoobench.zoo.importers.pickles import Place, Storage
 from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
+SHARE = 8  # a file may take one part in so many of the memory that is free; some are read at once
+HEADER = 32 << 20  # bytes of a safetensors file's header, at most
+COUNTER = "num_batches_tracked"  # an integer that layouts leave out
 
 
 @dataclass(frozen=True)
 class State:
-    """The floating-point entries of a state dict, float32; `ordered` where they are in the state dict's order."""
+    """The floating-point entries of a state dict, float32; `ordered` where they are in the state dict's order.
+
+    notes: what of the file is not among them, or not as it was there, as clauses.
+    """
 
     tensors: dict[str, Tensor]
     ordered: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -33,82 +43,121 @@ class State:
 
 
 def read_state(file: Path) -> State:
-    """A state dict in safetensors or as `torch.save` writes it, plain or in one of the `WRAPPERS`.
+    """A state dict in safetensors or as `torch.save` writes it, whatever the file is called, and under which key.
 
     Raises `RejectedError`.
     """
-    if not file.is_file():
-        raise RejectedError(f"its file {file.name} is missing")
-    return read_safetensors([file]) if file.suffix == ".safetensors" else _read_torch(file)
+    with open_inside(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        kind = kind_of(opened, size, file.name)
+        if kind != "safetensors":
+            return _read_torch(opened, size, archive=kind == "archive")
+    return read_safetensors([file])
 
 
 def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) -> State:
     """The entries of all the files together; raises `RejectedError`, also where one is missing that is `expected`."""
     tensors: dict[str, Tensor] = {}
     for file in files:
+        with open_inside(file) as opened:
+            if int.from_bytes(opened.read(8), "little") > HEADER:
+                raise RejectedError(f"its {file.name:.100} is damaged, or lists more entries than any state dict has")
         try:
             with safe_open(file, framework="pt") as content:
-                tensors |= {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, no mapping
-        except (SafetensorError, OSError, ValueError) as error:
-            raise RejectedError(f"its {file.name} is damaged ({_first_line(error)})") from None
+                names = content.keys()
+                _check_count(len(names) + len(tensors))
+                slices = (content.get_slice(name) for name in names)
+                _check_memory(sum(8 * math.prod(each.get_shape()) for each in slices))
+                tensors |= {name: content.get_tensor(name) for name in names}
+        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+            raise RejectedError(f"its {file.name:.100} is damaged ({_first_line(error)})") from None
     if missing := expected - tensors.keys():
         raise RejectedError(f"its files lack the entry {min(missing)!r:.100}")
-    return State(_floating(tensors), ordered=False)
+    return _state(tensors, ordered=False)
 
 
-def _read_torch(file: Path) -> State:
+def _read_torch(file: BinaryIO, size: int, *, archive: bool) -> State:
     try:
-        _check_archive(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RejectedError(_why_refused(str(error))) from None
-    except Exception as error:  # neither reader says what it raises on damaged files; struct.error is among it
+        content, fetch = (read_archive if archive else read_legacy)(file, size)
+        entries, left = state_dict_in(content)
+        tensors = _tensors(entries, fetch)
+    except RejectedError:
+        raise
+    except Exception as error:  # of what a damaged file leads to; struct.error and RecursionError are among it
         raise RejectedError(f"its file is cut short or damaged ({_first_line(error)})") from None
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping):
-        raise RejectedError(f"its file holds no state dict, but a {type(content).__name__}")
-    return State(_floating(content), ordered=True)
+    return _state(tensors, ordered=True, notes=[left] if left else [])
 
 
-def _check_archive(file: Path) -> None:
-    """Hold the records against their checksums, which `torch.load` does not; older files are no archives."""
-    if not zipfile.is_zipfile(file):
-        return
-    with zipfile.ZipFile(file) as archive:
-        if sum(record.file_size for record in archive.infolist()) > file.stat().st_size:
-            raise ValueError("its records are compressed, as torch.save never does")
-        if record := archive.testzip():
-            raise ValueError(f"the checksum of its record {record!r:.100} does not fit")
+def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
+    """The entries with their elements; each storage is read once."""
+    places = [entry for entry in entries.values() if isinstance(entry, Place)]
+    storages = {place.storage.key: place.storage.numel * place.storage.dtype.itemsize for place in places}
+    _check_memory(sum(storages.values()) + sum(4 * _numel(place) for place in places))
+    kept: dict[object, bytearray] = {}
+
+    def once(storage: Storage) -> bytearray:
+        if storage.key not in kept:
+            kept[storage.key] = fetch(storage)
+        return kept[storage.key]
+
+    return {name: tensor_of(name, entry, once) for name, entry in entries.items()}
 
 
-def _why_refused(message: str) -> str:
-    if found := FORBIDDEN.search(message):
-        return f"its file is a pickle that asks for {found[1].rstrip('.')}; only tensors are unpickled"
-    return "its file is a pickle of more than tensors, or damaged; only tensors are unpickled"
+def _numel(place: Place) -> int:
+    """How many elements it claims, as far as its storage can hold them; what claims more is refused later."""
+    sizes = [each for each in place.shape if isinstance(each, int)]
+    return min(math.prod(sizes), place.storage.numel)
 
 
-def _floating(entries: Mapping[Any, object]) -> dict[str, Tensor]:
-    tensors = {
-        str(name): tensor
-        for name, tensor in entries.items()
-        if isinstance(tensor, Tensor) and tensor.is_floating_point()
-    }
+def _check_count(entries: int) -> None:
+    if entries > ENTRIES:
+        raise RejectedError(f"its state dict has {entries:,} entries, and may have at most {ENTRIES:,}")
+
+
+def _check_memory(needed: int) -> None:
+    free = psutil.virtual_memory().available // SHARE
+    if needed > free:
+        raise RejectedError(f"its weights take {needed >> 20:,} MiB to read, and {free >> 20:,} are free for them")
+
+
+def _state(entries: Mapping[str, Tensor], *, ordered: bool, notes: Iterable[str] = ()) -> State:
+    """The entries that are weights, float32; raises `RejectedError` where some are that cannot be kept as such."""
+    told = list(notes)
+    for name, tensor in entries.items():
+        if why := _why_not_kept(name, tensor):
+            raise RejectedError(f"its entry {name!r:.100} {why}; only real weights that fit into float32 are kept")
+    tensors = {name: tensor.detach().float() for name, tensor in entries.items() if tensor.is_floating_point()}
     if not tensors:
         raise RejectedError("its file holds no floating-point tensors")
-    for name, tensor in tensors.items():
-        if not _is_backed(tensor):
-            raise RejectedError(f"its entry {name!r:.100} is no dense tensor with all its elements in the file")
-    return {name: tensor.detach().float() for name, tensor in tensors.items()}
+    if rounded := [name for name in tensors if not _same(tensors[name], entries[name])]:
+        told.append(f"its weights are float64, and came in rounded to float32 ({listed(rounded)})")
+    if integers := [name for name in entries if name not in tensors and not name.endswith(COUNTER)]:
+        told.append(f"its entries {listed(integers)} are no floating-point numbers; the model came in without them")
+    return State(tensors, ordered, tuple(told))
 
 
-def _is_backed(tensor: Tensor) -> bool:
-    """Whether the elements are all in memory: a tensor of a few bytes may claim a size that no memory holds."""
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+def _why_not_kept(name: str, tensor: Tensor) -> str | None:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_complex():
+        return f"is complex ({kind})"
+    if tensor.is_floating_point() and tensor.dtype.itemsize == 1:
+        return f"is quantised ({kind})"
+    if not tensor.is_floating_point() and name.rpartition(".")[2] in ("weight", "bias"):
+        return f"is of integers ({kind}), as quantised weights are"
+    if tensor.dtype == torch.float64 and not torch.equal(tensor.isfinite(), tensor.float().isfinite()):
+        return f"goes beyond the range of float32 ({kind})"
+    return None
+
+
+def _same(kept: Tensor, given: Tensor) -> bool:
+    return given.dtype != torch.float64 or torch.equal(kept.double().nan_to_num(), given.nan_to_num())
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names of some, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f"{name!r:.80}" for name in names[:3]) + more
 
 
 def _first_line(error: Exception) -> str:

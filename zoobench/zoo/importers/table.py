@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
 from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns
+from zoobench.zoo.importers.files import read_inside
 from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout, inside, line_of
 from zoobench.zoo.importers.state import State, read_state
 from zoobench.zoo.importers.tolerance import RejectedError
@@ -65,7 +66,7 @@ def _tables(folder: Path) -> dict[Path, list[Row]]:
 def _rows(path: Path) -> list[Row]:
     """The rows of a table; none where it cannot be read as one."""
     try:
-        content = path.read_bytes()
+        content = read_inside(path)
         if path.suffix == ".parquet":
             return pq.read_table(io.BytesIO(content)).to_pylist()
         text = content.decode("utf-8-sig", "replace")
@@ -75,7 +76,7 @@ def _rows(path: Path) -> list[Row]:
             rows = [line_of(line) for line in text.split("\n") if line.strip()]
         else:
             rows = json.loads(text)
-    except (OSError, ValueError, OverflowError, RecursionError, csv.Error, pa.ArrowException):
+    except (RejectedError, OSError, ValueError, OverflowError, RecursionError, csv.Error, pa.ArrowException):
         return []
     return [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
 

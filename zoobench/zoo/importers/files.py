@@ -1,0 +1,66 @@
+"""Open the files of a folder that nobody vouches for: plain ones that lie in it, whatever links and pipes there are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import BinaryIO
+
+from zoobench.zoo.importers.tolerance import RejectedError
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+TEXT = 64 << 20  # bytes of a configuration, of results or of a table, at most
+
+
+_FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)
+
+
+@contextmanager
+def only_within(folder: Path) -> Iterator[None]:
+    """Whatever this thread opens with `open_inside` must lie in that folder."""
+    token = _FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)
+
+
+def open_inside(file: Path) -> BinaryIO:
+    """Open a plain file of the folder that `only_within` names, else of its own, be it through links that stay in it.
+
+    Raises `RejectedError` where it lies elsewhere, is missing, or is no plain file, such as a pipe, which might never
+    end; OSError where it cannot be read.
+    """
+    try:
+        place = file.resolve()
+        within = place.is_relative_to((_FOLDER.get() or file.parent).resolve())
+    except (OSError, ValueError, RuntimeError):  # a name too long, with a null character, a loop of links
+        within = False
+    if not within:
+        raise RejectedError(f"its {file.name!r:.100} leads out of the folder, and is not read")
+    if not place.exists():
+        raise RejectedError(f"its file {file.name:.100} is missing")
+    handle = -1
+    try:
+        if place.is_file():  # a device may do something when it is opened
+            handle = os.open(place, FLAGS)
+        if handle < 0 or not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise RejectedError(f"its {file.name!r:.100} is no plain file, and is not read")
+        opened, handle = os.fdopen(handle, "rb"), -1
+        return opened
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def read_inside(file: Path, most: int = TEXT) -> bytes:
+    """The content of a file of at most `most` bytes, opened and refused as by `open_inside`."""
+    with open_inside(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > most:
+            raise RejectedError(f"its {file.name!r:.100} has {size:,} bytes, and may have at most {most:,}")
+        return opened.read(most)

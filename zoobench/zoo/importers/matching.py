@@ -1,0 +1,172 @@
+"""Which entry of a state dict is which of an architecture's: by name, else module by module, in their order.
+
+Order is evidence only where it is that of layers: an alphabetical one puts biases before weights and the tenth layer
+before the second. Within a module the last part of a name decides, never order or shape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from zoo_generation.architectures import Layout
+from zoobench.zoo.importers.state import State
+
+Order = tuple[str, ...]
+"""A state dict's names in the order of a layout's entries."""
+Modules = list[list[str]]
+"""Names of entries, module by module."""
+Sizes = Mapping[str, tuple[int | None, ...]]
+"""Shapes by name; None where a size depends on channels, classes or width."""
+
+ENTRIES = ("weight", "bias", "running_mean", "running_var")  # of a module
+SPELLINGS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "kernel": "weight",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "moving_var": "running_var",
+}
+COUNTERS = ("total_ops", "total_params")  # of a profiler
+STEPS = 10_000  # of a search for orders
+
+
+class DoubtError(Exception):
+    """Entries may be an architecture's, but which is which is not sure; the message says why, as a clause."""
+
+
+def orders_by_name(ours: Layout, state: State) -> list[Order]:
+    """An order for each prefix under which all names of a layout are there."""
+    names = [entry.name for entry in ours]
+    prefixes = (name.removesuffix(names[0]) for name in state.tensors if name.endswith(names[0]))
+    orders = (tuple(prefix + name for name in names) for prefix in prefixes if not prefix or prefix.endswith("."))
+    return [order for order in orders if state.tensors.keys() >= set(order)]
+
+
+def more_layers(order: Order, state: State) -> list[str]:
+    """Entries beside those of an order that are layers like them, or more entries of them: it is a larger network."""
+    patterns = {_pattern(_module(name)) for name in order}
+    left = state.tensors.keys() - set(order)
+    return sorted(name for name in left if _last(name) in ENTRIES and _pattern(_module(name)) in patterns)
+
+
+def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Order]:
+    """Orders in which the modules of a state dict are those of a layout; sizes that differ in `other` are free.
+
+    Modules that only numbers tell apart are in the order of these. How others lie between them is told by the state
+    dict's order if that is evidence, else by shapes; then there may be several. Raises `DoubtError`.
+    """
+    names = [name for name in state.tensors if _last(name) not in COUNTERS]
+    if len(names) != len(ours.entries) or len(other.entries) != len(ours.entries):
+        return
+    sizes: Sizes = {
+        one.name: tuple(a if a == b else None for a, b in zip(one.shape, two.shape, strict=False))
+        for one, two in zip(ours, other, strict=True)
+    }
+    modules, misnamed, found = _modules(sizes), None, False
+    for chosen in _merged(modules, _groups(names, state.ordered), sizes, state.shapes):
+        if why := _misnamed(modules, chosen):
+            misnamed = why
+            continue
+        found = True
+        pairs: dict[str, str] = {}
+        for module, theirs in zip(modules, chosen, strict=True):
+            pairs |= _pairs(module, theirs, sizes, state.shapes) or {}
+        yield tuple(pairs[name] for name in sizes)
+    if misnamed and not found:
+        raise DoubtError(misnamed)
+
+
+def _groups(names: Sequence[str], ordered: bool) -> list[Modules]:
+    """Modules, in one group where their order is evidence, else a group for all that only numbers tell apart."""
+    modules = _modules(names)
+    groups = defaultdict(list)
+    for module in modules:
+        groups[_pattern(_module(module[0]))].append(module)
+    numbered = {pattern: sorted(group, key=_numbers) for pattern, group in groups.items()}
+    ascending = numbered == groups
+    alphabetical = list(names) == sorted(names)
+    if ordered and ascending and not alphabetical:
+        return [modules]
+    if ordered and not alphabetical and modules != sorted(modules, key=lambda module: _module(module[0])):
+        raise DoubtError(
+            "its layers are neither in the order of their numbers nor in alphabetical order: save them under the names "
+            "that the architecture gives them"
+        )
+    return list(numbered.values())
+
+
+def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Sizes) -> Iterator[Modules]:
+    """All ways to take modules from the fronts of the groups so that each is as ours at its place."""
+    waiting: list[tuple[tuple[int, ...], Modules]] = [((0,) * len(groups), [])]
+    for _ in range(STEPS):
+        if not waiting:
+            return
+        taken, chosen = waiting.pop()
+        if len(chosen) == len(ours):
+            yield chosen
+            continue
+        for number, group in enumerate(groups):
+            place = taken[number]
+            if place < len(group) and _pairs(ours[len(chosen)], group[place], sizes, shapes) is not None:
+                waiting.append(((*taken[:number], place + 1, *taken[number + 1 :]), [*chosen, group[place]]))
+    raise DoubtError("its layers may be put in too many orders: save them under the names that the architecture has")
+
+
+def _pairs(ours: Sequence[str], theirs: Sequence[str], sizes: Sizes, shapes: Sizes) -> dict[str, str] | None:
+    """The entries of one of their modules by ours: by the last part of their names, else by their number of dimensions,
+    if that tells them apart; none where the module is another."""
+    pairs = _by(_last, ours, theirs)
+    if pairs is None:
+        dimensions = {name: str(len(shape)) for name, shape in (*sizes.items(), *shapes.items())}
+        pairs = _by(dimensions.__getitem__, ours, theirs)
+    fits = pairs is not None and all(_fits(sizes[our], shapes[their]) for our, their in pairs.items())
+    return pairs if fits else None
+
+
+def _by(key: Callable[[str], str], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str] | None:
+    one, other = {key(name): name for name in ours}, {key(name): name for name in theirs}
+    same = one.keys() == other.keys() and len(one) == len(ours) and len(other) == len(theirs)
+    return {name: other[each] for each, name in one.items()} if same else None
+
+
+def _fits(size: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(size) == len(shape) and all(a is None or a == b for a, b in zip(size, shape, strict=True))
+
+
+def _misnamed(ours: Modules, theirs: Modules) -> str | None:
+    """Why not, where a module is called as another of ours is."""
+    pairs = [tuple(_pattern(_last(_module(each[0]))) for each in pair) for pair in zip(ours, theirs, strict=True)]
+    known, given = {one for one, _ in pairs}, {other for _, other in pairs}
+    for one, other in pairs:
+        if one != other and one in given and other in known:
+            return f"its layers {other!r:.60} would be {one!r:.60} by their order, and others are called so"
+    return None
+
+
+def _modules(names: Iterable[str]) -> Modules:
+    modules = defaultdict(list)
+    for name in names:
+        modules[_module(name)].append(name)
+    return list(modules.values())
+
+
+def _module(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _last(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return SPELLINGS.get(last, last)
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"[0-9]+", "#", name)
+
+
+def _numbers(module: Sequence[str]) -> list[tuple[int, str]]:
+    """The numbers in a module's name, in order of their value; as texts, since they may have thousands of digits."""
+    digits = (number.lstrip("0") for number in re.findall(r"[0-9]+", _module(module[0])))
+    return [(len(number), number) for number in digits]

@@ -1,0 +1,155 @@
+"""Files of `torch.save`: a zip archive of a pickle and storages, or, before torch 1.6, one after the other."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from zoobench.zoo.importers.pickles import BYTES, Odd, Place, Storage, read_pickle
+from zoobench.zoo.importers.tolerance import RejectedError
+
+DIRECTORY = 32 << 20  # bytes of an archive's list of records, at most
+END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
+END64 = struct.Struct("<4sQHHIIQQQQ")
+LOCAL = struct.Struct("<4s22xHH")  # before each record: the lengths of its name and of what else is told
+MAGIC = 0x1950A86A20F9469CFC6C
+PICKLE = "data.pkl"
+
+Fetch = Callable[[Storage], bytearray]
+"""The bytes of a storage, all of it. Raises ValueError where they are not as the file says."""
+
+
+def read_archive(file: BinaryIO, size: int) -> tuple[object, Fetch]:
+    """What the pickle in an archive holds, and how storages are fetched; raises as `read_pickle`, or BadZipFile."""
+    records = records_of(file, size)
+    pickles = [name for name in records if name.rpartition("/")[2] == PICKLE]
+    if len(pickles) != 1:
+        raise ValueError(f"it holds {len(pickles)} records {PICKLE}")
+    root = pickles[0].removesuffix(PICKLE)
+    checked = any(record.CRC for record in records.values())  # `torch.save` may be told to compute none
+
+    def read(name: str, most: int = size) -> bytearray:
+        if root + name not in records:
+            raise ValueError(f"its record {name!r:.100} is missing")
+        content = _read(file, records[root + name], most)
+        if checked and zlib.crc32(content) != records[root + name].CRC:
+            raise ValueError(f"the checksum of its record {name!r:.100} does not fit")
+        return content
+
+    order = bytes(read("byteorder", 10)).decode() if root + "byteorder" in records else "little"
+
+    def fetch(storage: Storage) -> bytearray:
+        content = read(f"data/{storage.key}", storage.numel * storage.dtype.itemsize)
+        if order != sys.byteorder and content:
+            torch.frombuffer(content, dtype=torch.uint8).untyped_storage().byteswap(storage.dtype)
+        return content
+
+    return read_pickle(io.BytesIO(read(PICKLE, BYTES))), fetch
+
+
+def records_of(file: BinaryIO, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The records of an archive by name; raises ValueError or BadZipFile where it is damaged, or lists too many."""
+    if _directory_bytes(file, size) > DIRECTORY:
+        raise ValueError("it lists more records than any state dict has")
+    with zipfile.ZipFile(file) as archive:
+        listed = archive.infolist()
+    records = {record.filename: record for record in listed}
+    if len(records) < len(listed):
+        raise ValueError("a record stands in it twice")
+    return records
+
+
+def _directory_bytes(file: BinaryIO, size: int) -> int:
+    """How much is read to list an archive's records, which is not bounded by `zipfile`."""
+    file.seek(max(0, size - END.size - (1 << 16)))
+    tail = file.read()
+    place = tail.rfind(b"PK\5\6")
+    if place < 0 or len(tail) - place < END.size:
+        raise ValueError("it has no end, as archives do")
+    length: int = END.unpack_from(tail, place)[5]
+    before = tail.rfind(b"PK\6\6", 0, place)
+    if length == 0xFFFFFFFF and before >= 0 and before + END64.size <= len(tail):
+        length = END64.unpack_from(tail, before)[8]
+    return length
+
+
+def _read(file: BinaryIO, record: zipfile.ZipInfo, most: int) -> bytearray:
+    if record.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("its records are compressed, as torch.save never does")
+    if record.file_size > most:
+        raise ValueError(f"its record {record.filename!r:.100} has {record.file_size:,} bytes")
+    file.seek(record.header_offset)
+    header = file.read(LOCAL.size)
+    if len(header) < LOCAL.size or not header.startswith(b"PK\3\4"):
+        raise ValueError(f"its record {record.filename!r:.100} is not where it says")
+    _, name, more = LOCAL.unpack(header)
+    return _exactly(file, record.header_offset + LOCAL.size + name + more, record.file_size)
+
+
+def _exactly(file: BinaryIO, place: int, size: int) -> bytearray:
+    content = bytearray(size)
+    file.seek(place)
+    if file.readinto(content) < size:  # type: ignore[attr-defined]
+        raise ValueError("it ends before its weights do")
+    return content
+
+
+def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
+    """As `read_archive`, of the format of before torch 1.6: pickles, and then the storages in order."""
+    file.seek(0)
+    stream = io.BytesIO(file.read(BYTES))
+    if read_pickle(stream) != MAGIC:
+        raise RejectedError(
+            "its file is a pickle, but not of torch.save; only tensors are unpickled: save the state dict with "
+            "torch.save or as safetensors"
+        )
+    read_pickle(stream), read_pickle(stream)  # of which version, and what machine
+    storages: dict[object, Storage] = {}
+    content, keys = read_pickle(stream, storages), read_pickle(stream)
+    places, place = {}, stream.tell()
+    for key in keys if isinstance(keys, list) else ():  # each storage behind its number of elements
+        elements = int.from_bytes(_exactly(file, place, 8), "little", signed=True)
+        if key not in storages or elements != storages[key].numel:
+            raise ValueError(f"its storage {key!r:.100} has another size than it says")
+        places[key] = place + 8
+        place += 8 + elements * storages[key].dtype.itemsize
+
+    def fetch(storage: Storage) -> bytearray:
+        whole = storages[storage.key]
+        return _exactly(file, places[whole.key], whole.numel * whole.dtype.itemsize)
+
+    if place > size:
+        raise ValueError("it ends before its weights do")
+    return content, fetch
+
+
+def tensor_of(name: str, entry: Place | Odd, fetch: Fetch) -> Tensor:
+    """An entry of a state dict; raises `RejectedError` unless it is dense, with all its elements in the file."""
+    if isinstance(entry, Odd):
+        raise RejectedError(f"its entry {name!r:.100} is no dense tensor, but a {entry.kind}: save it dense")
+    shape, stride, storage = entry.shape, entry.stride, entry.storage
+    sizes = (*shape, *stride, entry.offset, storage.numel, storage.start)
+    plain = all(isinstance(each, int) and 0 <= each < 2**62 for each in sizes) and len(shape) == len(stride) <= 64
+    elements = storage.numel * storage.dtype.itemsize // entry.dtype.itemsize
+    if plain and math.prod(shape):
+        last = entry.offset + sum((each - 1) * step for each, step in zip(shape, stride, strict=True))
+        plain = math.prod(shape) <= elements and last < elements
+    if not plain:
+        raise RejectedError(f"its entry {name!r:.100} is no dense tensor with all its elements in the file")
+    content = fetch(storage)
+    start = storage.start * storage.dtype.itemsize
+    if len(content) < start + storage.numel * storage.dtype.itemsize:
+        raise ValueError(f"it holds too few elements of {name!r:.100}")
+    if not math.prod(shape):
+        return torch.empty(shape, dtype=entry.dtype)
+    flat = torch.frombuffer(content, dtype=entry.dtype, offset=start, count=elements)
+    return flat.as_strided(shape, stride, entry.offset)
