@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from zoobench.cli.console import Console, styled, table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo_generation.errors import InputError
 from zoobench.cli.console import console, counting, styled, table
 from zoobench.cli.leaderboards import print_json
-from zoobench.leaderboard.audit import Finding, Proposal, audit, entries_of, proposal
+from zoobench.leaderboard.audit import Finding, audit, entries_of
 from zoobench.leaderboard.proposal import Proposal, proposal
 from zoobench.text import shown
 
