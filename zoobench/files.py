@@ -80,20 +80,20 @@ def files_in(folder: StoragePath, pattern: str) -> list[StoragePath]:
 
 
 @contextmanager
-def directory_written_aside(path: Path, *, new: bool = False) -> Iterator[Path]:
+def directory_written_aside(path: Path, *, new: bool = False, marked: bool = True) -> Iterator[Path]:
     """As `written_aside`, for a directory; one that zoobench wrote to `path` before is replaced, unless a `new` one is
     to be written.
 
     At every instant the old one or the new one is there, whole, where the system can exchange folders; two that write
-    at once both succeed. What zoobench wrote is listed in the folder's `MARK`, unless it is `new`. Raises `InputError`
-    where there is anything else.
+    at once both succeed. What zoobench wrote is listed in the folder's `MARK`, unless it is `new`, or must hold
+    nothing else and is not `marked`. Raises `InputError` where there is anything else.
     """
     _check_replaceable(path, frozenset(), new)
     with beside(path) as aside:
         aside.mkdir()
         yield aside
         written = frozenset(_files(aside))
-        if not new:
+        if marked and not new:
             (aside / MARK).write_text(json.dumps({"written by zoobench": sorted(written)}) + "\n")
         aside.chmod(0o755)
         _put(aside, path, written, new)
@@ -123,8 +123,8 @@ def _put(aside: Path, path: Path, written: frozenset[str], new: bool) -> None:
 def _check_replaceable(path: Path, written: Set[str], new: bool = False) -> None:
     """Raise `InputError` where something else stands at a path than a folder that zoobench wrote, and nothing more.
 
-    One without a mark, of an earlier version, must hold no other files than those that are `written` now, none at all
-    before they are known.
+    One without a mark, as earlier versions wrote them, must hold no other files than those that are `written` now.
+    Before these are known, it is let pass.
     """
     if not os.path.lexists(path):
         return
