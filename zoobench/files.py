@@ -173,7 +173,7 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield hidden / path.name
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        _remove(hidden)
         lock.release()
 
 
@@ -183,14 +183,16 @@ def _locked_beside(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(hidden / LOCK)
         try:
             lock.acquire(timeout=0)
-        except (OSError, Timeout):
-            if hidden.exists():  # and was not swept before it was locked
+        except Timeout:  # it is being swept, since it was not locked yet
+            continue
+        except OSError:
+            if hidden.exists():
                 shutil.rmtree(hidden, ignore_errors=True)
                 raise
-        else:
-            if (hidden / LOCK).exists():
-                return hidden, lock
-            lock.release()
+            continue
+        if (hidden / LOCK).exists():
+            return hidden, lock
+        lock.release()
 
 
 def sweep(folder: Path) -> None:
@@ -225,9 +227,19 @@ def _remove_if_left(hidden: Path, path: Path) -> None:
         if kept.exists() and not os.path.lexists(path):
             with suppress(OSError):
                 kept.rename(path)
-        shutil.rmtree(hidden, ignore_errors=True)
+        _remove(hidden)
     finally:
         lock.release()
+
+
+def _remove(hidden: Path) -> None:
+    """Remove a hidden folder of `beside`, its lock last: what is left by a kill in between is known by it."""
+    for path in (path for path in hidden.iterdir() if path.name != LOCK):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def exchange(new: Path, old: Path) -> None:
