@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 
 import typer
 
@@ -46,3 +47,8 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        from zoobench.text import visible
+
+        sys.stderr.write(visible(traceback.format_exc()))  # which quotes what strangers named
+        sys.exit(1)
