@@ -80,20 +80,20 @@ def files_in(folder: StoragePath, pattern: str) -> list[StoragePath]:
 
 
 @contextmanager
-def directory_written_aside(path: Path, *, new: bool = False) -> Iterator[Path]:
+def directory_written_aside(path: Path, *, new: bool = False, marked: bool = True) -> Iterator[Path]:
     """As `written_aside`, for a directory; one that zoobench wrote to `path` before is replaced, unless a `new` one is
     to be written.
 
     At every instant the old one or the new one is there, whole, where the system can exchange folders; two that write
-    at once both succeed. What zoobench wrote is listed in the folder's `MARK`, unless it is `new`. Raises `InputError`
-    where there is anything else.
+    at once both succeed. What zoobench wrote is listed in the folder's `MARK`, unless it is `new`, or must hold
+    nothing else and is not `marked`. Raises `InputError` where there is anything else.
     """
     _check_replaceable(path, frozenset(), new)
     with beside(path) as aside:
         aside.mkdir()
         yield aside
         written = frozenset(_files(aside))
-        if not new:
+        if marked and not new:
             (aside / MARK).write_text(json.dumps({"written by zoobench": sorted(written)}) + "\n")
         aside.chmod(0o755)
         _put(aside, path, written, new)
@@ -123,8 +123,8 @@ def _put(aside: Path, path: Path, written: frozenset[str], new: bool) -> None:
 def _check_replaceable(path: Path, written: Set[str], new: bool = False) -> None:
     """Raise `InputError` where something else stands at a path than a folder that zoobench wrote, and nothing more.
 
-    One without a mark, of an earlier version, must hold no other files than those that are `written` now, none at all
-    before they are known.
+    One without a mark, as earlier versions wrote them, must hold no other files than those that are `written` now.
+    Before these are known, it is let pass.
     """
     if not os.path.lexists(path):
         return
@@ -173,7 +173,7 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield hidden / path.name
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        _remove(hidden)
         lock.release()
 
 
@@ -183,14 +183,16 @@ def _locked_beside(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(hidden / LOCK)
         try:
             lock.acquire(timeout=0)
-        except (OSError, Timeout):
-            if hidden.exists():  # and was not swept before it was locked
+        except Timeout:  # it is being swept, since it was not locked yet
+            continue
+        except OSError:
+            if hidden.exists():
                 shutil.rmtree(hidden, ignore_errors=True)
                 raise
-        else:
-            if (hidden / LOCK).exists():
-                return hidden, lock
-            lock.release()
+            continue
+        if (hidden / LOCK).exists():
+            return hidden, lock
+        lock.release()
 
 
 def sweep(folder: Path) -> None:
@@ -225,9 +227,19 @@ def _remove_if_left(hidden: Path, path: Path) -> None:
         if kept.exists() and not os.path.lexists(path):
             with suppress(OSError):
                 kept.rename(path)
-        shutil.rmtree(hidden, ignore_errors=True)
+        _remove(hidden)
     finally:
         lock.release()
+
+
+def _remove(hidden: Path) -> None:
+    """Remove a hidden folder of `beside`, its lock last: what is left by a kill in between is known by it."""
+    for path in (path for path in hidden.iterdir() if path.name != LOCK):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def exchange(new: Path, old: Path) -> None:

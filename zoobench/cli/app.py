@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from typing import NoReturn
 
 import typer
@@ -43,9 +44,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if (reason := refusal(error)) is None:
-            raise
-        _tell(InputError(reason))
+        if (reason := refusal(error)) is not None:
+            _tell(InputError(reason))
+        from zoobench.text import visible
+
+        sys.stderr.write(visible(traceback.format_exc()))  # which quotes what strangers named
+        sys.exit(1)
 
 
 def _tell(error: InputError) -> NoReturn:

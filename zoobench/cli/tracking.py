@@ -51,7 +51,7 @@ def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> 
     answers = answers_of(studied.plan, studied.bench)
     seeds = sorted({seed for _, seed in answers})
     folder = inside(inside(place.home / "results", track.name), method)
-    with stages() as stage, directory_written_aside(folder) as aside:
+    with stages() as stage, directory_written_aside(folder, marked=False) as aside:
         stage(f"judging {method} on {track.name}")
         write_answers(aside / track.artefact, track, references, answers)
         scores = judge(track, references, answers, seeds, place.data_root)
