@@ -19,6 +19,8 @@ WORDS = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, 
     "file write failed": errno.ENOSPC
 }
 """As libraries tell them that are not written in Python: safetensors, Arrow, PyTorch's archives."""
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+"""As PyTorch tells it, beside Python's own `MemoryError`."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -74,6 +76,8 @@ def refusal(error: BaseException) -> str | None:
     """What the machine refused, and what to do, in one sentence; None where an error says nothing of that kind."""
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, MemoryError) or any(words in str(seen) for words in OUT_OF_MEMORY):
+            return f"the memory of this machine is too small for what was asked ({shown(seen, 100)}); ask for less"
         number = seen.errno if isinstance(seen, OSError) and seen.errno in REFUSALS else None
         number = number or next((WORDS[words] for words in WORDS if words in str(seen)), None)
         if number is not None:

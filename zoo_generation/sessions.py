@@ -41,17 +41,15 @@ LOST = (
     "Ray went down while it worked: its head or its part on this machine was ended or lost; run the same command "
     "again, on a cluster that runs: it goes on from there"
 )
-ANSWER_SECONDS = 20  # that a cluster may take until it answers
+CONNECT_SECONDS = 5  # that a machine may take until it lets one in
+ANSWER_SECONDS = 20  # that Ray may take there until it answers
 CONNECT = """
-import os, socket, sys
-address, host, port = sys.argv[1:]
+import logging, os, sys
 try:
-    if host:
-        socket.create_connection((host, int(port))).close()
-    import logging, ray
-    ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+    import ray
+    ray.init(address=sys.argv[1], logging_level=logging.CRITICAL, log_to_driver=False)
 except BaseException as error:
-    print(getattr(error, "strerror", None) or error or type(error).__name__, flush=True)
+    print(error or type(error).__name__, flush=True)
     os._exit(1)
 os._exit(0)
 """  # in a process of its own, since Ray tries for a quarter of an hour, and ends its process where it gives up
@@ -101,6 +99,12 @@ def _watched(ray: Any) -> Iterator[None]:
     Ray ends the process that works with it then. So a thread looks whether the two parts that it cannot do without
     still listen, and interrupts the block a little before, or ends the process itself with a sentence.
     """
+    if ray.util.client.ray.is_connected():  # by ray://, where all of Ray is elsewhere
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
     here = ray.get_runtime_context()
     node = next((each for each in ray.nodes() if each["NodeID"] == here.get_node_id()), None)
     parts = {"head": (urlsplit(f"//{here.gcs_address}"), HEAD_SECONDS)}
@@ -138,23 +142,27 @@ def _watched(ray: Any) -> Iterator[None]:
 
 def _answers(address: str) -> None:
     """Raise `InputError` where no cluster answers at an address within seconds."""
-    host, port = ("", "") if address == "auto" else _host_and_port(address)
+    if address != "auto":
+        try:
+            socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _no_answer(address, error.strerror or str(error)) from None
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-c", CONNECT, address, host, port]
+    command = [sys.executable, "-c", CONNECT, address]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
     except subprocess.TimeoutExpired:
-        raise _no_answer(address, f"nothing came within {ANSWER_SECONDS} seconds") from None
+        raise _no_answer(address, f"no Ray said anything within {ANSWER_SECONDS} seconds") from None
     if done.returncode != 0:
-        raise _no_answer(address, done.stdout or "its process ended")
+        raise _no_answer(address, done.stdout)
 
 
-def _host_and_port(address: str) -> tuple[str, str]:
+def _host_and_port(address: str) -> tuple[str, int]:
     """Of `host:port` or `ray://host:port`; raises `InputError` for anything else."""
     with suppress(ValueError):
         parts = urlsplit(f"//{address.removeprefix('ray://')}")
         if parts.hostname and parts.port and parts.netloc == address.removeprefix("ray://") and "@" not in parts.netloc:
-            return parts.hostname, str(parts.port)
+            return parts.hostname, parts.port
     raise InputError(f"'{address}' is no address of a Ray cluster; give host:port, ray://host:port, or auto")
 
 
@@ -229,3 +237,4 @@ def _remove(folder: Path) -> None:
     deadline = time.monotonic() + REMOVAL_SECONDS
     while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -34,6 +35,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """Run a command; what the user can mend is told in one sentence on standard error, with exit code 2."""
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"  # where in the code is no use to users
     try:
         app()
     except InputError as error:
