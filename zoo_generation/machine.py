@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from zoo_generation.errors import shown
+from zoo_generation.errors import InputError, shown
 
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
@@ -70,6 +71,19 @@ def settle_threads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if cores() < _bound():
         os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `InputError` where nothing can be written to a folder, there or still to be made: before work is lost."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written to {shown(there, 300)} ({error.strerror or error}); make room, give access, or "
+            "choose another folder"
+        ) from None
 
 
 def refusal(error: BaseException) -> str | None:

@@ -41,7 +41,7 @@ class Snapshots:
             with (
                 written_aside(self.file) as aside,
                 aside.open("wb") as file,
-            ):  # which tells what refuses, unlike PyTorch
+            ):  # PyTorch does not say why
                 torch.save(content, file)
         except (OSError, RuntimeError) as error:
             if (reason := refusal(error)) is None:
