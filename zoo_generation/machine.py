@@ -24,6 +24,7 @@ OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Storage size calcula
 """As PyTorch tells it, beside Python's own `MemoryError`."""
 
 CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
@@ -39,7 +40,7 @@ def _bound() -> int:
 def _quotas() -> Iterator[float]:
     """Cores that the control groups above this process give it, of versions 1 and 2."""
     with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in MEMBERSHIP.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             within = Path(path.lstrip("/"))
             if "cpu" in controllers.split(","):
