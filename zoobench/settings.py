@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from zoo_generation.errors import InputError, shown, unknown
+from zoo_generation.errors import InputError, as_given, unknown
 
 Settings = TypeVar("Settings")
 
@@ -33,11 +33,11 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        where = f"the {what} {name} cannot be '{shown(first['input'])}': " if name else ""
+        where = f"the {what} {name} cannot be {as_given(first['input'])}: " if name else ""
         raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
     for name in values:
         if not _is_finite(getattr(result, name)):
-            raise InputError(f"the {what} {name} cannot be '{shown(values[name])}': numbers go to ±{LARGEST:,}")
+            raise InputError(f"the {what} {name} cannot be {as_given(values[name])}: numbers go to ±{LARGEST:,}")
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from typing import NoReturn
 
@@ -35,6 +36,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """Run a command; what the user can mend is told in one sentence on standard error, with exit code 2."""
+    threading.excepthook = _in_a_thread
     warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"  # where in the code is no use to users
     try:
         app()
@@ -46,6 +48,12 @@ def main() -> None:
         if (reason := refusal(error)) is None:
             raise
         _tell(InputError(reason))
+
+
+def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
+    """A thread that writes (TensorBoard's) was refused: the work that it is of is told the same, and ends with it."""
+    if ended.exc_value is None or refusal(ended.exc_value) is None:
+        threading.__excepthook__(ended)
 
 
 def _tell(error: InputError) -> NoReturn:
