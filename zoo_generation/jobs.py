@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def train_zoo(
             done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
             _raise_failures(ray, done)
             if on_progress is not None:
-                on_progress(ray.get(progress.snapshot.remote()))
+                with suppress(ray.exceptions.RayError):  # the work does not end where only its counts are lost
+                    on_progress(ray.get(progress.snapshot.remote()))
 
 
 def _here(ray: Any, cls: type) -> Any:

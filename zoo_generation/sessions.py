@@ -30,6 +30,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens on 
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 PREFIX = "zbray-"
+ROOM = 64 * 2**20  # bytes, for Ray's logs
 REMOVAL_SECONDS = 5  # that the last of Ray's processes may take to end
 LOCK = "lock"  # in a temporary folder, held by the process that uses it
 SOCKET_BYTES = 107  # that the path of a Unix socket may have
@@ -185,8 +186,11 @@ def _closed() -> Iterator[None]:
     """The environment in which Ray starts closed to others, for as long as the block lasts."""
     from ray._private import ray_constants
 
-    before = {name: os.environ.get(name) for name in (LOOPBACK, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    names = (LOOPBACK, "GLOO_SOCKET_IFNAME", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
     os.environ.setdefault(LOOPBACK, "0")
+    if sys.platform == "linux":  # where workers of PyTorch listen, which share a training
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = _token()  # else Ray keeps one in a file, which others could read
     was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read when Ray was imported
@@ -219,9 +223,12 @@ def _short_parent() -> Path:
         tempfile.gettempdir()
     chosen = [os.environ.get("RAY_TMPDIR"), tempfile.tempdir]
     for parent in (*chosen, "/tmp", "/var/tmp", "/dev/shm"):
-        if parent and os.access(parent, os.W_OK | os.X_OK) and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES:
+        short = parent is not None and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES
+        if parent and short and os.access(parent, os.W_OK | os.X_OK) and shutil.disk_usage(parent).free >= ROOM:
             return Path(parent)
-    raise InputError("there is no temporary folder with a short path that can be written to; set TMPDIR to one")
+    raise InputError(
+        "there is no temporary folder with a short path and room that can be written to; set TMPDIR to one"
+    )
 
 
 def _sweep(folder: Path) -> None:
