@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ class Resources:
         """Resources as a user names them; raises `InputError` for a device that is none, and for less than nothing."""
         if device not in get_args(Device):
             raise unknown("device", device, get_args(Device))
-        if cpus <= 0 or (gpus is not None and gpus < 0):
+        if not 0 < cpus < math.inf or not 0 <= (gpus or 0) < math.inf:
             raise InputError(
                 f"a job of {cpus:g} cores and {gpus or 0:g} GPUs was asked for; it takes cores, and no less"
             )

@@ -20,6 +20,11 @@ def shown(value: object, most: int = 60) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def as_given(value: object) -> str:
+    """What a user gave, as `shown`, and in quotes where it is text."""
+    return f"'{shown(value)}'" if isinstance(value, str) else shown(value)
+
+
 def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not registered, with the nearest match and the whole list."""
     names = sorted(known)

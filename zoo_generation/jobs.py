@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from zoo_generation.architectures import get_architecture, import_architecture
 from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.datasets import ImageDataset, load_dataset
-from zoo_generation.errors import InputError, shown
+from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoo_generation.progress import Progress, Snapshot
 from zoo_generation.sink import Sink
@@ -83,7 +84,8 @@ def train_zoo(
             done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
             _raise_failures(ray, done)
             if on_progress is not None:
-                on_progress(ray.get(progress.snapshot.remote()))
+                with suppress(ray.exceptions.RayError):  # the work does not end where only its counts are lost
+                    on_progress(ray.get(progress.snapshot.remote()))
 
 
 def _here(ray: Any, cls: type) -> Any:
@@ -116,12 +118,8 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
         if isinstance(error.cause, InputError):
             raise error.cause from None
         if (reason := refusal(error.cause)) is not None:
-            raise InputError(f"a worker could not write to the zoo: {reason}, which goes on from there") from None
-        if isinstance(error.cause, MemoryError) or "can't allocate memory" in str(error.cause):
-            raise InputError(
-                f"a worker ran out of memory ({shown(error.cause, 100)}); lower --stack-size, --workers, the width or "
-                "the batch size"
-            ) from None
+            what = "could not write to the zoo" if isinstance(error.cause, OSError) else "failed"
+            raise InputError(f"a worker {what}: {reason}") from None
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).strip().split("\n")[0]

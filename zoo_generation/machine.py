@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from zoo_generation.errors import shown
+from zoo_generation.errors import InputError, shown
 
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
@@ -19,8 +20,11 @@ WORDS = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, 
     "file write failed": errno.ENOSPC
 }
 """As libraries tell them that are not written in Python: safetensors, Arrow, PyTorch's archives."""
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+"""As PyTorch tells it, beside Python's own `MemoryError`."""
 
 CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
@@ -36,7 +40,7 @@ def _bound() -> int:
 def _quotas() -> Iterator[float]:
     """Cores that the control groups above this process give it, of versions 1 and 2."""
     with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in MEMBERSHIP.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             within = Path(path.lstrip("/"))
             if "cpu" in controllers.split(","):
@@ -70,10 +74,25 @@ def settle_threads() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
 
 
+def check_writable(folder: Path) -> None:
+    """Raise `InputError` where nothing can be written to a folder, there or still to be made: before work is lost."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written to {shown(there, 300)} ({error.strerror or error}); make room, give access, or "
+            "choose another folder"
+        ) from None
+
+
 def refusal(error: BaseException) -> str | None:
     """What the machine refused, and what to do, in one sentence; None where an error says nothing of that kind."""
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, MemoryError) or any(words in str(seen) for words in OUT_OF_MEMORY):
+            return f"the memory of this machine is too small for what was asked ({shown(seen, 100)}); ask for less"
         number = seen.errno if isinstance(seen, OSError) and seen.errno in REFUSALS else None
         number = number or next((WORDS[words] for words in WORDS if words in str(seen)), None)
         if number is not None:

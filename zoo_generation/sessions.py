@@ -30,6 +30,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens on 
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 PREFIX = "zbray-"
+ROOM = 64 * 2**20  # bytes, for Ray's logs
 REMOVAL_SECONDS = 5  # that the last of Ray's processes may take to end
 LOCK = "lock"  # in a temporary folder, held by the process that uses it
 SOCKET_BYTES = 107  # that the path of a Unix socket may have
@@ -41,17 +42,15 @@ LOST = (
     "Ray went down while it worked: its head or its part on this machine was ended or lost; run the same command "
     "again, on a cluster that runs: it goes on from there"
 )
-ANSWER_SECONDS = 20  # that a cluster may take until it answers
+CONNECT_SECONDS = 5  # that a machine may take until it lets one in
+ANSWER_SECONDS = 20  # that Ray may take there until it answers
 CONNECT = """
-import os, socket, sys
-address, host, port = sys.argv[1:]
+import logging, os, sys
 try:
-    if host:
-        socket.create_connection((host, int(port))).close()
-    import logging, ray
-    ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+    import ray
+    ray.init(address=sys.argv[1], logging_level=logging.CRITICAL, log_to_driver=False)
 except BaseException as error:
-    print(getattr(error, "strerror", None) or error or type(error).__name__, flush=True)
+    print(error or type(error).__name__, flush=True)
     os._exit(1)
 os._exit(0)
 """  # in a process of its own, since Ray tries for a quarter of an hour, and ends its process where it gives up
@@ -101,6 +100,12 @@ def _watched(ray: Any) -> Iterator[None]:
     Ray ends the process that works with it then. So a thread looks whether the two parts that it cannot do without
     still listen, and interrupts the block a little before, or ends the process itself with a sentence.
     """
+    if ray.util.client.ray.is_connected():  # by ray://, where all of Ray is elsewhere
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
     here = ray.get_runtime_context()
     node = next((each for each in ray.nodes() if each["NodeID"] == here.get_node_id()), None)
     parts = {"head": (urlsplit(f"//{here.gcs_address}"), HEAD_SECONDS)}
@@ -138,23 +143,27 @@ def _watched(ray: Any) -> Iterator[None]:
 
 def _answers(address: str) -> None:
     """Raise `InputError` where no cluster answers at an address within seconds."""
-    host, port = ("", "") if address == "auto" else _host_and_port(address)
+    if address != "auto":
+        try:
+            socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _no_answer(address, error.strerror or str(error)) from None
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-c", CONNECT, address, host, port]
+    command = [sys.executable, "-c", CONNECT, address]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
     except subprocess.TimeoutExpired:
-        raise _no_answer(address, f"nothing came within {ANSWER_SECONDS} seconds") from None
+        raise _no_answer(address, f"no Ray said anything within {ANSWER_SECONDS} seconds") from None
     if done.returncode != 0:
-        raise _no_answer(address, done.stdout or "its process ended")
+        raise _no_answer(address, done.stdout)
 
 
-def _host_and_port(address: str) -> tuple[str, str]:
+def _host_and_port(address: str) -> tuple[str, int]:
     """Of `host:port` or `ray://host:port`; raises `InputError` for anything else."""
     with suppress(ValueError):
         parts = urlsplit(f"//{address.removeprefix('ray://')}")
         if parts.hostname and parts.port and parts.netloc == address.removeprefix("ray://") and "@" not in parts.netloc:
-            return parts.hostname, str(parts.port)
+            return parts.hostname, parts.port
     raise InputError(f"'{address}' is no address of a Ray cluster; give host:port, ray://host:port, or auto")
 
 
@@ -177,8 +186,11 @@ def _closed() -> Iterator[None]:
     """The environment in which Ray starts closed to others, for as long as the block lasts."""
     from ray._private import ray_constants
 
-    before = {name: os.environ.get(name) for name in (LOOPBACK, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    names = (LOOPBACK, "GLOO_SOCKET_IFNAME", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
     os.environ.setdefault(LOOPBACK, "0")
+    if sys.platform == "linux":  # where workers of PyTorch listen, which share a training
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = _token()  # else Ray keeps one in a file, which others could read
     was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read when Ray was imported
@@ -211,9 +223,12 @@ def _short_parent() -> Path:
         tempfile.gettempdir()
     chosen = [os.environ.get("RAY_TMPDIR"), tempfile.tempdir]
     for parent in (*chosen, "/tmp", "/var/tmp", "/dev/shm"):
-        if parent and os.access(parent, os.W_OK | os.X_OK) and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES:
+        short = parent is not None and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES
+        if parent and short and os.access(parent, os.W_OK | os.X_OK) and shutil.disk_usage(parent).free >= ROOM:
             return Path(parent)
-    raise InputError("there is no temporary folder with a short path that can be written to; set TMPDIR to one")
+    raise InputError(
+        "there is no temporary folder with a short path and room that can be written to; set TMPDIR to one"
+    )
 
 
 def _sweep(folder: Path) -> None:
@@ -229,3 +244,4 @@ def _remove(folder: Path) -> None:
     deadline = time.monotonic() + REMOVAL_SECONDS
     while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)

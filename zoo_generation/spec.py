@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from zoo_generation.errors import InputError, shown, unknown
+from zoo_generation.errors import InputError, as_given, unknown
 from zoo_generation.presets import preset_names, preset_path
 from zoo_generation.reading import read_fields
 
@@ -109,7 +109,7 @@ class ZooSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)] | None = None
     datasets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     architectures: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ("cnn_s",)
     width: Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)] = (1.0,)
@@ -256,4 +256,4 @@ def _sentence(error: ValidationError) -> str:
         return str(unknown("spec field", field, ZooSpec.model_fields))
     if first["type"] == "missing":
         return f"the spec lacks the field '{field}', which has no default"
-    return f"spec field '{field}' was given '{shown(first['input'])}': {reason[0].lower()}{reason[1:]}"
+    return f"spec field '{field}' was given {as_given(first['input'])}: {reason[0].lower()}{reason[1:]}"

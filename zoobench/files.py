@@ -297,7 +297,7 @@ def read_json(path: StoragePath, what: str) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError for what is nested without end
         raise InputError(f"{what} {path} is damaged: it is not JSON; restore it or make it again") from None
     if not isinstance(content, dict):
         raise InputError(f"{what} {path} is damaged: it holds no JSON object; restore it or make it again")

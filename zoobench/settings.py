@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from zoo_generation.errors import InputError, unknown
+from zoo_generation.errors import InputError, as_given, unknown
 
 Settings = TypeVar("Settings")
+
+LARGEST = 2**31 - 1  # that a number among settings may be
 
 
 def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Settings:
@@ -27,11 +29,23 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
             raise unknown(what, name, fields)
     own = {name: getattr(settings, name) for name in fields}
     try:
-        return _adapter(type(settings)).validate_python(own | dict(values))  # type: ignore[arg-type]
+        result = _adapter(type(settings)).validate_python(own | dict(values))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        where = f"the {what} {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}: " if first["loc"] else ""
+        name = ".".join(map(str, first["loc"]))
+        where = f"the {what} {name} cannot be {as_given(first['input'])}: " if name else ""
         raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+    for name in values:
+        if not _is_finite(getattr(result, name)):
+            raise InputError(f"the {what} {name} cannot be {as_given(values[name])}: numbers go to ±{LARGEST:,}")
+    return result
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in a setting are of a size that can be computed with."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, int | float) or -LARGEST <= value <= LARGEST  # which infinity and NaN are not
 
 
 @cache

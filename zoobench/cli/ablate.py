@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import CpusPerJob, DataRoot, Device, GpusPerJob, Home, RayAddress, Workers
+from zoobench.cli.options import (
+    LARGEST_SEED,
+    MOST_SEEDS,
+    CpusPerJob,
+    DataRoot,
+    Device,
+    GpusPerJob,
+    Home,
+    RayAddress,
+    Workers,
+)
 
 EXAMPLES = """
 Examples:
@@ -23,9 +33,12 @@ Examples:
 def ablate(
     study: Annotated[Path, typer.Argument(help="A YAML file: zoos, compositions, methods, targets, tasks.")],
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds to train and sample with.", show_default="the study's")
+        int | None,
+        typer.Option(min=1, max=MOST_SEEDS, help="Seeds to train and sample with.", show_default="the study's"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The first of them.", show_default="the study's")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="The first of them.", show_default="the study's")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and its cost.")] = False,
     data_root: DataRoot = None,
     home: Home = Path(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import traceback
+import warnings
 from typing import NoReturn
 
 import typer
@@ -37,6 +39,8 @@ app.add_typer(leaderboard.app, name="leaderboard")
 def main() -> None:
     """Run a command; what the user can mend is told in one sentence on standard error, with exit code 2."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which removes what is half-written
+    threading.excepthook = _in_a_thread
+    warnings.formatwarning = lambda message, *_: f"Warning: {message}\n"  # where in the code is no use to users
     try:
         app()
     except InputError as error:
@@ -50,6 +54,12 @@ def main() -> None:
 
         sys.stderr.write(visible(traceback.format_exc()))  # which quotes what strangers named
         sys.exit(1)
+
+
+def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
+    """A thread that writes (TensorBoard's) was refused: the work that it is of is told the same, and ends with it."""
+    if ended.exc_value is None or refusal(ended.exc_value) is None:
+        threading.__excepthook__(ended)
 
 
 def _tell(error: InputError) -> NoReturn:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoobench.cli.options import (
+    LARGEST_SEED,
+    MOST_SEEDS,
     DataRoot,
     Home,
     RayAddress,
@@ -57,9 +59,11 @@ def evaluate(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Seeds to train and sample with; results are mean ± std.", show_default="3"),
+        typer.Option(min=1, max=MOST_SEEDS, help="Seeds to train and sample with; mean ± std.", show_default="3"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The first of them.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="The first of them.", show_default="0")
+    ] = None,
     workers: Workers = None,
     ray_address: RayAddress = None,
     architectures: UserArchitectures = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo_generation.machine import check_writable
 from zoo_generation.sink import Status
 from zoobench.ablation import Evaluation, run
 from zoobench.cli.console import Table, console, stages, styled, table
@@ -38,6 +39,7 @@ def evaluate(
     statuses: Sequence[Status] = KEPT,
 ) -> Evaluation:
     """Measure, print, write `results/<zoos>-<method>/`; returns the evaluation."""
+    check_writable(home)
     title = "+".join(zoo.name for zoo in zoos)
     methods = {each: each.config(None) for each in (method, *baselines())} | {method: config}
     with stages() as stage:

@@ -52,9 +52,13 @@ def generate(
     statuses: Statuses = "trained,at_chance",
     mode: Annotated[Literal["plain", "subsampled", "bootstrapped"], typer.Option(help="See below.")] = "subsampled",
     anchors: Annotated[int, typer.Option(min=0, help="Trained models to draw around; 0: latents of a Gaussian.")] = 5,
-    count: Annotated[int, typer.Option(min=1, help="Models to draw in a round.")] = 200,
-    keep: Annotated[int | None, typer.Option(min=1, help="Models to keep, unless plain.", show_default="10")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of bootstrapping.", show_default="3")] = None,
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="Models to draw in a round.")] = 200,
+    keep: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Models to keep, unless plain.", show_default="10")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Rounds of bootstrapping.", show_default="3")
+    ] = None,
     density: Annotated[
         Literal["token", "individual", "joint"] | None,
         typer.Option(help="An anchor for each token, latent dimension or model.", show_default="as configured"),

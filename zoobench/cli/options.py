@@ -40,7 +40,9 @@ Zoos = Annotated[
 ]
 Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes of a local Ray.", show_default="all cores")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=10_000, help="Worker processes of a local Ray.", show_default="all cores")
+]
 RayAddress = Annotated[
     str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
 ]
@@ -66,7 +68,11 @@ Tracks = Annotated[
 TrackOption = Annotated[
     str | None, typer.Option("--track", help="Tracks, comma-separated; 'all' are the two-core ones.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
+LARGEST_SEED = 2**32 - 1  # that every generator of random numbers takes
+MOST_SEEDS = 1000
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random; the same seed gives the same result.")
+]
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -81,6 +81,6 @@ def _numbers(seeds: str | None) -> list[int] | None:
     from zoo_generation.errors import InputError
 
     given = listed(seeds)
-    if given is not None and not all(seed.isdecimal() for seed in given):
+    if given is not None and not all(seed.isdecimal() and len(seed) < 11 for seed in given):
         raise InputError(f"--seeds was given '{seeds}'; give whole numbers, comma-separated, such as 0,1,2")
     return None if given is None else [int(seed) for seed in given]

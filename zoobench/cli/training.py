@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.errors import InputError
+from zoo_generation.machine import check_writable
 from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside
 from zoobench.methods.base import Execution
@@ -29,6 +30,8 @@ def train_method(
     """Fit, save to `out`, print a table, write losses as a table and a plot to `results/train-<title>`."""
     if out.exists():
         raise InputError(f"{out} is there already; choose another --out, or delete it")
+    for folder in (out, results):
+        check_writable(folder)
     told: list[dict[str, float]] = []
     with stages() as stage:
         bar = stage(f"{method.name}: training, seed {seed}")

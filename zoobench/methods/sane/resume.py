@@ -38,8 +38,11 @@ class Snapshots:
             return
         content = {"identity": self.identity, "state": state()}
         try:
-            with written_aside(self.file) as aside:
-                torch.save(content, aside)
+            with (
+                written_aside(self.file) as aside,
+                aside.open("wb") as file,
+            ):  # PyTorch does not say why
+                torch.save(content, file)
         except (OSError, RuntimeError) as error:
             if (reason := refusal(error)) is None:
                 raise
