@@ -124,7 +124,9 @@ def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: A
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / track.artefact)  # type: ignore[union-attr]
     else:
         tables = [
-            outcome.observations[outcome.observations["property"].isin(track.properties)].assign(target=target, seed=seed)
+            outcome.observations[outcome.observations["property"].isin(track.properties)].assign(
+                target=target, seed=seed
+            )
             for (target, seed), outcome in outcomes.items()
         ]
         pd.concat(tables)[COLUMNS].to_parquet(folder / track.artefact, index=False)
