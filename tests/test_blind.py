@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -200,7 +201,7 @@ def test_anchors_and_what_is_fitted_lead_to_no_test_model(small_board: Board) ->
         assert not told(part.read_table, test.table, test.weights)
 
 
-def test_large_populations_are_blind_in_a_file_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_populations_are_blind_in_a_file_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rows, "IN_MEMORY", 100)
     monkeypatch.setattr(rows, "RESIDENT", 300)  # so that pages are given back meanwhile
     population = drawn(9, 4, 3, alike=3)
@@ -209,6 +210,9 @@ def test_large_populations_are_blind_in_a_file_without_a_name(monkeypatch: pytes
     assert torch.equal(population.asked(lambda asked: asked.weights.clone()), population.weights)
     assert not told(blind.weights, population.table, population.weights[:0])
     assert blind.weights.untyped_storage().nbytes() == len(blind) * LAYOUT.size * 4
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="do not fit into the temporary folder .*; set TMPDIR"):
+        population.blind()
 
 
 TEXTS = ("{word}:{model}:{epoch}", "{word}-{model}-{epoch}", "{word}{model}{epoch}", "{word}/{model}/{epoch}")
