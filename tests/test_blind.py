@@ -211,7 +211,7 @@ def test_large_populations_are_blind_in_a_file_without_a_name(monkeypatch: pytes
     assert not told(blind.weights, population.table, population.weights[:0])
     assert blind.weights.untyped_storage().nbytes() == len(blind) * LAYOUT.size * 4
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    with pytest.raises(InputError, match="do not fit into the temporary folder .*; set TMPDIR"):
+    with pytest.raises(InputError, match=r"do not fit into the temporary folder .*; set TMPDIR"):
         population.blind()
 
 
