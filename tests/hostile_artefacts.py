@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import struct
@@ -160,6 +161,23 @@ table("class_of_a_number", "must have null in 'predicted_class'", _cell("predict
 table("number_of_a_class", "must have null in 'predicted'", _cell("predicted", 1.0, -1))
 table("no_class", "needs a class", _cell("predicted_class", None, -1))
 table("empty_class", "an empty class", _cell("predicted_class", "", -1))
+for strange in ("0.002", " 0.001", "0.001 ", "0_001", "−0.001", "٠.٠٠١", "1e-3x", "adam", "nan", "inf", "1e999"):
+    table(
+        f"class_{strange}",
+        "is no class of learning_rate, which are 0.001, 0.003",
+        _cell("predicted_class", strange, -1),
+    )
+
+
+@case("names checkpoints as an earlier zoobench did", "property")
+def names_that_told(folder: Path, board: Board) -> None:
+    keys = zip(board.population.names, board.population.table["model_id"], board.population.table["epoch"], strict=True)
+    former = {
+        name: hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16] for name, model, epoch in keys
+    }
+    rewrite(folder, lambda of: of.assign(checkpoint=of["checkpoint"].map(former)))
+
+
 table("long_class", "more than 100 letters", _cell("predicted_class", "x" * 101, -1))
 table("huge_class", "a text of", _cell("predicted_class", "x" * 10_000, -1))
 table("string_bomb", "a text of", lambda of: of.assign(checkpoint="x" * 500_000))

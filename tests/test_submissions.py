@@ -20,6 +20,7 @@ from zoo_generation.errors import InputError
 from zoobench.leaderboard import read_entry
 from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.board import add
+from zoobench.leaderboard.classes import as_spelled
 from zoobench.leaderboard.entry import parse_entry
 from zoobench.leaderboard.judging import content_digest
 from zoobench.leaderboard.parquet.footer import Chunk
@@ -91,6 +92,52 @@ def test_one_seed_is_enough_where_a_method_knows_no_chance(board: Board, tmp_pat
     outcomes = {key: outcome for key, outcome in board.outcomes["property"].items() if key[1] == 0}
     folder = write_submission(tmp_path / "one", board.track("property"), outcomes)
     assert all(score.std is None for score in verify(board.path, board.track("property"), folder, None).scores)
+
+
+@pytest.mark.parametrize("spelling", ["{:.4f}", "{:e}", "{:.17g}", "+{:.3f}00", "{:.1f}E-3"])
+def test_classes_that_are_numbers_are_compared_as_numbers(spelling: str, board: Board) -> None:
+    expected = verify(board.path, board.track("property"), board.honest / "property", None)
+
+    def spelled(text: str) -> str:
+        value = float(text) * (1000 if "E-3" in spelling else 1)
+        return spelling.format(value)
+
+    rewrite(
+        board.honest / "property",
+        lambda of: of.assign(predicted_class=of["predicted_class"].map(spelled, na_action="ignore")),
+    )
+    found = verify(board.path, board.track("property"), board.honest / "property", None)
+    assert (found.content, found.scores) == (expected.content, expected.scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "fits"),
+    [
+        ("seed", "13.0", "13"),
+        ("seed", "1.30e1", "13"),
+        ("seed", "13.5", None),
+        ("seed", "14", None),
+        ("augment", "False", "False"),
+        ("augment", "false", None),
+        ("optimizer", "adam", "adam"),
+        ("optimizer", "ADAM", None),
+        ("weight_decay", "-0", "0.0"),
+        ("init", " kaiming_uniform", None),
+        ("init", "kaiming_uniform", "kaiming_uniform"),
+    ],
+)
+def test_a_class_is_one_that_there_is(name: str, given: str, fits: str | None, board: Board) -> None:
+    """Of whatever property, of those that models have by the specs of the track's zoos."""
+    track = board.track("property").model_copy(update={"metrics": (f"accuracy:{name}",)})
+    references = read_references(board.path, track)
+    rows = pd.DataFrame({"property": [name], "predicted_class": [given]})
+    answers = {("digits-a", 0): rows}
+    if fits is None:
+        with pytest.raises(Refused, match=f"'{given}' is no class of {name}, which are "):
+            as_spelled(board.path, track, references, answers)
+    else:
+        (found,) = as_spelled(board.path, track, references, answers).values()
+        assert found["predicted_class"].tolist() == [fits]
 
 
 def test_markup_is_text(board: Board) -> None:

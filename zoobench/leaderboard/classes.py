@@ -1,4 +1,4 @@
-"""Predictions of properties that are classes: which there are, and that numbers are the same however they are written."""
+"""Predictions of properties that are classes: which there are; numbers are the same however they are written."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Popula
             given = classes[rows].map(_value)
             for strange in classes[rows][~given.isin(known)].unique()[:1]:
                 listed = ", ".join(trained[name][:LISTED]) + (", …" if len(trained[name]) > LISTED else "")
-                problems[name] = (
-                    f"{track.artefact}: '{quoted(strange, 60)}' is no class of {name}, which are {listed}; write them so"
-                )
+                problems[name] = f"{track.artefact}: '{quoted(strange, 60)}' is no class of {name}, which are {listed}"
             classes[rows] = given.map(known)
         spelled[target, seed] = answer.assign(predicted_class=classes)
     if problems:

@@ -153,8 +153,9 @@ class Population:
         answer = ask(self.blind(hidden))
         if len(answer) != len(first):
             raise InputError(
-                f"the method answered {len(answer)} rows about {len(first)} checkpoints; let it give one each"
+                f"the method gave {len(answer)} rows for {len(first)} checkpoints; let it give one for each"
             )
+
         return answer[place]
 
     def with_weights(self, weights: Tensor) -> Population:

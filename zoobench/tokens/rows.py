@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from zoo_generation.errors import InputError
 
 RESIDENT = 128 * 2**20  # bytes of a mapped file that are read at random before its pages are given back
 AROUND = 2 * 2**20  # bytes, at most, that the system maps around those that are read
@@ -35,10 +38,20 @@ class MappedFile:
 
     @classmethod
     def new(cls, elements: int, dtype: torch.dtype) -> MappedFile:
-        """A temporary file without a name, of so many elements to be written; it goes with the last who maps it."""
-        with tempfile.TemporaryFile(prefix="zoobench-") as file:
-            file.truncate(elements * dtype.itemsize)
-            return cls(mmap.mmap(file.fileno(), 0), dtype)
+        """A temporary file without a name, of so many elements to be written; it goes with the last who maps it.
+
+        Raises `InputError` where the temporary folder has no room.
+        """
+        size = elements * dtype.itemsize
+        try:
+            with tempfile.TemporaryFile(prefix="zoobench-") as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # or a page without room would end the process
+                return cls(mmap.mmap(file.fileno(), 0), dtype)
+        except OSError as error:
+            raise InputError(
+                f"{size} bytes of weights do not fit into the temporary folder ({error.strerror or error}); set TMPDIR "
+                "to one that has room"
+            ) from None
 
     def give_back(self) -> None:
         """Give back the pages that were read."""
