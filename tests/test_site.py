@@ -123,12 +123,22 @@ def test_ties_share_a_place_the_earlier_first_and_baselines_and_copies_stand_bes
         for name, mean in means.items()
     ]
     entries = [
-        entry.model_copy(update={"scores": tuple(score.model_copy(update={"mean": means[entry.name]}) for score in entry.scores)})
+        entry.model_copy(
+            update={"scores": tuple(score.model_copy(update={"mean": means[entry.name]}) for score in entry.scores)}
+        )
         for entry in entries
     ]
     for order in (entries, entries[::-1]):
         placed = [(place, entry.name) for place, entry in ranked(order, METRICS[0], 0.005)]
-        assert placed == [(None, "base"), (None, "copy"), (1, "early"), (1, "late"), (1, "close"), (4, "next"), (None, "none")]
+        assert placed == [
+            (None, "base"),
+            (None, "copy"),
+            (1, "early"),
+            (1, "late"),
+            (1, "close"),
+            (4, "next"),
+            (None, "none"),
+        ]
         method, baseline = leading(order, METRICS[0], 0.005)
         assert method is not None and baseline is not None and (method.name, baseline.name) == ("early", "base")
     exact = [(place, entry.name) for place, entry in ranked(entries, METRICS[0], 0.0)]

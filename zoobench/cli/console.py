@@ -32,6 +32,16 @@ def table(title: str, names: list[str], numbers: list[str]) -> Table:
 
 
 @contextmanager
+def to_standard_error() -> Iterator[None]:
+    """What is printed goes to standard error, as long as the block lasts: standard output is another program's."""
+    before, console.stderr = console.stderr, True
+    try:
+        yield
+    finally:
+        console.stderr = before
+
+
+@contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, as long as the block lasts; what it yields is told how many are done, of how many."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

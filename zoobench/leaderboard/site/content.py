@@ -73,7 +73,9 @@ class Row:
         """What a filter looks into."""
         entry = self.entry
         kinds = ["baseline"] * entry.baseline + ["fresh" if entry.fresh else "recorded", *entry.marks]
-        return " ".join([entry.method, entry.name, *entry.authors, *kinds, entry.date.isoformat(), entry.licence]).lower()
+        return " ".join(
+            [entry.method, entry.name, *entry.authors, *kinds, entry.date.isoformat(), entry.licence]
+        ).lower()
 
 
 def rows(board: Board) -> list[Row]:

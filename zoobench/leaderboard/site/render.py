@@ -35,7 +35,10 @@ def site_environment() -> Environment:
 def index_page(environment: Environment, boards: Sequence[Board], repository: str | None) -> str:
     """The overview of tracks; repository: where the guide lies, for a link to it."""
     groups = [
-        (*SCALES[scale], [(board, *leading(board.entries, board.track.metric, board.track.tolerance)) for board in those])
+        (
+            *SCALES[scale],
+            [(board, *leading(board.entries, board.track.metric, board.track.tolerance)) for board in those],
+        )
         for scale, those in by_scale(boards)
     ]
     return environment.get_template("index.html.j2").render(root="", groups=groups, repository=repository)
