@@ -44,22 +44,22 @@ def verify(
     if proposed is not None and names:
         raise InputError(f"{', '.join(names)} was given with --proposed, which verifies all that differs; give one")
     of = Proposal(entries_of(leaderboards, names), [], []) if proposed is None else proposal(leaderboards, proposed)
-    findings = []
-    with counting("verifying") as count:
-        for finding in audit(leaderboards, of.entries, place.data_root, fetch):
-            findings.append(finding)
-            count(len(findings), len(of.entries))
-    refreshed: list[Refreshed] = []
-    if not json:
+    findings, refreshed = [], []
+    with to_standard_error() if json else nullcontext():  # builds tell of themselves, and bars move
+        with counting("verifying") as count:
+            for finding in audit(leaderboards, of.entries, place.data_root, fetch):
+                findings.append(finding)
+                count(len(findings), len(of.entries))
         _show(findings, of)
-    if anew is not None:
-        hold = [entry for entry, finding in zip(of.entries, findings, strict=True) if finding.verdict == "verified"]
-        with to_standard_error() if json else nullcontext():  # builds tell of themselves
+        if anew is not None:
+            hold = [entry for entry, finding in zip(of.entries, findings, strict=True) if finding.verdict == "verified"]
             for each in refresh(hold, leaderboards, place, anew.seed, anew.minutes):
                 refreshed.append(each)
                 _show_refreshed(each)
-    if refreshed and not json:
-        console.print(f"Zoos were built of the seed {refreshed[0].seed}, and lie under {place.home / 'runs' / 'fresh'}")
+        if refreshed:
+            console.print(
+                f"Zoos were built of the seed {refreshed[0].seed}, and lie under {place.home / 'runs' / 'fresh'}"
+            )
     if json:
         told = {"entries": [asdict(finding) for finding in findings], "refused": of.strays, "others": of.others}
         print_json(told | {"fresh": [asdict(each) for each in refreshed]} if anew else told)
