@@ -73,6 +73,13 @@ field("unknown_field_with_codes", r"\x1b", **{"\x1b[31m": 1})
 field("script_as_link", "paper", paper="javascript:alert(1)")
 field("data_as_link", "code", code="data:text/html,<script>alert(1)</script>")
 field("http_address", "url", artefact={"sha256": "0" * 64, "bytes": 9, "url": "http://example.org/x"})
+for number, bad in enumerate(
+    ("example.org:99999", "example.org:0", "a..b", "-.org", "x" * 64 + ".org", "example.org:")
+):
+    field(f"address_{number}", "url", artefact={"sha256": "0" * 64, "bytes": 9, "url": f"https://{bad}/x"})
+for bad in ("CON", "aux", "nul.txt", "Com1", "sane.", "sane ", "ｓａｎｅ", "sane\u200b"):
+    field(f"the_name_{bad!r}", "name", name=bad)
+field("a_name_that_differs_in_case_alone", "cannot be told from 'earlier'", name="EARLIER")
 field("negative_seeds", "seeds", seeds=[-1, 0])
 field("seed_missing", "", seeds=[0])
 field("other_seeds", "the track's are [0, 1] or [0]", seeds=[7, 8])

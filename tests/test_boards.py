@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import shutil
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -157,8 +158,8 @@ class Server:
         server = self
 
         class Answer(io.BytesIO):
-            def read(self, size: int | None = -1) -> bytes:
-                block = b"x" * (size or 0) if server.endless else super().read(size)
+            def read1(self, size: int | None = -1) -> bytes:
+                block = b"x" * (size or 0) if server.endless else super().read1(size)
                 server.sent += len(block)
                 return block
 
@@ -204,11 +205,61 @@ def test_another_file_at_the_address_is_refused(board: Board, remote: tuple[Path
     assert not (fetching.cache_folder() / "artefacts").exists()
 
 
-@pytest.mark.parametrize("url", ["http://example.org", "file:///etc/passwd", "ftp://example.org", "HTTPX://a"])
+LEADS_AWAY = {
+    "http://example.org": "not HTTPS",
+    "file:///etc/passwd": "not HTTPS",
+    "ftp://example.org": "not HTTPS",
+    "HTTPX://a": "not HTTPS",
+    "https://example.org:99999/x": "Port out of range",
+    "https://example.org:0/x": "Port out of range",
+    "https://example.org:x/": "Port could not be cast",
+    "https:///x": "is no host",
+    "https://a..b/": "is no host",
+    "https://[::1]/": "is no host",
+    f"https://{'a' * 64}.org/": "is no host",
+}
+
+
+@pytest.mark.parametrize("url", LEADS_AWAY)
 def test_an_address_may_lead_to_https_only(url: str) -> None:
     asked = urllib.request.Request("https://example.org")
-    with pytest.raises(Refused, match="not HTTPS"):
+    with pytest.raises(Refused, match=LEADS_AWAY[url]):
         fetching._HttpsOnly().redirect_request(asked, None, 302, "Found", {}, url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.1.2.3", "192.168.0.1", "169.254.169.254", "0.0.0.0"])
+def test_an_address_within_the_verifiers_own_network_is_refused(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Before anything is sent there, whatever name it has."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    folder = another(board, "a", "x", 0.1)
+    change(folder, artefact=read_fields(folder)["artefact"] | {"url": f"https://{host}:9/x"})
+    artefact(folder).unlink()
+    with pytest.raises(Refused, match="is no public address"):
+        verify(board.path, board.track("property"), folder, None, fetch=True)
+
+
+def test_a_server_that_drips_is_given_up_after_the_whole_patience(
+    board: Board, remote: tuple[Path, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its bytes comes in time, and all of them do not; one that hangs for good is given up too."""
+    folder, server = remote
+    ends = threading.Event()
+    monkeypatch.setattr(fetching, "PATIENCE", 0.3)
+    for wait in (0.02, 60.0):
+
+        class Drips(io.BytesIO):
+            def read1(self, size: int | None = -1, wait: float = wait) -> bytes:
+                ends.wait(wait)
+                return super().read1(1)
+
+        monkeypatch.setattr(server, "open", lambda url, timeout, kind=Drips: kind(server.content))
+        with pytest.raises(Refused, match=r"took more than 0\.3 seconds, and was given up"):
+            verify(board.path, board.track("property"), folder, None, fetch=True)
+    ends.set()
 
 
 def test_killed_in_between_a_board_is_whole(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,16 @@ class Column(TextColumn):
 
 
 @contextmanager
+def to_standard_error() -> Iterator[None]:
+    """What is printed goes to standard error, as long as the block lasts: standard output is another program's."""
+    before, console.stderr = console.stderr, True
+    try:
+        yield
+    finally:
+        console.stderr = before
+
+
+@contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, as long as the block lasts; what it yields is told how many are done, of how many."""
     columns = (Column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

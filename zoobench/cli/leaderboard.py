@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoobench.cli.options import CpusPerJob, DataRoot, Device, Home, TrackOption, Tracks
+from zoobench.cli.options import CpusPerJob, DataRoot, Device, Home, TrackOption, Tracks, Workers
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
@@ -132,6 +132,8 @@ Examples:
   zoobench leaderboard verify generation-id fine-tuning/sane
 
   zoobench leaderboard verify --home main --proposed pull-request/leaderboards
+
+  zoobench leaderboard verify property-id/sane --fresh
 """
 
 
@@ -145,17 +147,32 @@ def verify(
         typer.Option(help="Verify what differs in another 'leaderboards' folder, by the tracks here."),
     ] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download artefacts that lie elsewhere.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Build the zoos anew, and run the methods that are installed on them.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Of fresh zoos.", show_default="drawn, and shown after")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="After so many no other entry is run on fresh zoos.")] = 240,
     json: Json = False,
+    workers: Workers = None,
     data_root: DataRoot = None,
     home: Home = Path(),
 ) -> None:
     """Compute the scores of entries anew from what they hold; exit code 2 where one is refused, or cannot be judged.
 
-    Those whose artefacts lie elsewhere are told, and left out unless they are fetched.
+    What was computed is written into the entries that hold, with marks of what is a copy. Those whose artefacts lie
+    elsewhere are told, and left out unless they are fetched.
     """
+    from zoo_generation.errors import InputError
+    from zoobench.cli.studying import Place
+    from zoobench.cli.verifying import Anew
     from zoobench.cli.verifying import verify as verify_entries
 
-    fine = verify_entries(names or [], home / "leaderboards", proposed, data_root, fetch, json)
+    if seed is not None and not fresh:
+        raise InputError(f"--seed {seed} is that of fresh zoos; give --fresh too, or leave it out")
+    place, anew = Place(home, data_root, workers), Anew(seed, minutes) if fresh else None
+    fine = verify_entries(names or [], home / "leaderboards", proposed, place, fetch, json, anew)
     raise typer.Exit(0 if fine else 2)
 
 

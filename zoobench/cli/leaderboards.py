@@ -24,7 +24,7 @@ def print_json(content: Any) -> None:
 
 
 def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list[Table]:
-    """One table a scale, one row a track: what it asks for, and the best method; below, in brackets, the best baseline."""
+    """One table a scale, one row a track: what it asks for, the best method, and in brackets the best baseline."""
     tables = []
     for scale in dict.fromkeys(track.scale for track in sorted(tracks, key=lambda track: track.scale == "paper")):
         title = f"Tracks, {scale.replace('-', ' ')}: the best method (and the best baseline)"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +23,7 @@ from pydantic import (
 from zoobench.ablation.study import Fields, Name
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Digest, sentences
-from zoobench.leaderboard.untrusted import portable, read_plain
+from zoobench.leaderboard.untrusted import portable, quoted, read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
@@ -58,23 +59,24 @@ SEEN = AfterValidator(_seen)
 
 Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
 Mark = Annotated[str, Field(min_length=1, max_length=200), SEEN]
-LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # of a host's name
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # of a host's name
 
 
-def _reachable(url: str) -> str:
-    """An address whose host and port can be such."""
-    host, _, port = url.removeprefix("https://").partition("/")[0].partition(":")
+def reachable(url: str) -> str:
+    """An address, as it was given; raises `ValueError` where its host or its port can be none."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
     if len(host) > 253 or not re.fullmatch(rf"{LABEL}(\.{LABEL})*", host):
-        raise ValueError("its host is none; give https://host/path")
-    if port and not 0 < int(port) < 65_536:
-        raise ValueError("its port is none; give one from 1 to 65535, or leave it out")
+        raise ValueError(f"'{quoted(host)}' is no host; give https://host/path")
+    if parts.port == 0:  # others that are none are told by `port` itself
+        raise ValueError("Port out of range 1-65535")
     return url
 
 
 Link = Annotated[
     str,
     Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,9})?(/[!-~]*)?$", max_length=300),
-    AfterValidator(_reachable),
+    AfterValidator(reachable),
 ]
 
 

@@ -1,10 +1,11 @@
 """By what copies of models are recognised, whatever the order, signs and scales of their units.
 
-A fingerprint holds, of each tensor of weights, the norms of its rows and of its columns, each sorted, and of each vector
-the sorted absolute values: it says nothing of where a unit stands, nor of its sign, and unit scales are balanced before.
-Sorted numbers are never further apart than in any other order, so that the distance of two fingerprints is at most √2
-times that of two models after the best matching of their units: a model that is close to another cannot hide it. That
-different models are not taken for copies is seen in the zoo itself, by whose own spread distances are measured.
+A fingerprint holds, of each tensor of weights, the norms of its rows and of its columns, each sorted, and of each
+vector the sorted absolute values: it says nothing of where a unit stands, nor of its sign, and the scales of units are
+balanced before. Sorted numbers are never further apart than in any other order, so that the distance of two
+fingerprints is at most √2 times that of two models after the best matching of their units: a model that is close to
+another cannot hide it. That different models are not taken for copies is seen in the zoo itself, by whose own spread
+distances are measured.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Fingerprints:
         return float(found.median()) if len(found) else 0.0
 
     def nearest(self, prints: Tensor) -> Tensor:
-        """The distance [models] of each of `prints` [models, F] to the nearest of these; infinite where there is none."""
+        """Distance [models] from `prints` [models, F] to the nearest of these; infinite where there are none."""
         if not len(self.prints):
             return torch.full((len(prints),), torch.inf, dtype=torch.float64)
         return torch.cdist(prints, self.prints).amin(1)
@@ -83,7 +84,7 @@ def fingerprint(weights: Tensor, layout: Layout, groups: Sequence[Group]) -> Ten
 
 
 def write_fingerprints(path: Path, population: Population) -> None:
-    """Write those of a zoo's training and validation models, which a method may know; those of test models it may not."""
+    """Write those of a zoo's training and validation models, which a method may know, and none of its test models."""
     known = population.without("test")
     found = Fingerprints.of(known)
     tensors = {"fingerprints": found.prints.clamp(max=LARGEST).half(), "models": found.models.int()}

@@ -107,7 +107,7 @@ def _marks_of_weights(
     grounds = {target: _ground(leaderboards, track, references[target]) for target in track.targets}
     counted: Counter[str] = Counter()
     models, fewest = 0, {}
-    for (target, seed), weights in answers.items():
+    for (target, _), weights in answers.items():
         ground = grounds[target]
         prints = ground.prints(_tensor(weights))
         models += len(prints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from zoobench.tokens import Population
 
 SPREAD = 5
 """Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""
+
+ROUNDING = 1e-9  # of a number: less is the order in which a library adds
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,7 @@ def verified(
     if problems:  # judging takes longer than all of this
         raise Refused(problems)
     scores = judge(track, references, submission.answers, claimed.seeds, data_root)
+    scores = claimed.scores if _differ_by_rounding(claimed.scores, scores) else scores
     unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
     if unranked:
         raise Refused(f"{track.metric} on {target} is no number, as of constant predictions" for target in unranked)
@@ -98,10 +102,23 @@ def record(folder: Path, found: Verified) -> None:
         write_json(folder / ENTRY, found.entry.fields())
 
 
+def _differ_by_rounding(claimed: Sequence[Score], computed: Sequence[Score]) -> bool:
+    """Whether two machines, or two versions of a library, computed the same."""
+    numbers = [
+        [each for score in scores for each in (score.mean, score.std, score.low, score.high, *score.values)]
+        for scores in (claimed, computed)
+    ]
+    keys = [[(score.target, score.metric, len(score.values)) for score in scores] for scores in (claimed, computed)]
+    return keys[0] == keys[1] and all(
+        one is other is None or (one is not None and other is not None and math.isclose(one, other, rel_tol=ROUNDING))
+        for one, other in zip(*numbers, strict=True)
+    )
+
+
 def _told_of(claimed: Entry, computed: Entry) -> Iterator[str]:
     if claimed.scores and claimed.scores != computed.scores:
         yield "it claims other scores, within the track's tolerance; those that were computed stand in it now"
-    yield from computed.marks
+    yield from (f"marked: {mark}" for mark in computed.marks)
 
 
 def _answers_of(
@@ -148,7 +165,7 @@ def _is_within(leaderboards: Path, track: Track, path: Path) -> bool:
 
 
 def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> list[str]:
-    """Whether an entry of the track lies where its name says, and whether its name is another one's in other letters."""
+    """Whether an entry of the track lies where its name says, and can be told by its name from the others."""
     name = path.resolve().name
     if _is_within(leaderboards, track, path) and name != entry.name:
         return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(name)}'"]
