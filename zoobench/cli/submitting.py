@@ -43,7 +43,7 @@ def submit(
         others = [each for each in read_entries(leaderboards, track.name) if each.name != entry.name]
         console.print(track_table(track, [*others, entry], {entry.name}))
         if entry.marks:
-            console.print(f"It is marked, and takes no place: {'; '.join(entry.marks)}", soft_wrap=True, markup=False)
+            console.print(f"It is marked, and takes no place: {'; '.join(entry.marks)}", soft_wrap=True)
         if out is not None:
             write_json(folder / ENTRY, entry.fields())
             pack(folder, (ENTRY, track.artefact), out)
