@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,76 +45,24 @@ PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_paramete
 FIRST_OF = {*PARAMETERS, "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.Size"}
 """Calls that stand for the first of their arguments."""
 
-RUN_CODE = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "sys",
-        "subprocess",
-        "shutil",
-        "socket",
-        "pty",
-        "ctypes",
-        "importlib",
-        "runpy",
-        "code",
-        "codeop",
-        "commands",
-        "webbrowser",
-        "multiprocessing",
-        "pdb",
-        "timeit",
-    ]
+KINDS = {"qtensor": "quantised tensor", "meta_tensor_no_storage": "tensor on the device 'meta'"}
+
+RUN_CODE = re.compile(
+    r"os|posix|nt|sys|subprocess|shutil|socket|pty|ctypes|importlib|runpy|code|codeop|commands|webbrowser"
+    r"|multiprocessing|pdb|timeit"
 )
 BUILTINS = ("builtins", "__builtin__")
-HARMLESS = frozenset(
-    [
-        "set",
-        "frozenset",
-        "dict",
-        "list",
-        "tuple",
-        "object",
-        "complex",
-        "bytearray",
-        "bytes",
-        "slice",
-        "range",
-        "int",
-        "float",
-        "bool",
-        "str",
-        "type",
-        "getattr",
-    ]
+HARMLESS = re.compile(
+    r"set|frozenset|dict|list|tuple|object|complex|bytearray|bytes|slice|range|int|float|bool|str|type|getattr"
 )
 """Of the built-in names, those that honest files ask for."""
 
 LITERALS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
+    each.name
+    for each in pickletools.opcodes
+    if each.arg and not each.stack_before and pickletools.anyobject not in each.stack_after and each.stack_after
 )
+"""Opcodes that put their argument on the stack: numbers, texts and bytes."""
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 MAKES: dict[str, Callable[[], object]] = {
     "EMPTY_LIST": list,
@@ -315,7 +264,8 @@ class _Machine:
         if called.path in ("copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__"):
             return StandIn(arguments[0]) if isinstance(arguments[0], Named) else StandIn(called)
         if called.path.startswith("torch.") and ("rebuild" in called.path or called.path.endswith("Tensor")):
-            return Odd(called.path.rpartition(".")[2].removeprefix("_rebuild_").replace("_", " "))
+            kind = called.path.rpartition(".")[2].removeprefix("_rebuild_")
+            return Odd(KINDS.get(kind, kind.replace("_", " ")))
         return StandIn(called)
 
     def _persistent(self, asked: Any) -> object:
@@ -352,8 +302,8 @@ def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
 
 def _named(module: Any, name: Any) -> Named:
     path = f"{module}.{name}"
-    dangerous = name not in HARMLESS if module in BUILTINS else str(module).partition(".")[0] in RUN_CODE
-    if dangerous:
+    top = str(module).partition(".")[0]
+    if RUN_CODE.fullmatch(top) or (module in BUILTINS and not HARMLESS.fullmatch(str(name))):
         raise RejectedError(f"its file is a pickle that asks for {path:.100}; only tensors are unpickled")
     return Named(path)
 

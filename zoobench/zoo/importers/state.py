@@ -50,6 +50,8 @@ def read_state(file: Path) -> State:
     with open_inside(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         kind = kind_of(opened, size, file.name)
+        if kind != "archive":
+            _check_memory(size)  # of an archive, only what is needed is read
         if kind != "safetensors":
             return _read_torch(opened, size, archive=kind == "archive")
     return read_safetensors([file])
@@ -60,6 +62,7 @@ def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) ->
     tensors: dict[str, Tensor] = {}
     for file in files:
         with open_inside(file) as opened:
+            _check_memory(os.fstat(opened.fileno()).st_size)
             if int.from_bytes(opened.read(8), "little") > HEADER:
                 raise RejectedError(f"its {file.name:.100} is damaged, or lists more entries than any state dict has")
         try:

@@ -20,6 +20,7 @@ from zoobench.zoo.importers.tolerance import RejectedError
 DIRECTORY = 32 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
 END64 = struct.Struct("<4sQHHIIQQQQ")
+LOCATOR = struct.Struct("<4s4xQ4x")
 LOCAL = struct.Struct("<4s22xHH")  # before each record: the lengths of its name and of what else is told
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
@@ -46,6 +47,8 @@ def read_archive(file: BinaryIO, size: int) -> tuple[object, Fetch]:
         return content
 
     order = bytes(read("byteorder", 10)).decode() if root + "byteorder" in records else "little"
+    if order not in ("little", "big"):
+        raise ValueError(f"its order of bytes is {order!r:.20}")
 
     def fetch(storage: Storage) -> bytearray:
         content = read(f"data/{storage.key}", storage.numel * storage.dtype.itemsize)
@@ -76,9 +79,10 @@ def _directory_bytes(file: BinaryIO, size: int) -> int:
     if place < 0 or len(tail) - place < END.size:
         raise ValueError("it has no end, as archives do")
     length: int = END.unpack_from(tail, place)[5]
-    before = tail.rfind(b"PK\6\6", 0, place)
-    if length == 0xFFFFFFFF and before >= 0 and before + END64.size <= len(tail):
-        length = END64.unpack_from(tail, before)[8]
+    if tail[max(0, place - LOCATOR.size) : place].startswith(b"PK\6\7"):  # of a large archive, which counts instead
+        told = LOCATOR.unpack_from(tail, place - LOCATOR.size)[1]
+        for start in (told, size - len(tail) + place - LOCATOR.size - END64.size):
+            length = max(length, END64.unpack(_exactly(file, start, END64.size))[8])
     return length
 
 
