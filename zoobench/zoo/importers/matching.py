@@ -56,8 +56,8 @@ def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Ord
     """Orders in which the modules of a state dict are those of a layout; sizes that differ in `other` are free.
 
     The state dict's order is taken if it is evidence, and no layer is called as another one then. Else modules that
-    only numbers tell apart are in the order of these, and how others lie between them is told by shapes and names; there
-    may be several orders. Raises `DoubtError` where there is none that names allow.
+    only numbers tell apart are in the order of these, and how others lie between them is told by shapes and names;
+    there may be several orders. Raises `DoubtError` where there is none that names allow.
     """
     names = [name for name in state.tensors if _last(name) not in COUNTERS]
     if len(names) != len(ours.entries) or len(other.entries) != len(ours.entries):

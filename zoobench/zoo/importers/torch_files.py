@@ -77,7 +77,7 @@ def _directory_bytes(file: BinaryIO, size: int) -> int:
     tail = file.read()
     place = tail.rfind(b"PK\5\6")
     if place < 0 or len(tail) - place < END.size:
-        raise ValueError("it has no end, as archives do")
+        raise ValueError("the list of its records is missing, which stands at the end")
     length: int = END.unpack_from(tail, place)[5]
     if tail[max(0, place - LOCATOR.size) : place].startswith(b"PK\6\7"):  # of a large archive, which counts instead
         told = LOCATOR.unpack_from(tail, place - LOCATOR.size)[1]
