@@ -341,3 +341,18 @@ def test_folders_of_safetensors_do_not_lead_out_either(name: str, tmp_path: Path
     result, zoo = take(tmp_path / "models", tmp_path / "zoo")
     assert any("leads out of the folder" in fault.reason for fault in result.faults)
     assert zoo.checkpoints["test_loss"].count() == (1 if name.endswith("safetensors") else 0 if "config" in name else 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
+    trials = [write_trial(tmp_path / "models" / name, number) for number, name in enumerate("abcd")]
+    closed = [trials[0], trials[1] / "params.json", trials[2] / CHECKPOINT]
+    for place in closed:
+        place.chmod(0)
+    try:
+        result, _ = take(tmp_path / "models", tmp_path / "zoo")
+    finally:
+        for place in closed:
+            place.chmod(0o700)
+    assert (result.models, result.checkpoints) == (2, 5)
+    assert ["Permission denied" in fault.reason for fault in result.faults] == [True] * 3

@@ -21,6 +21,7 @@ from zoobench.zoo.importers.found import (
     FoundModel,
     SourceLayout,
     line_of,
+    looks,
     read_object,
     shown_name,
     subfolders,
@@ -42,10 +43,15 @@ def _is_trial(folder: Path) -> bool:
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    return [Candidate(shown_name(trial), partial(_read, trial)) for trial in subfolders(folder) if _is_trial(trial)]
+    trials = [each for each in subfolders(folder) if looks(_is_trial, each, True)]
+    return [Candidate(shown_name(trial), partial(_read, trial)) for trial in trials]
 
 
-MODELZOOS = SourceLayout(lambda folder: any(_is_trial(trial) for trial in subfolders(folder)), _candidates)
+def _matches(folder: Path) -> bool:
+    return any(looks(_is_trial, trial, False) for trial in subfolders(folder))
+
+
+MODELZOOS = SourceLayout(_matches, _candidates)
 
 
 def _read(trial: Path) -> FoundModel:
