@@ -156,7 +156,7 @@ def entries(count: int) -> bytes:
 
 GROWING: dict[str, bytes] = {
     "sets of 200 bytes from one each": b"\x8f" * 21_000_000,
-    "tensors from a few bytes each": TENSOR + b"0](" + b"h\x00h\x03R" * 10 + (b"h\x00" + STORED + b"R") * 30_000 + b"e",
+    "tensors from a few bytes each": TENSOR + b"0](" + b"h\x00h\x03R" * 10 + (b"h\x00" + STORED + b"R") * 10_000 + b"e",
     "one list copied again and again": b"]q\x00(" + b"X\x01\x00\x00\x00aK\x01\x86" * 30_000 + b"e"
     b"ccollections\nOrderedDict\nq\x01" + b"h\x01h\x00\x85R" * 100_000,
     "a memo at an index of billions": b"}r\xff\xff\xff\xff",
@@ -165,7 +165,7 @@ GROWING: dict[str, bytes] = {
     "nested without end": b")" + b"\x85" * 100_000,
     "nested as a key": b"})" + b"\x85" * 100_000 + b"Ns",
     "in itself": b"}q\x00X\x01\x00\x00\x00ah\x00s",
-    "more entries than any network": entries(150_000),
+    "more entries than any network": entries(110_000),
 }
 
 
@@ -244,7 +244,8 @@ def test_names_of_entries_may_be_anything(name: str, tmp_path: Path) -> None:
     last = tmp_path / "models" / "trial" / f"checkpoint_{EPOCHS[-1]:06d}" / "checkpoints"
     (torch.save if name == "a.pt" else save_file)(STATE | state, last)
     result, _ = take(tmp_path / "models", tmp_path / "zoo")
-    assert result.checkpoints == 3 and "came in without" in result.faults[0].reason
+    (told,) = [*result.faults, *getattr(result, "notes", ())]
+    assert result.checkpoints == 3 and "came in without" in told.reason
 
 
 SECRET = "a-secret-of-this-machine"

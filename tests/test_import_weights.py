@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from test_import import Tensors, network, take
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from zoo_generation.architectures import Architecture, registry
 from zoobench.zoo.importers.recognise import recognise
@@ -276,11 +277,13 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "batch": lambda channels, **_: BatchNorms(channels, nn.BatchNorm2d),
     "group": lambda channels, **_: BatchNorms(channels, lambda size: nn.GroupNorm(2, size)),
     "instance": lambda channels, **_: BatchNorms(channels, lambda size: nn.InstanceNorm2d(size, affine=True)),
+    "norms of weights": lambda **_: nn.Sequential(*(weight_norm(nn.Linear(4, 4)) for _ in range(3))),
     "attention": lambda **_: Attention(),
     "deep": lambda **_: Deep(bias=True),
     "deep without biases": lambda **_: Deep(bias=False),
 }
 OTHERWISE = [("features", "body"), ("classifier", "head"), ("layers.", "conv")]
+OTHERWISE += [(f"parametrizations.weight.original{number}", f"weight_{'gv'[number]}") for number in (0, 1)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -397,7 +400,7 @@ def test_what_is_left_over_is_told_once(tmp_path: Path) -> None:
     (models / "table.json").write_text(json.dumps(rows))
     result, zoo = take(models, tmp_path / "zoo")
     assert result.models == 3
-    (told,) = [fault.reason for fault in result.faults]
+    (told,) = [fault.reason for fault in (*result.faults, *getattr(result, "notes", ()))]
     assert "'criterion.weight'" in told and "and 10 more" in told and "(and 2 more)" in told
     found, layout = zoo.weights(zoo.checkpoints)
     for index, name in enumerate(json.loads(source)["name"] for source in zoo.checkpoints["source"]):

@@ -29,6 +29,7 @@ SPELLINGS = {
     "moving_variance": "running_var",
     "moving_var": "running_var",
 }
+PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original([01])$")
 COUNTERS = ("total_ops", "total_params")  # of a profiler
 STEPS = 10_000  # of a search for orders
 
@@ -158,12 +159,17 @@ def _modules(names: Iterable[str]) -> Modules:
 
 
 def _module(name: str) -> str:
-    return name.rpartition(".")[0]
+    return _plain(name).rpartition(".")[0]
 
 
 def _last(name: str) -> str:
-    last = name.rpartition(".")[2]
+    last = _plain(name).rpartition(".")[2]
     return SPELLINGS.get(last, last)
+
+
+def _plain(name: str) -> str:
+    """The name as older versions of PyTorch have it: of a weight's norm, a parameter of its own in newer ones."""
+    return PARAMETRIZED.sub(lambda found: f"{found[1]}_{'gv'[int(found[2])]}", name)
 
 
 def _pattern(name: str) -> str:
