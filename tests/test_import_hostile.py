@@ -156,7 +156,7 @@ def entries(count: int) -> bytes:
 
 GROWING: dict[str, bytes] = {
     "sets of 200 bytes from one each": b"\x8f" * 21_000_000,
-    "tensors from a few bytes each": TENSOR + b"0](" + b"h\x00h\x03R" * 10 + (b"h\x00" + STORED + b"R") * 10_000 + b"e",
+    "tensors from a few bytes each": TENSOR + b"0](" + (b"h\x00" + STORED + b"R") * 10_000 + b"e",
     "one list copied again and again": b"]q\x00(" + b"X\x01\x00\x00\x00aK\x01\x86" * 30_000 + b"e"
     b"ccollections\nOrderedDict\nq\x01" + b"h\x01h\x00\x85R" * 100_000,
     "a memo at an index of billions": b"}r\xff\xff\xff\xff",
@@ -357,3 +357,13 @@ def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
             place.chmod(0o700)
     assert (result.models, result.checkpoints) == (2, 5)
     assert ["Permission denied" in fault.reason for fault in result.faults] == [True] * 3
+
+
+def test_more_results_than_any_training_has_are_told(tmp_path: Path) -> None:
+    trial = write_trial(tmp_path / "models" / "trial", 0)
+    write_trial(tmp_path / "models" / "sound", 1)
+    (trial / "result.json").write_text(f"[{'0,' * 100_000}0]")
+    result, _ = take(tmp_path / "models", tmp_path / "zoo")
+    assert result.models == 1 and [fault.reason for fault in result.faults] == [
+        "its result.json has 100,001 rows, and may have at most 100,000"
+    ]

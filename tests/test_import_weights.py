@@ -8,6 +8,7 @@ import datetime
 import io
 import json
 import pathlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,18 @@ def test_views_parameters_and_tied_weights_are_read_as_they_are(tmp_path: Path) 
         found = read_state(tmp_path / f"{number}.pt")
         assert_same(found.tensors, state)
         assert found.notes == ()
+
+
+def test_files_of_machines_with_the_other_order_of_bytes(tmp_path: Path) -> None:
+    state = {"a": torch.randn(3, 4), "b": torch.randn(5).half(), "c": torch.tensor([1, 256])}
+    torch.save(state, tmp_path / "little")
+    with zipfile.ZipFile(tmp_path / "little") as little, zipfile.ZipFile(tmp_path / "big", "w") as big:
+        for name in little.namelist():
+            content, place = little.read(name), name.rpartition("/")[2]
+            if "/data/" in name:
+                content = np.frombuffer(content, f"u{(4, 2, 8)[int(place)]}").byteswap().tobytes()
+            big.writestr(name, b"big" if place == "byteorder" else content)
+    assert_same(read_state(tmp_path / "big").tensors, of(state))
 
 
 NET, OTHER = of(network()), of(network("cnn_m"))

@@ -34,6 +34,7 @@ from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
+ROWS = 100_000  # of results, at most
 EPOCH = CHECKPOINTS.field("epoch").type
 SECONDS = MODELS.field("seconds").type
 
@@ -113,6 +114,8 @@ def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
         rows = content if isinstance(content, list) else [content]
     except (ValueError, RecursionError):
         rows = [line_of(line) for line in text.split("\n") if line.strip()]
+    if len(rows) > ROWS:
+        raise RejectedError(f"its result.json has {len(rows):,} rows, and may have at most {ROWS:,}")
     faults = [
         Fault(model, None, f"row {number} of its result.json is no JSON object, and was left out")
         for number, row in enumerate(rows, 1)

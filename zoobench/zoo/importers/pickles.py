@@ -63,12 +63,7 @@ LITERALS = frozenset(
     if each.arg and not each.stack_before and pickletools.anyobject not in each.stack_after and each.stack_after
 )
 """Opcodes that put their argument on the stack: numbers, texts and bytes."""
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-MAKES: dict[str, Callable[[], object]] = {
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": lambda: StandIn(Named("builtins.set")),
-}
+MAKES: dict[str, Callable[[], object]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -77,6 +72,10 @@ class Named:
     """What a pickle asks for by its import path, which is only its name here."""
 
     path: str
+
+
+SET = Named("builtins.set")  # all sets, whose items no state dict needs
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "EMPTY_SET": SET}
 
 
 @dataclass(slots=True)
@@ -225,7 +224,7 @@ class _Machine:
                 _set_items(made, above)
                 self.stack.append(made)
             case "FROZENSET":
-                self.stack.append(StandIn(Named("builtins.frozenset")))
+                self.stack.append(SET)
             case "INST":
                 self.stack.append(self._made(_named(*argument.split(" ", 1)), tuple(above)))
             case "OBJ":
