@@ -165,6 +165,17 @@ GROWING: dict[str, bytes] = {
     "nested without end": b")" + b"\x85" * 100_000,
     "nested as a key": b"})" + b"\x85" * 100_000 + b"Ns",
     "in itself": b"}q\x00X\x01\x00\x00\x00ah\x00s",
+    "a name of megabytes asked for again and again": b"X"
+    + struct.pack("<I", 10**7)
+    + b"a" * 10**7
+    + b"q\x000h\x00h\x00\x93" * 100_000,
+    "a list without end as a name": b"]q\x00" + b"]q\x01(h\x00h\x00eq\x00" * 60 + b"h\x00\x93",
+    "a key that hashes without end": b")q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"}h\x00Ns",
+    "arguments copied again and again": b"ctorch._utils\n_rebuild_tensor_v2\nq\x00("
+    + b"N" * 300_000
+    + b"tq\x01"
+    + b"h\x00h\x01R0" * 100_000,
+    "a storage asked for again and again": b"(" + b"N" * 300_000 + b"tq\x01" + b"h\x01Q0" * 100_000,
     "more entries than any network": entries(110_000),
 }
 

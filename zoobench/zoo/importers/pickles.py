@@ -19,6 +19,8 @@ import torch
 from zoobench.zoo.importers.tolerance import RejectedError
 
 BYTES = 32 << 20  # of a pickle, at most
+NAME = 500  # letters of what it asks for, at most
+ARGUMENTS = 20  # of a call that makes a tensor, at most
 STEPS = 1_000_000  # of a pickle, at most; a network's takes about 40 an entry
 
 STORAGES = {
@@ -91,7 +93,7 @@ class StandIn:
 class Storage:
     """Elements in the file: their key, their type, and how many there are from `start` on."""
 
-    key: object
+    key: str | int
     dtype: torch.dtype
     numel: int
     start: int = 0
@@ -115,7 +117,7 @@ class Odd:
     kind: str
 
 
-def read_pickle(stream: io.BytesIO, storages: dict[object, Storage] | None = None) -> object:
+def read_pickle(stream: io.BytesIO, storages: dict[str | int, Storage] | None = None) -> object:
     """What the next pickle in the stream holds: numbers, texts, lists, dicts (with keys that are texts or integers),
     and `Place`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
 
@@ -128,7 +130,7 @@ def read_pickle(stream: io.BytesIO, storages: dict[object, Storage] | None = Non
 class _Machine:
     """Pickle's own: a stack, one below for each mark, and a memo."""
 
-    def __init__(self, storages: dict[object, Storage]) -> None:
+    def __init__(self, storages: dict[str | int, Storage]) -> None:
         self.storages = storages
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
@@ -247,6 +249,10 @@ class _Machine:
         """What a call would give, or a stand-in of it."""
         if not isinstance(called, Named) or not isinstance(arguments, tuple):
             raise RejectedError("its file is a pickle that calls what it has made itself; only tensors are unpickled")
+        if called.path in DICTS:
+            return self._dict(arguments)
+        if len(arguments) > ARGUMENTS:  # which may be the same ones again and again
+            return StandIn(called)
         function = called.path.removeprefix("torch._utils.").replace("torch.tensor.", "torch._tensor.")
         if function in ("_rebuild_tensor", "_rebuild_tensor_v2"):
             storage, offset, shape, stride, *rest = arguments
@@ -258,8 +264,6 @@ class _Machine:
             return arguments[0]
         if function in ("torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type"):
             return self._made(arguments[0], arguments[2])
-        if called.path in DICTS:
-            return self._dict(arguments)
         if called.path in ("copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__"):
             return StandIn(arguments[0]) if isinstance(arguments[0], Named) else StandIn(called)
         if called.path.startswith("torch.") and ("rebuild" in called.path or called.path.endswith("Tensor")):
@@ -269,6 +273,8 @@ class _Machine:
 
     def _persistent(self, asked: Any) -> object:
         """A storage, or, of files before torch 1.6, a class with its source."""
+        if not isinstance(asked, tuple) or len(asked) > ARGUMENTS:
+            raise ValueError("it asks for what is no storage")
         kind, *rest = asked
         if kind == "module":
             return rest[0]
@@ -300,9 +306,11 @@ def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
 
 
 def _named(module: Any, name: Any) -> Named:
-    path = f"{module}.{name}"
-    top = str(module).partition(".")[0]
-    if RUN_CODE.fullmatch(top) or (module in BUILTINS and not HARMLESS.fullmatch(str(name))):
+    """Names are checked before anything is made of them: they may be of megabytes, or no texts, and asked for often."""
+    if not all(isinstance(each, str) and len(each) <= NAME for each in (module, name)):
+        raise ValueError("it asks for something by what is no name")
+    path = re.sub(r"[^\w.<>]", "?", f"{module}.{name}")
+    if RUN_CODE.fullmatch(module.partition(".")[0]) or (module in BUILTINS and not HARMLESS.fullmatch(name)):
         raise RejectedError(f"its file is a pickle that asks for {path:.100}; only tensors are unpickled")
     return Named(path)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoobench.zoo.importers.pickles import BYTES, Odd, Place, Storage, read_pickle
 from zoobench.zoo.importers.tolerance import RejectedError
 
-DIRECTORY = 32 << 20  # bytes of an archive's list of records, at most
+DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
 END64 = struct.Struct("<4sQHHIIQQQQ")
 LOCATOR = struct.Struct("<4s4xQ4x")
@@ -117,13 +117,13 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
             "torch.save or as safetensors"
         )
     read_pickle(stream), read_pickle(stream)  # of which version, and what machine
-    storages: dict[object, Storage] = {}
+    storages: dict[str | int, Storage] = {}
     content, keys = read_pickle(stream, storages), read_pickle(stream)
     places, place = {}, stream.tell()
     for key in keys if isinstance(keys, list) else ():  # each storage behind its number of elements
         elements = int.from_bytes(_exactly(file, place, 8), "little", signed=True)
-        if key not in storages or elements != storages[key].numel:
-            raise ValueError(f"its storage {key!r:.100} has another size than it says")
+        if not isinstance(key, str | int) or key not in storages or elements != storages[key].numel:
+            raise ValueError("one of its storages has another size than it says")
         places[key] = place + 8
         place += 8 + elements * storages[key].dtype.itemsize
 
