@@ -13,7 +13,7 @@ from typing import BinaryIO
 from zoobench.zoo.importers.tolerance import RejectedError
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-TEXT = 64 << 20  # bytes of a configuration, of results or of a table, at most
+TEXT = 32 << 20  # bytes of a configuration or of results, at most: JSON may take twenty times as much in memory
 
 
 _FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)

@@ -21,6 +21,7 @@ from zoobench.zoo.importers.found import (
     FoundModel,
     SourceLayout,
     inside,
+    looks,
     read_object,
     shown_name,
     subfolders,
@@ -55,11 +56,15 @@ def _config(folder: Path) -> Row:
 
 def _candidates(folder: Path) -> list[Candidate]:
     """Also of folders that only have a config.json, which other layouts' folders may have too."""
-    models = [each for each in subfolders(folder) if _has_weights(each) or (each / "config.json").exists()]
+    models = [each for each in subfolders(folder) if looks(_may_be_model, each, True)]
     return [Candidate(shown_name(model), partial(_read, model)) for model in models]
 
 
-FOLDERS = SourceLayout(lambda folder: any(_is_model(model) for model in subfolders(folder)), _candidates)
+def _may_be_model(folder: Path) -> bool:
+    return _has_weights(folder) or (folder / "config.json").exists()
+
+
+FOLDERS = SourceLayout(lambda folder: any(looks(_is_model, model, False) for model in subfolders(folder)), _candidates)
 
 
 def _read(folder: Path) -> FoundModel:

@@ -74,6 +74,14 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
+def looks(like: Callable[[Path], bool], folder: Path, otherwise: bool) -> bool:
+    """Whether a folder looks like a model; `otherwise` where it cannot be looked into: reading tells."""
+    try:
+        return like(folder)
+    except OSError:
+        return otherwise
+
+
 def shown_name(path: Path) -> str:
     """The name of a file, of which bytes that are no UTF-8 are replaced."""
     return os.fsencode(path.name).decode("utf-8", "replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Collection
 from typing import BinaryIO, Literal
 
@@ -57,8 +56,8 @@ def kind_of(file: BinaryIO, size: int, name: str) -> Kind:
 def _archive(file: BinaryIO, size: int) -> Kind:
     try:
         names = records_of(file, size)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise RejectedError(f"its file is cut short or damaged ({error})") from None
+    except Exception as error:  # of what a damaged list of records leads to, such as BadZipFile and struct.error
+        raise RejectedError(f"its file is cut short or damaged ({str(error) or type(error).__name__:.200})") from None
     if what := _other(names):
         raise RejectedError(f"its file {what}")
     return "archive"

@@ -101,7 +101,8 @@ def _why_none(content: object) -> str:
             what = f"a {content.named.path:.60}"
         return f"its file holds no state dict, but {what}"
     if not isinstance(content, dict):
-        return f"its file holds no state dict, but a {type(content).__name__.lower()}"
+        what = "tensor" if isinstance(content, Place | Odd) else type(content).__name__
+        return f"its file holds no state dict, but a {what}"
     if not MOMENTS.isdisjoint(content):
         return "its file holds the state of an optimizer, and no floating-point tensors of a model"
     modules = [key for key, value in content.items() if isinstance(value, StandIn) and "_parameters" in _state(value)]

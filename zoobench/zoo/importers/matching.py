@@ -29,6 +29,7 @@ SPELLINGS = {
     "moving_variance": "running_var",
     "moving_var": "running_var",
 }
+PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original([01])$")
 COUNTERS = ("total_ops", "total_params")  # of a profiler
 STEPS = 10_000  # of a search for orders
 
@@ -55,8 +56,9 @@ def more_layers(order: Order, state: State) -> list[str]:
 def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Order]:
     """Orders in which the modules of a state dict are those of a layout; sizes that differ in `other` are free.
 
-    Modules that only numbers tell apart are in the order of these. How others lie between them is told by the state
-    dict's order if that is evidence, else by shapes; then there may be several. Raises `DoubtError`.
+    The state dict's order is taken if it is evidence, and no layer is called as another one then. Else modules that
+    only numbers tell apart are in the order of these, and how others lie between them is told by shapes and names;
+    there may be several orders. Raises `DoubtError` where there is none that names allow.
     """
     names = [name for name in state.tensors if _last(name) not in COUNTERS]
     if len(names) != len(ours.entries) or len(other.entries) != len(ours.entries):
@@ -65,37 +67,40 @@ def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Ord
         one.name: tuple(a if a == b else None for a, b in zip(one.shape, two.shape, strict=False))
         for one, two in zip(ours, other, strict=True)
     }
-    modules, misnamed, found = _modules(sizes), None, False
-    for chosen in _merged(modules, _groups(names, state.ordered), sizes, state.shapes):
-        if why := _misnamed(modules, chosen):
-            misnamed = why
-            continue
-        found = True
-        pairs: dict[str, str] = {}
-        for module, theirs in zip(modules, chosen, strict=True):
-            pairs |= _pairs(module, theirs, sizes, state.shapes) or {}
-        yield tuple(pairs[name] for name in sizes)
-    if misnamed and not found:
+    modules, misnamed = _modules(sizes), None
+    for groups in _groupings(names, state.ordered):
+        found = False
+        for chosen in _merged(modules, groups, sizes, state.shapes):
+            if why := _misnamed(modules, chosen):
+                misnamed = why
+                continue
+            found = True
+            pairs: dict[str, str] = {}
+            for module, theirs in zip(modules, chosen, strict=True):
+                pairs |= _pairs(module, theirs, sizes, state.shapes) or {}
+            yield tuple(pairs[name] for name in sizes)
+        if found:
+            return
+    if misnamed:
         raise DoubtError(misnamed)
 
 
-def _groups(names: Sequence[str], ordered: bool) -> list[Modules]:
-    """Modules, in one group where their order is evidence, else a group for all that only numbers tell apart."""
+def _groupings(names: Sequence[str], ordered: bool) -> Iterator[list[Modules]]:
+    """Modules in one group, if their order is evidence; then in a group for all that only numbers tell apart."""
     modules = _modules(names)
     groups = defaultdict(list)
     for module in modules:
         groups[_pattern(_module(module[0]))].append(module)
     numbered = {pattern: sorted(group, key=_numbers) for pattern, group in groups.items()}
-    ascending = numbered == groups
-    alphabetical = list(names) == sorted(names)
-    if ordered and ascending and not alphabetical:
-        return [modules]
-    if ordered and not alphabetical and modules != sorted(modules, key=lambda module: _module(module[0])):
-        raise DoubtError(
-            "its layers are neither in the order of their numbers nor in alphabetical order: save them under the names "
-            "that the architecture gives them"
-        )
-    return list(numbered.values())
+    alphabetical = list(names) == sorted(names) or modules == sorted(modules, key=lambda module: _module(module[0]))
+    if ordered and not alphabetical:  # which puts biases before weights, and the tenth layer before the second
+        if numbered != groups:
+            raise DoubtError(
+                "its layers are neither in the order of their numbers nor in alphabetical order: save them under the "
+                "names that the architecture gives them"
+            )
+        yield [modules]
+    yield list(numbered.values())
 
 
 def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Sizes) -> Iterator[Modules]:
@@ -154,12 +159,17 @@ def _modules(names: Iterable[str]) -> Modules:
 
 
 def _module(name: str) -> str:
-    return name.rpartition(".")[0]
+    return _plain(name).rpartition(".")[0]
 
 
 def _last(name: str) -> str:
-    last = name.rpartition(".")[2]
+    last = _plain(name).rpartition(".")[2]
     return SPELLINGS.get(last, last)
+
+
+def _plain(name: str) -> str:
+    """The name as older versions of PyTorch have it: of a weight's norm, a parameter of its own in newer ones."""
+    return PARAMETRIZED.sub(lambda found: f"{found[1]}_{'gv'[int(found[2])]}", name)
 
 
 def _pattern(name: str) -> str:

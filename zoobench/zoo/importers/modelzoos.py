@@ -21,6 +21,7 @@ from zoobench.zoo.importers.found import (
     FoundModel,
     SourceLayout,
     line_of,
+    looks,
     read_object,
     shown_name,
     subfolders,
@@ -33,6 +34,7 @@ from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
+ROWS = 100_000  # of results, at most
 EPOCH = CHECKPOINTS.field("epoch").type
 SECONDS = MODELS.field("seconds").type
 
@@ -42,10 +44,15 @@ def _is_trial(folder: Path) -> bool:
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    return [Candidate(shown_name(trial), partial(_read, trial)) for trial in subfolders(folder) if _is_trial(trial)]
+    trials = [each for each in subfolders(folder) if looks(_is_trial, each, True)]
+    return [Candidate(shown_name(trial), partial(_read, trial)) for trial in trials]
 
 
-MODELZOOS = SourceLayout(lambda folder: any(_is_trial(trial) for trial in subfolders(folder)), _candidates)
+def _matches(folder: Path) -> bool:
+    return any(looks(_is_trial, trial, False) for trial in subfolders(folder))
+
+
+MODELZOOS = SourceLayout(_matches, _candidates)
 
 
 def _read(trial: Path) -> FoundModel:
@@ -107,6 +114,8 @@ def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
         rows = content if isinstance(content, list) else [content]
     except (ValueError, RecursionError):
         rows = [line_of(line) for line in text.split("\n") if line.strip()]
+    if len(rows) > ROWS:
+        raise RejectedError(f"its result.json has {len(rows):,} rows, and may have at most {ROWS:,}")
     faults = [
         Fault(model, None, f"row {number} of its result.json is no JSON object, and was left out")
         for number, row in enumerate(rows, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ import torch
 from zoobench.zoo.importers.tolerance import RejectedError
 
 BYTES = 32 << 20  # of a pickle, at most
+NAME = 500  # letters of what it asks for, at most
+ARGUMENTS = 20  # of a call that makes a tensor, at most
 STEPS = 1_000_000  # of a pickle, at most; a network's takes about 40 an entry
 
 STORAGES = {
@@ -44,82 +47,25 @@ PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_paramete
 FIRST_OF = {*PARAMETERS, "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.Size"}
 """Calls that stand for the first of their arguments."""
 
-RUN_CODE = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "sys",
-        "subprocess",
-        "shutil",
-        "socket",
-        "pty",
-        "ctypes",
-        "importlib",
-        "runpy",
-        "code",
-        "codeop",
-        "commands",
-        "webbrowser",
-        "multiprocessing",
-        "pdb",
-        "timeit",
-    ]
+KINDS = {"qtensor": "quantised tensor", "meta_tensor_no_storage": "tensor on the device 'meta'"}
+
+RUN_CODE = re.compile(
+    r"os|posix|nt|sys|subprocess|shutil|socket|pty|ctypes|importlib|runpy|code|codeop|commands|webbrowser"
+    r"|multiprocessing|pdb|timeit"
 )
 BUILTINS = ("builtins", "__builtin__")
-HARMLESS = frozenset(
-    [
-        "set",
-        "frozenset",
-        "dict",
-        "list",
-        "tuple",
-        "object",
-        "complex",
-        "bytearray",
-        "bytes",
-        "slice",
-        "range",
-        "int",
-        "float",
-        "bool",
-        "str",
-        "type",
-        "getattr",
-    ]
+HARMLESS = re.compile(
+    r"set|frozenset|dict|list|tuple|object|complex|bytearray|bytes|slice|range|int|float|bool|str|type|getattr"
 )
 """Of the built-in names, those that honest files ask for."""
 
 LITERALS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
+    each.name
+    for each in pickletools.opcodes
+    if each.arg and not each.stack_before and pickletools.anyobject not in each.stack_after and each.stack_after
 )
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-MAKES: dict[str, Callable[[], object]] = {
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": lambda: StandIn(Named("builtins.set")),
-}
+"""Opcodes that put their argument on the stack: numbers, texts and bytes."""
+MAKES: dict[str, Callable[[], object]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -128,6 +74,10 @@ class Named:
     """What a pickle asks for by its import path, which is only its name here."""
 
     path: str
+
+
+SET = Named("builtins.set")  # all sets, whose items no state dict needs
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "EMPTY_SET": SET}
 
 
 @dataclass(slots=True)
@@ -143,7 +93,7 @@ class StandIn:
 class Storage:
     """Elements in the file: their key, their type, and how many there are from `start` on."""
 
-    key: object
+    key: str | int
     dtype: torch.dtype
     numel: int
     start: int = 0
@@ -167,7 +117,7 @@ class Odd:
     kind: str
 
 
-def read_pickle(stream: io.BytesIO, storages: dict[object, Storage] | None = None) -> object:
+def read_pickle(stream: io.BytesIO, storages: dict[str | int, Storage] | None = None) -> object:
     """What the next pickle in the stream holds: numbers, texts, lists, dicts (with keys that are texts or integers),
     and `Place`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
 
@@ -180,7 +130,7 @@ def read_pickle(stream: io.BytesIO, storages: dict[object, Storage] | None = Non
 class _Machine:
     """Pickle's own: a stack, one below for each mark, and a memo."""
 
-    def __init__(self, storages: dict[object, Storage]) -> None:
+    def __init__(self, storages: dict[str | int, Storage]) -> None:
         self.storages = storages
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
@@ -276,7 +226,7 @@ class _Machine:
                 _set_items(made, above)
                 self.stack.append(made)
             case "FROZENSET":
-                self.stack.append(StandIn(Named("builtins.frozenset")))
+                self.stack.append(SET)
             case "INST":
                 self.stack.append(self._made(_named(*argument.split(" ", 1)), tuple(above)))
             case "OBJ":
@@ -299,6 +249,10 @@ class _Machine:
         """What a call would give, or a stand-in of it."""
         if not isinstance(called, Named) or not isinstance(arguments, tuple):
             raise RejectedError("its file is a pickle that calls what it has made itself; only tensors are unpickled")
+        if called.path in DICTS:
+            return self._dict(arguments)
+        if len(arguments) > ARGUMENTS:  # which may be the same ones again and again
+            return StandIn(called)
         function = called.path.removeprefix("torch._utils.").replace("torch.tensor.", "torch._tensor.")
         if function in ("_rebuild_tensor", "_rebuild_tensor_v2"):
             storage, offset, shape, stride, *rest = arguments
@@ -310,16 +264,17 @@ class _Machine:
             return arguments[0]
         if function in ("torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type"):
             return self._made(arguments[0], arguments[2])
-        if called.path in DICTS:
-            return self._dict(arguments)
         if called.path in ("copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__"):
             return StandIn(arguments[0]) if isinstance(arguments[0], Named) else StandIn(called)
         if called.path.startswith("torch.") and ("rebuild" in called.path or called.path.endswith("Tensor")):
-            return Odd(called.path.rpartition(".")[2].removeprefix("_rebuild_").replace("_", " "))
+            kind = called.path.rpartition(".")[2].removeprefix("_rebuild_")
+            return Odd(KINDS.get(kind, kind.replace("_", " ")))
         return StandIn(called)
 
     def _persistent(self, asked: Any) -> object:
         """A storage, or, of files before torch 1.6, a class with its source."""
+        if not isinstance(asked, tuple) or len(asked) > ARGUMENTS:
+            raise ValueError("it asks for what is no storage")
         kind, *rest = asked
         if kind == "module":
             return rest[0]
@@ -351,9 +306,11 @@ def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
 
 
 def _named(module: Any, name: Any) -> Named:
-    path = f"{module}.{name}"
-    dangerous = name not in HARMLESS if module in BUILTINS else str(module).partition(".")[0] in RUN_CODE
-    if dangerous:
+    """Names are checked before anything is made of them: they may be of megabytes, or no texts, and asked for often."""
+    if not all(isinstance(each, str) and len(each) <= NAME for each in (module, name)):
+        raise ValueError("it asks for something by what is no name")
+    path = re.sub(r"[^\w.<>]", "?", f"{module}.{name}")
+    if RUN_CODE.fullmatch(module.partition(".")[0]) or (module in BUILTINS and not HARMLESS.fullmatch(name)):
         raise RejectedError(f"its file is a pickle that asks for {path:.100}; only tensors are unpickled")
     return Named(path)
 

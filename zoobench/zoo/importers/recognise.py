@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from zoo_generation.architectures import Architecture, Layout, get_architecture
@@ -62,7 +63,8 @@ def recognise(state: State, known: Row, architectures: Sequence[str]) -> Recogni
             probe = _layout(architecture)
             try:
                 orders = ways(architecture, probe, state) if probe else ()
-                fitting = [found for order in orders if (found := _fitted(architecture, state, order, width))]
+                fits = (found for order in orders if (found := _fitted(architecture, state, order, width)))
+                fitting = list(islice(fits, 2))
             except DoubtError as doubt:
                 doubts.append(str(doubt))
                 continue

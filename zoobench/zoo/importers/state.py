@@ -22,7 +22,7 @@ from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
 SHARE = 8  # a file may take one part in so many of the memory that is free; some are read at once
-HEADER = 32 << 20  # bytes of a safetensors file's header, at most
+HEADER = 16 << 20  # bytes of a safetensors file's header, at most
 COUNTER = "num_batches_tracked"  # an integer that layouts leave out
 
 
@@ -50,6 +50,8 @@ def read_state(file: Path) -> State:
     with open_inside(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         kind = kind_of(opened, size, file.name)
+        if kind != "archive":
+            _check_memory(size)  # of an archive, only what is needed is read
         if kind != "safetensors":
             return _read_torch(opened, size, archive=kind == "archive")
     return read_safetensors([file])
@@ -60,6 +62,7 @@ def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) ->
     tensors: dict[str, Tensor] = {}
     for file in files:
         with open_inside(file) as opened:
+            _check_memory(os.fstat(opened.fileno()).st_size)
             if int.from_bytes(opened.read(8), "little") > HEADER:
                 raise RejectedError(f"its {file.name:.100} is damaged, or lists more entries than any state dict has")
         try:
@@ -91,7 +94,9 @@ def _read_torch(file: BinaryIO, size: int, *, archive: bool) -> State:
 def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
     """The entries with their elements; each storage is read once."""
     places = [entry for entry in entries.values() if isinstance(entry, Place)]
-    storages = {place.storage.key: place.storage.numel * place.storage.dtype.itemsize for place in places}
+    storages: dict[object, int] = {}
+    for storage in (place.storage for place in places):
+        storages[storage.key] = max(storages.get(storage.key, 0), storage.numel * storage.dtype.itemsize)
     _check_memory(sum(storages.values()) + sum(4 * _numel(place) for place in places))
     kept: dict[object, bytearray] = {}
 
@@ -105,8 +110,8 @@ def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
 
 def _numel(place: Place) -> int:
     """How many elements it claims, as far as its storage can hold them; what claims more is refused later."""
-    sizes = [each for each in place.shape if isinstance(each, int)]
-    return min(math.prod(sizes), place.storage.numel)
+    plain = len(place.shape) <= 64 and all(isinstance(each, int) and each < 2**62 for each in place.shape)
+    return min(math.prod(place.shape), place.storage.numel) if plain else 0
 
 
 def _check_count(entries: int) -> None:

@@ -17,9 +17,10 @@ from torch import Tensor
 from zoobench.zoo.importers.pickles import BYTES, Odd, Place, Storage, read_pickle
 from zoobench.zoo.importers.tolerance import RejectedError
 
-DIRECTORY = 32 << 20  # bytes of an archive's list of records, at most
+DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
 END64 = struct.Struct("<4sQHHIIQQQQ")
+LOCATOR = struct.Struct("<4s4xQ4x")
 LOCAL = struct.Struct("<4s22xHH")  # before each record: the lengths of its name and of what else is told
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
@@ -46,6 +47,8 @@ def read_archive(file: BinaryIO, size: int) -> tuple[object, Fetch]:
         return content
 
     order = bytes(read("byteorder", 10)).decode() if root + "byteorder" in records else "little"
+    if order not in ("little", "big"):
+        raise ValueError(f"its order of bytes is {order!r:.20}")
 
     def fetch(storage: Storage) -> bytearray:
         content = read(f"data/{storage.key}", storage.numel * storage.dtype.itemsize)
@@ -74,11 +77,12 @@ def _directory_bytes(file: BinaryIO, size: int) -> int:
     tail = file.read()
     place = tail.rfind(b"PK\5\6")
     if place < 0 or len(tail) - place < END.size:
-        raise ValueError("it has no end, as archives do")
+        raise ValueError("the list of its records is missing, which stands at the end")
     length: int = END.unpack_from(tail, place)[5]
-    before = tail.rfind(b"PK\6\6", 0, place)
-    if length == 0xFFFFFFFF and before >= 0 and before + END64.size <= len(tail):
-        length = END64.unpack_from(tail, before)[8]
+    if tail[max(0, place - LOCATOR.size) : place].startswith(b"PK\6\7"):  # of a large archive, which counts instead
+        told = LOCATOR.unpack_from(tail, place - LOCATOR.size)[1]
+        for start in (told, size - len(tail) + place - LOCATOR.size - END64.size):
+            length = max(length, END64.unpack(_exactly(file, start, END64.size))[8])
     return length
 
 
@@ -113,13 +117,13 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
             "torch.save or as safetensors"
         )
     read_pickle(stream), read_pickle(stream)  # of which version, and what machine
-    storages: dict[object, Storage] = {}
+    storages: dict[str | int, Storage] = {}
     content, keys = read_pickle(stream, storages), read_pickle(stream)
     places, place = {}, stream.tell()
     for key in keys if isinstance(keys, list) else ():  # each storage behind its number of elements
         elements = int.from_bytes(_exactly(file, place, 8), "little", signed=True)
-        if key not in storages or elements != storages[key].numel:
-            raise ValueError(f"its storage {key!r:.100} has another size than it says")
+        if not isinstance(key, str | int) or key not in storages or elements != storages[key].numel:
+            raise ValueError("one of its storages has another size than it says")
         places[key] = place + 8
         place += 8 + elements * storages[key].dtype.itemsize
 
