@@ -14,7 +14,8 @@ from typing import TypeVar
 from zoo_generation.architectures import architecture_names, get_architecture
 from zoo_generation.errors import InputError, unknown
 from zoobench.files import StoragePath, files_in, write_json
-from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
+from zoobench.zoo.content import IDS
+from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
 from zoobench.zoo.importers.found import (
@@ -23,8 +24,11 @@ from zoobench.zoo.importers.found import (
     FoundCheckpoint,
     FoundModel,
     SourceLayout,
+    Told,
     shown_name,
+    told_once,
 )
+from zoobench.zoo.importers.measured import measured
 from zoobench.zoo.importers.modelzoos import MODELZOOS
 from zoobench.zoo.importers.table import TABLE
 from zoobench.zoo.importers.tolerance import RejectedError
@@ -46,12 +50,13 @@ OnModel = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in, and all that did not."""
+    """What came in, all that did not (`faults`), and what came in otherwise than it stands, or in doubt (`notes`)."""
 
     layout: str
     models: int
     checkpoints: int
     faults: tuple[Fault, ...]
+    notes: tuple[Fault, ...] = ()
 
 
 def import_zoo(
@@ -79,10 +84,12 @@ def import_zoo(
     _check_free(sink.path)
     try:
         layout = layout or detect(folder)
-        models, faults = _looked_at(folder, layout)
+        models, faults, told = _looked_at(folder, layout)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder} ({error.strerror or error}); allow it") from None
     _name_dataset(models, dataset, folder)
+    models, of_metrics = measured(models)
+    told += of_metrics
     faults += _missing(models)
     with sink.lock(), _writing_into(sink.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of pickles in protocols that it knows in part
@@ -90,17 +97,21 @@ def import_zoo(
         _start(sink.path)
         writer = PartWriter(sink)
         for done, model in enumerate(_built(models, architectures, faults), 1):
-            if model is not None and (fault := writer.add(model)):
-                faults.append(fault)
+            if model is not None:
+                fault = writer.add(model)
+                faults += [fault] if fault else []
+                told += model.told
             on_model(done, len(models))
         writer.flush()
         if not writer.models:
             reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
             raise InputError(f"none of the models in {folder} can be imported{reasons}")
-        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout})
+        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout, "ids": IDS})
         (sink.path / MARK).unlink(missing_ok=True)
+    faults += told_once(each for each in told if each.lost)
     order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
-    return Imported(layout, writer.models, writer.checkpoints, tuple(order))
+    notes = told_once(each for each in told if not each.lost)
+    return Imported(layout, writer.models, writer.checkpoints, tuple(order), tuple(notes))
 
 
 def detect(folder: Path) -> str:
@@ -115,22 +126,25 @@ def detect(folder: Path) -> str:
     )
 
 
-def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]]:
-    """All that the folder says beside weights, and what of it cannot come in."""
+def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
+    """All that the folder says beside weights, what of it cannot come in, and what is told of values."""
     candidates = LAYOUTS[layout].candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
-    models, faults = [], []
+    models: list[FoundModel] = []
+    faults: list[Fault] = []
+    told: list[Told] = []
     for found in asked_at_once(_look, candidates):
         if isinstance(found, Fault):
             faults.append(found)
             continue
         faults += found.faults
+        told += found.told
         if found.checkpoints or _never_had_any(found):
             models.append(found)
         else:
             faults.append(Fault(found.name, None, "it has no checkpoints"))
-    return models, faults
+    return models, faults, told
 
 
 def _look(candidate: Candidate) -> FoundModel | Fault:
@@ -181,9 +195,10 @@ def _built(models: Sequence[FoundModel], architectures: Sequence[str], faults: l
     reads = _ahead(lambda task: _read_or_fault(*task, architectures), tasks)
     for model in models:
         mine = [next(reads) for _ in model.checkpoints]
-        faults += [each for each in mine if isinstance(each, Fault)]
+        found = [each for each in mine if isinstance(each, Read)]
+        faults += [each for each in mine if isinstance(each, Fault)] + not_finite(model, found)
         try:
-            yield build(model, [each for each in mine if isinstance(each, Read)])
+            yield build(model, found)
         except RejectedError as error:
             faults.append(Fault(model.name, None, str(error)))
             yield None

@@ -30,7 +30,8 @@ class PartWriter:
         """Take a model in, and write what it fills; a second model of the same id is a fault."""
         model_id = model.row["model_id"]
         if model_id in self._ids:
-            return Fault(model.name, None, f"its model_id {model_id} is that of {self._ids[model_id]} too")
+            twin = f"{self._ids[model_id]:.200}, which came in"
+            return Fault(model.name, None, f"its weights and measurements, and so its id, are that of {twin}")
         self._ids[model_id] = model.name
         key = (*(model.row[column] for column in POPULATION), model.layout)
         gathered = self._gathered.setdefault(key, [])
