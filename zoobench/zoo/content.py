@@ -35,3 +35,14 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
     if weights is not None:
         digest.update(weights.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def id_apart(content: str, row: Row) -> str:
+    """The id of a model whose content is that of another in its zoo, though its columns, such as its seed, are not."""
+    said = [content, {name: row[name] for name in MODELS.names if name not in UNSAID}]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def columns_apart(row: Row, other: Row) -> list[str]:
+    """The columns in which two models of the same content differ."""
+    return [name for name in MODELS.names if name not in UNSAID and row[name] != other[name]]

@@ -37,7 +37,7 @@ class Read:
 class Built:
     """A model to be written: its row, its checkpoints' rows, and their weights [D] each in the layout's order.
 
-    told: whether it lost the id that it was exported under.
+    content: the id that its content has, which it bears unless it was exported under another. told: that it lost that.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Built:
     checkpoints: list[Row]
     weights: list[Tensor]
     layout: Layout | None
+    content: str
     told: list[Told]
 
 
@@ -77,7 +78,7 @@ def build(model: FoundModel, reads: Sequence[Read]) -> Built:
     if not model.whole or told:
         row["model_id"] = content
     rows = [{"model_id": row["model_id"], **checkpoint} for checkpoint in checkpoints]
-    return Built(model.name, row, rows, weights, layout, told)
+    return Built(model.name, row, rows, weights, layout, content, told)
 
 
 def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:

@@ -98,8 +98,7 @@ def import_zoo(
         writer = PartWriter(sink)
         for done, model in enumerate(_built(models, architectures, faults), 1):
             if model is not None:
-                fault = writer.add(model)
-                faults += [fault] if fault else []
+                faults += writer.add(model, told)
                 told += model.told
             on_model(done, len(models))
         writer.flush()
