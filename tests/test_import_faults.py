@@ -361,7 +361,7 @@ def test_names_of_files_and_models_are_shown_as_what_they_are(command: Command, 
     (Path(os.fsdecode(bad)) / "result.json").unlink()
     put(**{"dataset": "[/red]\x1b[2J"})(models / "trial3")
     code, output, error = command(models)
-    assert code == 0 and error == "" and "\x1b" not in output and "3 models" in output and output.count("red]") == 3, (
+    assert code == 0 and error == "" and "\x1b" not in output and "3 models" in output and output.count("red]") == 4, (
         repr(output)
     )
     faults = json.loads((tmp_path / "results" / "import-models.json").read_text())["faults"]

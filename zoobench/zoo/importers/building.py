@@ -6,11 +6,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from zoo_generation.architectures import Layout
+from zoo_generation.datasets.registry import DATASETS
+from zoo_generation.spec import Activation
 from zoobench.zoo.content import content_id
 from zoobench.zoo.importers.found import Fault, FoundCheckpoint, FoundModel, Told
 from zoobench.zoo.importers.images import images_of
@@ -77,6 +80,7 @@ def build(model: FoundModel, reads: Sequence[Read]) -> Built:
         told.append(Told(_other_content(model), f": it was {row['model_id']!r:.60}", model.name, lost=False))
     if not model.whole or told:
         row["model_id"] = content
+    told += [] if model.whole else _unknown_to_us(row, model.name)
     rows = [{"model_id": row["model_id"], **checkpoint} for checkpoint in checkpoints]
     return Built(model.name, row, rows, weights, layout, content, told)
 
@@ -84,6 +88,19 @@ def build(model: FoundModel, reads: Sequence[Read]) -> Built:
 def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:
     """The checkpoints that are left out since their weights are not finite."""
     return [Fault(model.name, read.epoch, _why_not_finite(read.metrics)) for read in reads if not read.finite]
+
+
+def _unknown_to_us(row: Row, model: str) -> list[Told]:
+    """What is known of the model, but too little to run its network on images."""
+    told = []
+    if row["dataset"] not in DATASETS:
+        what = "its dataset is none that zoobench has images of: what needs these does not work"
+        told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
+    if row["activation"] not in get_args(Activation) and ":" not in row["architecture"]:
+        is_none = f"is none of {', '.join(get_args(Activation))}" if row["activation"] else "is not told"
+        what = f"its activation {is_none}: what runs its network does not work, as recomputing, generating, fine-tuning"
+        told.append(Told(what, f": {row['activation']!r:.60}" if row["activation"] else "", model, lost=False))
+    return told
 
 
 def _other_content(model: FoundModel) -> str:

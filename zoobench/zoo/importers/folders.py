@@ -31,15 +31,13 @@ from zoobench.zoo.importers.found import (
     subfolders,
 )
 from zoobench.zoo.importers.tolerance import RejectedError
-from zoobench.zoo.importers.values import UntakenError, number, value_of
-from zoobench.zoo.schema import CHECKPOINTS
+from zoobench.zoo.importers.values import UntakenError, is_nothing, number
 from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
 METRICS_FILES = ("metrics.json", "all_results.json", "eval_results.json")
 TRAINER = "trainer_state.json"
 OF_A_TRAINER = (TRAINER, "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
-EPOCH = CHECKPOINTS.field("epoch").type
 WHOLE = 0.05  # of an epoch, that one may lack or exceed: trainers round the steps of the last batches
 
 
@@ -122,7 +120,7 @@ def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault
         try:
             state = _object(place / TRAINER)
             states.append(state)
-            epoch = _trainers_epoch(state, place) if state else count
+            epoch = _whole_epoch(state.get("epoch"), place) if state else count
             if not state and not whole and _counts_steps(count, place, row):
                 raise RejectedError(f"{place.name} counts steps, and does not say its epoch: it holds no {TRAINER}")
         except RejectedError as error:
@@ -153,16 +151,15 @@ def _object(file: Path) -> Row:
     return read_object(file) if file.exists() else {}
 
 
-def _trainers_epoch(state: Row, place: Path) -> int:
-    """The epoch after which a trainer saved; raises `RejectedError` where it was amid one."""
-    told = state.get("epoch")
+def _whole_epoch(told: Any, place: Path) -> int:
+    """The epoch after which a trainer saved; raises `RejectedError` where it says none, or was amid one."""
     try:
         epoch = float(number(told))
     except UntakenError:
-        raise RejectedError(f"the {TRAINER} of {place.name} does not say its epoch") from None
+        raise RejectedError(f"{shown_name(place)} has files of a trainer that do not say its epoch") from None
     whole = round(epoch) if 0 <= epoch < 1e9 else -1
     if whole < 0 or abs(epoch - whole) > WHOLE or (whole == 0 and epoch > 0):
-        raise RejectedError(f"{place.name} was saved after {epoch:g} epochs, and a zoo holds whole ones")
+        raise RejectedError(f"{shown_name(place)} was saved after {epoch:g} epochs, and a zoo holds whole ones")
     return whole
 
 
@@ -170,22 +167,11 @@ def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
     """After which epoch the weights beside config.json are, as its files say; raises `RejectedError`."""
     if state.get("best_model_checkpoint"):
         raise RejectedError(f"{TRAINER} names a best checkpoint, which it may be instead of the last")
-    results = [_config(folder, file).get("epoch") for file in (TRAINER, *METRICS_FILES)]
-    for told in (config.get("epoch"), *results, state.get("num_train_epochs")):
-        epoch = _whole(told)
-        if epoch is not None:
-            return epoch
-    if row["epochs"] is None:
-        raise RejectedError("its config.json does not say after which epoch the weights are: add 'epoch' or 'epochs'")
-    return int(row["epochs"])
-
-
-def _whole(told: Any) -> int | None:
-    try:
-        epoch = value_of(told, EPOCH)
-    except UntakenError:
-        return None
-    return epoch if epoch is not None and epoch >= 0 else None
+    told = [config.get("epoch"), *(_config(folder, file).get("epoch") for file in (TRAINER, *METRICS_FILES))]
+    for epoch in (*told, state.get("num_train_epochs"), row["epochs"]):
+        if not is_nothing(epoch):
+            return _whole_epoch(epoch, folder)
+    raise RejectedError("its config.json does not say after which epoch the weights are: add 'epoch' or 'epochs'")
 
 
 def _measured(place: Path, state: Row, model: str, epoch: int, faults: list[Fault]) -> Row:

@@ -48,28 +48,22 @@ def images_of(found: Recognised, known: Row) -> Images:
                 f"{known['dataset']!r:.100})"
             )
         return Images(found.channels, size, found.classes)
-    fixed = _depends(architecture, found, "channels")
-    channels = (
-        (found.channels,)
-        if fixed
-        else (known["channels"], native.channels if native else None, _fan_in(found.layout), 1, 3)
-    )
+    channels: list[int | None] = [found.channels]
+    if not _depends(architecture, found, "channels"):
+        channels = [known["channels"], native.channels if native else None, _fan_in(found.layout), 1, 3]
     activation = known["activation"] if known["activation"] in get_args(Activation) else "relu"
-    module = _Module(architecture, found.channels, found.classes, found.width, activation)
-    for each in dict.fromkeys(filter(None, channels)):
-        for size in filter(None, told):
-            if (classes := outputs(module, each, size)) is not None:
-                return Images(each, size, classes or found.classes)
-    if known["image_size"]:
+    network = _Network(architecture, found.channels, found.classes, found.width, activation)
+    taken = _taken(network, tuple(dict.fromkeys(filter(None, channels))), tuple(filter(None, told)))
+    if taken is None:
+        raise RejectedError("neither its files nor its network say how large its images are: add 'image_size'")
+    if known["image_size"] not in (None, taken[1]):
         raise RejectedError(f"its network takes no images of {known['image_size']} pixels: correct 'image_size'")
-    for each in dict.fromkeys(filter(None, channels)):
-        if size := _only(taken(module, each)):
-            return Images(each, size, outputs(module, each, size) or found.classes)
-    raise RejectedError("neither its files nor its network say how large its images are: add 'image_size'")
+    classes = found.classes if _depends(architecture, found, "classes") else _outputs(network, *taken)
+    return Images(*taken, classes or _last_size(found.layout))
 
 
 @dataclass(frozen=True)
-class _Module:
+class _Network:
     """What a network is built of."""
 
     architecture: Architecture
@@ -79,27 +73,43 @@ class _Module:
     activation: str
 
 
+def _taken(network: _Network, channels: tuple[int, ...], told: tuple[int, ...]) -> tuple[int, int] | None:
+    """Channels and size of images that the network takes: a size that is told, else the only one."""
+    for each in channels:
+        for size in told:
+            if _outputs(network, each, size) is not None:
+                return each, size
+    for each in channels:
+        if only := _only(_sizes(network, each)):
+            return each, only
+    return None
+
+
 @lru_cache(maxsize=1024)
-def outputs(of: _Module, channels: int, size: int) -> int | None:
-    """Classes that the network tells apart on an image of zeros; 0 where its output has another form; none where it
-    does not take the image."""
+def _outputs(network: _Network, channels: int, size: int) -> int | None:
+    """Outputs of the network for an image of zeros, 0 where they have no such form; none where it takes none."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            module = of.architecture.build(
-                channels=of.channels, classes=of.classes, activation=of.activation, dropout=0.0, width=of.width
+            module = network.architecture.build(
+                channels=network.channels,
+                classes=network.classes,
+                activation=network.activation,
+                dropout=0.0,
+                width=network.width,
             )
             output = module.eval()(torch.zeros(1, channels, size, size))
     except Exception:  # whatever a user's network raises
         return None
-    return int(output.shape[1]) if isinstance(output, Tensor) and output.dim() == 2 else 0
+    pieces = [output, *(output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ())]
+    return next((int(each.shape[1]) for each in pieces if isinstance(each, Tensor) and each.dim() == 2), 0)
 
 
 @lru_cache(maxsize=256)
-def taken(of: _Module, channels: int) -> tuple[int, ...]:
+def _sizes(network: _Network, channels: int) -> tuple[int, ...]:
     """The sizes that the network takes, up to the second usual one."""
     found: list[int] = []
     for size in SIZES:
-        if outputs(of, channels, size) is not None:
+        if _outputs(network, channels, size) is not None:
             found.append(size)
         if len([each for each in found if each in USUAL]) > 1:
             break
@@ -125,3 +135,8 @@ def _depends(architecture: Architecture, found: Recognised, argument: str) -> bo
 def _fan_in(layout: Layout) -> int | None:
     """Channels that the first convolution takes; none where there is none."""
     return next((entry.shape[1] for entry in layout if len(entry.shape) == 4), None)
+
+
+def _last_size(layout: Layout) -> int:
+    """Rows of the last matrix: what the last linear layer puts out."""
+    return next((entry.shape[0] for entry in reversed(layout.entries) if len(entry.shape) == 2), 1)
