@@ -52,7 +52,8 @@ def told_once(found: Iterable[Told]) -> list[Fault]:
 class FoundCheckpoint:
     """A checkpoint's epoch, what was measured of it, and how its weights are read.
 
-    metrics: a row as it stands in the files, until it is `measured`; then `METRICS`, null where nothing was measured.
+    metrics: a row of the model's history as it stands in the files, or an empty one, until it is `measured`; then
+    `METRICS`, null where nothing was measured.
     `read` raises `RejectedError` where weights cannot be read.
     """
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -78,14 +78,12 @@ def measured(models: Sequence[FoundModel]) -> tuple[list[FoundModel], list[Told]
     told = list(_units(columns, models))
     results = []
     for model in models:
-        if model.whole:
-            history = [(epoch, exported_metrics(row)) for epoch, row in model.history]
-            checkpoints = [replace(each, metrics=exported_metrics(each.metrics)) for each in model.checkpoints]
-        else:
-            history = [(epoch, _metrics(row, columns, model.name, told)) for epoch, row in model.history]
-            checkpoints = [
-                replace(each, metrics=_metrics(each.metrics, columns, model.name, [])) for each in model.checkpoints
-            ]
+        take = exported_metrics if model.whole else partial(_metrics, columns=columns, model=model.name, told=told)
+        history = [(epoch, take(row)) for epoch, row in model.history]
+        pairs = zip(model.history, history, strict=True)
+        of_row = {id(row): metrics for (_, row), (_, metrics) in pairs}
+        unmeasured = dict.fromkeys(METRICS)
+        checkpoints = [replace(each, metrics=of_row.get(id(each.metrics), unmeasured)) for each in model.checkpoints]
         results.append(replace(model, history=history, checkpoints=checkpoints))
     return results, told
 
@@ -168,13 +166,10 @@ def _is_like_a_metric(key: str) -> bool:
 
 
 def _rows(models: Iterable[FoundModel]) -> Iterator[Row]:
-    """Each row of results once, of models that zoobench did not export."""
+    """Each row of results, of models that zoobench did not export."""
     for model in models:
-        if model.whole:
-            continue
-        seen = {id(row) for _, row in model.history}
-        yield from (row for _, row in model.history)
-        yield from (each.metrics for each in model.checkpoints if id(each.metrics) not in seen)
+        if not model.whole:
+            yield from (row for _, row in model.history)
 
 
 def _metrics(result: Row, columns: Mapping[str, Column], model: str, told: list[Told]) -> Row:
