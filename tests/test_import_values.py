@@ -140,18 +140,19 @@ NAN = math.nan
     [
         (["nan", "NaN", NAN], [0.9, 0.9, 0.05], ["trained", "trained", "at_chance"]),  # not measured of any
         ([0.5, NAN, "None"], [0.9, 0.9, 0.9], ["trained"] * 3),
-        ([0.5, NAN, 0.4], [0.9, 0.1, 0.9], ["trained", "at_chance", "trained"]),  # its weights are finite
+        ([0.5, NAN, 0.4], [0.9, 0.1, 0.9], ["trained", "diverged", "trained"]),
+        ([0.5, NAN, 0.4], [0.9, None, 0.9], ["trained"] * 3),  # its weights are finite
         ([0.5, math.inf, "-inf"], [0.9, 0.1, 0.9], ["trained", "diverged", "trained"]),
     ],
 )
 def test_what_was_not_measured_is_no_divergence(
-    tmp_path: Path, losses: list[Any], accuracies: list[float], statuses: list[str]
+    tmp_path: Path, losses: list[Any], accuracies: list[float | None], statuses: list[str]
 ) -> None:
     rows = [{"train_loss": loss, "test_accuracy": each} for loss, each in zip(losses, accuracies, strict=True)]
     _, zoo = take_table(tmp_path, rows)
     assert by_file(zoo, "status") == statuses
-    finite = [loss if isinstance(loss, float) and loss == loss else None for loss in losses]
-    assert by_file(zoo, "train_loss") == finite
+    known = [loss if isinstance(loss, float) and loss == loss else None for loss in losses]
+    assert by_file(zoo, "train_loss") == known
 
 
 def test_divergence_is_told_by_the_last_losses_and_weights(tmp_path: Path) -> None:

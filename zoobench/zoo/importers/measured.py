@@ -194,8 +194,8 @@ def _taken(given: Any, column: Column) -> float | None:
     if value is None or (value != value and not column.finite):
         return None
     if column.key.metric.endswith("_loss"):
-        if value < 0:
-            raise UntakenError("is below 0")
+        if value < 0 or sign:
+            raise UntakenError("is in per cent" if sign else "is below 0")
         return value
     if value != value or (column.unit == DOUBTFUL and not sign):
         return None

@@ -50,8 +50,8 @@ def _is_measured(metrics: Row) -> bool:
 
 
 def _losses_diverged(history: History, weights: Sequence[tuple[int, bool]], chance: float) -> bool:
-    """By the last row with a loss. NaN is no loss that was not measured only if all losses are, the weights are not
-    finite from then on, and the model was not better than guessing."""
+    """By the last row with a loss. NaN is also what was not measured: it counts if all losses are, and the model was not
+    better than guessing, or, where that is not known, no weights from then on are finite."""
     measured = [(epoch, row) for epoch, row in history if any(row[name] is not None for name in LOSSES)]
     if not measured:
         return False
@@ -61,7 +61,7 @@ def _losses_diverged(history: History, weights: Sequence[tuple[int, bool]], chan
         return True
     if not all(map(math.isnan, losses)):
         return False
-    if any(finite and (epoch is None or after >= epoch) for after, finite in weights):
-        return False
     accuracies = [metrics[name] for name in METRICS if name.endswith("_accuracy") and metrics[name] is not None]
-    return not accuracies or max(accuracies) <= chance
+    if accuracies:
+        return max(accuracies) <= chance
+    return not any(finite and (epoch is None or after >= epoch) for after, finite in weights)
