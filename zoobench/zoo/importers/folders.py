@@ -118,7 +118,7 @@ def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault
     states = []
     for count, place in numbered:
         try:
-            state = _object(place / TRAINER)
+            state = _state(place)
             states.append(state)
             epoch = _whole_epoch(state.get("epoch"), place) if state else count
             if not state and not whole and _counts_steps(count, place, row):
@@ -146,9 +146,12 @@ def _counts_steps(count: int, place: Path, row: Row) -> bool:
     )
 
 
-def _object(file: Path) -> Row:
-    """The JSON object in a file; an empty one where there is no file. Raises `RejectedError`."""
-    return read_object(file) if file.exists() else {}
+def _state(place: Path) -> Row:
+    """The trainer's state in a checkpoint; an empty one where there is none. Raises `RejectedError`."""
+    try:
+        return read_object(place / TRAINER) if (place / TRAINER).exists() else {}
+    except RejectedError as error:
+        raise RejectedError(f"{shown_name(place)} does not say its epoch: {error}") from None
 
 
 def _whole_epoch(told: Any, place: Path) -> int:

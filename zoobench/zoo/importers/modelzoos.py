@@ -179,9 +179,11 @@ def _params(trial: Path, results: list[Row]) -> Row:
 
 def _by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
     """Each epoch's last row: trainings that were taken up again write epochs twice. Rows that say no epoch count from
-    0 or from 1, whichever fits the checkpoints."""
+    0 or from 1, whichever fits the checkpoints; those of Ray 2 from 1."""
     last, rows = max(checkpoints, default=0), len(results)
     first = int(last == rows) if last in (rows - 1, rows) else int(0 not in checkpoints)
+    if any(SAVED in result for result in results):
+        first = 1
     measured = {}
     for position, result in enumerate(results):
         if result:
