@@ -50,8 +50,8 @@ def _is_measured(metrics: Row) -> bool:
 
 
 def _losses_diverged(history: History, weights: Sequence[tuple[int, bool]], chance: float) -> bool:
-    """By the last row with a loss. NaN is also what was not measured: it counts if all losses are NaN and the model was no
-    better than guessing, or, where that is not known, no weights from then on are finite."""
+    """By the last row with a loss. NaN is also what was not measured: it counts if all losses are NaN and the model was
+    no better than guessing, or, where that is not known, no weights from then on are finite."""
     measured = [(epoch, row) for epoch, row in history if any(row[name] is not None for name in LOSSES)]
     if not measured:
         return False
