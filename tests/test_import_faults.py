@@ -199,14 +199,6 @@ def test_rows_keep_their_epochs_where_one_is_damaged(tmp_path: Path) -> None:
     assert zoo.checkpoints["test_loss"].to_list() == [json.loads(lines[epoch])["test_loss"] for epoch in EPOCHS]
 
 
-def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
-    """JSON may hold other line ends of Unicode, unescaped."""
-    trial = write_trial(tmp_path / "models" / "trial", 0)
-    rows = [json.loads(line) | {"note": "a\u2028b\x85c"} for line in (trial / "result.json").open()]
-    (trial / "result.json").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    assert take(tmp_path / "models", tmp_path / "zoo")[0].faults == ()
-
-
 def test_configurations_as_deep_as_can_just_be_parsed(tmp_path: Path) -> None:
     depths = range(840, 1000, 4)
     for depth in depths:

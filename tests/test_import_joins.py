@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_import import network, take
+from test_import import network, take, write_trial
 from test_import_values import by_file, notes, reasons, take_table
 
 from zoo_generation.architectures import import_architecture, registry
@@ -195,6 +195,14 @@ def test_of_several_files_none_is_guessed(tmp_path: Path) -> None:
     result, zoo = take(tmp_path / "models", tmp_path / "zoo")
     assert by_file(zoo, "epoch") == [1] and "of a.pt, ema.pt any may hold its weights" in reasons(result)
     assert {fault.model for fault in result.faults} == {"two", "pickle"}
+
+
+def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
+    """JSON may hold other line ends of Unicode, unescaped."""
+    trial = write_trial(tmp_path / "models" / "trial", 0)
+    rows = [json.loads(line) | {"note": "a\u2028b\x85c"} for line in (trial / "result.json").open()]
+    (trial / "result.json").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert take(tmp_path / "models", tmp_path / "zoo")[0].faults == ()
 
 
 # Tables with a column `model`
