@@ -26,11 +26,12 @@ from zoobench.cli.app import main
 from zoobench.tokens import select_checkpoints, write_token_set
 from zoobench.tokens.validation import problems_of
 from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo.content import IDS, content_id
 from zoobench.zoo.importers import Imported, import_zoo, importing, writing
 from zoobench.zoo.importers.recognise import recognise
 from zoobench.zoo.importers.state import State
 from zoobench.zoo.published import CONFIG, RESULTS, entry_names
-from zoobench.zoo.schema import METRICS
+from zoobench.zoo.schema import METRICS, MODELS
 from zoobench.zoo.validation import validate
 
 Tensors = dict[str, torch.Tensor]
@@ -314,8 +315,8 @@ def test_no_more_weights_are_held_than_fill_a_part(tmp_path: Path, monkeypatch: 
     held: list[int] = []
     add = writing.PartWriter.add
 
-    def watched(self: writing.PartWriter, model: Any) -> Any:
-        fault = add(self, model)
+    def watched(self: writing.PartWriter, model: Any, told: Any) -> Any:
+        fault = add(self, model, told)
         held.append(sum(len(each.weights) for models in self._gathered.values() for each in models))
         return fault
 
@@ -389,6 +390,8 @@ def test_the_whole_row_of_an_export_is_held_against_the_rules(tmp_path: Path) ->
             "classes": 10,
             "epochs": 1,
         }
-        (trial / "config.json").write_text(json.dumps(row | wrong))
+        content = content_id(dict.fromkeys(MODELS.names) | row, [], None, None)
+        (trial / "config.json").write_text(json.dumps(row | wrong | {IDS: content}))
     result, zoo = take(tmp_path / "models", tmp_path / "zoo")
-    assert zoo.models["model_id"].to_list() == ["m4"] and len(result.faults) == 4
+    assert zoo.models["model_id"].to_list() == ["m4"]
+    assert [fault.reason for fault in result.faults].count("it has no checkpoints") == 4

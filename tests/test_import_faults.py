@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,9 @@ def put(**params: object) -> Harm:
     return lambda trial: (trial / "params.json").write_text(json.dumps(PARAMS | params))
 
 
-def same_id(trial: Path) -> None:
-    for each in (trial, write_trial(trial.parent / "a_twin", 1000)):
-        put(model_id="0123456789abcdef", seed=1000)(each)
+def twin(trial: Path) -> None:
+    put(seed=1000)(trial)
+    shutil.copytree(trial, trial.parent / "a_twin")
 
 
 def poisoned(state: Tensors) -> Tensors:
@@ -150,7 +151,7 @@ HARMS: list[tuple[Harm, int | str, str]] = [
     (lambda trial: last(trial).unlink(), LAST, "is missing"),
     (renamed("checkpoint_2"), 2, "is of the same epoch as"),
     (renamed("other"), LAST, "most models of the zoo have it"),
-    (same_id, OUT, "that of "),
+    (twin, OUT, "are those of a_twin"),
     (becomes(lambda content: b""), OUT, "holds no row"),
     (becomes(lambda content: b"garbage\n" * 3), OUT, "holds no row"),
     (becomes(lambda content: NESTED), OUT, "holds no row"),
@@ -198,20 +199,12 @@ def test_rows_keep_their_epochs_where_one_is_damaged(tmp_path: Path) -> None:
     assert zoo.checkpoints["test_loss"].to_list() == [json.loads(lines[epoch])["test_loss"] for epoch in EPOCHS]
 
 
-def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
-    """JSON may hold other line ends of Unicode, unescaped."""
-    trial = write_trial(tmp_path / "models" / "trial", 0)
-    rows = [json.loads(line) | {"note": "a\u2028b\x85c"} for line in (trial / "result.json").open()]
-    (trial / "result.json").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    assert take(tmp_path / "models", tmp_path / "zoo")[0].faults == ()
-
-
 def test_configurations_as_deep_as_can_just_be_parsed(tmp_path: Path) -> None:
     depths = range(840, 1000, 4)
     for depth in depths:
         trial = tmp_path / "models" / f"trial{depth}"
         last(trial).parent.mkdir(parents=True)
-        torch.save(network(), last(trial))
+        torch.save(network(seed=depth), last(trial))
         (trial / "result.json").write_text(json.dumps({"test_acc": 0.5}))
         (trial / "params.json").write_text(json.dumps(PARAMS)[:-1] + f', "deep": {"[" * depth + "]" * depth}}}')
     (trial / "params.json").write_text(json.dumps(PARAMS))
@@ -360,7 +353,7 @@ def test_names_of_files_and_models_are_shown_as_what_they_are(command: Command, 
     (Path(os.fsdecode(bad)) / "result.json").unlink()
     put(**{"dataset": "[/red]\x1b[2J"})(models / "trial3")
     code, output, error = command(models)
-    assert code == 0 and error == "" and "\x1b" not in output and "3 models" in output and output.count("red]") == 3, (
+    assert code == 0 and error == "" and "\x1b" not in output and "3 models" in output and output.count("red]") == 4, (
         repr(output)
     )
     faults = json.loads((tmp_path / "results" / "import-models.json").read_text())["faults"]

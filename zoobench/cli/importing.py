@@ -57,15 +57,17 @@ def import_into(
     console.print(count_table(report))
     console.print(accuracy_table(report))
     if imported.faults:
-        console.print(fault_table(imported.faults))
+        console.print(fault_table("What did not come in", imported.faults))
+    if imported.notes:
+        console.print(fault_table("What came in otherwise, or in doubt", imported.notes))
     left_out = f"; {len(imported.faults)} did not come in" if imported.faults else ""
     counts = f"{imported.models} models with {imported.checkpoints} checkpoints"
     console.print(f"{counts} into {path}{left_out}: {file}")
 
 
-def fault_table(faults: tuple[Fault, ...]) -> Table:
-    """One row for each thing that did not come in, the first `SHOWN`."""
-    result = table("What did not come in", [], [])
+def fault_table(title: str, faults: tuple[Fault, ...]) -> Table:
+    """One row for each thing that did not come in, or of which something is to be known, the first `SHOWN`."""
+    result = table(title, [], [])
     result.add_column("model", overflow="fold", max_width=40)
     result.add_column("checkpoint")
     result.add_column("reason", overflow="fold")
@@ -81,14 +83,16 @@ def _checkpoint(fault: Fault) -> str:
 
 
 def _report(name: str, folder: Path, imported: Imported) -> dict[str, object]:
-    faults = [asdict(fault) for fault in imported.faults]
-    for fault in faults:
-        fault["checkpoint"] = "model" if fault["checkpoint"] is None else fault["checkpoint"]
     return {
         "name": name,
         "folder": shown_name(folder.resolve()),
         "layout": imported.layout,
         "models": imported.models,
         "checkpoints": imported.checkpoints,
-        "faults": faults,
+        "faults": [_entry(fault) for fault in imported.faults],
+        "notes": [_entry(note) for note in imported.notes],
     }
+
+
+def _entry(fault: Fault) -> dict[str, object]:
+    return asdict(fault) | ({"checkpoint": "model"} if fault.checkpoint is None else {})

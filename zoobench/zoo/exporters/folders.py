@@ -12,10 +12,11 @@ from zoobench.zoo.schema import METRICS
 
 
 def write_folders(out: Path, models: Iterable[ExportedModel]) -> None:
-    """Write `<model_id>/config.json`, our row, and `<model_id>/checkpoint-<epoch>/` with weights and metrics."""
+    """Write `<model_id>/config.json`, our row and the id of its content, and `<model_id>/checkpoint-<epoch>/` with
+    weights and metrics."""
     for model in models:
         folder = folder_for(out, model.row["model_id"])
-        write_plain_json(folder / "config.json", model.row)
+        write_plain_json(folder / "config.json", model.recorded_row)
         for row, state in model.states:
             checkpoint = folder / f"checkpoint-{row['epoch']}"
             checkpoint.mkdir()

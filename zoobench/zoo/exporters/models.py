@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoobench.text import shown
+from zoobench.zoo.content import IDS, content_id
 from zoobench.zoo.parts import AGAIN, DamagedPartError, read_arrow_table
 from zoobench.zoo.schema import POPULATION, TABLES
 from zoobench.zoo.sink import Row
@@ -33,6 +34,16 @@ class ExportedModel:
     checkpoints: list[Row]
     weights: Tensor | None
     layout: Layout | None
+
+    @property
+    def content(self) -> str:
+        """The id that the model's content has; see `content_id`."""
+        return content_id(self.row, self.checkpoints, self.weights, self.layout)
+
+    @property
+    def recorded_row(self) -> Row:
+        """The row, and the content that it is of: who imports it keeps the id only of the same content."""
+        return self.row | {IDS: self.content}
 
     @property
     def states(self) -> Iterator[tuple[Row, dict[str, Tensor]]]:

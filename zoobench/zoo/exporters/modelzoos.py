@@ -39,7 +39,7 @@ def write_modelzoos(out: Path, models: Iterable[ExportedModel]) -> None:
     values: dict[str, dict[str, Any]] = {}
     for number, model in enumerate(models):
         source = _source(model.row)
-        params = _own_params(model.row) if source is None else _with_dataset(source["params"], model.row)
+        params = _own_params(model) if source is None else _with_row(source["params"], model)
         folder = folder_for(out, _trial_name(model.row, number) if source is None else source["name"])
         write_plain_json(folder / "params.json", params)
         with (folder / "result.json").open("w") as file:
@@ -79,12 +79,15 @@ def _verbatim(source: Row) -> Iterator[Row]:
         }
 
 
-def _with_dataset(params: Row, row: Row) -> Row:
-    """The params as they came; where these do not tell the dataset, which was told as they came in, with our row."""
-    return params if dataset_of(params) == row["dataset"] else params | {OURS: row}
+def _with_row(params: Row, model: ExportedModel) -> Row:
+    """The params as they came; with our row, where these do not tell the dataset, which was told as they came in, or
+    where the model's id is of an earlier import."""
+    same = dataset_of(params) == model.row["dataset"] and model.row["model_id"] == model.content
+    return params if same else params | {OURS: model.recorded_row}
 
 
-def _own_params(row: Row) -> Row:
+def _own_params(model: ExportedModel) -> Row:
+    row = model.row
     published = {value: key for key, value in SCHEDULES.items()}
     settings = {key: row[column] for column, key in CONFIG.items()}
     kind = TYPES.get(row["architecture"], row["architecture"])
@@ -103,7 +106,7 @@ def _own_params(row: Row) -> Row:
         "training::checkpoint_dir": None,
         "cuda": False,
         "dataset::dump": f"zoos/{row['dataset'].upper()}/dataset.pt",
-        OURS: row,
+        OURS: model.recorded_row,
     }
 
 

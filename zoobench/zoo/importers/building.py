@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
+import torch
 from torch import Tensor
 
 from zoo_generation.architectures import Layout
-from zoobench.zoo.importers.columns import new_id, status_of
-from zoobench.zoo.importers.found import FoundCheckpoint, FoundModel
+from zoo_generation.datasets.registry import DATASETS
+from zoo_generation.spec import Activation
+from zoobench.zoo.content import content_id
+from zoobench.zoo.importers.found import Fault, FoundCheckpoint, FoundModel, Told
+from zoobench.zoo.importers.images import images_of
 from zoobench.zoo.importers.recognise import Recognised, recognise
+from zoobench.zoo.importers.status import LOSSES, status_of
 from zoobench.zoo.importers.tolerance import RejectedError
-from zoobench.zoo.schema import METRICS
 from zoobench.zoo.sink import Row
 
 
 @dataclass(frozen=True)
 class Read:
-    """A checkpoint as it came: its weights [D] in the layout's order, the names that differ from ours, and what of its
-    file did not come in."""
+    """A checkpoint as it came: its weights [D] in the layout's order, which may not be finite, the names that differ from
+    ours, and what of its file did not come in."""
 
     epoch: int
     metrics: Row
     weights: Tensor
     recognised: Recognised
     names: dict[str, str]
+    finite: bool
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model to be written: its row, its checkpoints' rows, and their weights [D] each in the layout's order."""
+    """A model to be written: its row, its checkpoints' rows, and their weights [D] each in the layout's order.
+
+    content: the id that its content has, which it bears unless it was exported under another. told: that it lost that.
+    """
 
     name: str
     row: Row
     checkpoints: list[Row]
     weights: list[Tensor]
     layout: Layout | None
+    content: str
+    told: list[Told]
 
 
 def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read:
@@ -47,46 +59,82 @@ def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architecture
     recognised = recognise(state, model.row, architectures)
     pairs = zip(recognised.layout, recognised.order, strict=True)
     weights = recognised.layout.flatten({entry.name: state.tensors[name] for entry, name in pairs})
-    if not bool(weights.isfinite().all()):
-        raise RejectedError(_why_not_finite(checkpoint.metrics))
     left = recognised.left_over(state)
     notes = (*state.notes, left) if left else state.notes
-    return Read(checkpoint.epoch, checkpoint.metrics, weights, recognised, recognised.names(state), notes)
-
-
-def _why_not_finite(metrics: Row) -> str:
-    losses = [metrics[name] for name in METRICS if name.endswith("_loss") and metrics[name] is not None]
-    if losses and all(abs(loss) < float("inf") for loss in losses):
-        return "its weights are not all finite, though its recorded loss is: the file is damaged"
-    return "its weights are not all finite"
+    finite = bool(weights.isfinite().all())
+    return Read(checkpoint.epoch, checkpoint.metrics, weights, recognised, recognised.names(state), finite, notes)
 
 
 def build(model: FoundModel, reads: Sequence[Read]) -> Built:
     """The model with those of its checkpoints that could be read; raises `RejectedError` where none can be."""
-    if not model.checkpoints:
-        return Built(model.name, model.row, [], [], None)
-    if not reads:
+    kept = [read for read in reads if read.finite]
+    if model.checkpoints and not kept:
         raise RejectedError("none of its checkpoints can be read")
-    first = reads[0]
-    if any(read.recognised.layout != first.recognised.layout for read in reads):
+    layout = kept[0].recognised.layout if kept else None
+    if any(read.recognised.layout != layout for read in kept):
         raise RejectedError("its checkpoints are of several architectures")
-    row = _row(model, first)
-    checkpoints = [{"model_id": row["model_id"], "epoch": read.epoch, **read.metrics} for read in reads]
-    return Built(model.name, row, checkpoints, [read.weights for read in reads], first.recognised.layout)
+    row = _row(model, reads, kept[0]) if kept else dict(model.row)
+    verbatim = model.whole or row["status"] == "diverged"
+    checkpoints = [{"epoch": read.epoch, **(read.metrics if verbatim else _without_nan(read.metrics))} for read in kept]
+    weights = [read.weights for read in kept]
+    content = content_id(row, checkpoints, torch.stack(weights) if weights else None, layout)
+    told = []
+    if model.whole and model.content != content:
+        told.append(Told(_other_content(model), f": it was {row['model_id']!r:.60}", model.name, lost=False))
+    if not model.whole or told:
+        row["model_id"] = content
+    told += [] if model.whole else _unknown_to_us(row, model.name)
+    rows = [{"model_id": row["model_id"], **checkpoint} for checkpoint in checkpoints]
+    return Built(model.name, row, rows, weights, layout, content, told)
 
 
-def _row(model: FoundModel, first: Read) -> Row:
+def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:
+    """The checkpoints that are left out since their weights are not finite."""
+    return [Fault(model.name, read.epoch, _why_not_finite(read.metrics)) for read in reads if not read.finite]
+
+
+def _unknown_to_us(row: Row, model: str) -> list[Told]:
+    """What is known of the model, but too little to run its network on images."""
+    told = []
+    if row["dataset"] not in DATASETS:
+        what = "its dataset is none that zoobench has images of: what needs these does not work"
+        told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
+    if row["activation"] not in get_args(Activation) and ":" not in row["architecture"]:
+        is_none = f"is none of {', '.join(get_args(Activation))}" if row["activation"] else "is not told"
+        what = f"its activation {is_none}: what runs its network does not work, as recomputing, generating, fine-tuning"
+        told.append(Told(what, f": {row['activation']!r:.60}" if row["activation"] else "", model, lost=False))
+    return told
+
+
+def _other_content(model: FoundModel) -> str:
+    if model.content is None:
+        return "its export does not say of which weights its id is, and it came in under an id of its content"
+    return "its weights or measurements are others than were exported, and it came in under an id of its content"
+
+
+def _why_not_finite(metrics: Row) -> str:
+    losses = [metrics[name] for name in LOSSES if metrics[name] is not None]
+    if losses and all(map(math.isfinite, losses)):
+        return "its weights are not all finite, though its recorded loss is: the file is damaged"
+    return "its weights are not all finite"
+
+
+def _without_nan(metrics: Row) -> Row:
+    """Of a model that did not diverge, NaN is what was not measured."""
+    return {name: None if value is not None and value != value else value for name, value in metrics.items()}
+
+
+def _row(model: FoundModel, reads: Sequence[Read], first: Read) -> Row:
     found, row = first.recognised, dict(model.row)
     row |= {"architecture": found.architecture.name, "width": found.width}
-    row |= {"channels": found.channels, "classes": found.classes}
-    if found.architecture.fixed_image_size or (row["image_size"] or 0) < 1:
-        row["image_size"] = found.architecture.image_size
     if model.whole:
-        return row
-    if row["epochs"] is None or row["epochs"] < 0:
+        return row | {"channels": found.channels, "classes": found.classes}
+    images = images_of(found, row)
+    row |= {"channels": images.channels, "classes": images.classes, "image_size": images.size}
+    if row["epochs"] is None:
         row["epochs"] = max(checkpoint.epoch for checkpoint in model.checkpoints)
-    row["status"] = row["status"] or status_of(model.history, found.classes)
-    row["model_id"] = row["model_id"] or new_id(model.name, model.source["params"])
+    weights = [(read.epoch, read.finite) for read in reads]
+    row["status"] = row["status"] or status_of(model.history, weights, row["dataset"], images.classes)
     source = model.source | ({"names": first.names} if first.names else {})
     row["source"] = json.dumps(source, default=str)
     return row

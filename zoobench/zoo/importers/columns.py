@@ -1,128 +1,148 @@
-"""Columns of our tables from what configurations and results of any origin say; what cannot be one is null."""
+"""Columns of our tables from what configurations of any origin say; what cannot be one is null, and told."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
 import pyarrow as pa
 
 from zoo_generation.datasets.registry import DATASETS
 from zoo_generation.sink import Status
-from zoobench.zoo.published import CONFIG, RESULTS, SCHEDULES
-from zoobench.zoo.schema import CHECKPOINTS, METRICS, MODELS
+from zoo_generation.spec import Activation, Init, Optimizer, Schedule
+from zoobench.zoo.content import IDS
+from zoobench.zoo.importers.found import Told
+from zoobench.zoo.importers.values import UntakenError, value_of
+from zoobench.zoo.published import CONFIG, SCHEDULES
+from zoobench.zoo.schema import MODELS
 from zoobench.zoo.sink import Row
 
-CHANCE = 1.5
-"""A model whose accuracy is at most so many times that of guessing is at chance: how many images it was measured on,
-which the rule of models built here asks for, is not known of imported ones."""
-
-OUR_ID = re.compile(r"[0-9a-f]{16}")
 REQUIRED = {field.name for field in MODELS if not field.nullable}
+OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not read as they stand
+
+Rule = tuple[Callable[[Any], bool], str]
+FROM_0: Rule = (lambda value: 0 <= value < math.inf, "is not 0 or more")
+ABOVE_0: Rule = (lambda value: 0 < value < math.inf, "is not above 0")
+RULES: Mapping[str, Rule] = {
+    "status": (lambda value: value in get_args(Status), f"is none of {', '.join(get_args(Status))}"),
+    "dropout": (lambda value: 0 <= value < 1, "is not in [0, 1)"),
+    **dict.fromkeys(("learning_rate", "weight_decay", "epochs", "seconds"), FROM_0),
+    **dict.fromkeys(("train_images", "width", "image_size", "batch_size", "channels", "classes"), ABOVE_0),
+}
+"""Which values a column takes."""
+
+NAMES = {
+    "activation": get_args(Activation),
+    "init": get_args(Init),
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "status": get_args(Status),
+}
+"""Names that a column has for what others may spell otherwise."""
 
 
-def whole_row(content: object) -> Row | None:
-    """The row of `MODELS` that an export wrote; none where it is anything else."""
-    if not isinstance(content, Mapping) or not REQUIRED <= content.keys() <= set(MODELS.names):
+def whole_row(content: object) -> tuple[Row, str | None] | None:
+    """The row of `MODELS` that an export wrote, and the id of its content then; none where it is anything else."""
+    if not isinstance(content, Mapping) or not REQUIRED <= content.keys() <= {*MODELS.names, IDS}:
         return None
-    row = {field.name: coerced(content.get(field.name), field.type) for field in MODELS}
+    row = {field.name: exact(content.get(field.name), field.type) for field in MODELS}
     if any(row[name] is None for name in REQUIRED) or row["status"] not in get_args(Status) or row["epochs"] < 0:
         return None
-    return row if all(0 < row[name] < math.inf for name in ("width", "image_size", "channels", "classes")) else None
-
-
-def model_columns(config: Mapping[str, Any]) -> Row:
-    """The columns of `MODELS` that a configuration tells, in our names or the published ones."""
-    row = {}
-    for field in MODELS:
-        value = coerced(config.get(field.name), field.type)
-        if value is None and field.name in CONFIG:
-            value = coerced(config.get(CONFIG[field.name]), field.type)
-        row[field.name] = value
-    row["schedule"] = SCHEDULES.get(row["schedule"], row["schedule"])
-    row["dataset"] = dataset_of(config)
-    row["source"] = None
-    if row["status"] not in get_args(Status):
-        row["status"] = None
-    if not OUR_ID.fullmatch(row["model_id"] or ""):
-        row["model_id"] = None
-    return row
-
-
-def metrics_of(result: Mapping[str, Any]) -> Row:
-    """The metrics of a row of results, in our names or the published ones; null beyond a metric's range."""
-    metrics = {}
-    for name in METRICS:
-        value = result.get(name)
-        value = coerced(result.get(RESULTS[name]) if value is None else value, CHECKPOINTS.field(name).type)
-        beyond = value is not None and (value < 0 if name.endswith("_loss") else not 0 <= value <= 1)
-        metrics[name] = None if beyond else value
-    return metrics
-
-
-def status_of(history: Sequence[Row], classes: int) -> Status:
-    """`diverged` where a loss on record is not finite, `at_chance` by the last accuracy on record, else `trained`.
-
-    That is the validation accuracy, or where none was measured the test accuracy; see `CHANCE`.
-    """
-    losses = [metrics[name] for metrics in history for name in METRICS if name.endswith("_loss")]
-    if any(loss is not None and not math.isfinite(loss) for loss in losses):
-        return "diverged"
-    for name in ("val_accuracy", "test_accuracy"):
-        if known := [metrics[name] for metrics in history if metrics[name] is not None]:
-            return "trained" if known[-1] > CHANCE / classes else "at_chance"
-    return "trained"
-
-
-def new_id(name: str, params: object) -> str:
-    """The id of a model from elsewhere: a hash of its name and its parameters."""
-    text = json.dumps([name, params], sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def coerced(value: Any, kind: pa.DataType) -> Any:
-    """A value as a column of that type holds it; none where it is no such value. CSV files give all as text."""
-    if isinstance(value, str):
-        value = value.strip().encode("utf-8", "replace").decode()
-        return _from_text(value, kind) if value else None
-    if pa.types.is_boolean(kind):
-        return value if isinstance(value, bool) else None
-    if pa.types.is_string(kind) or isinstance(value, bool) or not isinstance(value, int | float):
+    if not all(0 < row[name] < math.inf for name in ("width", "image_size", "channels", "classes")):
         return None
-    return _number(value, kind)
+    recorded = content.get(IDS)
+    return row, recorded if isinstance(recorded, str) else None
 
 
-def _from_text(value: str, kind: pa.DataType) -> Any:
-    if pa.types.is_string(kind):
-        return value
-    if pa.types.is_boolean(kind):
-        return {"true": True, "false": False}.get(value.lower())
-    for number in (int, float):
+def model_columns(config: Mapping[str, Any], model: str) -> tuple[Row, list[Told]]:
+    """The columns of `MODELS` that a model's configuration tells, in our names or the published ones, however spelled.
+
+    What cannot be taken is told. A model's id is not among them: its content decides that.
+    """
+    row: Row = dict.fromkeys(MODELS.names)
+    told: list[Told] = []
+    for column, given in _by_column(config).items():
+        if column not in OF_THE_IMPORT:
+            row[column] = _first_taken(given, MODELS.field(column), model, told)
+    row["dataset"] = dataset_of(config)
+    return row, told
+
+
+def exact(value: Any, kind: pa.DataType) -> Any:
+    """A value as an export wrote it; none where it is of another type."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if pa.types.is_string(kind) else None
+    if isinstance(value, bool) or pa.types.is_boolean(kind):
+        return value if isinstance(value, bool) and pa.types.is_boolean(kind) else None
+    try:
+        return value_of(value, kind) if value == value else value if pa.types.is_floating(kind) else None
+    except UntakenError:
+        return None
+
+
+def _first_taken(values: list[tuple[str, Any]], field: pa.Field, model: str, told: list[Told]) -> Any:
+    """The first value that can be taken; others before it are told."""
+    for key, given in values:
         try:
-            return _number(number(value), kind)
-        except ValueError:
+            value = value_of(given, field.type)
+            value = _named(field.name, value) if isinstance(value, str) else value
+            holds, otherwise = RULES.get(field.name, (lambda _: True, ""))
+            if value is not None and not holds(value):
+                raise UntakenError(otherwise)
+        except UntakenError as error:
+            told.append(Told(f"its {key!r:.60} {error}: ", f"{given!r:.100}", model))
             continue
+        if value is not None:
+            return value
     return None
 
 
-def _number(value: float, kind: pa.DataType) -> float | None:
-    if pa.types.is_floating(kind):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    return int(value) if -(2**63) <= value < 2**63 and value == int(value) else None
+def _named(column: str, value: str) -> str:
+    """The name that a column has for it: `nn.ReLU()` is relu."""
+    if column == "schedule" and value in SCHEDULES:
+        return SCHEDULES[value]
+    last = spelled(re.sub(r"\(.*\)$", "", value).rpartition(".")[2])
+    for name in NAMES.get(column, ()):
+        if last.replace("_", "") == name.replace("_", ""):
+            return name
+    return value
+
+
+def _by_column(given: Mapping[str, Any]) -> dict[str, list[tuple[str, Any]]]:
+    """Keys and values by the column that they name: our name first, then the published one, then other spellings."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for key, value in given.items():
+        if isinstance(key, str) and (column := column_named(key)):
+            found.setdefault(column, []).append((key, value))
+    for column, keys in found.items():
+        keys.sort(key=lambda each: (each[0] != column, each[0] != CONFIG.get(column)))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def column_named(key: str) -> str | None:
+    """The column of `MODELS` that a key names, however it is spelled."""
+    return _SPELLINGS.get(spelled(key))
+
+
+@lru_cache(maxsize=4096)
+def spelled(key: str) -> str:
+    """A key in lower case, its words joined by `_`: ` Test Accuracy (%)` is `test_accuracy_%`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key)
+    return re.sub(r"[^a-z0-9%]+", "_", parted.lower()).strip("_")
 
 
 def dataset_of(config: Mapping[str, Any]) -> str | None:
     """The dataset that a configuration names, or whose folder it names; none where it names none."""
-    given = coerced(config.get("dataset"), pa.string())
-    if given is not None:
-        return _KNOWN.get(_spelled(given), given)
+    for _, given in _by_column(config).get("dataset", ()):
+        try:
+            if (name := value_of(given, pa.string())) is not None:
+                return _KNOWN.get(_letters(name), str(name))
+        except UntakenError:
+            continue
     for key in ("dataset::name", "dataset::dump", "training::data_path"):
         path = config.get(key)
         for piece in reversed(re.split(r"[/\\]", path)) if isinstance(path, str) else ():
@@ -139,10 +159,11 @@ def known_dataset(text: str) -> str | None:
     return _KNOWN[found[-1]] if found else None
 
 
-def _spelled(text: str) -> str:
+def _letters(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-_KNOWN = {_spelled(spelling): name for name, entry in DATASETS.items() for spelling in (name, *entry.folders)} | {
+_SPELLINGS = {spelled(name): name for name in MODELS.names} | {spelled(key): name for name, key in CONFIG.items()}
+_KNOWN = {_letters(spelling): name for name, entry in DATASETS.items() for spelling in (name, *entry.folders)} | {
     "fmnist": "fashion_mnist"
 }

@@ -1,55 +1,67 @@
 """The layout of Hugging Face checkpoints: a folder a model, weights in safetensors.
 
     <model>/config.json                                   columns of ours, and any others
-    <model>/checkpoint-<epoch>/model.safetensors          or model.safetensors beside config.json, of the last epoch
+    <model>/checkpoint-<epoch>/model.safetensors          and, or instead, model.safetensors beside config.json
     <model>/checkpoint-<epoch>/metrics.json               what was measured, if anything was
 
-Instead of model.safetensors there may be model.safetensors.index.json and the shards that it names.
+Instead of model.safetensors there may be model.safetensors.index.json and the shards that it names, or
+pytorch_model.bin. Where a checkpoint holds the trainer_state.json of Hugging Face's Trainer, which numbers them by
+steps, that says the epoch and what was measured.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns, whole_row
+from zoobench.zoo.importers.checkpoint_files import has_weights, hugging_face_weights
+from zoobench.zoo.importers.columns import model_columns, whole_row
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
     FoundCheckpoint,
     FoundModel,
     SourceLayout,
-    inside,
     looks,
     read_object,
     shown_name,
     subfolders,
 )
-from zoobench.zoo.importers.state import State, read_safetensors, read_state
 from zoobench.zoo.importers.tolerance import RejectedError
-from zoobench.zoo.schema import CHECKPOINTS
+from zoobench.zoo.importers.values import UntakenError, is_nothing, number
 from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-METRICS_FILE = "metrics.json"
+METRICS_FILES = ("metrics.json", "all_results.json", "eval_results.json")
+TRAINER = "trainer_state.json"
+OF_A_TRAINER = (TRAINER, "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+WHOLE = 0.05  # of an epoch, that one may lack or exceed: trainers round the steps of the last batches
 
 
-def _has_weights(folder: Path) -> bool:
-    return (folder / WEIGHTS).exists() or (folder / INDEX).exists()
+@dataclass(frozen=True)
+class Place:
+    """A folder with weights, what is known of them: their epoch, what was measured, and the trainer's state."""
+
+    folder: Path
+    epoch: int
+    metrics: Row
+    trainer: Row
 
 
 def _is_model(folder: Path) -> bool:
     if (folder / "config.json").is_file():
-        return _has_weights(folder) or bool(_checkpoints(folder)) or whole_row(_config(folder)) is not None
-    return _has_weights(folder)
+        return has_weights(folder) or bool(_numbered(folder)) or whole_row(_config(folder)) is not None
+    return has_weights(folder)
 
 
-def _config(folder: Path) -> Row:
+def _config(folder: Path, name: str = "config.json") -> Row:
+    """The JSON object in a file of a folder; an empty one where it cannot be read."""
     try:
-        return read_object(folder / "config.json")
+        return read_object(folder / name)
     except RejectedError:
         return {}
 
@@ -61,7 +73,7 @@ def _candidates(folder: Path) -> list[Candidate]:
 
 
 def _may_be_model(folder: Path) -> bool:
-    return _has_weights(folder) or (folder / "config.json").exists()
+    return has_weights(folder) or (folder / "config.json").exists()
 
 
 FOLDERS = SourceLayout(lambda folder: any(looks(_is_model, model, False) for model in subfolders(folder)), _candidates)
@@ -70,54 +82,118 @@ FOLDERS = SourceLayout(lambda folder: any(looks(_is_model, model, False) for mod
 def _read(folder: Path) -> FoundModel:
     name = shown_name(folder)
     config = read_object(folder / "config.json")
-    whole = whole_row(config)
-    row = whole or model_columns(config)
-    checkpoints, faults = [], []
-    for epoch, place in _checkpoints(folder) or _single(folder, config, row):
-        try:
-            measured = read_object(place / METRICS_FILE) if (place / METRICS_FILE).exists() else {}
-        except RejectedError as error:
-            measured = {}
-            faults.append(Fault(name, epoch, f"{error}; the checkpoint came in without metrics"))
-        checkpoints.append(FoundCheckpoint(epoch, metrics_of(measured), partial(_weights, place)))
+    whole, content = whole_row(config) or (None, None)
+    row, told = model_columns(config, name)
+    row = whole or row
+    faults: list[Fault] = []
+    places: dict[int, Place] = {}
+    for place in _places(folder, config, row, whole is not None, faults):
+        if (first := places.setdefault(place.epoch, place)) is not place:
+            reason = f"{_called(place.folder, folder)} is of the same epoch as {_called(first.folder, folder)}"
+            faults.append(Fault(name, place.epoch, reason))
+    found = [places[epoch] for epoch in sorted(places)]
     return FoundModel(
         name=name,
         row=row,
         whole=whole is not None,
+        content=content,
         source={"layout": "safetensors", "name": name, "params": config},
-        history=[checkpoint.metrics for checkpoint in checkpoints],
-        checkpoints=checkpoints,
+        history=[(place.epoch, place.metrics) for place in found],
+        checkpoints=[
+            FoundCheckpoint(place.epoch, place.metrics, partial(hugging_face_weights, place.folder)) for place in found
+        ],
         faults=faults,
+        told=() if whole else told,
     )
 
 
-def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Epochs and folders of the checkpoints, sorted, an epoch once."""
+def _called(place: Path, model: Path) -> str:
+    return shown_name(place) if place != model else "the model beside its checkpoints"
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    """Numbers and folders of the checkpoints, sorted."""
     found = ((CHECKPOINT.fullmatch(path.name), path) for path in subfolders(folder))
-    return sorted({int(match[1]): path for match, path in found if match}.items())
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _single(folder: Path, config: Row, row: Row) -> list[tuple[int, Path]]:
-    if not _has_weights(folder):
-        return []
-    told = coerced(config.get("epoch"), CHECKPOINTS.field("epoch").type)
-    epoch = row["epochs"] if told is None else told
-    if epoch is None or epoch < 0:
-        raise RejectedError("its config.json does not say after which epoch the weights are: add 'epoch' or 'epochs'")
-    return [(epoch, folder)]
+def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault]) -> Iterator[Place]:
+    """The model's checkpoints, then the weights beside them; what is left out goes to `faults`."""
+    name, numbered = shown_name(folder), _numbered(folder)
+    states = []
+    for count, place in numbered:
+        try:
+            state = _state(place)
+            states.append(state)
+            epoch = _whole_epoch(state.get("epoch"), place) if state else count
+            if not state and not whole and _counts_steps(count, place, row):
+                raise RejectedError(f"{place.name} counts steps, and does not say its epoch: it holds no {TRAINER}")
+        except RejectedError as error:
+            faults.append(Fault(name, None, str(error)))
+            continue
+        yield Place(place, epoch, _measured(place, state, name, epoch, faults), state)
+    if not has_weights(folder):
+        return
+    try:
+        epoch = _last_epoch(folder, config, row, states[-1] if states else {})
+    except RejectedError as error:
+        if not numbered:
+            raise
+        faults.append(Fault(name, None, f"the model beside its checkpoints was left out: {error}"))
+        return
+    yield Place(folder, epoch, _measured(folder, {}, name, epoch, faults), {})
 
 
-def _weights(folder: Path) -> State:
-    if not (folder / INDEX).exists():
-        return read_state(folder / WEIGHTS)
-    shards = read_object(folder / INDEX).get("weight_map")
-    if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
-        raise RejectedError(f"its {INDEX} has no weight_map")
-    return read_safetensors((_shard(folder, shard) for shard in sorted(set(shards.values()))), shards.keys())
+def _counts_steps(count: int, place: Path, row: Row) -> bool:
+    """Whether the number of a checkpoint, which does not say its epoch, is that of a step."""
+    return any((place / file).exists() for file in OF_A_TRAINER) or (
+        row["epochs"] is not None and count > row["epochs"]
+    )
 
 
-def _shard(folder: Path, name: str) -> Path:
-    file = inside(folder, name)
-    if not file.is_file():
-        raise RejectedError(f"its shard {file.name} is missing")
-    return file
+def _state(place: Path) -> Row:
+    """The trainer's state in a checkpoint; an empty one where there is none. Raises `RejectedError`."""
+    try:
+        return read_object(place / TRAINER) if (place / TRAINER).exists() else {}
+    except RejectedError as error:
+        raise RejectedError(f"{shown_name(place)} does not say its epoch: {error}") from None
+
+
+def _whole_epoch(told: Any, place: Path) -> int:
+    """The epoch after which a trainer saved; raises `RejectedError` where it says none, or was amid one."""
+    try:
+        epoch = float(number(told))
+    except UntakenError:
+        raise RejectedError(f"{shown_name(place)} has files of a trainer that do not say its epoch") from None
+    whole = round(epoch) if 0 <= epoch < 1e9 else -1
+    if whole < 0 or abs(epoch - whole) > WHOLE or (whole == 0 and epoch > 0):
+        raise RejectedError(f"{shown_name(place)} was saved after {epoch:g} epochs, and a zoo holds whole ones")
+    return whole
+
+
+def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
+    """After which epoch the weights beside config.json are, as its files say; raises `RejectedError`."""
+    if state.get("best_model_checkpoint"):
+        raise RejectedError(f"{TRAINER} names a best checkpoint, which it may be instead of the last")
+    told = [config.get("epoch"), *(_config(folder, file).get("epoch") for file in (TRAINER, *METRICS_FILES))]
+    for epoch in (*told, state.get("num_train_epochs"), row["epochs"]):
+        if not is_nothing(epoch):
+            return _whole_epoch(epoch, folder)
+    raise RejectedError("its config.json does not say after which epoch the weights are: add 'epoch' or 'epochs'")
+
+
+def _measured(place: Path, state: Row, model: str, epoch: int, faults: list[Fault]) -> Row:
+    """What was measured of the weights in a folder: by its own files, or by the trainer's log of the same step."""
+    try:
+        for file in METRICS_FILES:
+            if (place / file).exists():
+                return read_object(place / file)
+    except RejectedError as error:
+        faults.append(Fault(model, epoch, f"{error}; the checkpoint came in without metrics"))
+        return {}
+    log = state.get("log_history")
+    measured: Row = {}
+    for entry in log if isinstance(log, list) else ():
+        if isinstance(entry, dict) and entry.get("step") == state.get("global_step"):
+            measured |= {key: value for key, value in entry.items() if isinstance(key, str) and key != "loss"}
+    return measured

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,36 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class FoundCheckpoint:
-    """A checkpoint's epoch, what was measured of it (`METRICS`; null where nothing was), and how its weights are read.
+class Told:
+    """A value that did not come in, or not as it stands, of which there may be many alike: they are told once.
 
-    `read` raises `RejectedError` where they cannot be.
+    what: a clause, the same for all alike. example: this one. lost: whether it did not come in.
+    """
+
+    what: str
+    example: str
+    model: str
+    lost: bool = True
+
+
+def told_once(found: Iterable[Told]) -> list[Fault]:
+    """One fault for all alike, of the first model that has it."""
+    alike: dict[str, list[Told]] = defaultdict(list)
+    for each in found:
+        alike[each.what].append(each)
+    return [
+        Fault(same[0].model, None, f"{what}{same[0].example}{f' (and {len(same) - 1:,} more)' if same[1:] else ''}")
+        for what, same in alike.items()
+    ]
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint's epoch, what was measured of it, and how its weights are read.
+
+    metrics: a row of the model's history as it stands in the files, or an empty one, until it is `measured`; then
+    `METRICS`, null where nothing was measured.
+    `read` raises `RejectedError` where weights cannot be read.
     """
 
     epoch: int
@@ -40,17 +67,20 @@ class FoundCheckpoint:
 class FoundModel:
     """What the files of a model say beside its weights.
 
-    row: columns of `MODELS` that are known; of a model that zoobench exported, a `whole` row, taken as it is.
-    source: what is kept verbatim. history: metrics of every epoch on record, in order. faults: what was left out.
+    row: columns of `MODELS` that are known; of a model that zoobench exported, a `whole` row, taken as it is, and the
+    id that its `content` had then. source: what is kept verbatim. history: what was measured after every epoch on
+    record, in order, as of checkpoints. faults: what was left out. told: what of its values was.
     """
 
     name: str
     row: Row
     whole: bool
     source: Row
-    history: Sequence[Row]
+    history: Sequence[tuple[int | None, Row]]
     checkpoints: Sequence[FoundCheckpoint]
     faults: Sequence[Fault] = ()
+    told: Sequence[Told] = ()
+    content: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from typing import TypeVar
 from zoo_generation.architectures import architecture_names, get_architecture
 from zoo_generation.errors import InputError, unknown
 from zoobench.files import StoragePath, files_in, sweep, write_json
-from zoobench.zoo.importers.building import Built, Read, build, read_checkpoint
+from zoobench.zoo.content import IDS
+from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.importers.files import only_within
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
@@ -25,8 +26,11 @@ from zoobench.zoo.importers.found import (
     FoundCheckpoint,
     FoundModel,
     SourceLayout,
+    Told,
     shown_name,
+    told_once,
 )
+from zoobench.zoo.importers.measured import measured
 from zoobench.zoo.importers.modelzoos import MODELZOOS
 from zoobench.zoo.importers.table import TABLE
 from zoobench.zoo.importers.tolerance import RejectedError
@@ -48,12 +52,13 @@ OnModel = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in, and all that did not."""
+    """What came in, all that did not (`faults`), and what came in otherwise than it stands, or in doubt (`notes`)."""
 
     layout: str
     models: int
     checkpoints: int
     faults: tuple[Fault, ...]
+    notes: tuple[Fault, ...] = ()
 
 
 OnEnd = Callable[[Imported], None]
@@ -87,28 +92,33 @@ def import_zoo(
     try:
         with only_within(folder):
             layout = layout or detect(folder)
-            models, faults = _looked_at(folder, layout)
+            models, faults, told = _looked_at(folder, layout)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder} ({error.strerror or error}); allow it") from None
     _name_dataset(models, dataset, folder)
+    models, of_metrics = measured(models)
+    told += of_metrics
     faults += _missing(models)
     with sink.lock(), _writing_into(sink.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of pickles in protocols that it knows in part
         _check_free(sink.path)
         _start(sink.path)
         writer = PartWriter(sink)
-        for done, model in enumerate(_built(folder, models, architectures, faults), 1):
-            if model is not None and (fault := writer.add(model)):
-                faults.append(fault)
+        for done, model in enumerate(_built(folder, models, architectures, faults, told), 1):
+            if model is not None:
+                faults += writer.add(model, told)
+                told += model.told
             on_model(done, len(models))
         writer.flush()
         if not writer.models:
             reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
             raise InputError(f"none of the models in {folder} can be imported{reasons}")
+        faults += told_once(each for each in told if each.lost)
         order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
-        imported = Imported(layout, writer.models, writer.checkpoints, tuple(order))
+        notes = told_once(each for each in told if not each.lost)
+        imported = Imported(layout, writer.models, writer.checkpoints, tuple(order), tuple(notes))
         on_end(imported)
-        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout})
+        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout, "ids": IDS})
         (sink.path / MARK).unlink(missing_ok=True)
     return imported
 
@@ -125,22 +135,25 @@ def detect(folder: Path) -> str:
     )
 
 
-def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault]]:
-    """All that the folder says beside weights, and what of it cannot come in."""
+def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
+    """All that the folder says beside weights, what of it cannot come in, and what is told of values."""
     candidates = LAYOUTS[layout].candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
-    models, faults = [], []
+    models: list[FoundModel] = []
+    faults: list[Fault] = []
+    told: list[Told] = []
     for found in asked_at_once(partial(_look, folder), candidates):
         if isinstance(found, Fault):
             faults.append(found)
             continue
         faults += found.faults
+        told += found.told
         if found.checkpoints or _never_had_any(found):
             models.append(found)
         else:
             faults.append(Fault(found.name, None, "it has no checkpoints"))
-    return models, faults
+    return models, faults, told
 
 
 def _look(folder: Path, candidate: Candidate) -> FoundModel | Fault:
@@ -184,35 +197,27 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
 
 
 def _built(
-    folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault]
+    folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault], told: list[Told]
 ) -> Iterator[Built | None]:
-    """Each model with its weights, none where it cannot come in; why goes to `faults`.
+    """Each model with its weights, none where it cannot come in; why goes to `faults`, and what of it did not to `told`.
 
     Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
-    notes: dict[str, list[str]] = {}
     tasks = ((model, checkpoint) for model in models for checkpoint in model.checkpoints)
     reads = _ahead(lambda task: _read_or_fault(folder, *task, architectures), tasks)
     for model in models:
         mine = [next(reads) for _ in model.checkpoints]
-        faults += [each for each in mine if isinstance(each, Fault)]
-        for note in dict.fromkeys(note for each in mine if isinstance(each, Read) for note in each.notes):
-            notes.setdefault(note, []).append(model.name)
+        found = [each for each in mine if isinstance(each, Read)]
+        faults += [each for each in mine if isinstance(each, Fault)] + not_finite(model, found)
+        told += [Told(note, "", model.name) for note in dict.fromkeys(note for each in found for note in each.notes)]
         try:
-            yield build(model, [each for each in mine if isinstance(each, Read)])
+            yield build(model, found)
         except RejectedError as error:
             faults.append(Fault(model.name, None, str(error)))
             yield None
         except RecursionError:  # writing as JSON what could just be parsed
             faults.append(Fault(model.name, None, "its configuration or results are nested too deep"))
             yield None
-    faults += _told_once(notes)
-
-
-def _told_once(notes: Mapping[str, Sequence[str]]) -> list[Fault]:
-    """One fault for what is to be told of several models: of the first of them."""
-    more = {note: f" (and {len(models) - 1:,} more)" if models[1:] else "" for note, models in notes.items()}
-    return [Fault(models[0], None, note + more[note]) for note, models in notes.items()]
 
 
 def _read_or_fault(

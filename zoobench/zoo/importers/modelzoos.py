@@ -2,17 +2,20 @@
 
 <trial>/params.json                       the configuration, or config.json, or `config` in the rows of results
 <trial>/result.json                       a JSON object an epoch, one a line, or one array of them
-<trial>/checkpoint_NNNNNN/checkpoints     a state dict, as `torch.save` writes it; any number of digits
+<trial>/checkpoint_NNNNNN/checkpoints     a state dict, as `torch.save` writes it; any number of digits, and any name
+                                          where no other file there may hold weights
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns, whole_row
+from zoobench.zoo.importers.checkpoint_files import only_weights
+from zoobench.zoo.importers.columns import model_columns, whole_row
 from zoobench.zoo.importers.files import read_inside
 from zoobench.zoo.importers.found import (
     Candidate,
@@ -20,14 +23,15 @@ from zoobench.zoo.importers.found import (
     FoundCheckpoint,
     FoundModel,
     SourceLayout,
+    Told,
     line_of,
     looks,
     read_object,
     shown_name,
     subfolders,
 )
-from zoobench.zoo.importers.state import read_state
 from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.values import UntakenError, value_of
 from zoobench.zoo.published import SAME_CONFIG
 from zoobench.zoo.schema import CHECKPOINTS, MODELS
 from zoobench.zoo.sink import Row
@@ -35,12 +39,22 @@ from zoobench.zoo.sink import Row
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
 ROWS = 100_000  # of results, at most
+SAVED = "checkpoint_dir_name"
+"""In a row of Ray 2: the directory of the checkpoint that was saved with it, which are numbered as they were saved."""
+
 EPOCH = CHECKPOINTS.field("epoch").type
 SECONDS = MODELS.field("seconds").type
+FROM_0 = (
+    "its checkpoints' directories count from 0 and its results from 1, one for one: each was taken for the epoch after "
+    "its number (rows with 'checkpoint_dir_name' leave no doubt)"
+)
+
+Folders = list[tuple[int, Path]]
+"""Numbers and directories of checkpoints."""
 
 
 def _is_trial(folder: Path) -> bool:
-    return (folder / "params.json").exists() or (folder / "result.json").exists() or bool(_checkpoints(folder))
+    return (folder / "params.json").exists() or (folder / "result.json").exists() or bool(_folders(folder))
 
 
 def _candidates(folder: Path) -> list[Candidate]:
@@ -61,43 +75,82 @@ def _read(trial: Path) -> FoundModel:
         raise RejectedError("it has no result.json, which says what was measured of it")
     results, faults = _results(trial / "result.json", name)
     params = _params(trial, results)
-    whole = whole_row(params.get("zoobench"))
+    whole, content = whole_row(params.get("zoobench")) or (None, None)
     if not any(results) and whole is None:
         raise RejectedError("its result.json holds no row")
-    folders = _checkpoints(trial)
-    epochs: dict[int, Path] = {}
-    for epoch, folder in folders:
-        if epochs.setdefault(epoch, folder) != folder:
-            faults.append(Fault(name, epoch, f"{epochs[epoch].name} is of the same epoch as {folder.name}"))
-    measured = _by_epoch(results, set(epochs))
-    metrics = {epoch: metrics_of(result) for epoch, result in sorted(measured.items())}
-    seconds = [coerced(result.get("time_this_iter_s"), SECONDS) for result in results]
-    row = model_columns(params)
-    if row["seconds"] is None and any(seconds):
-        row["seconds"] = sum(each for each in seconds if each)
+    folders = _folders(trial)
+    measured = _by_epoch(results, {number for number, _ in folders})
+    joined, notes = _joined(folders, measured, name, faults)
+    row, told = model_columns(params, name)
+    if row["seconds"] is None:
+        row["seconds"] = _seconds(results)
     return FoundModel(
         name=name,
         row=whole or row,
         whole=whole is not None,
+        content=content,
         source={
             "layout": "modelzoos",
             "name": name,
             "params": params,
             "results": [_without_config(result, params) for result in results],
         },
-        history=list(metrics.values()),
+        history=sorted(measured.items()),
         checkpoints=[
-            FoundCheckpoint(epoch, metrics.get(epoch, metrics_of({})), partial(read_state, folder / "checkpoints"))
-            for epoch, folder in sorted(epochs.items())
+            FoundCheckpoint(epoch, measured.get(epoch, {}), partial(only_weights, folder, "checkpoints"))
+            for epoch, folder in sorted(joined.items())
         ],
         faults=faults,
+        told=[*([] if whole else told), *notes],
     )
 
 
-def _checkpoints(trial: Path) -> list[tuple[int, Path]]:
-    """Epochs and folders of the checkpoints, sorted."""
+def _folders(trial: Path) -> Folders:
+    """Checkpoints' directories by number, sorted."""
     found = ((CHECKPOINT.fullmatch(path.name), path) for path in subfolders(trial))
     return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _joined(
+    folders: Folders, measured: dict[int, Row], model: str, faults: list[Fault]
+) -> tuple[dict[int, Path], list[Told]]:
+    """Each epoch's directory: by what the rows say, else by number; what is left out goes to `faults`.
+
+    Raises `RejectedError` where directories are numbered as they were saved, and no row says when that was.
+    """
+    saved = {str(PurePosixPath(str(row[SAVED])).name): epoch for epoch, row in measured.items() if row.get(SAVED)}
+    numbers = sorted({number for number, _ in folders})
+    shift, notes = 0, []
+    if not saved and _are_saves(numbers, measured):
+        if len(numbers) != len(measured):
+            raise RejectedError(
+                f"its checkpoints' directories count from 0 to {numbers[-1]} as they were saved, its results from 1 to "
+                f"{max(measured)}, and none says after which epoch that was: add 'checkpoint_dir_name' to the rows"
+            )
+        shift, notes = 1, [Told(FROM_0, "", model, lost=False)]
+    epochs: dict[int, Path] = {}
+    for number, folder in folders:
+        if saved and folder.name not in saved:
+            faults.append(Fault(model, None, f"no row of its result.json has {folder.name} as its {SAVED}: left out"))
+            continue
+        epoch = saved[folder.name] if saved else number + shift
+        if epochs.setdefault(epoch, folder) != folder:
+            faults.append(Fault(model, epoch, f"{epochs[epoch].name} is of the same epoch as {folder.name}"))
+    if gone := sorted(saved.keys() - {folder.name for _, folder in folders}):
+        what = "rows of its result.json name checkpoints that are not there"
+        notes.append(Told(what, f": {gone[0]!r:.60}", model, lost=False))
+    return epochs, notes
+
+
+def _are_saves(numbers: list[int], measured: dict[int, Row]) -> bool:
+    """Whether directories may be numbered as they were saved: 0, 1, 2, …, with results that count from 1 and go on.
+
+    Where they are epochs, the last one is there too, or numbers are left out between.
+    """
+    counted = [epoch for epoch, row in measured.items() if row]
+    if not counted or not numbers or numbers != list(range(len(numbers))):
+        return False
+    return min(counted) > 0 and max(counted) > numbers[-1]
 
 
 def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
@@ -136,16 +189,38 @@ def _params(trial: Path, results: list[Row]) -> Row:
 
 def _by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
     """Each epoch's last row: trainings that were taken up again write epochs twice. Rows that say no epoch count from
-    0 or from 1, whichever fits the checkpoints."""
+    0 or from 1, whichever fits the checkpoints; those of Ray 2 from 1."""
     last, rows = max(checkpoints, default=0), len(results)
     first = int(last == rows) if last in (rows - 1, rows) else int(0 not in checkpoints)
+    if any(SAVED in result for result in results):
+        first = 1
     measured = {}
     for position, result in enumerate(results):
-        if not result:
-            continue
-        told = (coerced(result.get(key), EPOCH) for key in ("training_iteration", "epoch"))
-        measured[next((epoch for epoch in told if epoch is not None), position + first)] = result
+        if result:
+            told = _epoch_of(result)
+            measured[position + first if told is None else told] = result
     return measured
+
+
+def _epoch_of(result: Row) -> int | None:
+    for key in ("training_iteration", "epoch"):
+        try:
+            if (epoch := value_of(result.get(key), EPOCH)) is not None and epoch >= 0:
+                return int(epoch)
+        except UntakenError:
+            continue
+    return None
+
+
+def _seconds(results: list[Row]) -> float | None:
+    """All iterations together; none where none says its time."""
+    total = 0.0
+    for result in results:
+        try:
+            total += value_of(result.get("time_this_iter_s"), SECONDS) or 0.0
+        except UntakenError:
+            continue
+    return total if 0 < total < math.inf else None
 
 
 def _without_config(result: Row, params: Row) -> Row:

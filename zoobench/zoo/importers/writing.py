@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 
+from zoobench.zoo.content import columns_apart, id_apart
 from zoobench.zoo.importers.building import Built
-from zoobench.zoo.importers.found import Fault
+from zoobench.zoo.importers.found import Fault, Told
 from zoobench.zoo.schema import POPULATION
-from zoobench.zoo.sink import Part, ZooSink
+from zoobench.zoo.sink import Part, Row, ZooSink
 
 MODELS = 64  # of a part, at most
 ELEMENTS = 1 << 27  # weights that are gathered, at most, and those of one model: 512 MiB
+
+
+class Known(NamedTuple):
+    """What is kept of a model that came in."""
+
+    name: str
+    content: str
+    row: Row
 
 
 @dataclass
@@ -22,16 +32,28 @@ class PartWriter:
     sink: ZooSink
     models: int = 0
     checkpoints: int = 0
-    _ids: dict[str, str] = field(default_factory=dict)
+    _ids: dict[str, Known] = field(default_factory=dict)
     _gathered: dict[tuple[object, ...], list[Built]] = field(default_factory=dict)
     _elements: int = 0
 
-    def add(self, model: Built) -> Fault | None:
-        """Take a model in, and write what it fills; a second model of the same id is a fault."""
-        model_id = model.row["model_id"]
-        if model_id in self._ids:
-            return Fault(model.name, None, f"its model_id {model_id} is that of {self._ids[model_id]} too")
-        self._ids[model_id] = model.name
+    def add(self, model: Built, told: list[Told]) -> list[Fault]:
+        """Take a model in, and write what it fills; the same model again is a fault.
+
+        One that shares its id, but not its weights, measurements and columns, has an id of its own, which is told.
+        """
+        if twin := self._ids.get(model.row["model_id"]):
+            if model.content != twin.content:
+                own, what = model.content, "its id is that of a model with other weights, and it has one of its own"
+            else:
+                apart = ", ".join(columns_apart(model.row, twin.row))
+                own = id_apart(model.content, model.row) if apart else model.content
+                what = f"its weights and measurements are those of another model, which differs in {apart}"
+            if own in self._ids:
+                reason = f"its weights and measurements are those of {self._ids[own].name:.200}, which came in"
+                return [Fault(model.name, None, reason)]
+            told.append(Told(what, f": {twin.name:.200}", model.name, lost=False))
+            model = _with_id(model, own)
+        self._ids[model.row["model_id"]] = Known(model.name, model.content, model.row)
         key = (*(model.row[column] for column in POPULATION), model.layout)
         gathered = self._gathered.setdefault(key, [])
         gathered.append(model)
@@ -40,7 +62,7 @@ class PartWriter:
             self.flush()
         elif len(gathered) >= MODELS:
             self._write(self._gathered.pop(key))
-        return None
+        return []
 
     def flush(self) -> None:
         """Write what has gathered."""
@@ -55,6 +77,11 @@ class PartWriter:
         self.models += len(models)
         self.checkpoints += len(rows)
         self._elements -= sum(map(_elements, models))
+
+
+def _with_id(model: Built, model_id: str) -> Built:
+    rows = [row | {"model_id": model_id} for row in model.checkpoints]
+    return replace(model, row=model.row | {"model_id": model_id}, checkpoints=rows)
 
 
 def _elements(model: Built) -> int:

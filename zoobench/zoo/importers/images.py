@@ -1,0 +1,142 @@
+"""Which images a model takes, and how many classes it tells apart: its network, its dataset, or its files say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from zoo_generation.architectures import Architecture, Layout
+from zoo_generation.datasets.registry import DATASETS
+from zoo_generation.spec import Activation
+from zoobench.zoo.importers.recognise import Recognised
+from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.sink import Row
+
+USUAL = (28, 32, 64, 96, 128, 224, 256)
+SIZES = tuple(sorted({*range(1, 65), *USUAL}))
+"""Heights and widths that are tried, pixels."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Channels and size of a model's images, and its classes."""
+
+    channels: int
+    size: int
+    classes: int
+
+
+def images_of(found: Recognised, known: Row) -> Images:
+    """What a network takes and gives; `known`: what the model's files say. Raises `RejectedError` where that is open.
+
+    Registered architectures say all but the size. Of a user's function, what it ignores is found by running its
+    network on zeros: what it takes is what it was made for.
+    """
+    architecture = found.architecture
+    native = DATASETS.get(known["dataset"])
+    told = (known["image_size"], native.size if native else None)
+    if ":" not in architecture.name:
+        size = architecture.image_size if architecture.fixed_image_size else next(filter(None, told), None)
+        if size is None:
+            raise RejectedError(
+                f"neither its files nor its network say how large its images are: add 'image_size' (dataset "
+                f"{known['dataset']!r:.100})"
+            )
+        return Images(found.channels, size, found.classes)
+    channels: list[int | None] = [found.channels]
+    if not _depends(architecture, found, "channels"):
+        channels = [known["channels"], native.channels if native else None, _fan_in(found.layout), 1, 3]
+    activation = known["activation"] if known["activation"] in get_args(Activation) else "relu"
+    network = _Network(architecture, found.channels, found.classes, found.width, activation)
+    taken = _taken(network, tuple(dict.fromkeys(filter(None, channels))), tuple(filter(None, told)))
+    if taken is None:
+        raise RejectedError("neither its files nor its network say how large its images are: add 'image_size'")
+    if known["image_size"] not in (None, taken[1]):
+        raise RejectedError(f"its network takes no images of {known['image_size']} pixels: correct 'image_size'")
+    classes = found.classes if _depends(architecture, found, "classes") else _outputs(network, *taken)
+    return Images(*taken, classes or _last_size(found.layout))
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What a network is built of."""
+
+    architecture: Architecture
+    channels: int
+    classes: int
+    width: float
+    activation: str
+
+
+def _taken(network: _Network, channels: tuple[int, ...], told: tuple[int, ...]) -> tuple[int, int] | None:
+    """Channels and size of images that the network takes: a size that is told, else the only one."""
+    for each in channels:
+        for size in told:
+            if _outputs(network, each, size) is not None:
+                return each, size
+    for each in channels:
+        if only := _only(_sizes(network, each)):
+            return each, only
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _outputs(network: _Network, channels: int, size: int) -> int | None:
+    """Outputs of the network for an image of zeros, 0 where they have no such form; none where it takes none."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            module = network.architecture.build(
+                channels=network.channels,
+                classes=network.classes,
+                activation=network.activation,
+                dropout=0.0,
+                width=network.width,
+            )
+            output = module.eval()(torch.zeros(1, channels, size, size))
+    except Exception:  # whatever a user's network raises
+        return None
+    pieces = [output, *(output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ())]
+    return next((int(each.shape[1]) for each in pieces if isinstance(each, Tensor) and each.dim() == 2), 0)
+
+
+@lru_cache(maxsize=256)
+def _sizes(network: _Network, channels: int) -> tuple[int, ...]:
+    """The sizes that the network takes, up to the second usual one."""
+    found: list[int] = []
+    for size in SIZES:
+        if _outputs(network, channels, size) is not None:
+            found.append(size)
+        if len([each for each in found if each in USUAL]) > 1:
+            break
+    return tuple(found)
+
+
+def _only(sizes: Iterable[int]) -> int | None:
+    """The only size, or, of some that pooling rounds to the same, the only usual one."""
+    found = list(sizes)
+    usual = found if len(found) == 1 else [each for each in found if each in USUAL]
+    return usual[0] if len(usual) == 1 else None
+
+
+def _depends(architecture: Architecture, found: Recognised, argument: str) -> bool:
+    """Whether the network's weights depend on a number that it is built with."""
+    given = {"channels": found.channels, "classes": found.classes, "width": found.width}
+    try:
+        return architecture.layout(**(given | {argument: given[argument] + 1})) != found.layout  # type: ignore[arg-type]
+    except Exception:  # it is particular about it
+        return True
+
+
+def _fan_in(layout: Layout) -> int | None:
+    """Channels that the first convolution takes; none where there is none."""
+    return next((entry.shape[1] for entry in layout if len(entry.shape) == 4), None)
+
+
+def _last_size(layout: Layout) -> int:
+    """Rows of the last matrix: what the last linear layer puts out."""
+    return next((entry.shape[0] for entry in reversed(layout.entries) if len(entry.shape) == 2), 1)

@@ -1,0 +1,82 @@
+"""Single values, as files of any origin hold them: numbers, words, and what stands for nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+NOTHING = {"", "nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat", "-", "--", "?"}
+"""What tables write, in letters of either case, where nothing is known."""
+
+WORDS = {True: {"true", "yes", "on", "t", "y", "1", "1.0"}, False: {"false", "no", "off", "f", "n", "0", "0.0"}}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE)
+DIGITS = 400  # of a number in a text, at most: more are no double
+
+
+class UntakenError(Exception):
+    """A column cannot hold a value as it is meant; the message is why, as the end of a clause."""
+
+
+def value_of(value: Any, kind: pa.DataType) -> Any:
+    """A value as a column of that type holds it; none where it stands for nothing. CSV files give all as text.
+
+    Raises `UntakenError`.
+    """
+    if isinstance(value, str):
+        value = clean(value)
+    if value is None or is_nothing(value):
+        return None
+    if pa.types.is_string(kind):
+        if not isinstance(value, str):
+            raise UntakenError("is no text")
+        return value
+    if pa.types.is_boolean(kind):
+        return _truth(value)
+    found = number(value)
+    if pa.types.is_floating(kind):
+        return float(found)
+    if not math.isfinite(found) or found != int(found):
+        raise UntakenError("is no whole number")
+    if not -(2**63) <= found < 2**63:
+        raise UntakenError("is beyond 64 bits")
+    return int(found)
+
+
+def number(value: Any) -> int | float:
+    """The number that a value is, or that a text says; infinite and NaN too. Raises `UntakenError`."""
+    if isinstance(value, str):
+        value = clean(value)
+        if len(value) > DIGITS or not NUMBER.fullmatch(value):
+            raise UntakenError("is no number")
+        value = int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise UntakenError("is no number")
+    try:
+        double = float(value)
+    except OverflowError:
+        raise UntakenError("is beyond 64 bits") from None
+    return double if isinstance(value, Decimal) else value
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a value stands for nothing: none, NaN, an empty text, or one of the words for it."""
+    if isinstance(value, str):
+        return clean(value).lower() in NOTHING
+    return value is None or (isinstance(value, float | Decimal) and value != value)
+
+
+def clean(text: str) -> str:
+    """Without blanks around it, and fit to be written as UTF-8."""
+    return text.strip().encode("utf-8", "replace").decode()
+
+
+def _truth(value: Any) -> bool:
+    told = clean(value).lower() if isinstance(value, str) else str(value).lower()
+    for truth, words in WORDS.items():
+        if isinstance(value, str | bool | int | float) and told in words:
+            return truth
+    raise UntakenError("is neither true nor false")
