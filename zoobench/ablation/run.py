@@ -1,12 +1,13 @@
 """One composition of zoos, several methods, every task: measurements and generated models.
 
-What is expensive is kept by content: a token set under the hash of its models, a fitted method under the
+What is expensive is kept by content: a token set under the hash of what it holds, a fitted method under the
 hash of the token set, the method's configuration and the seed. The same evaluation again reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from zoo_generation.sink import Status
+from zoobench.kept import kept, save
 from zoobench.methods.base import Embedder, Execution, InapplicableError, Learned, Report
 from zoobench.methods.registry import Method
 from zoobench.tasks import probe
@@ -35,7 +37,7 @@ Stage = Callable[[str], Report | None]
 class Evaluation:
     """What came of it: measurements, and what came of generating, by (method, population, seed).
 
-    `key` is the hash of the models in the token set.
+    `key` is the hash of what is in the token set.
     """
 
     key: str
@@ -105,27 +107,27 @@ def _pooled(name: str, method: Embedder, tokens: TokenSet, seed: int) -> list[Me
 
 
 def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
-    """The hash of the zoos' models, and their token set as it is kept under it in `runs`, or is made now."""
-    kept = [zoo.models[zoo.models["status"].isin(statuses)] for zoo in zoos]
-    ids = sorted(model for models in kept for model in models["model_id"])
-    key = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
-    path = runs / key / "tokens"
-    if not (path / "tokens.json").exists():
+    """The hash of the zoos' checkpoints, and their token set as it is kept under it in `runs`, or is made now."""
+    selected = select_checkpoints(zoos, statuses=statuses)
+    path = runs / selected.digest / "tokens"
+    tokens = kept(path, TokenSet.read)
+    if tokens is None:
         stage("tokenizing")
-        write_token_set(path, select_checkpoints(zoos, statuses=statuses))
-    return key, TokenSet.read(path)
+        tokens = write_token_set(path, selected)
+    return selected.digest, tokens
 
 
 def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
     """The method as it is kept in the folder of its token set, or fitted now, and kept there."""
     path = fitted_path(method, config, seed, folder)
-    if path.exists():
-        return method.load(path)
+    if (learned := kept(path, method.load)) is not None:
+        return learned
     report = stage(f"{method.name}: training, seed {seed}")
     scratch = path.with_name(f"{path.name}.training")
     seen = tokens.without("test")
     learned = method.fit(seen, seed, config, Execution(scratch=scratch, report=report))
-    learned.save(path)
+    save(learned, path)
+    shutil.rmtree(scratch, ignore_errors=True)
     return learned
 
 

@@ -10,6 +10,7 @@ from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.errors import InputError
 from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import Cell, Fit, Plan
+from zoobench.kept import is_kept
 
 POLL_SECONDS = 0.5
 RETRIES = 2  # of a piece whose worker or node died
@@ -70,10 +71,12 @@ def run_plan(
 
 
 def missing(plan: Plan, bench: Bench) -> tuple[list[Fit], list[Cell]]:
-    """What is not there yet: cells, and the fits that they need."""
-    cells = [cell for cell in plan.cells if not bench.cell_path(cell).exists()]
+    """What is not there yet, or not as it was written: cells, and the fits that they need."""
+    cells = [cell for cell in plan.cells if not is_kept(bench.cell_path(cell))]
     needed = {cell.fit for cell in cells}
-    return [fit for fit in plan.fits if fit in needed and not bench.fit_path(fit).exists()], cells
+    paths = {fit: bench.fit_path(fit) for fit in plan.fits}
+    needed |= {fit for fit, path in paths.items() if path.exists()}
+    return [fit for fit, path in paths.items() if fit in needed and not is_kept(path)], cells
 
 
 class _Queue:

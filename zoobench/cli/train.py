@@ -62,6 +62,7 @@ def train(
 ) -> None:
     """Train a method on the training models of zoos, and keep it for 'zoobench embed' and 'zoobench generate'."""
     from zoobench.cli.training import train_method
+    from zoobench.kept import check
     from zoobench.methods.base import Execution
     from zoobench.methods.registry import get_method
     from zoobench.tokens import TokenSet, kept_statuses, select_checkpoints
@@ -71,6 +72,7 @@ def train(
     config = method.config(preset, assigned(settings))
     if tokens is not None:
         name, token_set = tokens.name, TokenSet.read(tokens)
+        check(tokens, "the token set", "restore it, or make it again with 'zoobench tokens build'")
     else:
         zoos = opened_zoos(zoo, home)
         name = "+".join(each.name for each in zoos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 from zoo_generation.errors import InputError
 from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside
+from zoobench.kept import save
 from zoobench.methods.base import Execution
 from zoobench.methods.registry import Method
 from zoobench.tokens import TokenSet
@@ -39,9 +41,10 @@ def train_method(
         scratch = out.with_name(f".{out.name}.training")
         learned = method.fit(tokens.without("test"), seed, config, replace(execution, scratch=scratch, report=report))
     try:
-        learned.save(out)
+        save(learned, out)
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
+    shutil.rmtree(scratch, ignore_errors=True)
     if told:
         losses = pd.DataFrame(told)
         summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])

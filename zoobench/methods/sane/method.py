@@ -29,6 +29,7 @@ from zoobench.methods.sane.windows import WindowSampler, generator_of, in_window
 from zoobench.methods.symmetries import reference_of
 from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
+from zoobench.zoo.store import digests_of
 
 VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training
 
@@ -216,5 +217,12 @@ class Sane:
 
 def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:
     """What a training is of: nothing else may go on from where it was interrupted."""
-    models = [(p.name, p.table["model_id"].tolist(), p.table["epoch"].tolist()) for p in tokens.populations]
+    models = [
+        (
+            p.name,
+            p.table.drop(columns="seconds", errors="ignore").to_csv(),
+            [digests_of(piece) for piece in p.rows.pieces()],
+        )
+        for p in tokens.populations
+    ]
     return hashlib.sha256(repr((tokens.token_size, models, seed, config)).encode()).hexdigest()
