@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from zoo_generation.errors import InputError
 from zoobench.files import SUMS, directory_written_aside, sums_of, write_json, write_sums
+from zoobench.zoo.part_validation import shown
 
 Piece = TypeVar("Piece")
 
@@ -70,7 +71,7 @@ def check(path: Path, what: str, again: str) -> None:
 
 def tell(sentence: str) -> None:
     """Say something that is no part of a command's output, on standard error."""
-    print(sentence, file=sys.stderr)
+    print(shown(sentence), file=sys.stderr)
 
 
 def _fits(path: Path) -> bool:

@@ -53,7 +53,7 @@ class Bench:
     def _token_sets(self) -> dict[str, TokenSet]:
         for path in self.tokens.values():
             check(path, "the token set", "run the same command again, which makes it again")
-        return {zoo: TokenSet.read(path) for zoo, path in self.tokens.items()}
+        return {zoo: TokenSet.read(path).bounded() for zoo, path in self.tokens.items()}
 
     @cached_property
     def _populations(self) -> dict[str, Population]:

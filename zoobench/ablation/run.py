@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
 from zoobench.kept import kept, save
 from zoobench.methods.base import Embedder, Execution, InapplicableError, Learned, Report
@@ -37,13 +38,26 @@ Stage = Callable[[str], Report | None]
 class Evaluation:
     """What came of it: measurements, and what came of generating, by (method, population, seed).
 
-    `key` is the hash of what is in the token set.
+    `key` is the hash of what is in the token set; `failures`: why the tasks that could not be done could not, each
+    reason with the methods it is of.
     """
 
     key: str
     tokens: TokenSet
     measurements: list[Measurement] = field(default_factory=list)
     generated: dict[tuple[str, str, int], Outcome] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+
+    @contextmanager
+    def trying(self, task: str, method: str, target: str) -> Iterator[None]:
+        """What cannot be done in the block is left out, and noted; silently where it is not for such a method."""
+        try:
+            yield
+        except InapplicableError:
+            pass
+        except InputError as error:
+            methods = self.failures.setdefault(f"{task} on {target}: {error}", [])
+            methods += [method] if method not in methods else []
 
     def table(self) -> pd.DataFrame:
         """One row a measurement."""
@@ -62,7 +76,10 @@ def run(
     stage: Stage = lambda _: None,
 ) -> Evaluation:
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
-    population, under each seed. Models of other `statuses` than these are left out, and what a method cannot do."""
+    population, under each seed. Models of other `statuses` than these are left out, and what cannot be measured.
+
+    Raises `InputError` where nothing can be measured, and where a method cannot be fitted.
+    """
     key, tokens = token_set(zoos, statuses, runs, stage)
     evaluation, prediction = Evaluation(key, tokens), PropertyPrediction()
     for method, config in methods.items():
@@ -72,19 +89,21 @@ def run(
             if prediction.asks(learned):
                 stage(f"{method.name}: predicting properties")
                 for setting in settings:
-                    with suppress(InapplicableError):
+                    with evaluation.trying(prediction.name, method.name, setting.target.name):
                         outcome = prediction.observe(learned, setting)
                         evaluation.measurements += _scores(prediction, method.name, setting, outcome)
             if isinstance(learned, Embedder):
-                with suppress(InapplicableError):
+                with evaluation.trying(POOLED, method.name, "all populations"):
                     evaluation.measurements += _pooled(method.name, learned, tokens, seed)
             if protocol.asks(learned):
                 for setting in settings:
                     stage(f"{method.name}: generating models for {setting.target.name}")
-                    with suppress(InapplicableError):
+                    with evaluation.trying(protocol.name, method.name, setting.target.name):
                         outcome = protocol.observe(learned, setting)
                         evaluation.generated[method.name, setting.target.name, seed] = outcome
                         evaluation.measurements += _scores(protocol, method.name, setting, outcome)
+    if not evaluation.measurements and evaluation.failures:
+        raise InputError(next(iter(evaluation.failures)))
     return evaluation
 
 
@@ -114,7 +133,7 @@ def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage
     if tokens is None:
         stage("tokenizing")
         tokens = write_token_set(path, selected)
-    return selected.digest, tokens
+    return selected.digest, tokens.bounded()
 
 
 def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:

@@ -77,6 +77,7 @@ def train(
         zoos = opened_zoos(zoo, home)
         name = "+".join(each.name for each in zoos)
         token_set = TokenSet.load(select_checkpoints(zoos, statuses=kept_statuses(listed(statuses) or [])))
+    token_set = token_set.bounded()
     execution = Execution(device=device, workers=workers, ray_address=ray_address, log_dir=log_dir, wandb=wandb)
     title = f"{name}-{method.name}-{seed}"
     train_method(method, config, token_set, seed, execution, title, out or home / "models" / title, home / "results")

@@ -50,7 +50,7 @@ def train_method(
         summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])
         for name in losses.columns.drop("step"):
             known = losses[name].dropna()
-            summary.add_row(name, f"{known.iloc[0]:.4f}", f"{known.iloc[-1]:.4f}")
+            summary.add_row(name, *(f"{known.iloc[place]:.4f}" if len(known) else "–" for place in (0, -1)))
         console.print(summary)
         folder = results / f"train-{title}"
         with directory_written_aside(folder) as aside:

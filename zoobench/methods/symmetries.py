@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from zoobench.evaluation import build_module
+from zoobench.evaluation import runnable_module
 from zoobench.symmetry import Group, match_closest, symmetry_groups
 from zoobench.tokens import Population
 
@@ -14,13 +14,18 @@ def groups_of(population: Population) -> tuple[Group, ...]:
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
         size = int(row["image_size"])
-        found.append(symmetry_groups(build_module(row), (int(row["channels"]), size, size)))
+        found.append(symmetry_groups(runnable_module(row), (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
 
 
 def reference_of(population: Population) -> Tensor:
-    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy."""
-    return population.weights[int(population.table["val_accuracy"].argmax())].clone()
+    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy, or where none was
+    measured, by test accuracy, or else its first: any may be the one."""
+    for metric in ("val_accuracy", "test_accuracy"):
+        accuracy = population.table[metric].astype(float)
+        if accuracy.notna().any():
+            return population.weights[int(accuracy.fillna(-1.0).argmax())].clone()
+    return population.weights[0].clone()
 
 
 def matched_to_best(population: Population) -> Tensor:

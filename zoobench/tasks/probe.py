@@ -41,8 +41,16 @@ class Embedded:
 
     @classmethod
     def of(cls, method: Embedder, population: Population) -> Embedded:
-        """A population as the method embeds it."""
-        return cls(method.embed(population.blind()).double().numpy(), population.table)
+        """A population as the method embeds it; raises `InputError` where that gives no numbers."""
+        features = method.embed(population.blind())
+        finite = features.isfinite().flatten(1).all(1).tolist()
+        if not all(finite):
+            model, epoch = population.table.iloc[finite.index(False)][["model_id", "epoch"]]
+            raise InputError(
+                f"the embedding of model {model} after epoch {epoch} is not finite; leave that model out, or take "
+                "another method"
+            )
+        return cls(features.double().numpy(), population.table)
 
     @classmethod
     def join(cls, parts: Sequence[Embedded]) -> Embedded:

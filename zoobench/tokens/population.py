@@ -61,6 +61,13 @@ class Population:
         """[checkpoints, tokens, token_size] float32"""
         return self.tokenizer.tokens(self.weights)
 
+    @cached_property
+    def boundless(self) -> NDArray[np.bool_]:
+        """[checkpoints] Which of them ran away: the sum of their squares is beyond float32, and so is whatever is made
+        of it."""
+        found = [piece.float().square().sum(1).isinf() for piece in self.rows.pieces()]
+        return torch.cat([torch.zeros(0, dtype=torch.bool), *found]).numpy()
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -108,7 +108,7 @@ def _check_sums(zoo: Path, part: str, folders: Iterable[str]) -> None:
     """Raise `DamagedPartError` where a file is not what was written."""
     sums = recorded_sums(zoo, part)
     for folder in folders:
-        file = part_file(zoo, folder, part)
+        file = zoo / folder / part_file(zoo, folder, part).name
         if folder != "checksums" and (not file.is_file() or known_sha256(file) != sums.get(f"{folder}/{file.name}")):
             raise DamagedPartError(f"{file} is damaged: it is not what was written; {AGAIN}")
 

@@ -71,7 +71,7 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
         path=str(zoo),
         checks=tuple(_counted(files, findings, problems)),
         problems=tuple(problems),
-        notes=(*notes, *_models(card, findings)),
+        notes=(*notes, *_boundless(findings), *_models(card, findings)),
     )
 
 
@@ -149,6 +149,17 @@ def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: S
     found = Counter(problem.check for problem in problems)
     for name, (count, of) in counts.items():
         yield Check(name, count, of, found[name])
+
+
+def _boundless(findings: Sequence[PartFindings]) -> Iterator[str]:
+    for part in findings:
+        table = part.checkpoints
+        rows = [] if table is None else table[table["row"].isin(part.boundless)][["model_id", "epoch"]].to_numpy()
+        for model, epoch in rows:
+            yield (
+                f"model {shown(model)} ran away: its weights after epoch {epoch} are finite, but the sum of their squares "
+                "is beyond float32; methods leave it out"
+            )
 
 
 def _models(card: Card | None, findings: Sequence[PartFindings]) -> Iterator[str]:

@@ -118,6 +118,11 @@ class Sane:
                 )
         if snapshots is not None:
             snapshots.clear()
+        if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+            raise InputError(
+                "the training of this SANE diverged: its weights are no numbers any more; lower its 'learning_rate', or "
+                "look for models with much larger weights than others have ('zoobench zoo validate')"
+            )
 
     def to(self, device: torch.device | str) -> Sane:
         """Compute on that device; what goes in and comes out stays on the CPU."""
