@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError, unknown
@@ -113,7 +114,8 @@ def embed_zoos(
                     told(done, total)
                 written += [made] if made.checkpoints else []
                 for model, epoch in made.left_out:
-                    tell(f"model {model} after epoch {epoch} is left out: its embedding by {method.name} is not finite")
+                    reason = f"its weights, or what {method.name} makes of them, are beyond float32"
+                    tell(f"model {model} after epoch {epoch} is not embedded: {reason}")
         if not written:
             raise InputError(f"no embedding by {method.name} is finite; take another method, or look at the weights")
         plot(written, aside / "embeddings.png")
@@ -148,9 +150,9 @@ def _write(
         rows = source.table.iloc[where].reset_index(drop=True)
         population = Population.of(source.name, source.tokenizer, source.fetch(where), rows)
         vectors = _embed(learned, population, layers)
-        finite = vectors.isfinite().flatten(1).all(1)
-        made.left_out += list(rows.loc[~finite.numpy(), ["model_id", "epoch"]].itertuples(index=False, name=None))
-        rows, vectors = rows[finite.numpy()].reset_index(drop=True), vectors[finite]
+        finite = vectors.isfinite().flatten(1).all(1).numpy() & ~population.boundless
+        made.left_out += list(rows.loc[~finite, ["model_id", "epoch"]].itertuples(index=False, name=None))
+        rows, vectors = rows[finite].reset_index(drop=True), vectors[torch.from_numpy(finite)]
         if not len(rows):
             yield 1
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import torch
@@ -41,8 +42,8 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     if dataset.channels != channels or len(dataset.classes) > classes:
         raise InputError(
             f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "
-            f"channels and {classes} classes, and these have {dataset.channels} and {len(dataset.classes)}; look at the "
-            "zoo's columns 'channels' and 'classes'"
+            f"channels and {classes} classes, and these have {dataset.channels} and {len(dataset.classes)}; look at "
+            "the zoo's columns 'channels' and 'classes'"
         )
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
     return Images(images.contiguous(memory_format=torch.channels_last), labels)
@@ -59,7 +60,7 @@ def build_module(row: pd.Series) -> nn.Module:
         module = get_architecture(row["architecture"]).build(
             channels=int(row["channels"]),
             classes=int(row["classes"]),
-            activation=known or given,
+            activation=known or cast(str, given),  # a user's function may do without
             dropout=0.0,
             width=float(row["width"]),
         )

@@ -52,8 +52,8 @@ class TokenSet:
         for population in self.populations:
             for row in population.table[population.boundless].itertuples():
                 tell(
-                    f"model {row.model_id} after epoch {row.epoch} is left out of {population.name}: it ran away, and "
-                    "the sum of its weights' squares is beyond float32"
+                    f"model {row.model_id} after epoch {row.epoch} is left out of what methods learn from and are "
+                    "measured on: it ran away, and the sum of its weights' squares is beyond float32"
                 )
         kept = [p.select(~p.boundless) if p.boundless.any() else p for p in self.populations]
         if not any(map(len, kept)):

@@ -251,7 +251,7 @@ def _weights(file: Any, rows: int | None, boundless: list[int]) -> Layout:
         if len(shape) != 2 or shape != [shape[0] if rows is None else rows, layout.size]:
             wanted = f"[{'checkpoints' if rows is None else rows}, {layout.size}]"
             raise ValueError(f"its weights are {shape}, and must be {wanted}: checkpoints, size of the layout")
-        _finite(tensor, *shape, boundless)
+        _finite(tensor, shape[0], shape[1], boundless)
     return layout
 
 

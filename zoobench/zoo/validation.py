@@ -153,12 +153,13 @@ def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: S
 
 def _boundless(findings: Sequence[PartFindings]) -> Iterator[str]:
     for part in findings:
-        table = part.checkpoints
-        rows = [] if table is None else table[table["row"].isin(part.boundless)][["model_id", "epoch"]].to_numpy()
-        for model, epoch in rows:
+        if part.checkpoints is None:
+            continue
+        which = part.checkpoints[part.checkpoints["row"].isin(part.boundless)]
+        for model, epoch in zip(which["model_id"], which["epoch"], strict=True):
             yield (
-                f"model {shown(model)} ran away: its weights after epoch {epoch} are finite, but the sum of their squares "
-                "is beyond float32; methods leave it out"
+                f"model {shown(model)} ran away: its weights after epoch {epoch} are finite, but the sum of their "
+                "squares is beyond float32; methods leave it out"
             )
 
 

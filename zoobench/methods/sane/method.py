@@ -120,8 +120,8 @@ class Sane:
             snapshots.clear()
         if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
             raise InputError(
-                "the training of this SANE diverged: its weights are no numbers any more; lower its 'learning_rate', or "
-                "look for models with much larger weights than others have ('zoobench zoo validate')"
+                "the training of this SANE diverged: its weights are no numbers any more; lower its 'learning_rate', "
+                "or look for models with much larger weights than others have ('zoobench zoo validate')"
             )
 
     def to(self, device: torch.device | str) -> Sane:
