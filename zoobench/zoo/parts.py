@@ -95,7 +95,7 @@ def models_of(zoo: StoragePath, part: str) -> set[str]:
     models = set(read_table(zoo, "models", part)["model_id"])
     checkpoints = read_table(zoo, "checkpoints", part)
     if isinstance(zoo, Path):
-        _check_sums(zoo, part, FOLDERS if len(checkpoints) else ("models", "checkpoints"))
+        _check_sums(zoo, part, ("models", "checkpoints", "weights") if len(checkpoints) else ("models", "checkpoints"))
     if len(checkpoints):
         file = part_file(zoo, "weights", part)
         rows = _weights_rows(file)
@@ -105,12 +105,20 @@ def models_of(zoo: StoragePath, part: str) -> set[str]:
 
 
 def _check_sums(zoo: Path, part: str, folders: Iterable[str]) -> None:
-    """Raise `DamagedPartError` where a file is not what was written."""
-    sums = recorded_sums(zoo, part)
-    for folder in folders:
-        file = zoo / folder / part_file(zoo, folder, part).name
-        if folder != "checksums" and (not file.is_file() or known_sha256(file) != sums.get(f"{folder}/{file.name}")):
-            raise DamagedPartError(f"{file} is damaged: it is not what was written; {AGAIN}")
+    """Raise `DamagedPartError` where a file in these folders is not what was written."""
+    files = {folder: part_file(zoo, folder, part).name for folder in folders}
+    try:
+        sums = {f"{folder}/{name}": known_sha256(zoo / folder / name) for folder, name in files.items()}
+    except FileNotFoundError as error:
+        raise DamagedPartError(f"{error.filename} is missing; {AGAIN}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror or error}); look at the storage") from None
+    recorded = recorded_sums(zoo, part)
+    for file, digest in sums.items():
+        if recorded.get(file) != digest:
+            raise DamagedPartError(f"{zoo / file} is damaged: it is not what was written; {AGAIN}")
+    if len(recorded) > len(sums):
+        raise DamagedPartError(f"{part_file(zoo, 'checksums', part)} is damaged: it names other files; {AGAIN}")
 
 
 def _weights_rows(file: StoragePath) -> int:
