@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from zoobench.kept import is_kept
 
 POLL_SECONDS = 0.5
 RETRIES = 2  # of a piece whose worker or node died
+LOSSES = 20  # of nodes, on each of which a piece was tried as often: machines come and go, and that is no fault of it
 
 Piece = Fit | Cell
 
@@ -53,6 +55,7 @@ def run_plan(
         stored = ray.put(bench)
         waiting = _Queue(fits, cells)
         running: dict[Any, Piece] = {}
+        losses: Counter[Piece] = Counter()
         while True:
             while len(running) < slots(ray, cpus, gpus) and (piece := waiting.next()) is not None:
                 running[job.remote(stored, piece, max(1, int(cpus)))] = piece
@@ -63,6 +66,10 @@ def run_plan(
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in done:
                 piece = running.pop(reference)
+                if losses[piece] < LOSSES and _lost_its_node(ray, reference):
+                    losses[piece] += 1
+                    running[job.remote(stored, piece, max(1, int(cpus)))] = piece
+                    continue
                 reason = _outcome(ray, reference)
                 lost = waiting.finished(piece, failed=reason is not None)
                 if reason is not None:
@@ -101,6 +108,17 @@ class _Queue:
         if not failed:
             self._ready += cells
         return cells if failed else []
+
+
+def _lost_its_node(ray: Any, reference: Any) -> bool:
+    """Whether a piece has not ended, since the machines that it ran on went away."""
+    try:
+        ray.get(reference)
+    except ray.exceptions.NodeDiedError:
+        return True
+    except ray.exceptions.RayError:
+        return False
+    return False
 
 
 def _outcome(ray: Any, reference: Any) -> str | None:

@@ -94,6 +94,7 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
 
 def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Population) -> pd.DataFrame:
     """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`."""
+    _check_enough(sum(population.table["model_id"].nunique() for population in fit), len(test))
     if isinstance(method, Predictor):
         tables = pd.concat([population.table for population in fit], ignore_index=True)
         known = [population.blind() for population in fit]
@@ -109,8 +110,7 @@ def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFr
     that the zoos record of every checkpoint, and each hyperparameter that varies among the models of the table `known`.
     Raises `InputError` where there are too few models.
     """
-    if known["model_id"].nunique() < 2 or not len(asked):
-        raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
+    _check_enough(known["model_id"].nunique(), len(asked))
     predictions = []
     for name, values in numbers(known).items():
         if np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
@@ -118,6 +118,12 @@ def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFr
     for name, classes in varying_classes(known):
         predictions.append(_rows(asked, name, predicted_class=read(classes)))
     return judge(pd.concat(predictions, ignore_index=True), asked)
+
+
+def _check_enough(known: int, asked: int) -> None:
+    """Raise `InputError` where there are too few models to fit a probe to, or none to test it on."""
+    if known < 2 or not asked:
+        raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
 
 
 def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
@@ -157,10 +163,10 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
 
 
 def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, Strings]]:
-    """Names and values, as strings, of the hyperparameters that vary."""
+    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
     for column in HYPERPARAMETERS:
         values = as_classes(table[column])
-        if len(set(values)) > 1:
+        if len(set(values)) > 1 and table[column].notna().all():
             yield column, values
 
 
