@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo_generation.architectures import get_architecture
 from zoobench.ablation import Evaluation
 from zoobench.ablation import run as evaluate
+from zoobench.cli.importing import activation_notes
 from zoobench.methods.registry import get_method
 from zoobench.methods.symmetries import reference_of
 from zoobench.tasks.generation import Generation
@@ -217,3 +218,10 @@ def test_a_zoo_of_nothing_but_such_models_is_one_sentence(run: Run, tmp_path: Pa
     ):
         code, output = run(*command, "--home", tmp_path)
         assert code == 2 and output.count("Error:") == 1 and "beyond float32" in output
+
+
+def test_an_import_says_which_activations_are_not_known(tmp_path: Path) -> None:
+    given = {0: None, 1: "Tanh", 2: "leakyrelu", 3: "relu", 4: None}
+    notes = list(activation_notes(zoo_of(tmp_path / "ours", 5, activation=given.get).models))
+    assert len(notes) == 2 and "1 models of cnn_s is 'leakyrelu'" in notes[0] and "2 models of cnn_s is not" in notes[1]
+    assert not list(activation_notes(zoo_of(tmp_path / "theirs", 2, activation=None, architecture="a.b:c").models))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from zoo_generation.architectures import import_architecture
+from zoo_generation.architectures.activations import ACTIVATIONS, known_activation
 from zoo_generation.errors import InputError
 from zoobench.cli.console import console, counting, table
 from zoobench.cli.inspecting import accuracy_table, count_table
@@ -60,6 +63,8 @@ def import_into(
     console.print(accuracy_table(report))
     if imported.faults:
         console.print(fault_table(imported.faults))
+    for note in activation_notes(Zoo(path).models):
+        console.print(f"Note: {note}", markup=False, soft_wrap=True)
     file = results / f"import-{name}.json"
     write_json(file, _report(name, folder, imported))
     left_out = f"; {len(imported.faults)} did not come in" if imported.faults else ""
@@ -78,6 +83,23 @@ def fault_table(faults: tuple[Fault, ...]) -> Table:
     if len(faults) > SHOWN:
         result.caption = f"and {len(faults) - SHOWN} more"
     return result
+
+
+def activation_notes(models: pd.DataFrame) -> Iterator[str]:
+    """A sentence for each activation that our architectures cannot be built with: a user's own may do without."""
+    ours = models[~models["architecture"].str.contains(":")]
+    unknown = ours[ours["activation"].map(known_activation).isna()]
+    for (architecture, activation), rows in unknown.groupby(["architecture", "activation"], dropna=False):
+        told = (
+            "is not recorded"
+            if pd.isna(activation)
+            else f"is '{shown(activation)}', which {architecture} does not have"
+        )
+        yield (
+            f"the activation of {len(rows)} models of {architecture} {told}, so that they can be embedded, but neither "
+            "matched, generated nor evaluated ('train --model sane', 'generate', 'zoo validate --recompute'); give a "
+            f"column 'activation' ({', '.join(ACTIVATIONS)}) and import them again"
+        )
 
 
 def _checkpoint(fault: Fault) -> str:
