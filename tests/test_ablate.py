@@ -58,7 +58,7 @@ def test_a_study_reports_resumes_and_keeps_failures_where_they_are(run: Run, stu
     assert {"sane.all", "sane.digits", "random_init"} <= set(standings["method"][standings["task"] == "generation"])
 
     kept = sorted((home / "runs" / "pieces" / "cells").iterdir())
-    fits = sorted((home / "runs" / "pieces" / "fits").glob("*.json"))
+    fits = sorted((home / "runs" / "pieces" / "fits").glob("*/fit.json"))
     whole = {path: path.stat().st_mtime_ns for path in (*kept[1:], *fits)}
     shutil.rmtree(kept[0])
     code, output = run("ablate", study, "--home", home)

@@ -1,4 +1,4 @@
-"""A study that is killed goes on where it was, and ends with the tables of one that was not.
+"""A study that is killed, whose pieces are damaged, or whose machines go away, ends with the tables of one undisturbed.
 
 Minutes, so only where asked for: python -m pytest -m faults
 """
@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from ray.cluster_utils import Cluster
+from test_kept import DAMAGES
+
+from zoobench.ablation.runner import RETRIES
 
 pytestmark = pytest.mark.faults
 
 ZOO = {"architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 5, "epochs": 1, "train_images": 200}
-STUDY = {
+STUDY: dict[str, Any] = {
     "name": "killed",
     "defaults": ZOO,
     "zoos": {"digits": {"datasets": "digits"}, "glyphs": {"datasets": "glyphs"}},
@@ -38,9 +44,18 @@ STUDY = {
 SECONDS = 300
 
 
-def start(study: Path, home: Path) -> subprocess.Popen[bytes]:
+def start(study: Path, home: Path, *options: str) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if name not in {"RAY_ADDRESS", "ZOOBENCH_DATA"}}
-    command = [sys.executable, "-m", "zoobench", "ablate", str(study), "--home", str(home), "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "zoobench",
+        "ablate",
+        str(study),
+        "--home",
+        str(home),
+        *(options or ("--workers", "2")),
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
 
 
@@ -71,4 +86,55 @@ def test_a_study_killed_twice_ends_with_the_same_tables(tmp_path: Path) -> None:
         assert not (killed / "results").exists()
     assert start(study, killed).wait(SECONDS) == 0
     for one, other in zip(tables(killed), tables(undisturbed), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_study_whose_pieces_are_damaged_ends_with_the_same_tables(tmp_path: Path) -> None:
+    """Each file of one piece of each kind, in a way drawn for it: token set, trained method, cell, zoo."""
+    study, home = tmp_path / "study.yaml", tmp_path / "home"
+    few = {"architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 4, "epochs": 1, "train_images": 200}
+    zoos, methods = {"digits": {"datasets": "digits"}}, {"pca": {}, "sane": STUDY["methods"]["sane"], "random_init": {}}
+    tasks = {"reconstruction": {}, "generation": {"drawn": 3, "kept": 2, "selection_images": 50}}
+    changes = {"defaults": few, "zoos": zoos, "methods": methods, "tasks": tasks, "seeds": 1, "combine": "alone"}
+    study.write_text(yaml.safe_dump({**STUDY, **changes, "comparisons": []}))
+    assert start(study, home).wait(SECONDS) == 0
+    whole = tables(home)[:2]
+    draw = random.Random(0)
+    kinds = ("runs/tokens/*", "runs/pieces/fits/*", "runs/pieces/cells/*", "zoos/*")
+    for piece in [min(home.glob(kind)) for kind in kinds]:
+        names = [file for file in piece.rglob("*") if file.is_file() and file.name != ".lock"]
+        for file in names:
+            damage = draw.choice([name for name in DAMAGES if name != "one more"])
+            DAMAGES[damage](file)
+            assert start(study, home).wait(SECONDS) == 0, (file, damage)
+            assert all(name.exists() for name in names)
+            for one, other in zip(tables(home), whole, strict=False):
+                pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_study_outlives_the_machines_that_its_pieces_run_on(tmp_path: Path) -> None:
+    """More of them than a piece is tried again by Ray itself, each killed while it works."""
+    study, home, undisturbed = tmp_path / "study.yaml", tmp_path / "home", tmp_path / "undisturbed"
+    longer = {"sane": {"set": {**STUDY["methods"]["sane"]["set"], "steps": 1500}}}
+    changes = {"methods": longer, "tasks": {"reconstruction": {}}, "seeds": 1, "combine": "alone", "comparisons": []}
+    study.write_text(yaml.safe_dump({**STUDY, **changes}))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        assert start(study, undisturbed, "--ray-address", cluster.address).wait(SECONDS) == 0
+        shutil.copytree(undisturbed / "zoos", home / "zoos")
+        running = start(study, home, "--ray-address", cluster.address)
+        for _ in range(RETRIES + 2):
+            deadline = time.monotonic() + SECONDS
+            while not list((home / "runs").rglob("*.training/training.pt")):
+                assert running.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+            shutil.rmtree(next((home / "runs").rglob("*.training")))
+            new = cluster.add_node(num_cpus=1)
+            cluster.remove_node(node, allow_graceful=False)
+            node = new
+        assert running.wait(SECONDS) == 0
+    finally:
+        cluster.shutdown()
+    for one, other in zip(tables(home)[:2], tables(undisturbed)[:2], strict=True):
         pd.testing.assert_frame_equal(one, other)

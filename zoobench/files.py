@@ -35,6 +35,8 @@ EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2, RENAME_SWAP of macOS's ren
 HERE = -100  # AT_FDCWD
 GRACE = 0.02  # seconds that a folder that was replaced stays, for readers that are listing it
 
+_known: dict[Path, tuple[tuple[int, ...] | None, str]] = {}  # of files by `known_sha256`
+
 StoragePath = Path | UPath
 """A path on this machine, or under an fsspec URL such as `s3://bucket/zoo`; local ones are always a plain `Path`."""
 
@@ -280,9 +282,24 @@ def sha256_of(file: Path) -> str:
 
 def write_sums(folder: Path) -> None:
     """Write `SHA256SUMS` of the files in a folder, as `sha256sum` does, and checks it with `-c`."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name not in (SUMS, MARK))
     with written_aside(folder / SUMS) as aside:
-        aside.write_text("".join(f"{sha256_of(file)}  {file.name}\n" for file in files))
+        aside.write_text(sums_of(folder))
+
+
+def sums_of(folder: Path) -> str:
+    """What `SHA256SUMS` says of a folder as it is: a line for each file, also in folders within, but hidden ones."""
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    shown = sorted(name for name in files if name != SUMS and not f"/{name}".count("/."))
+    return "".join(f"{known_sha256(files[name])}  {name}\n" for name in shown)
+
+
+def known_sha256(file: Path) -> str:
+    """As `sha256_of`; a file that is as it was when this process read it is not read again."""
+    stat = file.stat()
+    seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if _known.get(file, (None, ""))[0] != seen:
+        _known[file] = (seen, sha256_of(file))
+    return _known[file][1]
 
 
 def write_json(path: StoragePath, content: Any) -> None:

@@ -12,6 +12,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def known_activation(name: object) -> str | None:
+    """The registered activation that a name means, however it is spelled (`ReLU`); None where it means none."""
+    return name.lower() if isinstance(name, str) and name.lower() in ACTIVATIONS else None
+
+
 def activate(activation: str, dropout: float = 0.0) -> nn.Sequential:
     """An activation and the dropout behind it, as one module, so that keys do not depend on dropout."""
     return nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,18 +20,23 @@ from zoobench.ablation.plan import Cell, Fit, Plan
 from zoobench.ablation.sources import Source
 from zoobench.ablation.study import Study
 from zoobench.ablation.training_sets import TrainingSet, training_set
-from zoobench.files import directory_written_aside, read_json, write_json
+from zoobench.files import read_json, write_json
+from zoobench.kept import check, is_kept, kept, save, sealed
 from zoobench.methods.base import Execution, InapplicableError, Learned
 from zoobench.methods.registry import get_method
 from zoobench.tasks.base import Outcome, Setting, Task
 from zoobench.tokens import Population, TokenSet, select_checkpoints, write_token_set
+
+FIT, CELL = "fit.json", "cell.json"
+"""What a piece is of, and how long it took to make, beside what it holds."""
 
 
 @dataclass(frozen=True)
 class Bench:
     """Where a study's pieces are made and kept.
 
-    tokens: the token set of each zoo, by its name; folder: where pieces are kept; device: what methods run on.
+    tokens: the token set of each zoo, by its name, in a folder that is named by its content; folder: where pieces are
+    kept; device: what methods run on.
     """
 
     study: Study
@@ -45,7 +51,9 @@ class Bench:
 
     @cached_property
     def _token_sets(self) -> dict[str, TokenSet]:
-        return {zoo: TokenSet.read(path) for zoo, path in self.tokens.items()}
+        for path in self.tokens.values():
+            check(path, "the token set", "run the same command again, which makes it again")
+        return {zoo: TokenSet.read(path).bounded() for zoo, path in self.tokens.items()}
 
     @cached_property
     def _populations(self) -> dict[str, Population]:
@@ -84,35 +92,41 @@ class Bench:
 
     def fit_path(self, fit: Fit) -> Path:
         """Where a fitted method is kept."""
-        trained_on = "" if fit.composition == NO_COMPOSITION else self.training_set(fit.composition).key
+        trained_on = "" if fit.composition == NO_COMPOSITION else self._trained_on(fit.composition)
         identity = get_method(fit.method).identity(self.config(fit))
         return self.folder / "fits" / _key(fit.method, identity, fit.seed, trained_on)
 
     def cell_path(self, cell: Cell) -> Path:
         """Where what was observed of a cell is kept."""
-        read = "" if cell.composition == NO_COMPOSITION else self.training_set(cell.composition).key
+        read = "" if cell.composition == NO_COMPOSITION else self._trained_on(cell.composition)
         made_of = (self.fit_path(cell.fit).name, read, repr(self.task(cell.task)), cell.target)
         return self.folder / "cells" / _key(*made_of, self.tokens[cell.target].name)
+
+    def _trained_on(self, composition: str) -> str:
+        """Changes where a model of the composition's zoos does."""
+        zoos = self.study.all_compositions()[composition].zoos
+        return _key(self.training_set(composition).key, *(self.tokens[zoo].name for zoo in zoos))
 
     def fit(self, fit: Fit) -> Learned:
         """The method as it is kept, or fitted now; an interrupted one goes on from where it was."""
         method, path = get_method(fit.method), self.fit_path(fit)
-        if path.exists():
-            return method.load(path)
         if fit.composition == NO_COMPOSITION:
             return method.fit(TokenSet(self.token_size, ()), fit.seed, self.config(fit))
+        if (learned := kept(path, method.load)) is not None:
+            return learned
         started = time.monotonic()
-        execution = Execution(device=self.device, scratch=path.with_name(f"{path.name}.training"))
+        scratch = path.with_name(f"{path.name}.training")
+        execution = Execution(device=self.device, scratch=scratch)
         learned = method.fit(self.training_set(fit.composition).tokens, fit.seed, self.config(fit), execution)
-        learned.save(path)
-        write_json(path.with_suffix(".json"), asdict(fit) | {"seconds": round(time.monotonic() - started, 1)})
+        save(learned, path, {FIT: asdict(fit) | {"seconds": round(time.monotonic() - started, 1)}})
+        shutil.rmtree(scratch, ignore_errors=True)
         return learned
 
     def measure(self, cell: Cell) -> None:
         """Observe a cell, unless it was observed already, and keep what came of it: nothing, where the task cannot be
         done in such a setting."""
         path = self.cell_path(cell)
-        if path.exists():
+        if is_kept(path):
             return
         started = time.monotonic()
         learned, task = self.fit(cell.fit), self.task(cell.task)
@@ -122,21 +136,24 @@ class Bench:
             outcome = task.observe(learned, setting)
         except InapplicableError:
             outcome = Outcome(pd.DataFrame())
-        with directory_written_aside(path) as aside:
+        with sealed(path) as aside:
             outcome.observations.to_parquet(aside / "observations.parquet", index=False)
             if outcome.weights is not None:
                 save_file({"weights": outcome.weights.contiguous()}, aside / "weights.safetensors")
-            write_json(aside / "cell.json", asdict(cell) | {"seconds": round(time.monotonic() - started, 1)})
+            write_json(aside / CELL, asdict(cell) | {"seconds": round(time.monotonic() - started, 1)})
 
     def observations(self, cell: Cell) -> pd.DataFrame:
         """What was observed of a cell; empty where it was not, or could not be."""
-        path = self.cell_path(cell) / "observations.parquet"
-        return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+        path = self.cell_path(cell)
+        if not path.exists():
+            return pd.DataFrame()
+        check(path, "what was observed", "run the same command again, which observes it again")
+        return pd.read_parquet(path / "observations.parquet")
 
     def seconds(self, plan: Plan) -> float:
         """How long all pieces of a plan that are there took, each for itself."""
-        paths = {self.fit_path(fit).with_suffix(".json") for fit in plan.fits}
-        paths |= {self.cell_path(cell) / "cell.json" for cell in plan.cells}
+        paths = {self.fit_path(fit) / FIT for fit in plan.fits}
+        paths |= {self.cell_path(cell) / CELL for cell in plan.cells}
         return sum(float(read_json(path, "what was kept of a piece")["seconds"]) for path in paths if path.exists())
 
 
@@ -144,11 +161,13 @@ def token_sets(sources: Mapping[str, Source], folder: Path, stage: Callable[[str
     """The token set of each zoo, made now where it is not kept in the folder yet; all have the same size of token."""
     zoos = {name: source.zoo() for name, source in sources.items()}
     size = select_checkpoints(list(zoos.values())).token_size
-    paths = {name: folder / f"{source.key}-{size}" for name, source in sources.items()}
-    for name, path in paths.items():
-        if not (path / "tokens.json").exists():
+    paths = {}
+    for name, zoo in zoos.items():
+        selected = select_checkpoints([zoo], size)
+        paths[name] = folder / selected.digest
+        if not is_kept(paths[name]):
             stage(f"tokenizing {name}")
-            write_token_set(path, select_checkpoints([zoos[name]], size))
+            write_token_set(paths[name], selected)
     return paths
 
 

@@ -1,21 +1,24 @@
 """One composition of zoos, several methods, every task: measurements and generated models.
 
-What is expensive is kept by content: a token set under the hash of its models, a fitted method under the
+What is expensive is kept by content: a token set under the hash of what it holds, a fitted method under the
 hash of the token set, the method's configuration and the seed. The same evaluation again reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
+from zoobench.kept import kept, save
 from zoobench.methods.base import Embedder, Execution, InapplicableError, Learned, Report
 from zoobench.methods.registry import Method
 from zoobench.names import inside
@@ -36,13 +39,26 @@ Stage = Callable[[str], Report | None]
 class Evaluation:
     """What came of it: measurements, and what came of generating, by (method, population, seed).
 
-    `key` is the hash of the models in the token set.
+    `key` is the hash of what is in the token set; `failures`: why the tasks that could not be done could not, each
+    reason with the methods it is of.
     """
 
     key: str
     tokens: TokenSet
     measurements: list[Measurement] = field(default_factory=list)
     generated: dict[tuple[str, str, int], Outcome] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+
+    @contextmanager
+    def trying(self, task: str, method: str, target: str) -> Iterator[None]:
+        """What cannot be done in the block is left out, and noted; silently where it is not for such a method."""
+        try:
+            yield
+        except InapplicableError:
+            pass
+        except InputError as error:
+            methods = self.failures.setdefault(f"{task} on {target}: {error}", [])
+            methods += [method] if method not in methods else []
 
     def table(self) -> pd.DataFrame:
         """One row a measurement."""
@@ -61,7 +77,10 @@ def run(
     stage: Stage = lambda _: None,
 ) -> Evaluation:
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
-    population, under each seed. Models of other `statuses` than these are left out, and what a method cannot do."""
+    population, under each seed. Models of other `statuses` than these are left out, and what cannot be measured.
+
+    Raises `InputError` where nothing can be measured, and where a method cannot be fitted.
+    """
     key, tokens = token_set(zoos, statuses, runs, stage)
     evaluation, prediction = Evaluation(key, tokens), PropertyPrediction()
     for method, config in methods.items():
@@ -71,19 +90,21 @@ def run(
             if prediction.asks(learned):
                 stage(f"{method.name}: predicting properties")
                 for setting in settings:
-                    with suppress(InapplicableError):
+                    with evaluation.trying(prediction.name, method.name, setting.target.name):
                         outcome = prediction.observe(learned, setting)
                         evaluation.measurements += _scores(prediction, method.name, setting, outcome)
             if isinstance(learned, Embedder):
-                with suppress(InapplicableError):
+                with evaluation.trying(POOLED, method.name, "all populations"):
                     evaluation.measurements += _pooled(method.name, learned, tokens, seed)
             if protocol.asks(learned):
                 for setting in settings:
                     stage(f"{method.name}: generating models for {setting.target.name}")
-                    with suppress(InapplicableError):
+                    with evaluation.trying(protocol.name, method.name, setting.target.name):
                         outcome = protocol.observe(learned, setting)
                         evaluation.generated[method.name, setting.target.name, seed] = outcome
                         evaluation.measurements += _scores(protocol, method.name, setting, outcome)
+    if not evaluation.measurements and evaluation.failures:
+        raise InputError(next(iter(evaluation.failures)))
     return evaluation
 
 
@@ -108,27 +129,27 @@ def _pooled(name: str, method: Embedder, tokens: TokenSet, seed: int) -> list[Me
 
 
 def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage: Stage) -> tuple[str, TokenSet]:
-    """The hash of the zoos' models, and their token set as it is kept under it in `runs`, or is made now."""
-    kept = [zoo.models[zoo.models["status"].isin(statuses)] for zoo in zoos]
-    ids = sorted(model for models in kept for model in models["model_id"])
-    key = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
-    path = runs / key / "tokens"
-    if not (path / "tokens.json").exists():
+    """The hash of the zoos' checkpoints, and their token set as it is kept under it in `runs`, or is made now."""
+    selected = select_checkpoints(zoos, statuses=statuses)
+    path = runs / selected.digest / "tokens"
+    tokens = kept(path, TokenSet.read)
+    if tokens is None:
         stage("tokenizing")
-        write_token_set(path, select_checkpoints(zoos, statuses=statuses))
-    return key, TokenSet.read(path)
+        tokens = write_token_set(path, selected)
+    return selected.digest, tokens.bounded()
 
 
 def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
     """The method as it is kept in the folder of its token set, or fitted now, and kept there."""
     path = fitted_path(method, config, seed, folder)
-    if path.exists():
-        return method.load(path)
+    if (learned := kept(path, method.load)) is not None:
+        return learned
     report = stage(f"{method.name}: training, seed {seed}")
     scratch = path.with_name(f"{path.name}.training")
     seen = tokens.without("test")
     learned = method.fit(seen, seed, config, Execution(scratch=scratch, report=report))
-    learned.save(path)
+    save(learned, path)
+    shutil.rmtree(scratch, ignore_errors=True)
     return learned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from zoo_generation.cluster import Resources, ray_session, slots
 from zoo_generation.errors import InputError
 from zoobench.ablation.bench import Bench
 from zoobench.ablation.plan import Cell, Fit, Plan
+from zoobench.kept import is_kept
 
 POLL_SECONDS = 0.5
 RETRIES = 2  # of a piece whose worker or node died
+LOSSES = 20  # of nodes, on each of which a piece was tried as often: machines come and go, and that is no fault of it
 
 Piece = Fit | Cell
 
@@ -52,6 +55,7 @@ def run_plan(
         stored = ray.put(bench)
         waiting = _Queue(fits, cells)
         running: dict[Any, Piece] = {}
+        losses: Counter[Piece] = Counter()
         while True:
             while len(running) < slots(ray, cpus, gpus) and (piece := waiting.next()) is not None:
                 running[job.remote(stored, piece, max(1, int(cpus)))] = piece
@@ -62,6 +66,10 @@ def run_plan(
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in done:
                 piece = running.pop(reference)
+                if losses[piece] < LOSSES and _lost_its_node(ray, reference):
+                    losses[piece] += 1
+                    running[job.remote(stored, piece, max(1, int(cpus)))] = piece
+                    continue
                 reason = _outcome(ray, reference)
                 lost = waiting.finished(piece, failed=reason is not None)
                 if reason is not None:
@@ -70,10 +78,12 @@ def run_plan(
 
 
 def missing(plan: Plan, bench: Bench) -> tuple[list[Fit], list[Cell]]:
-    """What is not there yet: cells, and the fits that they need."""
-    cells = [cell for cell in plan.cells if not bench.cell_path(cell).exists()]
+    """What is not there yet, or not as it was written: cells, and the fits that they need."""
+    cells = [cell for cell in plan.cells if not is_kept(bench.cell_path(cell))]
     needed = {cell.fit for cell in cells}
-    return [fit for fit in plan.fits if fit in needed and not bench.fit_path(fit).exists()], cells
+    paths = {fit: bench.fit_path(fit) for fit in plan.fits}
+    needed |= {fit for fit, path in paths.items() if path.exists()}
+    return [fit for fit, path in paths.items() if fit in needed and not is_kept(path)], cells
 
 
 class _Queue:
@@ -98,6 +108,17 @@ class _Queue:
         if not failed:
             self._ready += cells
         return cells if failed else []
+
+
+def _lost_its_node(ray: Any, reference: Any) -> bool:
+    """Whether a piece has not ended, since the machines that it ran on went away."""
+    try:
+        ray.get(reference)
+    except ray.exceptions.NodeDiedError:
+        return True
+    except ray.exceptions.RayError:
+        return False
+    return False
 
 
 def _outcome(ray: Any, reference: Any) -> str | None:

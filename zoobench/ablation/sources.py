@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -45,11 +44,6 @@ class Source:
     def shape(self) -> tuple[str, float]:
         """Architecture and width."""
         return self.architecture, self.width
-
-    @cached_property
-    def key(self) -> str:
-        """Sixteen hexadecimal digits, which say how each model was trained."""
-        return _key(self.ids, self.checkpoints)
 
     @property
     def training_models(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError, unknown
@@ -17,6 +18,7 @@ from zoo_generation.sink import Status
 from zoobench.cli.console import console, counting, stages, table
 from zoobench.cli.learned import fitted_method
 from zoobench.files import directory_written_aside, write_json
+from zoobench.kept import tell
 from zoobench.methods.base import Embedder, LayerEmbedder, Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
@@ -57,9 +59,11 @@ class Chosen:
 
 @dataclass
 class Written:
-    """A population's embeddings: how many checkpoints, numbers in each, and what is plotted of them."""
+    """A population's embeddings: how many checkpoints, numbers in each, and what is plotted of them; model and epoch of
+    those that are left out, since their embeddings are not finite."""
 
     name: str
+    left_out: list[tuple[str, int]] = field(default_factory=list)
     checkpoints: int = 0
     width: int = 0
     sample: list[np.ndarray] = field(default_factory=list)
@@ -110,9 +114,17 @@ def embed_zoos(
                 for piece in _write(source, places, learned, layers, aside / f"{source.name}.parquet", made):
                     done += piece
                     told(done, total)
-                written.append(made)
+                written += [made] if made.checkpoints else []
+                for model, epoch in made.left_out:
+                    reason = f"its weights, or what {method.name} makes of them, are beyond float32"
+                    tell(f"model {model} after epoch {epoch} is not embedded: {reason}")
+        if not written:
+            raise InputError(f"no embedding by {method.name} is finite; take another method, or look at the weights")
         plot(written, aside / "embeddings.png")
-        counts = {made.name: {"checkpoints": made.checkpoints, "numbers": made.width} for made in written}
+        counts = {
+            made.name: {"checkpoints": made.checkpoints, "numbers": made.width, "left_out": made.left_out}
+            for made in written
+        }
         how = {"method": method.name, "fitted": fitted.digest, "layers": layers, "zoos": [zoo.name for zoo in zoos]}
         write_json(aside / CARD, how | {"populations": counts})
     console.print(embedding_table(f"Embeddings by {method.name}", written, layers))
@@ -141,6 +153,12 @@ def _write(
         rows = source.table.iloc[where].reset_index(drop=True)
         population = Population.of(source.name, source.tokenizer, source.fetch(where), rows)
         vectors = _embed(learned, population, layers, hidden)
+        finite = vectors.isfinite().flatten(1).all(1).numpy() & ~population.boundless
+        made.left_out += list(rows.loc[~finite, ["model_id", "epoch"]].itertuples(index=False, name=None))
+        rows, vectors = rows[finite].reset_index(drop=True), vectors[torch.from_numpy(finite)]
+        if not len(rows):
+            yield 1
+            continue
         content = _table(rows, vectors, source.tokenizer.layers if layers else ())
         writer = writer or pq.ParquetWriter(file, content.schema)
         writer.write_table(content)
@@ -180,8 +198,10 @@ def embedding_table(title: str, written: Sequence[Written], layers: bool) -> obj
     """A row a population: checkpoints, numbers of an embedding, and the length of the mean checkpoint's."""
     result = table(title, ["population"], ["checkpoints", "numbers" + (" a layer" if layers else ""), "mean norm"])
     for made in written:
-        norm = float(np.linalg.norm(np.concatenate(made.sample), axis=1).mean())
-        result.add_row(made.name, str(made.checkpoints), str(made.width), f"{norm:.3f}")
+        norm = float(np.linalg.norm(np.concatenate(made.sample).astype(float), axis=1).mean())
+        result.add_row(
+            made.name, str(made.checkpoints), str(made.width), f"{norm:.3f}" if norm < 1e6 else f"{norm:.3g}"
+        )
     return result
 
 
@@ -194,7 +214,7 @@ def plot(written: Sequence[Written], path: Path) -> None:
 
     figure, axes = plt.subplots(1, len(written), figsize=(5 * len(written), 4), squeeze=False, layout="constrained")
     for axis, made in zip(axes[0], written, strict=True):
-        points = np.concatenate(made.sample)
+        points = np.concatenate(made.sample).astype(float)  # squares of large ones are beyond float32
         centred = points - points.mean(0)
         left, scale, _ = np.linalg.svd(centred, full_matrices=False)
         across = (left * scale)[:, :2]

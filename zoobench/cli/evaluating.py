@@ -67,6 +67,8 @@ def evaluate(
         write_json(aside / "summary.json", records(averaged))
         ranking.to_csv(aside / "standings.csv", index=False)
         plot(evaluation, method.name, aside / "accuracies.png")
+    for reason, whose in evaluation.failures.items():
+        console.print(f"Not measured ({', '.join(whose)}): {reason}", markup=False, soft_wrap=True)
     console.print(f"Results, tables and plot: {folder}")
     return evaluation
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
 from zoobench.ablation import Stage, fitted, fitted_path, token_set
-from zoobench.files import MARK, sha256_of
+from zoobench.files import SUMS, sums_of
+from zoobench.kept import check
 from zoobench.methods.base import Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
@@ -40,7 +41,7 @@ def fitted_method(
 ) -> Fitted:
     """The method in `folder`; without one, that which is kept under `runs` for these zoos, or is fitted to them now.
 
-    Raises `InputError` where the folder holds no such method.
+    Raises `InputError` where the folder holds no such method, or one that is not what was written.
     """
     if folder is not None and not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give --from one in which a trained {method.name} was saved")
@@ -57,6 +58,8 @@ def fitted_method(
 
 
 def _read(method: Method, folder: Path) -> Learned:
+    if (folder / SUMS).exists():  # it lacks them where it was saved by an older zoobench, or by a script
+        check(folder, f"the trained {method.name}", "train it again, or restore it")
     try:
         return method.load(folder)
     except InputError as error:
@@ -68,6 +71,4 @@ def _in_tokens_of(population: Population, size: int) -> Population:
 
 
 def _digest(folder: Path) -> str:
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARK)
-    lines = [f"{sha256_of(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+    return hashlib.sha256(sums_of(folder).encode()).hexdigest()[:16]

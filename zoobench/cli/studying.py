@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bar
 
 from zoo_generation.cluster import Resources, ray_session
+from zoo_generation.errors import InputError
 from zoobench.ablation.bench import Bench, token_sets
 from zoobench.ablation.cost import cell_seconds, fit_seconds
 from zoobench.ablation.plan import Fit, Plan
@@ -21,6 +22,8 @@ from zoobench.ablation.study import Study
 from zoobench.cli.building import build
 from zoobench.cli.console import Column, console, stages
 from zoobench.evaluation import device_of
+from zoobench.kept import tell
+from zoobench.zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,24 @@ def build_zoos(sources: dict[str, Source], place: Place) -> dict[str, Path]:
     """Train what the zoos lack of their specs; the token set of each, by its name."""
     for source in sources.values():
         if source.spec is not None:
+            _check_card(source)
             build(source.spec, source.path, data_root=place.data_root, resources=place.resources)
     with stages() as stage:
         return token_sets(sources, place.home / "runs" / "tokens", stage)
+
+
+def _check_card(source: Source) -> None:
+    """Remove the card of a zoo that a study built, and that does not say so: the build writes it again."""
+    card = source.path / "zoo.json"
+    if source.spec is None or not card.exists():
+        return
+    try:
+        written = Zoo(source.path).card.get("spec") == source.spec.model_dump(mode="json")
+    except InputError:
+        written = False
+    if not written:
+        tell(f"{card} is not what was written, and is made again")
+        card.unlink()
 
 
 def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:

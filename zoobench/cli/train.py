@@ -62,6 +62,7 @@ def train(
 ) -> None:
     """Train a method on the training models of zoos, and keep it for 'zoobench embed' and 'zoobench generate'."""
     from zoobench.cli.training import train_method
+    from zoobench.kept import check
     from zoobench.methods.base import Execution
     from zoobench.methods.registry import get_method
     from zoobench.names import inside
@@ -72,10 +73,12 @@ def train(
     config = method.config(preset, assigned(settings))
     if tokens is not None:
         name, token_set = tokens.name, TokenSet.read(tokens)
+        check(tokens, "the token set", "restore it, or make it again with 'zoobench tokens build'")
     else:
         zoos = opened_zoos(zoo, home)
         name = "+".join(each.name for each in zoos)
         token_set = TokenSet.load(select_checkpoints(zoos, statuses=kept_statuses(listed(statuses) or [])))
+    token_set = token_set.bounded()
     execution = Execution(device=device, workers=workers, ray_address=ray_address, log_dir=log_dir, wandb=wandb)
     title = f"{name}-{method.name}-{seed}"
     place = out or inside(home / "models", title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.machine import check_writable
 from zoobench.cli.console import console, stages, table
 from zoobench.files import directory_written_aside
+from zoobench.kept import save
 from zoobench.methods.base import Execution
 from zoobench.methods.registry import Method
 from zoobench.names import inside
@@ -47,7 +49,7 @@ def train_method(
         summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])
         for name in losses.columns.drop("step"):
             known = losses[name].dropna()
-            summary.add_row(name, f"{known.iloc[0]:.4f}", f"{known.iloc[-1]:.4f}")
+            summary.add_row(name, *(f"{known.iloc[place]:.4f}" if len(known) else "–" for place in (0, -1)))
         console.print(summary)
         folder = inside(results, f"train-{title}")
         with directory_written_aside(folder) as aside:
@@ -55,9 +57,10 @@ def train_method(
             plot(losses, aside / "losses.png")
         console.print(f"Losses and plot: {folder}")
     try:
-        learned.save(out)  # last: where it is, the same command has nothing left to do
+        save(learned, out)  # last: where it is, the same command has nothing left to do
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
+    shutil.rmtree(scratch, ignore_errors=True)
     console.print(f"Trained {method.name}: {out}")
 
 

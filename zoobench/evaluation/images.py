@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
+from zoo_generation.architectures.activations import ACTIVATIONS, known_activation
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.errors import InputError
 from zoo_generation.jobs import DatasetKey, load_images
 from zoo_generation.trainers.models import normalised
 
@@ -28,24 +31,64 @@ class Images:
 
 
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
-    """The images of split `train`, `val` or `test` as the models of that row of a zoo see them."""
+    """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
+
+    Raises `InputError` where the dataset is not there, and where its images or classes are not those of the models.
+    """
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
     dataset = _dataset(key, data_root)
+    channels, classes = int(row["channels"]), int(row["classes"])
+    if dataset.channels != channels or len(dataset.classes) > classes:
+        raise InputError(
+            f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "
+            f"channels and {classes} classes, and these have {dataset.channels} and {len(dataset.classes)}; look at "
+            "the zoo's columns 'channels' and 'classes'"
+        )
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
     return Images(images.contiguous(memory_format=torch.channels_last), labels)
 
 
 def build_module(row: pd.Series) -> nn.Module:
-    """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint."""
-    module = get_architecture(row["architecture"]).build(
-        channels=int(row["channels"]),
-        classes=int(row["classes"]),
-        activation=row["activation"],
-        dropout=0.0,
-        width=float(row["width"]),
-    )
+    """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint.
+
+    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known.
+    """
+    given = None if pd.isna(row["activation"]) else row["activation"]
+    known = known_activation(given)
+    try:
+        module = get_architecture(row["architecture"]).build(
+            channels=int(row["channels"]),
+            classes=int(row["classes"]),
+            activation=known or cast(str, given),  # a user's function may do without
+            dropout=0.0,
+            width=float(row["width"]),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        which = f"models of '{row['architecture']}' on '{row['dataset']}'" if "dataset" in row else "the models"
+        if known is None:
+            told = "is empty" if given is None else f"says '{given}'"
+            raise InputError(
+                f"{which} cannot be built, since the column 'activation' of their zoo {told}; the activations that "
+                f"are known are {', '.join(ACTIVATIONS)}: import them again with one of these"
+            ) from None
+        raise InputError(f"{which} cannot be built of their columns ({error})") from None
     return module.eval()
+
+
+def runnable_module(row: pd.Series) -> nn.Module:
+    """As `build_module`; raises `InputError` also where it cannot be run on images of the row's size."""
+    module, size = build_module(row), int(row["image_size"])
+    try:
+        with torch.no_grad():
+            module(torch.zeros(1, int(row["channels"]), size, size))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"'{row['architecture']}' cannot be run on images of {size} × {size} pixels, as the column 'image_size' of "
+            f"the zoo has it ({reason})"
+        ) from None
+    return module
 
 
 @lru_cache(maxsize=8)

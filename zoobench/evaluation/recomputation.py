@@ -110,10 +110,7 @@ def _population(zoo: Zoo, rows: pd.DataFrame, data_root: Path | None) -> Iterato
 
 def _module(row: pd.Series, layout: Layout) -> nn.Module:
     """The row's module; raises `InputError` where it cannot be built, or its weights have another layout."""
-    try:
-        module = build_module(row)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"the architecture '{row['architecture']}' cannot be built of its columns ({error})") from None
+    module = build_module(row)
     if Layout.of(module.state_dict()) != layout:
         raise InputError(f"the layout of its weights is not that of the architecture '{row['architecture']}'")
     return module

@@ -6,7 +6,7 @@ import pandas as pd
 from torch import Tensor
 
 from zoo_generation.architectures.activations import ACTIVATIONS
-from zoobench.evaluation import build_module
+from zoobench.evaluation import runnable_module
 from zoobench.symmetry import Group, match_closest, symmetry_groups
 from zoobench.tokens import Population
 
@@ -17,15 +17,21 @@ def groups_of(population: Population) -> tuple[Group, ...]:
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
         size = int(row["image_size"])
-        for activation in ACTIVATIONS if pd.isna(row["activation"]) else [row["activation"]]:
-            module = build_module(pd.Series(row.to_dict() | {"activation": activation}))
+        hidden = population.is_blind and pd.isna(row["activation"])
+        for activation in ACTIVATIONS if hidden else [row["activation"]]:
+            module = runnable_module(pd.Series(row.to_dict() | {"activation": activation}))
             found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
 
 
 def reference_of(population: Population) -> Tensor:
-    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy."""
-    return population.weights[int(population.table["val_accuracy"].argmax())].clone()
+    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy, or where none was
+    measured, by test accuracy, or else its first: any may be the one."""
+    for metric in ("val_accuracy", "test_accuracy"):
+        accuracy = population.table[metric].astype(float)
+        if accuracy.notna().any():
+            return population.weights[int(accuracy.fillna(-1.0).argmax())].clone()
+    return population.weights[0].clone()
 
 
 def matched_to_best(population: Population) -> Tensor:

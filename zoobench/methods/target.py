@@ -13,7 +13,7 @@ from zoo_generation.architectures import Layout, get_architecture
 from zoo_generation.datasets import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.init import INITS, initialise
-from zoobench.evaluation import build_module
+from zoobench.evaluation import runnable_module
 from zoobench.tokens import Population, Tokenizer
 from zoobench.zoo import population_names
 
@@ -67,7 +67,7 @@ class Target:
 
     def module(self) -> nn.Module:
         """The module, in evaluation mode, its weights not yet those of any model."""
-        return build_module(self.row)
+        return runnable_module(self.row)
 
     def population(self, weights: Tensor, val_accuracy: Tensor) -> Population:
         """Models of the target: weights [models, D] and their accuracy [models] on validation images."""

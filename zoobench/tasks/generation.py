@@ -124,14 +124,21 @@ def choose_anchors(population: Population, count: int) -> Population:
     """The best checkpoint of each of the best training models, by validation accuracy.
 
     Anchors share the activation of the best, since weights do not say which activation they were trained for; no other
-    models can be reached through them. Raises
-    `InputError` where there are no training models.
+    models can be reached through them. Raises `InputError` where there are no training models, and where no validation
+    accuracy was measured of them.
     """
     table = population.table
-    candidates = table[table["split"] == "train"].sort_values("val_accuracy", ascending=False, kind="stable")
-    if candidates.empty:
+    training = table[table["split"] == "train"]
+    if training.empty:
         raise InputError(f"{population.name} has too few models for any of them to be anchors; take a larger zoo")
-    same = candidates[candidates["activation"] == candidates["activation"].iloc[0]]
+    candidates = training[training["val_accuracy"].notna()].sort_values("val_accuracy", ascending=False, kind="stable")
+    if candidates.empty:
+        raise InputError(
+            f"{population.name} has no anchors, which are the best models by the column 'val_accuracy', and that is "
+            "empty; measure it on images that neither training nor testing sees, and import the models again with it"
+        )
+    activation = candidates["activation"]
+    same = candidates[(activation == activation.iloc[0]) | (activation.isna() & pd.isna(activation.iloc[0]))]
     best = same.drop_duplicates("model_id").head(count)
     return population.select(table.index.isin(best.index)).alone()
 

@@ -40,8 +40,19 @@ class Embedded:
 
     @classmethod
     def of(cls, method: Embedder, population: Population, hidden: Collection[str] = ()) -> Embedded:
-        """A population as the method embeds it, to which the columns `hidden` are not told."""
-        return cls(population.asked(method.embed, hidden).double().numpy(), population.table)
+        """A population as the method embeds it, to which the columns `hidden` are not told.
+
+        Raises `InputError` where that gives no numbers.
+        """
+        features = population.asked(method.embed, hidden)
+        finite = features.isfinite().flatten(1).all(1).tolist()
+        if not all(finite):
+            model, epoch = population.table.iloc[finite.index(False)][["model_id", "epoch"]]
+            raise InputError(
+                f"the embedding of model {model} after epoch {epoch} is not finite; leave that model out, or take "
+                "another method"
+            )
+        return cls(features.double().numpy(), population.table)
 
     @classmethod
     def join(cls, parts: Sequence[Embedded]) -> Embedded:
@@ -86,6 +97,7 @@ def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Popul
     if not fit:
         raise InputError("a probe was to be fitted to no population; name one or more to train on")
     tables = pd.concat([population.table for population in fit], ignore_index=True)
+    _check_enough(tables["model_id"].nunique(), len(test))
     hidden = [name for name, _ in varying_classes(tables)]
     if isinstance(method, Predictor):
         known = [population.known() for population in fit]
@@ -106,8 +118,7 @@ def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFr
     that the zoos record of every checkpoint, and each hyperparameter that varies among the models of the table `known`.
     Raises `InputError` where there are too few models.
     """
-    if known["model_id"].nunique() < 2 or not len(asked):
-        raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
+    _check_enough(known["model_id"].nunique(), len(asked))
     predictions = []
     for name, values in numbers(known).items():
         if np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
@@ -115,6 +126,12 @@ def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFr
     for name, classes in varying_classes(known):
         predictions.append(_rows(asked, name, predicted_class=read(classes)))
     return judge(pd.concat(predictions, ignore_index=True), asked)
+
+
+def _check_enough(known: int, asked: int) -> None:
+    """Raise `InputError` where there are too few models to fit a probe to, or none to test it on."""
+    if known < 2 or not asked:
+        raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
 
 
 def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
@@ -154,10 +171,10 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
 
 
 def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, Strings]]:
-    """Names and values, as strings, of the hyperparameters that vary."""
+    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
     for column in HYPERPARAMETERS:
         values = as_classes(table[column])
-        if len(set(values)) > 1:
+        if len(set(values)) > 1 and table[column].notna().all():
             yield column, values
 
 

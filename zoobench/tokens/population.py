@@ -67,6 +67,13 @@ class Population:
         """[checkpoints, tokens, token_size] float32"""
         return self.tokenizer.tokens(self.weights)
 
+    @cached_property
+    def boundless(self) -> NDArray[np.bool_]:
+        """[checkpoints] Which of them ran away: the sum of their squares is beyond float32, and so is whatever is made
+        of it."""
+        found = [piece.float().square().sum(1).isinf() for piece in self.rows.pieces()]
+        return torch.cat([torch.zeros(0, dtype=torch.bool), *found]).numpy()
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -144,6 +151,11 @@ class Population:
             read_table=partial(_given, pd.DataFrame(table | {"split": "test"}, index=range(len(first)))),
         )
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether a method was given it to be asked: what its table lacks is hidden then, not unknown."""
+        return "model_id" not in self.table
+
     def asked(self, ask: Callable[[Population], Answer], hidden: Collection[str] = ()) -> Answer:
         """What is answered about these checkpoints, blind, a row for each in their own order.
 
@@ -155,7 +167,6 @@ class Population:
             raise InputError(
                 f"the method gave {len(answer)} rows for {len(first)} checkpoints; let it give one for each"
             )
-
         return answer[place]
 
     def with_weights(self, weights: Tensor) -> Population:

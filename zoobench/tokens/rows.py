@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,12 @@ class Rows:
         """Of how many rows `size` bytes each may be read before `give_back`."""
         large = self.file is not None and self.file.large
         return max(1, RESIDENT // (size + AROUND) if large else len(self))
+
+    def pieces(self) -> Iterator[Tensor]:
+        """The rows as matrices [some rows, D], one after another; what was read of a large file is given back."""
+        for some in torch.arange(len(self)).split(self.at_once(self.size * self.values.itemsize)):
+            yield self.select(some).dense()
+            self.give_back()
 
     def give_back(self) -> None:
         """Give back what was read of a large file."""

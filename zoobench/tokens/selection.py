@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -15,14 +18,20 @@ from zoo_generation.errors import InputError, unknown
 from zoo_generation.sink import Status
 from zoobench.tokens.card import Selection
 from zoobench.tokens.population import Population
-from zoobench.tokens.schema import SPLITS
+from zoobench.tokens.schema import SPLITS, TABLE
 from zoobench.tokens.tokenizer import Tokenizer, longest_row
 from zoobench.zoo import POPULATION, Zoo, population_names, split_models
+from zoobench.zoo.schema import JOINED, arrow_table, entries_of
+from zoobench.zoo.store import digests_of
 
 TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
 
 KEPT: tuple[Status, ...] = ("trained", "at_chance")
 """Models whose weights are data: one that did not learn is to be predicted too, one that diverged holds no numbers."""
+
+CHECKPOINT = ["model_id", "epoch"]
+INCIDENTAL = ("seconds", "source")
+"""Columns in which two zoos may differ about one model: how long its training took, and where it was imported from."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,14 @@ class Source:
     """A population that is not loaded yet.
 
     table: one row a checkpoint, with its `split`, ordered by it; fetch: reads the weights [rows, D] of a slice of
-    its rows.
+    its rows; identify: tells of each row what changes where its weights do. None: their digests do.
     """
 
     name: str
     tokenizer: Tokenizer
     table: pd.DataFrame
     fetch: Callable[[slice], Tensor]
+    identify: Callable[[], list[str]] | None = None
 
     @property
     def splits(self) -> tuple[int, ...]:
@@ -65,6 +75,18 @@ class Selected:
             ),
             sources=tuple(Source(each.name, each.tokenizer, each.table, partial(_rows, each)) for each in populations),
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits: a hash of all that a token set of these holds, weights and measurements, but for
+        how long trainings took. It depends neither on the parts of the zoos nor on how many there are."""
+        digest = hashlib.sha256(repr((self.token_size, self.batch_norm)).encode())
+        for source in self.sources:
+            table = arrow_table(source.table.drop(columns="seconds", errors="ignore"), TABLE)
+            weights = source.identify() if source.identify else digests_of(source.fetch(slice(None)))
+            content = [source.name, entries_of(source.tokenizer.layout), weights, table.to_pydict()]
+            digest.update(json.dumps(content, default=str).encode())
+        return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         """Checkpoints."""
@@ -95,7 +117,7 @@ def select_checkpoints(
     Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet),
     unless the model was to be trained for less: a generated one has a checkpoint at epoch 0 and no other.
     `token_size` 0 means the longest row of all; none means that, but at most 288. Raises `InputError` where nothing
-    is left, and where a population has two layouts.
+    is left, where a population has two layouts, and where zoos have a model of one id in common that is not the same.
     """
     pieces = []
     for number, zoo in enumerate(zoos):
@@ -106,6 +128,7 @@ def select_checkpoints(
     table = pd.concat(pieces, ignore_index=True)
     if table.empty:
         raise InputError(f"no trained checkpoint in {', '.join(str(zoo.path) for zoo in zoos)}; train for more epochs")
+    _check_common(table, zoos)
     populations = [rows for _, rows in table.groupby(POPULATION, sort=True)]
     tables = dict(zip(population_names(rows.iloc[0] for rows in populations), populations, strict=True))
     layouts = {name: _layout(name, rows, zoos) for name, rows in tables.items()}
@@ -128,11 +151,49 @@ def _rows(population: Population, rows: slice) -> Tensor:
     return population.weights[rows]
 
 
+def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
+    """Raise `InputError` where models of two zoos have one id, and are not known to be the same.
+
+    They are where the zoos have checkpoints of the same epochs, and these agree in weights and in all columns.
+    """
+    common = table[table.groupby("model_id")["zoo"].transform("nunique") > 1]
+    if common.empty:
+        return
+    both = common[common.duplicated(CHECKPOINT, keep=False)]
+    columns = [field.name for field in JOINED if field.name not in INCIDENTAL]
+    compared = both[columns].assign(weights=_of_rows(both, zoos, Zoo.digests))
+    different = compared.drop_duplicates()
+    different = different[different.duplicated(CHECKPOINT, keep=False)]
+    owners = ["model_id", "zoo"]
+    alone = common[~pd.MultiIndex.from_frame(common[owners]).isin(pd.MultiIndex.from_frame(both[owners]))]
+    if len(different):
+        one, other = different[(different[CHECKPOINT] == different[CHECKPOINT].iloc[0]).all(axis=1)].index[:2]
+        unequal = [name for name in compared.columns if compared[name][[one, other]].nunique(dropna=False) > 1]
+        what = f"differ in '{unequal[-1]}' after epoch {table['epoch'][one]}"
+    elif len(alone):
+        one, model = alone.index[0], common[common["model_id"] == alone["model_id"].iloc[0]]
+        other = model.index[model["zoo"] != alone["zoo"].iloc[0]][0]
+        what = "have no epoch in common, by which they could be told to be one model"
+    else:
+        return
+    first, second = (zoos[table["zoo"][place]].path for place in (one, other))
+    raise InputError(
+        f"the zoos {first} and {second} both have a model '{table['model_id'][one]}', and these {what}; take the zoos "
+        "one at a time, or import one of them again"
+    )
+
+
 def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Source:
     once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may stand in two zoos
     table = once.assign(split=split_models(once["model_id"], seed))
     table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
-    return Source(name, tokenizer, table.drop(columns=["part", "row", "zoo"]), partial(_fetch, zoos, table))
+    return Source(
+        name,
+        tokenizer,
+        table.drop(columns=["part", "row", "zoo"]),
+        partial(_fetch, zoos, table),
+        partial(_identities, zoos, table),
+    )
 
 
 def _fetch(zoos: Sequence[Zoo], table: pd.DataFrame, rows: slice) -> Tensor:
@@ -142,6 +203,19 @@ def _fetch(zoos: Sequence[Zoo], table: pd.DataFrame, rows: slice) -> Tensor:
         return next(iter(pieces.values()))[1]
     order = torch.cat([torch.tensor(index) for index, _ in pieces.values()])
     return torch.cat([weights for _, weights in pieces.values()])[order.argsort()]
+
+
+def _identities(zoos: Sequence[Zoo], table: pd.DataFrame) -> list[str]:
+    return _of_rows(table, zoos, Zoo.identities)
+
+
+def _of_rows(table: pd.DataFrame, zoos: Sequence[Zoo], ask: Callable[[Zoo, pd.DataFrame], list[str]]) -> list[str]:
+    """What each zoo says of its rows of a table, in the order of the table."""
+    told = np.empty(len(table), dtype=object)
+    for number in table["zoo"].unique():
+        places = np.flatnonzero(table["zoo"] == number)
+        told[places] = ask(zoos[number], table.iloc[places])
+    return list(told)
 
 
 def _layout(name: str, rows: pd.DataFrame, zoos: Sequence[Zoo]) -> Layout:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo_generation.errors import InputError
-from zoobench.files import directory_written_aside, write_json, write_sums
+from zoobench.files import write_json
+from zoobench.kept import sealed, tell
 from zoobench.provenance import versions
 from zoobench.tokens.card import Dtype, PopulationCard, TokenCard, read_card
 from zoobench.tokens.parquet import DTYPES, Group, blocks_of, read_columns, rows_per_group, write_checkpoints
@@ -43,6 +44,22 @@ class TokenSet:
     def without(self, name: str) -> TokenSet:
         return TokenSet(self.token_size, tuple(population.without(name) for population in self.populations))
 
+    def bounded(self) -> TokenSet:
+        """Without checkpoints that are `boundless`, of which nothing can be learned; these are told.
+
+        Raises `InputError` where no others are left.
+        """
+        for population in self.populations:
+            for row in population.table[population.boundless].itertuples():
+                tell(
+                    f"model {row.model_id} after epoch {row.epoch} is left out of what methods learn from and are "
+                    "measured on: it ran away, and the sum of its weights' squares is beyond float32"
+                )
+        kept = [p.select(~p.boundless) if p.boundless.any() else p for p in self.populations]
+        if not any(map(len, kept)):
+            raise InputError("all checkpoints ran away: the sum of their weights' squares is beyond float32")
+        return TokenSet(self.token_size, tuple(population for population in kept if len(population)))
+
     @classmethod
     def load(cls, selected: Selected) -> TokenSet:
         """Selected checkpoints in memory."""
@@ -67,7 +84,7 @@ def write_token_set(
 ) -> TokenSet:
     """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory."""
     told, cards = 0, []
-    with directory_written_aside(path) as aside:
+    with sealed(path) as aside:
         for source in selected.sources:
             file = aside / f"{source.name}.parquet"
             size = source.tokenizer.layout.size
@@ -90,7 +107,6 @@ def write_token_set(
             versions=versions(),
         )
         write_json(aside / "tokens.json", card.model_dump(mode="json"))
-        write_sums(aside)
     return TokenSet.read(path)
 
 

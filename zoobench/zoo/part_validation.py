@@ -71,9 +71,10 @@ class Problem:
 
 @dataclass
 class PartFindings:
-    """What is wrong with a part; its tables and layout, where they could be read."""
+    """What is wrong with a part; its tables and layout, where they could be read; rows of its weights that ran away."""
 
     part: str
+    boundless: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     models: pd.DataFrame | None = None
     checkpoints: pd.DataFrame | None = None
@@ -119,7 +120,7 @@ def check_part(zoo: StoragePath, part: str) -> PartFindings:
     if rows != 0 or (zoo / names["weights"]).exists():
         with told(findings.problems, "weights", names["weights"]), _local(zoo / names["weights"]) as local:
             if _is_as_written(sha256_of(local), names["weights"], sums, findings):
-                findings.layout = _weights(local, rows)
+                findings.layout = _weights(local, rows, findings.boundless)
     needed = set(names.values()) - ({names["weights"]} if rows == 0 else set())
     if sums is not None and (unnamed := needed - sums.keys()):
         what = f"it does not name {shown(' and '.join(sorted(unnamed)))}"
@@ -220,8 +221,11 @@ def _references(findings: PartFindings) -> Iterator[str]:
         yield f"'row' must hold each number from 0 to {len(checkpoints) - 1} once"
 
 
-def _weights(file: Any, rows: int | None) -> Layout:
-    """The layout of a weights file of so many rows; raises `ValueError` for whatever does not fit, or is not finite."""
+def _weights(file: Any, rows: int | None, boundless: list[int]) -> Layout:
+    """The layout of a weights file of so many rows; raises `ValueError` for whatever does not fit, or is not finite.
+
+    Rows the sum of whose squares is beyond float32 are added to `boundless`.
+    """
     try:
         opened = safe_open(file, framework="pt")
     except SafetensorError as error:
@@ -237,7 +241,7 @@ def _weights(file: Any, rows: int | None) -> Layout:
         if len(shape) != 2 or shape != [shape[0] if rows is None else rows, layout.size]:
             wanted = f"[{'checkpoints' if rows is None else rows}, {layout.size}]"
             raise ValueError(f"its weights are {shape}, and must be {wanted}: checkpoints, size of the layout")
-        _finite(tensor, *shape)
+        _finite(tensor, shape[0], shape[1], boundless)
     return layout
 
 
@@ -251,10 +255,12 @@ def _layout(metadata: dict[str, str] | None) -> Layout:
     return layout_of(entries)
 
 
-def _finite(tensor: Any, rows: int, size: int) -> None:
+def _finite(tensor: Any, rows: int, size: int, boundless: list[int]) -> None:
     """Block by block: the file is mapped, and may be larger than memory."""
     step = max(1, BLOCK // max(1, size))
     for start in range(0, rows, step):
-        finite = torch.isfinite(tensor[start : start + step]).all(1)
+        weights = tensor[start : start + step]
+        finite = torch.isfinite(weights).all(1)
         if not bool(finite.all()):
             raise ValueError(f"the weights of row {start + int(finite.int().argmin())} are not finite")
+        boundless += (start + weights.square().sum(1).isinf().nonzero().flatten()).tolist()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
-from zoobench.files import StoragePath, files_in
+from zoobench.files import StoragePath, files_in, known_sha256
 from zoobench.zoo.schema import TABLES, conform
 
 READERS = 16  # threads
@@ -71,16 +72,53 @@ def read_arrow_table(zoo: StoragePath, table: str, part: str) -> pa.Table:
         raise DamagedPartError(f"the table {file} is damaged ({reason}); {AGAIN}") from None
 
 
+def recorded_sums(zoo: StoragePath, part: str) -> dict[str, str]:
+    """SHA-256 of a part's files, by path in the zoo, as they were written; none of a part that lacks them."""
+    try:
+        lines = part_file(zoo, "checksums", part).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        lines = []
+    except OSError as error:
+        raise InputError(
+            f"cannot read the checksums of {zoo} ({error.strerror or error}); look at the storage"
+        ) from None
+    return {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
+
+
 def models_of(zoo: StoragePath, part: str) -> set[str]:
-    """Ids of a part's models; raises `DamagedPartError` unless all of the part is whole."""
+    """Ids of a part's models; raises `DamagedPartError` unless all of the part is whole.
+
+    Checksums are looked at on this machine only: from a remote store, all weights would have to come here.
+    """
     models = set(read_table(zoo, "models", part)["model_id"])
     checkpoints = read_table(zoo, "checkpoints", part)
+    if isinstance(zoo, Path):
+        _check_sums(zoo, part, ("models", "checkpoints", "weights") if len(checkpoints) else ("models", "checkpoints"))
     if len(checkpoints):
         file = part_file(zoo, "weights", part)
         rows = _weights_rows(file)
         if rows != len(checkpoints) or not models.issuperset(checkpoints["model_id"]):
             raise DamagedPartError(f"the weights {file} are damaged: they do not fit their tables; {AGAIN}")
     return models
+
+
+def _check_sums(zoo: Path, part: str, folders: Iterable[str]) -> None:
+    """Raise `DamagedPartError` where a file in these folders is not what was written."""
+    files = {folder: part_file(zoo, folder, part).name for folder in folders}
+    try:
+        sums = {f"{folder}/{name}": known_sha256(zoo / folder / name) for folder, name in files.items()}
+    except FileNotFoundError as error:
+        raise DamagedPartError(f"{error.filename} is missing; {AGAIN}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror or error}); look at the storage") from None
+    recorded = recorded_sums(zoo, part)
+    for file, digest in sums.items():
+        if recorded.get(file) != digest:
+            raise DamagedPartError(f"{zoo / file} is damaged: it is not what was written; {AGAIN}")
+    if len(recorded) > len(sums):
+        raise DamagedPartError(f"{part_file(zoo, 'checksums', part)} is damaged: it names other files; {AGAIN}")
 
 
 def _weights_rows(file: StoragePath) -> int:

@@ -13,7 +13,10 @@ and writers in other languages, is `docs/format.md`.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +30,15 @@ from zoo_generation.errors import InputError
 from zoobench.files import StoragePath, local_copy, read_json
 from zoobench.names import ALLOWED, is_file_name
 from zoobench.text import quoted
-from zoobench.zoo.parts import AGAIN, DamagedPartError, asked_at_once, part_file, part_names, read_table
+from zoobench.zoo.parts import (
+    AGAIN,
+    DamagedPartError,
+    asked_at_once,
+    part_file,
+    part_names,
+    read_table,
+    recorded_sums,
+)
 from zoobench.zoo.schema import CHECKPOINTS, FORMAT, POPULATION, layout_of
 
 
@@ -89,23 +100,54 @@ class Zoo:
         pieces: list[Tensor] = []
         order: list[int] = []
         for part, rows in checkpoints.reset_index(drop=True).groupby("part", sort=False):
-            path = part_file(self.path, "weights", str(part))
-            try:
-                with local_copy(path) as local, safe_open(local, framework="pt") as file:
-                    layout = layout_of(json.loads(file.metadata()["layout"]))
-                    stored = file.get_tensor("weights")
-                    if stored.dim() != 2 or stored.shape[1] != layout.size:
-                        raise ValueError(f"they are {list(stored.shape)}, and the layout has {layout.size} elements")
-                    layouts.add(layout)
-                    pieces.append(stored[rows["row"].to_list()])
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
-                raise DamagedPartError(f"the weights {path} are damaged ({error}); {AGAIN}") from None
+            with self._stored(str(part)) as (stored, layout):
+                layouts.add(layout)
+                pieces.append(stored[rows["row"].to_list()])
             order.extend(rows.index)
         if len(layouts) != 1:
             raise ValueError(f"checkpoints of {len(layouts)} layouts asked for at once; ask for one population")
         weights = torch.empty(len(checkpoints), pieces[0].shape[1])
         weights[order] = torch.cat(pieces)
         return weights, layouts.pop()
+
+    def digests(self, checkpoints: pd.DataFrame) -> list[str]:
+        """As `digests_of` the weights of each row of `checkpoints`, whatever their layouts and parts."""
+        digests: dict[tuple[str, int], str] = {}
+        for part, rows in checkpoints.groupby("part", sort=False):
+            with self._stored(str(part)) as (stored, _):
+                for row in rows["row"].to_list():
+                    (digests[str(part), row],) = digests_of(stored[row : row + 1])
+        return [digests[place] for place in zip(checkpoints["part"], checkpoints["row"], strict=True)]
+
+    def identities(self, checkpoints: pd.DataFrame) -> list[str]:
+        """What changes where the weights of a row of `checkpoints` do: their digest, and of a remote zoo, whose weights
+        are far away, what is recorded of them: the checksum of their file, and their row."""
+        if isinstance(self.path, Path):
+            return self.digests(checkpoints)
+        parts = list(checkpoints["part"].unique())
+        sums = dict(zip(parts, asked_at_once(lambda part: recorded_sums(self.path, part), parts), strict=True))
+        files = [f"weights/{part_file(self.path, 'weights', part).name}" for part in checkpoints["part"]]
+        places = zip(checkpoints["part"], files, checkpoints["row"], strict=True)
+        return [f"{sums[part].get(file)}:{row}" for part, file, row in places]
+
+    @contextmanager
+    def _stored(self, part: str) -> Iterator[tuple[Tensor, Layout]]:
+        """A part's weights [rows, D], mapped, and their layout; raises `DamagedPartError`."""
+        path = part_file(self.path, "weights", part)
+        try:
+            with local_copy(path) as local, safe_open(local, framework="pt") as file:
+                layout = layout_of(json.loads(file.metadata()["layout"]))
+                stored = file.get_tensor("weights")
+                if stored.dim() != 2 or stored.shape[1] != layout.size:
+                    raise ValueError(f"they are {list(stored.shape)}, and the layout has {layout.size} elements")
+                yield stored, layout
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise DamagedPartError(f"the weights {path} are damaged ({error}); {AGAIN}") from None
+
+
+def digests_of(weights: Tensor) -> list[str]:
+    """SHA-256 of each of the flat weights [rows, D], 64 hexadecimal digits, of their bytes as they are stored."""
+    return [hashlib.sha256(row.contiguous().view(torch.uint8).numpy()).hexdigest() for row in weights]
 
 
 def latest_zoo(folder: Path) -> Path:

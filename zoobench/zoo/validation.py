@@ -72,7 +72,7 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
         path=str(zoo),
         checks=tuple(_counted(files, findings, problems)),
         problems=tuple(problems),
-        notes=(*notes, *_models(card, findings)),
+        notes=(*notes, *_boundless(findings), *_models(card, findings)),
     )
 
 
@@ -150,6 +150,18 @@ def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: S
     found = Counter(problem.check for problem in problems)
     for name, (count, of) in counts.items():
         yield Check(name, count, of, found[name])
+
+
+def _boundless(findings: Sequence[PartFindings]) -> Iterator[str]:
+    for part in findings:
+        if part.checkpoints is None:
+            continue
+        which = part.checkpoints[part.checkpoints["row"].isin(part.boundless)]
+        for model, epoch in zip(which["model_id"], which["epoch"], strict=True):
+            yield (
+                f"model {shown(model)} ran away: its weights after epoch {epoch} are finite, but the sum of their "
+                "squares is beyond float32; methods leave it out"
+            )
 
 
 def _models(card: Card | None, findings: Sequence[PartFindings]) -> Iterator[str]:

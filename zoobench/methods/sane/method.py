@@ -29,6 +29,7 @@ from zoobench.methods.sane.windows import WindowSampler, generator_of, in_window
 from zoobench.methods.symmetries import reference_of
 from zoobench.methods.target import Target
 from zoobench.tokens import Population, Tokenizer, TokenSet
+from zoobench.zoo.store import digests_of
 
 VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training
 
@@ -117,6 +118,11 @@ class Sane:
                 )
         if snapshots is not None:
             snapshots.clear()
+        if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+            raise InputError(
+                "the training of this SANE diverged: its weights are no numbers any more; lower its 'learning_rate', "
+                "or look for models with much larger weights than others have ('zoobench zoo validate')"
+            )
 
     def to(self, device: torch.device | str) -> Sane:
         """Compute on that device; what goes in and comes out stays on the CPU."""
@@ -216,5 +222,12 @@ class Sane:
 
 def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:
     """What a training is of: nothing else may go on from where it was interrupted."""
-    models = [(p.name, p.table["model_id"].tolist(), p.table["epoch"].tolist()) for p in tokens.populations]
+    models = [
+        (
+            p.name,
+            p.table.drop(columns="seconds", errors="ignore").to_csv(),
+            [digests_of(piece) for piece in p.rows.pieces()],
+        )
+        for p in tokens.populations
+    ]
     return hashlib.sha256(repr((tokens.token_size, models, seed, config)).encode()).hexdigest()

@@ -25,8 +25,8 @@ from zoobench.zoo.sink import Row
 
 @dataclass(frozen=True)
 class Read:
-    """A checkpoint as it came: its weights [D] in the layout's order, which may not be finite, the names that differ from
-    ours, and what of its file did not come in."""
+    """A checkpoint as it came: its weights [D] in the layout's order, the names that differ from ours, whether all
+    weights are finite, and what of its file did not come in."""
 
     epoch: int
     metrics: Row

@@ -199,7 +199,7 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
 def _built(
     folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault], told: list[Told]
 ) -> Iterator[Built | None]:
-    """Each model with its weights, none where it cannot come in; why goes to `faults`, and what of it did not to `told`.
+    """Each model with its weights, none where it cannot come in; why goes to `faults`, what else of it to `told`.
 
     Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
