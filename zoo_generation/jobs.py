@@ -113,6 +113,8 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
         ray.get(done)
     except ray.exceptions.RayTaskError as error:
         cause = error.as_instanceof_cause()
+        if isinstance(cause, InputError):
+            raise InputError(str(error.cause)) from None
         if isinstance(cause, OSError):
             raise InputError(
                 f"a worker could not write to the zoo ({cause.strerror or cause}); make room or give access, and run "

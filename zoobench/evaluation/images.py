@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.errors import InputError
 from zoo_generation.jobs import DatasetKey, load_images
 from zoo_generation.trainers.models import normalised
+from zoo_generation.trainers.randomness import EVALUATION_SEED, seeded
+from zoo_generation.trainers.stack import first_line
+from zoo_generation.trainers.trial import output_of
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,41 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
     dataset = _dataset(key, data_root)
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
-    return Images(images.contiguous(memory_format=torch.channels_last), labels)
+    order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
+    return Images(images.contiguous(memory_format=order), labels)
 
 
 def build_module(row: pd.Series) -> nn.Module:
-    """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint."""
-    module = get_architecture(row["architecture"]).build(
-        channels=int(row["channels"]),
-        classes=int(row["classes"]),
-        activation=row["activation"],
-        dropout=0.0,
-        width=float(row["width"]),
-    )
-    return module.eval()
+    """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint.
+
+    Raises `InputError` where a user's function fails, or the network does not return logits for the row's images.
+    """
+    name, dropout = row["architecture"], row.get("dropout")
+    user = ":" in name
+    try:
+        with seeded(EVALUATION_SEED):
+            module = (
+                get_architecture(name)
+                .build(
+                    channels=int(row["channels"]),
+                    classes=int(row["classes"]),
+                    activation=row["activation"],
+                    dropout=0.0 if dropout is None or pd.isna(dropout) or not user else float(dropout),
+                    width=float(row["width"]),
+                )
+                .eval()
+            )
+    except InputError:
+        raise
+    except Exception as error:
+        if not user:
+            raise
+        raise InputError(f"the architecture '{name}' cannot be built: {first_line(error)}") from None
+    if user:
+        shape = int(row["channels"]), int(row["image_size"]), int(row["image_size"])
+        with seeded(EVALUATION_SEED), torch.no_grad():
+            output_of(name, module, torch.randn(2, *shape), int(row["classes"]))
+    return module
 
 
 @lru_cache(maxsize=8)

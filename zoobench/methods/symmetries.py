@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from zoo_generation.errors import InputError
 from zoobench.evaluation import build_module
 from zoobench.symmetry import Group, match_closest, symmetry_groups
 from zoobench.tokens import Population
 
 
 def groups_of(population: Population) -> tuple[Group, ...]:
-    """The symmetries that all models of a population have: those of its architecture under each activation."""
+    """The symmetries that all models of a population have: those of its architecture under each activation.
+
+    None where the network of one cannot be run.
+    """
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
         size = int(row["image_size"])
-        found.append(symmetry_groups(build_module(row), (int(row["channels"]), size, size)))
+        try:
+            module = build_module(row)
+        except InputError:
+            return ()
+        found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
 
 
