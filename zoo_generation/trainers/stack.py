@@ -59,7 +59,7 @@ class Stack(fx.Interpreter):
         graph = _traced(module)
         if len(list(module.named_parameters())) < len(list(module.named_parameters(remove_duplicate=False))):
             raise UnstackableError("two of its layers share a weight")
-        if any(_hooks(layer) for layer in module.modules()):
+        if any(map(_hooks, module.modules())) or any(map(_gradient_hooks, module.parameters())):
             raise UnstackableError("it has hooks")
         for node in graph.nodes:
             _check(node, module)
@@ -200,6 +200,10 @@ def _hooks(layer: nn.Module) -> bool:
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
 
 
+def _gradient_hooks(parameter: Tensor) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
 def _reached(graph: fx.Graph) -> set[str]:
     """Names of the layers that the output depends on."""
     found: set[fx.Node] = set()
@@ -231,7 +235,8 @@ def _check(node: fx.Node, module: nn.Module) -> None:
     elif node.op == "get_attr":
         raise UnstackableError(f"the parameter '{node.target}' belongs to no layer")
     if node.op != "call_module" and node.target in ARITHMETIC | ACTIVATIONS | FLATTEN and not _plain(node):
-        raise UnstackableError(f"{node.format_node()} is not known for a stack")
+        name = getattr(node.target, "__name__", node.target)
+        raise UnstackableError(f"{name}{node.args}, of these arguments, is not known")
 
 
 def _plain(node: fx.Node) -> bool:
