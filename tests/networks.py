@@ -125,7 +125,7 @@ STACKED: dict[str, Callable[[], nn.Module]] = {
     "grouped": lambda: conv(groups=2, bias=False),
     "strided": lambda: nn.Conv2d(CHANNELS, CHANNELS, 3, stride=(2, 1), padding=(4, 1), dilation=1),
     "relu": nn.ReLU,
-    "relu in place": lambda: nn.ReLU(inplace=True),
+    "relu in place": lambda: nn.Sequential(conv(), nn.ReLU(inplace=True)),
     "gelu": nn.GELU,
     "functional tanh": lambda: Block(lambda self, x: torch.tanh(x)),
     "average": lambda: nn.AvgPool2d(3, stride=1, padding=1),
@@ -232,6 +232,27 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.flat(self.pool(self.blocks(self.stem(images)))))
+
+
+def drawn_at_random() -> Block:
+    return with_buffer(lambda self, x: x * self.b, torch.rand(SIDE), persistent=False)
+
+
+def cooling(self: Any, x: Tensor) -> Tensor:
+    if self.training:
+        self.b += 1
+    return x / (1 + self.b)
+
+
+class Returning(nn.Module):
+    """A network that returns what a function makes of its logits."""
+
+    def __init__(self, change: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.network, self.change = Network((), 1, 10), change
+
+    def forward(self, images: Tensor) -> Any:
+        return self.change(self, self.network(images))
 
 
 @contextmanager
