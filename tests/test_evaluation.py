@@ -53,7 +53,7 @@ def images(count: int) -> Images:
 )
 def test_many_models_at_once_are_each_alone(name: str, stacked: bool) -> None:
     weights, layout, module = models_of(name, 11)  # more than a stack, and not a multiple of one
-    assert (Program(module, layout, "cpu").stack is not None) == stacked
+    assert (Program(module, layout, images(1).images, "cpu").stack is not None) == stacked
     weights[3, 5] = torch.nan
     shown = images(150)
     training = images(70).images

@@ -43,7 +43,8 @@ class Layout:
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Layout:
         """The layout of a state dict."""
-        return cls.of_shapes({name: value.shape for name, value in state.items() if value.is_floating_point()})
+        shapes = {name: value.shape for name, value in state.items() if torch.is_tensor(value)}
+        return cls.of_shapes({name: shape for name, shape in shapes.items() if state[name].is_floating_point()})
 
     @classmethod
     def of_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
@@ -84,4 +85,4 @@ class Layout:
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat vector [..., D] as a state dict of views [..., *shape]."""
-        return {entry.name: flat[..., entry.span].reshape(*flat.shape[:-1], *entry.shape) for entry in self.entries}
+        return {entry.name: flat[..., entry.span].reshape((*flat.shape[:-1], *entry.shape)) for entry in self.entries}

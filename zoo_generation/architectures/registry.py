@@ -96,6 +96,8 @@ def import_architecture(path: str) -> None:
     architecture = Architecture(path, build, image_size=32, fixed_image_size=False, has_width="width" in taken)
     try:
         architecture.layout(channels=3, classes=10)
+    except InputError:
+        raise
     except Exception as error:  # whatever a user's function raises
         raise InputError(
             f"the architecture '{path}' cannot be built ({error}); it must take channels and classes by name, and "
@@ -120,6 +122,18 @@ def get_architecture(name: str) -> Architecture:
 
 @lru_cache(maxsize=256)
 def _layout(architecture: Architecture, channels: int, classes: int, width: float) -> Layout:
-    with torch.device("meta"):
-        module = architecture.build(channels=channels, classes=classes, activation="relu", dropout=0.0, width=width)
-    return Layout.of(module.state_dict())
+    def build() -> nn.Module:
+        return architecture.build(channels=channels, classes=classes, activation="relu", dropout=0.0, width=width)
+
+    try:
+        with torch.device("meta"):
+            state = build().state_dict()
+    except Exception:  # a user's function may ask a tensor for a number, and those of this device have none
+        with torch.random.fork_rng(devices=[]):
+            state = build().state_dict()
+    if found := [name for name, value in state.items() if torch.is_tensor(value) and value.is_complex()]:
+        raise InputError(
+            f"the architecture '{architecture.name}' has complex numbers in '{found[0]}', which a zoo does not keep; "
+            "make it a parameter of real ones [..., 2], and torch.view_as_complex of it in the forward pass"
+        )
+    return Layout.of(state)

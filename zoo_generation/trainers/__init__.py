@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.errors import InputError
 from zoo_generation.sink import TrainedModel
 from zoo_generation.spec import ModelSpec
-from zoo_generation.trainers.models import Report, State, build_model
+from zoo_generation.trainers.models import Report, State
 from zoo_generation.trainers.single import train_model
-from zoo_generation.trainers.stack import Stack, UnstackableError
+from zoo_generation.trainers.stack import UnstackableError, first_line
 from zoo_generation.trainers.stacked import stack_key, train_stack
+from zoo_generation.trainers.trial import why_alone
 
 __all__ = [
     "Report",
@@ -33,25 +35,30 @@ def train_models(
     report: Report | None = None,
     start: Sequence[State] | None = None,
 ) -> list[TrainedModel]:
-    """Train models of one `stack_key`: in stacks of `size`, or one at a time where they cannot be stacked.
+    """Train models of one `stack_key`: in stacks of `size`, or one at a time where stacks do not compute what they do.
 
-    Each starts from its weights in `start`; without these, from its spec's initialization.
+    Each starts from its weights in `start`; without these, from its spec's initialization. Raises `InputError` where a
+    user's network cannot be trained.
     """
-    trained: list[TrainedModel] = []
-    for first in range(0, len(specs), size):
-        part, starts = specs[first : first + size], start[first : first + size] if start else None
-        try:
-            trained += train_stack(part, dataset, device, report, starts)
-        except UnstackableError:
-            alone = zip(part, starts or repeat(None), strict=False)
-            trained += [train_model(spec, dataset, device, report, each) for spec, each in alone]
-    return trained
+    if why_alone(specs[0], dataset, device) is None:
+        parts = [slice(first, first + size) for first in range(0, len(specs), size)]
+        return [
+            model
+            for part in parts
+            for model in train_stack(specs[part], dataset, device, report, start[part] if start else None)
+        ]
+    return [
+        _train_alone(spec, dataset, device, report, own)
+        for spec, own in zip(specs, start or repeat(None), strict=False)
+    ]
 
 
-def why_alone(spec: ModelSpec, dataset: ImageDataset) -> str | None:
-    """Why models of that spec are trained one at a time; none where they are stacked."""
+def _train_alone(
+    spec: ModelSpec, dataset: ImageDataset, device: str, report: Report | None, start: State | None
+) -> TrainedModel:
     try:
-        Stack([build_model(spec, dataset, "cpu")])
-    except UnstackableError as error:
-        return str(error)
-    return None
+        return train_model(spec, dataset, device, report, start)
+    except Exception as error:  # whatever a user's forward pass raises on some batch
+        if ":" not in spec.architecture or isinstance(error, InputError):
+            raise
+        raise InputError(f"the architecture '{spec.architecture}' fails in training: {first_line(error)}") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import Any
+
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
 from zoo_generation.machine import cores
 from zoo_generation.spec import ModelSpec
+from zoo_generation.trainers.models import Network, kept
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
 SHARE = 0.5  # of the memory there is, the rest for what the estimate does not see
@@ -35,24 +39,24 @@ def models_in_memory(spec: ModelSpec, dataset: ImageDataset, available: int) -> 
 
 
 def _elements(spec: ModelSpec, dataset: ImageDataset) -> tuple[int, int]:
-    """Elements of all layers' outputs for one batch, and of the weights. Runs on shapes alone."""
-    outputs = 0
+    """Elements of all layers' outputs for one batch, counted on one image, and of the weights."""
+    module = Network.of(spec, dataset).build(spec.seed, spec.init)
+    image = torch.zeros(1, dataset.channels, dataset.size, dataset.size)
+    outputs = image.numel() + sum(sizes_of_outputs(module, image))
+    return outputs * spec.batch_size, sum(value.numel() for value in kept(module.state_dict()).values())
 
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal outputs
-        outputs += output.numel()
 
-    with torch.device("meta"):
-        module = get_architecture(spec.architecture).build(
-            channels=dataset.channels,
-            classes=len(dataset.classes),
-            activation=spec.activation,
-            dropout=0.0,
-            width=spec.width,
-        )
-        for layer in module.modules():
-            if not list(layer.children()):
-                layer.register_forward_hook(count)
-        images = torch.empty(spec.batch_size, dataset.channels, dataset.size, dataset.size)
-        module(images)
-    return outputs + images.numel(), sum(value.numel() for value in module.state_dict().values())
+@torch.no_grad()
+def sizes_of_outputs(module: nn.Module, images: Tensor, but: Set[str] = frozenset()) -> list[int]:
+    """Elements of the output of every layer, but for those of these names, in evaluation mode."""
+    sizes: list[int] = []
+
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        sizes.append(sum(leaf.numel() for leaf in tree_leaves(output) if isinstance(leaf, Tensor)))
+
+    layers = [layer for name, layer in module.named_modules() if not list(layer.children()) and name not in but]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    module.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return sizes

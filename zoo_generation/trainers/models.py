@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
@@ -14,7 +15,7 @@ from zoo_generation.init import initialise
 from zoo_generation.sink import Checkpoint, Status
 from zoo_generation.spec import ModelSpec
 from zoo_generation.trainers.dropout import seed_dropout
-from zoo_generation.trainers.randomness import dropout_generator
+from zoo_generation.trainers.randomness import dropout_generator, seeded
 
 CHANCE_DEVIATIONS = 3.0
 
@@ -23,25 +24,62 @@ State = Mapping[str, Tensor]
 """Weights by name, as in a state dict."""
 
 
+@dataclass(frozen=True)
+class Network:
+    """What decides a network but for its weights: what its architecture's function is given."""
+
+    architecture: str
+    channels: int
+    classes: int
+    activation: str
+    dropout: float
+    width: float
+
+    @classmethod
+    def of(cls, spec: ModelSpec, dataset: ImageDataset) -> Network:
+        channels, classes = dataset.channels, len(dataset.classes)
+        return cls(spec.architecture, channels, classes, spec.activation, spec.dropout, spec.width)
+
+    def build(self, seed: int, init: str) -> nn.Module:
+        """The module, in training mode, with initial weights that depend on the seed alone."""
+        with seeded(seed):
+            module = get_architecture(self.architecture).build(
+                channels=self.channels,
+                classes=self.classes,
+                activation=self.activation,
+                dropout=self.dropout,
+                width=self.width,
+            )
+            initialise(module, init)
+        return module
+
+
 def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: State | None = None) -> nn.Module:
     """The model of a spec as it is before training, on the device.
 
     Its weights are those of `start`; without one they depend on `spec.seed` alone.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
-        model = get_architecture(spec.architecture).build(
-            channels=dataset.channels,
-            classes=len(dataset.classes),
-            activation=spec.activation,
-            dropout=spec.dropout,
-            width=spec.width,
-        )
-        initialise(model, spec.init)
+    model = Network.of(spec, dataset).build(spec.seed, spec.init)
     if start is not None:
         model.load_state_dict({**model.state_dict(), **start})  # the counters of BatchNorm are not among flat weights
     seed_dropout(model, dropout_generator(spec, device))
     return model.to(device)
+
+
+def kept(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a zoo keeps of a state dict: its floating-point entries, as float32."""
+    return {
+        name: value.detach().float()
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+
+
+def load(module: nn.Module, state: State) -> None:
+    """Give a module what a zoo keeps of its state dict. It is in training mode then, as the weights are: some networks
+    fold weights into others when they leave it."""
+    module.train()
+    module.load_state_dict(state, strict=False)
 
 
 def normalised(dataset: ImageDataset, split: Split, device: str) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo_generation.spec import ModelSpec
+
+EVALUATION_SEED = 0
+"""For `seeded`, while models are evaluated: the same draws whenever and wherever they are."""
 
 MARGIN = 4  # pixels that a crop may be off, as is usual on CIFAR (He et al., arXiv 1512.03385, section 4.2)
 
@@ -22,8 +28,36 @@ def order_generator(spec: ModelSpec) -> torch.Generator:
 
 def dropout_generator(spec: ModelSpec, device: str) -> torch.Generator:
     """For dropout masks, drawn where they are used; seeded apart from the order, which they would follow else."""
-    digest = hashlib.sha256(f"dropout:{spec.seed}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    return torch.Generator(device).manual_seed(_seed_of("dropout", spec))
+
+
+def training_seed(spec: ModelSpec) -> int:
+    """For `seeded`, while the model is trained: what its forward pass draws without a generator of its own."""
+    return _seed_of("training", spec)
+
+
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Within the block, the global generators of PyTorch, NumPy and Python are of that seed; after it, as before.
+
+    From these a user's network draws: functional dropout, noise, its initial weights.
+    """
+    numbers, arrays = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(numbers)
+        np.random.set_state(arrays)
+
+
+def _seed_of(what: str, spec: ModelSpec) -> int:
+    digest = hashlib.sha256(f"{what}:{spec.seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @dataclass(frozen=True)

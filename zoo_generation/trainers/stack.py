@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from zoo_generation.errors import InputError
 from zoo_generation.threads import kernels_as_torch
 from zoo_generation.trainers.dropout import Dropout, keep
 from zoo_generation.trainers.layers import (
@@ -42,29 +43,38 @@ class UnstackableError(Exception):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Dropout) or super().is_leaf_module(m, module_qualified_name)
+        return type(m) is Dropout or super().is_leaf_module(m, module_qualified_name)
 
 
 class Stack(fx.Interpreter):
     """Runs the weights of several modules that differ in nothing but weights and dropout.
 
-    Raises `UnstackableError` for a module whose forward pass cannot be traced or holds a layer that is not known.
+    Raises `UnstackableError` for a module whose forward pass cannot be traced, is another in evaluation, or holds a
+    layer that is not known. Whether what is left computes what the modules do, `trial.proven_stack` finds out.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         module = modules[0]
         kernels_as_torch()
-        try:
-            graph = _Tracer().trace(module)
-        except Exception as error:  # whatever a user's own forward pass raises on a proxy
-            raise UnstackableError(f"its forward pass cannot be traced: {error}") from None
+        graph = _traced(module)
         if len(list(module.named_parameters())) < len(list(module.named_parameters(remove_duplicate=False))):
             raise UnstackableError("two of its layers share a weight")
+        if any(map(_hooks, module.modules())) or any(map(_gradient_hooks, module.parameters())):
+            raise UnstackableError("it has hooks")
         for node in graph.nodes:
             _check(node, module)
+        reached = _reached(graph)
+        trained = [_trained(each, reached) for each in modules]
+        if any(names != trained[0] for names in trained):
+            raise UnstackableError("which of its weights are frozen differs between models")
+        program = type(module), repr(module), str(graph), tuple(trained[0])
         pooled = _join_pooling(graph, module)
         super().__init__(fx.GraphModule(module, graph))
+        self.program = program
+        """What decides what it computes: layers and operations, but no weights."""
         self.pooled = pooled
+        self.trained = trained[0]
+        """Names of the parameters that a gradient reaches; the others stay as they are."""
         self.layers = dict(module.named_modules())
         self.modules = modules
         self.models = len(modules)
@@ -125,6 +135,11 @@ class Stack(fx.Interpreter):
             maps, batch_mean, batch_variance = standardised(maps, layer.eps)
             if self.training and mean is not None and variance is not None:
                 count = maps[0, 0].numel()
+                if count == 1:
+                    raise InputError(
+                        f"BatchNorm (layer '{name}') cannot be trained on a batch of one image with maps of one pixel; "
+                        "choose another batch_size, or train_images that it leaves no rest of one of"
+                    )
                 mean.lerp_(batch_mean, layer.momentum or 0.0)
                 variance.lerp_(batch_variance * (count / (count - 1)), layer.momentum or 0.0)
         else:
@@ -139,14 +154,73 @@ class Stack(fx.Interpreter):
 
     def _drop(self, name: str, values: Tensor) -> Tensor:
         layers = [cast(Dropout, module.get_submodule(name)) for module in self.modules]
-        if not self.training or not any(layer.p for layer in layers):
+        if not self.training or not any(layer.p and layer.training for layer in layers):
             return values
         alone = (values.shape[-1], *values.shape[1:-1])
         masks = [
             keep(alone, layer.p, layer.generator) if layer.p else torch.ones(alone, device=values.device)
             for layer in layers
         ]
-        return values * torch.stack(masks).movedim(1, -1)
+        mask = torch.stack(masks).movedim(1, -1)
+        return values.mul_(mask) if layers[0].inplace else values * mask
+
+
+def _traced(module: nn.Module) -> fx.Graph:
+    """The operations of a forward pass, which have to be the same in training and in evaluation."""
+    modes = {layer: layer.training for layer in module.modules()}
+    graphs = []
+    try:
+        for training in (False, True):
+            module.train(training)
+            if other := [name for name, layer in module.named_modules() if layer.training != training]:
+                raise UnstackableError(f"its layer '{other[0]}' does not change between training and evaluation")
+            with torch.set_grad_enabled(training):
+                graphs.append(_Tracer().trace(module))
+    except UnstackableError:
+        raise
+    except Exception as error:  # whatever a user's own forward pass raises on a proxy
+        raise UnstackableError(f"its forward pass cannot be traced: {first_line(error)}") from None
+    finally:
+        for layer, training in modes.items():
+            layer.training = training
+    shown, trained = (
+        [(node.op, str(node.target), str(node.args), str(node.kwargs)) for node in g.nodes] for g in graphs
+    )
+    if shown != trained:
+        raise UnstackableError("its forward pass is another in training than in evaluation")
+    return graphs[1]
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, or what it is."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def _hooks(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+
+
+def _gradient_hooks(parameter: Tensor) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
+def _reached(graph: fx.Graph) -> set[str]:
+    """Names of the layers that the output depends on."""
+    found: set[fx.Node] = set()
+    waiting = [node for node in graph.nodes if node.op == "output"]
+    while waiting:
+        node = waiting.pop()
+        found.add(node)
+        waiting += [each for each in node.all_input_nodes if each not in found]
+    return {str(node.target) for node in found if node.op == "call_module"}
+
+
+def _trained(module: nn.Module, layers: Iterable[str]) -> list[str]:
+    return [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and name.rpartition(".")[0] in layers
+    ]
 
 
 def _check(node: fx.Node, module: nn.Module) -> None:
@@ -161,7 +235,8 @@ def _check(node: fx.Node, module: nn.Module) -> None:
     elif node.op == "get_attr":
         raise UnstackableError(f"the parameter '{node.target}' belongs to no layer")
     if node.op != "call_module" and node.target in ARITHMETIC | ACTIVATIONS | FLATTEN and not _plain(node):
-        raise UnstackableError(f"{node.format_node()} is not known for a stack")
+        name = getattr(node.target, "__name__", node.target)
+        raise UnstackableError(f"{name}{node.args}, of these arguments, is not known")
 
 
 def _plain(node: fx.Node) -> bool:
@@ -173,15 +248,14 @@ def _plain(node: fx.Node) -> bool:
 
 def _problem(layer: nn.Module) -> str | None:
     """What of a layer is not known for a stack."""
-    if isinstance(layer, nn.Conv2d):
+    kind = type(layer)
+    if isinstance(layer, nn.Conv2d) and kind is nn.Conv2d:  # not a subclass, which may do something else
         return None if layer.padding_mode == "zeros" else f"padding mode {layer.padding_mode} is not known"
-    if isinstance(layer, nn.BatchNorm2d):
+    if isinstance(layer, nn.BatchNorm2d) and kind is nn.BatchNorm2d:
         return "BatchNorm without momentum is not known" if layer.momentum is None else None
-    if isinstance(layer, nn.Flatten):
+    if isinstance(layer, nn.Flatten) and kind is nn.Flatten:
         return None if (layer.start_dim, layer.end_dim) == (1, -1) else "only flattening all is known"
-    if isinstance(layer, (nn.Linear, Dropout, *ELEMENTWISE, *POOLING)):
-        return None
-    return f"{type(layer).__name__} is not known"
+    return None if kind in (nn.Linear, Dropout, *ELEMENTWISE, *POOLING) else f"{kind.__name__} is not known"
 
 
 def _padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:

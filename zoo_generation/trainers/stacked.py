@@ -24,8 +24,9 @@ OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout"}
 
 
 def stack_key(spec: ModelSpec) -> Hashable:
-    """Models of one key can be trained in one stack."""
-    return spec.model_copy(update={"order_seed": None}).model_dump_json(exclude=OWN), spec.order_seed is None
+    """Models of one key can be trained in one stack: a user's function is given their dropout, and may do anything."""
+    own = OWN - {"dropout"} if ":" in spec.architecture else OWN
+    return spec.model_copy(update={"order_seed": None}).model_dump_json(exclude=own), spec.order_seed is None
 
 
 def train_stack(
@@ -82,7 +83,7 @@ class StackTraining:
             for name, value in states[0].items()
             if value.is_floating_point()
         }
-        self.parameters = [self.weights[name].requires_grad_() for name, _ in modules[0].named_parameters()]
+        self.parameters = [self.weights[name].requires_grad_() for name in self.stack.trained]
         self.optimizer = StackedOptimizer(self.parameters, specs)
         steps = math.ceil(len(dataset.train) / self.spec.batch_size)
         self.factors = iter(rate_factors(self.spec.schedule, steps * self.spec.epochs))

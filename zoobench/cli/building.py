@@ -19,7 +19,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
 from zoo_generation.progress import Snapshot
 from zoo_generation.spec import ModelSpec, ZooSpec
-from zoo_generation.trainers import why_alone
+from zoo_generation.trainers import stack_key, why_alone
 from zoobench.cli.console import Column, Table, console, table
 from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
@@ -92,10 +92,13 @@ def _bar() -> Progress:
 
 
 def _tell_unstackable(models: list[ModelSpec], images: Datasets) -> None:
-    """Say which architectures are trained one model at a time, and why."""
-    for name, model in {model.architecture: model for model in models}.items():
+    """Say which architectures are trained one model at a time, and why; raises `InputError` where one cannot be."""
+    alone: dict[str, str] = {}
+    for model in {(stack_key(model), dataset_key(model)): model for model in models}.values():
         if reason := why_alone(model, images[dataset_key(model)]):
-            console.print(f"{name} is trained one model at a time: {reason}")
+            alone.setdefault(model.architecture, reason)
+    for name, reason in alone.items():
+        console.print(f"{name} is trained one model at a time: {reason}", markup=False, soft_wrap=True)
 
 
 def _state(now: Snapshot) -> str:

@@ -2,7 +2,7 @@
 
 from zoobench.evaluation.accuracy import accuracies, condition_batch_norm, evaluate
 from zoobench.evaluation.images import Images, build_module, images_of, runnable_module
-from zoobench.evaluation.stacking import device_of
+from zoobench.evaluation.stacking import device_of, with_ties
 
 __all__ = [
     "Images",
@@ -13,4 +13,5 @@ __all__ = [
     "evaluate",
     "images_of",
     "runnable_module",
+    "with_ties",
 ]

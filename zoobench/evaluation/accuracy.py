@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_generation.architectures import Layout
+from zoo_generation.trainers.randomness import EVALUATION_SEED, seeded
 from zoobench.evaluation.images import Images
-from zoobench.evaluation.stacking import Program
+from zoobench.evaluation.stacking import Program, norms_of
 
 Report = Callable[[int, int], None]
 """Told how many models are done, of how many."""
@@ -40,10 +41,9 @@ def evaluate(
     results are those of one by one, within float tolerance. Weights that are not finite count as wrong on every image;
     their loss is not a number.
     """
-    program = Program(module, layout, device)
-    if device == "cpu" and program.norms:
-        program.stack = None  # the library's own kernels join BatchNorm with what is around it, and are as quick alone
     shown, labels = images.images.to(device), images.labels.to(device)
+    # On a CPU the library's own kernels join BatchNorm with what is around it, and are as quick alone.
+    program = Program(module, layout, shown[:1], device, alone=device == "cpu" and bool(norms_of(module)))
     loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
     accuracy = torch.zeros_like(loss)
     finite = weights.isfinite().all(1).nonzero().flatten()
@@ -51,21 +51,21 @@ def evaluate(
         chunks = program.chunks(shown[:1])
         batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
         for rows in finite.split(chunks.models):
-            loss[rows], accuracy[rows] = _evaluate(program, program.state(weights[rows].to(device)), batches)
+            program.load(weights[rows].to(device))
+            loss[rows], accuracy[rows] = _evaluate(program, batches, device)
             report(int(rows[-1]) + 1, len(weights))
     return loss / len(labels), accuracy / len(labels)
 
 
-def _evaluate(
-    program: Program, state: dict[str, Tensor], batches: list[tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
+def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: str) -> tuple[Tensor, Tensor]:
     """Sum of the cross-entropies, and number of images classified rightly, each [models], on the CPU."""
     losses, correct = [], []
-    for images, labels in batches:
-        logits = program(state, images)
-        truth = labels.expand(len(logits), -1)
-        losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
-        correct.append((logits.argmax(1) == truth).sum(1))
+    with seeded(EVALUATION_SEED, device):
+        for images, labels in batches:
+            logits = program(images)
+            truth = labels.expand(len(logits), -1)
+            losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
+            correct.append((logits.argmax(1) == truth).sum(1))
     return torch.stack(losses).sum(0).cpu(), torch.stack(correct).sum(0).double().cpu()
 
 
@@ -85,15 +85,16 @@ def condition_batch_norm(
     `passes` batches, or over as many as there are images for. Source: Schürholt et al., SANE, arXiv 2406.09997,
     section 3.3, with some 50 passes; three are enough for narrow ResNets.
     """
-    program = Program(module, layout, device)
-    if not program.norms:
+    if not norms_of(module):
         return weights
     batches = images.images[: passes * batch].to(device).split(batch)
+    program = Program(module, layout, batches[0][:1], device)
     conditioned = weights.clone()
     finite = weights.isfinite().all(1).nonzero().flatten()
     models = program.chunks(batches[0][:1]).models
     for rows in finite.split(models):
-        state = program.state(weights[rows].to(device))
-        program.average_statistics(state, batches)
-        conditioned[rows] = layout.flatten(state).to(weights)
+        program.load(weights[rows].to(device))
+        with seeded(EVALUATION_SEED, device):
+            program.average_statistics(batches)
+        conditioned[rows] = program.weights().to(weights)
     return conditioned

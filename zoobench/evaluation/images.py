@@ -17,6 +17,9 @@ from zoo_generation.datasets import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import DatasetKey, load_images
 from zoo_generation.trainers.models import normalised
+from zoo_generation.trainers.randomness import EVALUATION_SEED, seeded
+from zoo_generation.trainers.stack import first_line
+from zoo_generation.trainers.trial import output_of
 
 
 @dataclass(frozen=True)
@@ -46,34 +49,45 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
             "the zoo's columns 'channels' and 'classes'"
         )
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
-    return Images(images.contiguous(memory_format=torch.channels_last), labels)
+    order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
+    return Images(images.contiguous(memory_format=order), labels)
 
 
 def build_module(row: pd.Series) -> nn.Module:
     """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint.
 
-    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known.
+    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known, and where
+    a user's function fails or its network does not return logits for the row's images.
     """
-    given = None if pd.isna(row["activation"]) else row["activation"]
+    name, given, dropout = row["architecture"], row["activation"], row.get("dropout")
+    given, user = None if pd.isna(given) else given, ":" in name
     known = known_activation(given)
     try:
-        module = get_architecture(row["architecture"]).build(
-            channels=int(row["channels"]),
-            classes=int(row["classes"]),
-            activation=known or cast(str, given),  # a user's function may do without
-            dropout=0.0,
-            width=float(row["width"]),
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        which = f"models of '{row['architecture']}' on '{row['dataset']}'" if "dataset" in row else "the models"
+        with seeded(EVALUATION_SEED):
+            module = get_architecture(name).build(
+                channels=int(row["channels"]),
+                classes=int(row["classes"]),
+                activation=known or cast(str, given),  # a user's function may do without
+                dropout=0.0 if dropout is None or pd.isna(dropout) or not user else float(dropout),
+                width=float(row["width"]),
+            )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's function raises
+        which = f"models of '{name}' on '{row['dataset']}'" if "dataset" in row else f"models of '{name}'"
         if known is None:
             told = "is empty" if given is None else f"says '{given}'"
             raise InputError(
                 f"{which} cannot be built, since the column 'activation' of their zoo {told}; the activations that "
                 f"are known are {', '.join(ACTIVATIONS)}: import them again with one of these"
             ) from None
-        raise InputError(f"{which} cannot be built of their columns ({error})") from None
-    return module.eval()
+        raise InputError(f"{which} cannot be built of their columns: {first_line(error)}") from None
+    module = module.eval()
+    if user:
+        shape = int(row["channels"]), int(row["image_size"]), int(row["image_size"])
+        with seeded(EVALUATION_SEED), torch.no_grad():
+            output_of(name, module, torch.randn(2, *shape), int(row["classes"]))
+    return module
 
 
 def runnable_module(row: pd.Series) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
+from zoo_generation.trainers.models import State, load
 from zoo_generation.trainers.single import evaluate
 from zoobench.evaluation.images import Images, build_module, images_of
 from zoobench.zoo import POPULATION, Zoo
@@ -103,9 +104,8 @@ def recompute(
 def _population(zoo: Zoo, rows: pd.DataFrame, data_root: Path | None) -> Iterator[list[Recomputed]]:
     weights, layout = zoo.weights(rows)
     for (_, row), flat in zip(rows.iterrows(), weights, strict=True):
-        module = _module(row, layout)
-        module.load_state_dict(layout.unflatten(flat), strict=False)  # without `num_batches_tracked`
-        yield [_compared(row, split, module, images_of(row, split, data_root)) for split in SPLITS]
+        module, state = _module(row, layout), layout.unflatten(flat)
+        yield [_compared(row, split, module, state, images_of(row, split, data_root)) for split in SPLITS]
 
 
 def _module(row: pd.Series, layout: Layout) -> nn.Module:
@@ -116,8 +116,9 @@ def _module(row: pd.Series, layout: Layout) -> nn.Module:
     return module
 
 
-def _compared(row: pd.Series, split: Split, module: nn.Module, images: Images) -> Recomputed:
+def _compared(row: pd.Series, split: Split, module: nn.Module, state: State, images: Images) -> Recomputed:
     try:
+        load(module, state)  # for each split, since a forward pass may change it
         loss, accuracy = evaluate(module, images.images, images.labels)
     except (RuntimeError, IndexError) as error:  # of channels or classes that are not the dataset's
         reason = str(error).split("\n")[0]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.trainers.dropout import seed_dropout
+from zoo_generation.trainers.memory import sizes_of_outputs
+from zoo_generation.trainers.models import load
 from zoo_generation.trainers.stack import Stack, UnstackableError
+from zoo_generation.trainers.trial import proven_stack
 
 CPU_MODELS = 8  # at once, at most; more save no calls
 CPU_ELEMENTS = 2**20  # of a layer's output for all of them: larger ones fall out of the cache, and are new memory
@@ -34,44 +38,61 @@ class Chunks:
 
 
 class Program:
-    """Forward passes of models that differ in nothing but weights: a stack, or one by one where there can be none.
+    """Forward passes of models that differ in nothing but weights, in evaluation mode: a stack, or one by one where
+    there can be none, or a stack gains nothing (`alone`).
 
-    Dropout drops nothing, also while BatchNorm is in training mode.
+    The module is used as it is: its weights become those of the models. `image` [1, channels, height, width] is such as
+    it is shown.
     """
 
-    def __init__(self, module: nn.Module, layout: Layout, device: str) -> None:
-        self.module = _without_dropout(module).to(device).eval()
+    def __init__(self, module: nn.Module, layout: Layout, image: Tensor, device: str, *, alone: bool = False) -> None:
+        seed_dropout(module, torch.Generator(device))
+        self.module = module.to(device).eval()
         self.layout = layout
-        self.norms = [layer for layer in self.module.modules() if isinstance(layer, _BatchNorm)]
-        for norm in self.norms:
-            norm.momentum = 1.0  # a stack asks for one; which, is decided where statistics are averaged
-        try:
-            self.stack: Stack | None = Stack([self.module])
-        except UnstackableError:
-            self.stack = None
+        self.stack: Stack | None = None
+        self.norms = norms_of(module)
+        if not alone:
+            with _momentum(self.norms, 1.0):  # a stack asks for one; which, is decided where statistics are averaged
+                try:
+                    _, channels, height, width = image.shape
+                    self.stack = proven_stack([self.module], (channels, height, width), device)
+                except UnstackableError:
+                    pass
+        self.state: dict[str, Tensor] = {}
 
-    def state(self, weights: Tensor) -> dict[str, Tensor]:
-        """Flat weights [models, D] as copies [models, *shape] by name, in the order in memory that kernels ask for."""
-        parts = self.layout.unflatten(weights)
-        return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
-
-    def __call__(self, state: dict[str, Tensor], images: Tensor) -> Tensor:
-        """Logits [models, classes, batch] of a `state` on images [batch, channels, height, width]."""
-        models = len(next(iter(state.values())))
+    def load(self, weights: Tensor) -> None:
+        """Take up models [models, D]; one, where there is no stack. Entries that share a tensor become their mean."""
+        parts = self.layout.unflatten(with_ties(weights, self.layout, self.module))
         if self.stack is None:
-            alone = ({name: value[model] for name, value in state.items()} for model in range(models))
-            return torch.stack([functional_call(self.module, each, (images,)).T for each in alone])
-        self.stack.models = models
-        maps = images.permute(1, 2, 3, 0)[None].contiguous()  # all models see the same
-        return self.stack(state, maps, training=self.module.training)
+            load(self.module, {name: part[0] for name, part in parts.items()})
+        else:  # copies, in the order in memory that kernels ask for
+            self.stack.models = len(weights)
+            self.state = {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
+        self.module.eval()
 
-    def average_statistics(self, state: dict[str, Tensor], batches: tuple[Tensor, ...]) -> None:
-        """Make BatchNorm's running statistics, in place, plain averages over the batches."""
+    def weights(self) -> Tensor:
+        """The models' weights [models, D] as they are now."""
+        if self.stack is None:
+            return self.layout.flatten(self.module.state_dict())[None]
+        return self.layout.flatten(self.state)
+
+    def __call__(self, images: Tensor, *, averaging: bool = False) -> Tensor:
+        """Logits [models, classes, batch] on images [batch, channels, height, width]."""
+        if self.stack is None:
+            return self.module(images).T[None]
+        maps = images.permute(1, 2, 3, 0)[None].contiguous()  # all models see the same
+        return self.stack(self.state, maps, training=averaging)
+
+    def average_statistics(self, batches: tuple[Tensor, ...]) -> None:
+        """Make BatchNorm's running statistics plain averages over the batches; all else is as in evaluation."""
         self.module.train()
+        training = [norm for norm in self.norms if norm.training]  # a network may keep some in evaluation mode
+        self.module.eval()
+        for norm in training:
+            norm.train()
         for seen, images in enumerate(batches):
-            for norm in self.norms:
-                norm.momentum = 1 / (seen + 1)
-            self(state, images)
+            with _momentum(self.norms, 1 / (seen + 1)):
+                self(images, averaging=True)
         self.module.eval()
 
     def chunks(self, image: Tensor) -> Chunks:
@@ -83,7 +104,7 @@ class Program:
         if image.device.type != "cpu":
             elements, most = int(torch.cuda.mem_get_info()[0] * GPU_SHARE) // FLOAT_BYTES, GPU_MODELS
         pooled = set() if self.stack is None else self.stack.pooled
-        largest = _largest_output(self.module, image, pooled)
+        largest = max(image.numel(), *sizes_of_outputs(self.module, image, pooled))
         models = min(most, elements // (largest * SMALLEST_BATCH))
         if self.stack is None or models < 2:
             self.stack = None
@@ -101,23 +122,33 @@ def device_of(name: str) -> str:
     return "cuda" if there and name != "cpu" else "cpu"
 
 
-def _without_dropout(module: nn.Module) -> nn.Module:
-    """A copy without dropout, in the form that a stack knows."""
-    module = copy.deepcopy(module)
-    for layer in module.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0
-    seed_dropout(module, torch.Generator())
-    return module
+def norms_of(module: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorm layers of a module."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
-@torch.no_grad()
-def _largest_output(module: nn.Module, image: Tensor, pooled: set[str]) -> int:
-    """Elements of the largest of all layers' outputs for one image [1, ...], save those that are pooled at once."""
-    sizes = [image.numel()]
-    layers = [layer for name, layer in module.named_modules() if not list(layer.children()) and name not in pooled]
-    hooks = [layer.register_forward_hook(lambda _, __, output: sizes.append(output.numel())) for layer in layers]
-    module(image)
-    for hook in hooks:
-        hook.remove()
-    return max(sizes)
+@contextmanager
+def _momentum(norms: Sequence[_BatchNorm], momentum: float) -> Iterator[None]:
+    before = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = momentum
+        yield
+    finally:
+        for norm, each in zip(norms, before, strict=True):
+            norm.momentum = each
+
+
+def with_ties(weights: Tensor, layout: Layout, module: nn.Module) -> Tensor:
+    """Weights [models, D] in which entries that are one tensor of the module are equal: each becomes their mean."""
+    names = defaultdict(list)
+    for name, value in module.state_dict(keep_vars=True).items():
+        if name in layout:
+            names[id(value)].append(name)
+    for tied in (each for each in names.values() if len(each) > 1):
+        first = weights[:, layout[tied[0]].span]
+        mean = first + torch.stack([weights[:, layout[name].span] - first for name in tied]).mean(0)
+        weights = weights.clone()
+        for name in tied:
+            weights[:, layout[name].span] = mean  # to the bit what they are where they are equal
+    return weights

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
 
 import torch
 from torch import fx, nn
@@ -49,13 +51,14 @@ def permutation_groups(module: nn.Module, input_shape: tuple[int, ...]) -> tuple
 
 def _traced(module: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule | None:
     """The graph with the shapes of its tensors, or None."""
+    parameter = next(module.parameters(), torch.empty(0))
+    images = torch.zeros(BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
     try:
         traced = fx.symbolic_trace(module)
-    except Exception:  # whatever a user's forward raises when it is handed symbols instead of tensors
+        with torch.no_grad(), redirect_stderr(StringIO()):  # where it prints the traceback of whatever is raised
+            ShapeProp(traced).propagate(images)
+    except Exception:  # whatever a user's forward raises when it is handed symbols, or images that it is not made for
         return None
-    parameter = next(module.parameters(), torch.empty(0))
-    with torch.no_grad():
-        ShapeProp(traced).propagate(torch.zeros(BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device))
     return traced
 
 

@@ -21,7 +21,9 @@ from zoo_generation.sink import TrainedModel
 from zoo_generation.spec import ModelSpec, make_spec
 from zoo_generation.trainers import train_models
 from zoo_generation.trainers.memory import stack_size_for
+from zoobench.evaluation import with_ties
 from zoobench.methods.base import Generator
+from zoobench.methods.target import Target
 from zoobench.tasks.base import Outcome, Setting
 from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.tasks.sums import Sums
@@ -86,7 +88,8 @@ class FineTuning:
         anchors = choose_anchors(setting.target, self.generation.anchors)
         best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
         specs = specs_like(best, len(answer), self.epochs, setting.seed)
-        trained = fine_tune(answer, anchors.layout, specs, setting.data_root, setting.device)
+        tied = with_ties(answer, anchors.layout, Target.of(anchors).module())
+        trained = fine_tune(tied, anchors.layout, specs, setting.data_root, setting.device)
         rows = []
         for number, model in enumerate(trained):
             rows += [(str(number), epoch, accuracy_after(model, epoch)) for epoch in self.epochs]

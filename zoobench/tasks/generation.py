@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.evaluation import accuracies, condition_batch_norm, images_of
+from zoobench.evaluation import accuracies, condition_batch_norm, images_of, with_ties
 from zoobench.methods.base import Generator
 from zoobench.methods.symmetries import groups_of
 from zoobench.methods.target import Target
@@ -172,6 +172,7 @@ def generate(
         for start in range(0, protocol.drawn, step):
             asked = min(step, protocol.drawn - start)
             drawn = method.generate(anchors, asked, seed + NEXT_SEED * len(drawn_accuracy))
+            drawn = with_ties(drawn, layout, module)
             drawn = condition_batch_norm(drawn, layout, module, training, protocol.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
             kept = kept.best_with(Kept(drawn, accuracy, done + torch.arange(len(drawn))), protocol.kept)
