@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from zoo_generation.errors import InputError
 from zoobench.files import SUMS, directory_written_aside, sums_of, write_json, write_sums
-from zoobench.zoo.part_validation import shown
+from zoobench.text import shown
 
 Piece = TypeVar("Piece")
 

@@ -8,9 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from zoobench.cli.console import Console, styled, table
+from zoobench.cli.console import Console, Table, styled, table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference

@@ -56,8 +56,8 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
 def build_module(row: pd.Series) -> nn.Module:
     """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint.
 
-    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known, and where
-    a user's function fails or its network does not return logits for the row's images.
+    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known, and
+    where a user's network does not return logits for the row's images.
     """
     name, given, dropout = row["architecture"], row["activation"], row.get("dropout")
     given, user = None if pd.isna(given) else given, ":" in name

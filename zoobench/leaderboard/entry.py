@@ -23,7 +23,8 @@ from pydantic import (
 from zoobench.ablation.study import Fields, Name
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Digest, sentences
-from zoobench.leaderboard.untrusted import portable, quoted, read_plain
+from zoobench.leaderboard.untrusted import portable, read_plain
+from zoobench.text import quoted
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
