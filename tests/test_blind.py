@@ -39,6 +39,7 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of, write_answers
 from zoobench.leaderboard.verification import verify
 from zoobench.methods.baselines import FlatWeights
+from zoobench.methods.symmetries import groups_of
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.property_transfer import PropertyTransfer
@@ -165,6 +166,13 @@ def test_what_is_to_be_reconstructed_is_given_blind(small_board: Board) -> None:
     (seen,) = spy.given
     assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
     assert (outcome.observations["original"] == outcome.observations["reconstructed"]).all()
+
+
+def test_symmetries_are_those_under_each_activation_where_none_is_told(small_board: Board) -> None:
+    """Of networks with tanh, units can be flipped too; nobody knows of the others'."""
+    population = small_board.population
+    told_of, hidden = groups_of(population.blind()), groups_of(population.blind(["activation"]))
+    assert hidden and {group.kind for group in hidden} == {"permutation"} < {group.kind for group in told_of}
 
 
 def test_a_hyperparameter_that_is_asked_for_is_hidden_where_one_model_alone_is_asked_about() -> None:

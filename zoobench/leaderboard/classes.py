@@ -41,10 +41,15 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
             import_architecture(architecture)
         models += spec.models()
     return {
-        name: sorted(set(as_classes(pd.Series([getattr(model, name) for model in models]))), key=_order)
+        name: classes_of(pd.Series([getattr(model, name) for model in models]))
         for name in track.properties
         if name not in NUMBERS and hasattr(models[0], name)
     }
+
+
+def classes_of(column: pd.Series) -> list[str]:
+    """The classes that a column holds, as they are spelled, numbers by size."""
+    return sorted(set(as_classes(column)), key=_order)
 
 
 def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> Answers:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from zoobench.evaluation import images_of
 from zoobench.files import directory_written_aside
+from zoobench.leaderboard.classes import classes_of
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.track import Track
 from zoobench.pages.environment import environment
 from zoobench.tasks.base import Task
-from zoobench.tasks.probe import NUMBERS, as_classes
+from zoobench.tasks.probe import NUMBERS
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.text import visible
 from zoobench.tokens import Population, write_token_set
@@ -97,11 +98,7 @@ def _readme(track: Track, task: Task, references: Mapping[str, Population], trai
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
     """How the values of the properties that are classes are spelled."""
     tables = pd.concat([population.table for population in training])
-    return {
-        name: sorted(set(as_classes(tables[name])), key=lambda value: (len(value), value))
-        for name in track.properties
-        if name not in NUMBERS
-    }
+    return {name: classes_of(tables[name]) for name in track.properties if name not in NUMBERS}
 
 
 def _many(models: range) -> str:

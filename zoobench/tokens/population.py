@@ -106,7 +106,8 @@ class Population:
     def known(self) -> Population:
         """The same checkpoints, alone, with `OPEN` columns and splits: what a method is given that is told the rest."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        return replace(self.alone(), read_table=partial(_given, self.table[columns].copy()))
+        rows = self.rows.copied(torch.arange(len(self)))
+        return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
 
     @cached_property
     def names(self) -> NDArray[np.str_]:
@@ -117,7 +118,7 @@ class Population:
         """
         digests = []
         for part in torch.arange(len(self)).split(self.rows.at_once(self.layout.size * 4)):
-            weights = self.rows.select(part).dense().float().numpy().astype("<f4")
+            weights = self.rows.select(part).dense().float().numpy().astype("<f4", copy=False)
             digests += [hashlib.sha256(row.tobytes()).hexdigest() for row in weights]
             self.rows.give_back()
         names = [digest[:16] for digest in digests]
