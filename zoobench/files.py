@@ -175,8 +175,7 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield hidden / path.name
     finally:
-        _remove(hidden)
-        lock.release()
+        _remove(hidden, lock)
 
 
 def _locked_beside(path: Path) -> tuple[Path, FileLock]:
@@ -229,19 +228,22 @@ def _remove_if_left(hidden: Path, path: Path) -> None:
         if kept.exists() and not os.path.lexists(path):
             with suppress(OSError):
                 kept.rename(path)
-        _remove(hidden)
     finally:
-        lock.release()
+        _remove(hidden, lock)
 
 
-def _remove(hidden: Path) -> None:
+def _remove(hidden: Path, lock: FileLock) -> None:
     """Remove a hidden folder of `beside`, its lock last: what is left by a kill in between is known by it."""
-    for path in (path for path in hidden.iterdir() if path.name != LOCK):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        for path in (path for path in hidden.iterdir() if path.name != LOCK):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
     shutil.rmtree(hidden, ignore_errors=True)
+    lock.release()
+    if hidden.exists():  # where what is open cannot be removed
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def exchange(new: Path, old: Path) -> None:
