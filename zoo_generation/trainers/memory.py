@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.errors import InputError
 from zoo_generation.machine import cores
 from zoo_generation.spec import ModelSpec
 
@@ -16,6 +17,29 @@ SHARE = 0.5  # of the memory there is, the rest for what the estimate does not s
 FLOAT_BYTES = 4
 COPIES_OF_ACTIVATIONS = 3  # the value, what a layer keeps beside it, its gradient
 COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
+
+
+def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
+    """Raise `InputError` where this machine could not hold the weights of one such model while it is trained."""
+    with torch.device("meta"):
+        module = _module(spec, dataset)
+    needed = FLOAT_BYTES * COPIES_OF_WEIGHTS * sum(value.numel() for value in module.state_dict().values())
+    there = psutil.virtual_memory().total
+    if needed > there:
+        raise InputError(
+            f"a {spec.architecture} of width {spec.width:g} takes about {needed / 2**30:.0f} GiB to train, and this "
+            f"machine has {there / 2**30:.0f}; lower the width"
+        )
+
+
+def _module(spec: ModelSpec, dataset: ImageDataset) -> nn.Module:
+    return get_architecture(spec.architecture).build(
+        channels=dataset.channels,
+        classes=len(dataset.classes),
+        activation=spec.activation,
+        dropout=0.0,
+        width=spec.width,
+    )
 
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
@@ -43,13 +67,7 @@ def _elements(spec: ModelSpec, dataset: ImageDataset) -> tuple[int, int]:
         outputs += output.numel()
 
     with torch.device("meta"):
-        module = get_architecture(spec.architecture).build(
-            channels=dataset.channels,
-            classes=len(dataset.classes),
-            activation=spec.activation,
-            dropout=0.0,
-            width=spec.width,
-        )
+        module = _module(spec, dataset)
         for layer in module.modules():
             if not list(layer.children()):
                 layer.register_forward_hook(count)

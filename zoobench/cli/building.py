@@ -16,12 +16,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from zoo_generation.architectures import get_architecture
 from zoo_generation.cluster import Resources
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
 from zoo_generation.progress import Snapshot
 from zoo_generation.spec import ModelSpec, ZooSpec
 from zoo_generation.trainers import why_alone
+from zoo_generation.trainers.memory import check_memory
 from zoobench.cli.console import console, table
 from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
@@ -50,6 +52,9 @@ def build(
     missing = [model for model in models if model.id not in done]
     with console.status("Loading images"):
         images = load_datasets(missing, data_root)
+    for model in {(model.architecture, model.width): model for model in missing}.values():
+        if get_architecture(model.architecture).has_width:
+            check_memory(model, images[dataset_key(model)])
     with sink.lock():
         if damaged := sink.repair():
             console.print(f"{damaged} damaged parts of {path} are trained again")
