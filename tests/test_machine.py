@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 import torch
 from conftest import Run
 from packaging.requirements import Requirement
+from test_faults import training, until
 
 from zoo_generation import machine, sessions
 from zoo_generation.errors import InputError
@@ -98,7 +98,7 @@ with ray_session(None, None) as ray:
     shown = os.environ["RAY_AUTH_TOKEN"] in str([process.cmdline() for process in below])
     print(policy, token, ray.cluster_resources()["CPU"], shown)
     print(sorted(ports))
-    print(os.stat(os.path.dirname(folder)).st_mode & 0o777 == 0o700)
+    print(os.stat(os.path.dirname(os.path.dirname(folder))).st_mode & 0o777 == 0o700)
 print(os.path.exists(folder), "RAY_AUTH_TOKEN" in os.environ)
 """
 
@@ -285,9 +285,7 @@ def test_the_end_of_a_cluster_is_a_sentence(tmp_path: Path, part: str) -> None:
             text=True,
             env=os.environ | {"RAY_ADDRESS": cluster.address, "COLUMNS": "200"},
         )
-        while not list((tmp_path / "zoos").glob("*/weights/*")):
-            assert build.poll() is None
-            time.sleep(0.1)
+        until(lambda: training(cluster.head_node.all_processes["raylet"][0].process.pid), build)
         cluster.head_node.all_processes[part][0].process.kill()
         _, told = build.communicate(timeout=120)
         assert build.returncode == 2 and "Ray went down" in told and "Traceback" not in told

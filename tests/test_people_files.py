@@ -169,6 +169,12 @@ def test_sizes_before_they_are_made(fields: dict[str, object], told: str) -> Non
     assert len(str(error.value)) < 300
 
 
+def test_a_model_that_is_larger_than_the_machine(run: Run, tmp_path: Path) -> None:
+    wide = ["--architectures", "resnet18", "--width", "100", "--seeds", "1", "--train-images", "100"]
+    code, output = run("build-zoo", *wide, "--home", tmp_path)
+    assert code == 2 and "GiB to train" in output
+
+
 def test_the_largest_zoo() -> None:
     spec = make_spec({"datasets": "digits", "learning_rate": 0.1, "seeds": MOST_MODELS, "checkpoint_epochs": [6]})
     assert spec.seeds == MOST_MODELS

@@ -34,7 +34,9 @@ ROOM = 64 * 2**20  # bytes, for Ray's logs
 REMOVAL_SECONDS = 5  # that the last of Ray's processes may take to end
 LOCK = "lock"  # in a temporary folder, held by the process that uses it
 SOCKET_BYTES = 107  # that the path of a Unix socket may have
-SOCKET = "zbray-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes
+SOCKET = (
+    "zbray-12345678/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes
+)
 
 HEAD_SECONDS = 45  # that a cluster's head may be gone, which may come back; after 60 Ray ends the process
 NODE_SECONDS = 3  # that the node here may be gone; after 10 Ray ends the process
@@ -70,7 +72,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
                 num_cpus=workers or cores(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # which Ray opens to all users; the folder around it stays closed
                 **QUIET,
             )
         except OSError as error:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset
+from zoo_generation.errors import InputError
 from zoo_generation.machine import cores
 from zoo_generation.spec import ModelSpec
 from zoo_generation.trainers.models import Network, kept
@@ -20,6 +22,18 @@ SHARE = 0.5  # of the memory there is, the rest for what the estimate does not s
 FLOAT_BYTES = 4
 COPIES_OF_ACTIVATIONS = 3  # the value, what a layer keeps beside it, its gradient
 COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
+
+
+def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
+    """Raise `InputError` where this machine could not hold the weights of one such model while it is trained."""
+    architecture = get_architecture(spec.architecture)
+    layout = architecture.layout(channels=dataset.channels, classes=len(dataset.classes), width=spec.width)
+    needed, there = FLOAT_BYTES * COPIES_OF_WEIGHTS * layout.size, psutil.virtual_memory().total
+    if needed > there:
+        raise InputError(
+            f"a {spec.architecture} of width {spec.width:g} takes about {needed / 2**30:.0f} GiB to train, and this "
+            f"machine has {there / 2**30:.0f}; lower the width"
+        )
 
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:

@@ -14,12 +14,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from zoo_generation.architectures import get_architecture
 from zoo_generation.cluster import Resources
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
 from zoo_generation.progress import Snapshot
 from zoo_generation.spec import ModelSpec, ZooSpec
 from zoo_generation.trainers import stack_key, why_alone
+from zoo_generation.trainers.memory import check_memory
 from zoobench.cli.console import Column, Table, console, table
 from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
@@ -48,6 +50,9 @@ def build(
     missing = [model for model in models if model.id not in done]
     with console.status("Loading images"):
         images = load_datasets(missing, data_root)
+    for model in {(model.architecture, model.width): model for model in missing}.values():
+        if get_architecture(model.architecture).has_width:
+            check_memory(model, images[dataset_key(model)])
     with sink.lock():
         if damaged := sink.repair():
             console.print(f"{damaged} damaged parts of {path} are trained again")
@@ -98,7 +103,7 @@ def _tell_unstackable(models: list[ModelSpec], images: Datasets) -> None:
         if reason := why_alone(model, images[dataset_key(model)]):
             alone.setdefault(model.architecture, reason)
     for name, reason in alone.items():
-        console.print(f"{name} is trained one model at a time: {reason}", markup=False, soft_wrap=True)
+        console.print(f"{name} is trained one model at a time: {reason}", soft_wrap=True)
 
 
 def _state(now: Snapshot) -> str:
