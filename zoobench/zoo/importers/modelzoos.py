@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from zoobench.zoo.importers.columns import coerced, metrics_of, model_columns, whole_row
-from zoobench.zoo.importers.files import read_inside
+from zoobench.zoo.importers.files import ROWS, read_inside
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -34,7 +34,6 @@ from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
-ROWS = 100_000  # of results, at most
 EPOCH = CHECKPOINTS.field("epoch").type
 SECONDS = MODELS.field("seconds").type
 
