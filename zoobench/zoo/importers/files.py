@@ -13,6 +13,7 @@ from typing import BinaryIO
 from zoobench.zoo.importers.tolerance import RejectedError
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+ROWS = 100_000  # of results, at most
 TEXT = 32 << 20  # bytes of a configuration or of results, at most: JSON may take twenty times as much in memory
 
 

@@ -67,17 +67,17 @@ def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Ord
         one.name: tuple(a if a == b else None for a, b in zip(one.shape, two.shape, strict=False))
         for one, two in zip(ours, other, strict=True)
     }
-    modules, misnamed = _modules(sizes), None
+    modules, shapes, misnamed = _modules(sizes), state.shapes, None
     for groups in _groupings(names, state.ordered):
         found = False
-        for chosen in _merged(modules, groups, sizes, state.shapes):
+        for chosen in _merged(modules, groups, sizes, shapes):
             if why := _misnamed(modules, chosen):
                 misnamed = why
                 continue
             found = True
             pairs: dict[str, str] = {}
             for module, theirs in zip(modules, chosen, strict=True):
-                pairs |= _pairs(module, theirs, sizes, state.shapes) or {}
+                pairs |= _pairs(module, theirs, sizes, shapes) or {}
             yield tuple(pairs[name] for name in sizes)
         if found:
             return
@@ -123,18 +123,17 @@ def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Size
 def _pairs(ours: Sequence[str], theirs: Sequence[str], sizes: Sizes, shapes: Sizes) -> dict[str, str] | None:
     """The entries of one of their modules by ours: by the last part of their names, else by their number of dimensions,
     if that tells them apart; none where the module is another."""
-    pairs = _by(_last, ours, theirs)
-    if pairs is None:
-        dimensions = {name: str(len(shape)) for name, shape in (*sizes.items(), *shapes.items())}
-        pairs = _by(dimensions.__getitem__, ours, theirs)
-    fits = pairs is not None and all(_fits(sizes[our], shapes[their]) for our, their in pairs.items())
-    return pairs if fits else None
-
-
-def _by(key: Callable[[str], str], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str] | None:
-    one, other = {key(name): name for name in ours}, {key(name): name for name in theirs}
-    same = one.keys() == other.keys() and len(one) == len(ours) and len(other) == len(theirs)
-    return {name: other[each] for each, name in one.items()} if same else None
+    keys: tuple[Callable[[str, Sequence[object]], object], ...] = (
+        lambda name, shape: _last(name),
+        lambda name, shape: len(shape),
+    )
+    for key in keys:
+        one = {key(name, sizes[name]): name for name in ours}
+        other = {key(name, shapes[name]): name for name in theirs}
+        if one.keys() == other.keys() and len(one) == len(ours) == len(theirs):
+            pairs = {our: other[each] for each, our in one.items()}
+            return pairs if all(_fits(sizes[our], shapes[their]) for our, their in pairs.items()) else None
+    return None
 
 
 def _fits(size: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from zoobench.zoo.importers.checkpoint_files import only_weights
 from zoobench.zoo.importers.columns import model_columns, whole_row
-from zoobench.zoo.importers.files import read_inside
+from zoobench.zoo.importers.files import ROWS, read_inside
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -38,7 +38,6 @@ from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
-ROWS = 100_000  # of results, at most
 SAVED = "checkpoint_dir_name"
 """In a row of Ray 2: the directory of the checkpoint that was saved with it, which are numbered as they were saved."""
 
