@@ -269,7 +269,7 @@ def test_steps_of_a_trainer_are_no_epochs(tmp_path: Path) -> None:
     steps = {"checkpoint-500": 1.0, "checkpoint-1000": 1.998, "checkpoint-700": 1.4}
     result, zoo = take(write_run(tmp_path / "models" / "run", 3, steps), tmp_path / "zoo")
     assert by_file(zoo, "epoch") == [1, 2, 3] and weights_of(zoo) == pytest.approx([1, 1.998, 3])
-    assert by_file(zoo, "val_accuracy") == [0.5, 0.5, None]
+    assert by_file(zoo, "val_accuracy") == [0.5, 0.5, None] and by_file(zoo, "epochs") == [3, 3, 3]
     assert reasons(result) == "checkpoint-700 was saved after 1.4 epochs, and a zoo holds whole ones"
 
 
