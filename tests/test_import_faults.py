@@ -205,7 +205,7 @@ def test_configurations_as_deep_as_can_just_be_parsed(tmp_path: Path) -> None:
         trial = tmp_path / "models" / f"trial{depth}"
         last(trial).parent.mkdir(parents=True)
         torch.save(network(seed=depth), last(trial))
-        (trial / "result.json").write_text(json.dumps({"test_acc": 0.5}))
+        (trial / "result.json").write_text(json.dumps({"test_acc": 0.5, "epoch": LAST}))
         (trial / "params.json").write_text(json.dumps(PARAMS)[:-1] + f', "deep": {"[" * depth + "]" * depth}}}')
     (trial / "params.json").write_text(json.dumps(PARAMS))
     result, _ = take(tmp_path / "models", tmp_path / "zoo")

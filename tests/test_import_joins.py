@@ -166,9 +166,13 @@ def test_checkpoints_are_joined_to_rows(tmp_path: Path, rows: list[Row], saves: 
 def test_checkpoints_that_nothing_joins_to_a_row_are_told(tmp_path: Path) -> None:
     saves = {f"checkpoint_{number:06d}": number for number in range(3)}
     write_ray(tmp_path / "models" / "told", rows_from(1, 6), saves)
+    write_ray(tmp_path / "models" / "steps", rows_from(1, 6), {"checkpoint_000500": 5, "checkpoint_001000": 9})
     named = rows_from(1, 6, checkpoint_000000=2, checkpoint_000001=4, checkpoint_000007=6)
     result, zoo = take(write_ray(tmp_path / "models" / "named", named, saves), tmp_path / "zoo")
-    assert by_file(zoo, "epoch") == [2, 4]
+    assert by_file(zoo, "epoch") == [2, 4, 500, 1000]
+    assert "no row of its result.json is of a checkpoint's number, and it came in without measurements" in reasons(
+        result
+    )
     assert "as they were saved, its results from 1 to 6, and none says after which epoch" in reasons(result)
     assert "no row of its result.json has checkpoint_000002 as its checkpoint_dir_name" in reasons(result)
     assert "name checkpoints that are not there: 'checkpoint_000007'" in notes(result)
@@ -265,7 +269,7 @@ def test_steps_of_a_trainer_are_no_epochs(tmp_path: Path) -> None:
     steps = {"checkpoint-500": 1.0, "checkpoint-1000": 1.998, "checkpoint-700": 1.4}
     result, zoo = take(write_run(tmp_path / "models" / "run", 3, steps), tmp_path / "zoo")
     assert by_file(zoo, "epoch") == [1, 2, 3] and weights_of(zoo) == pytest.approx([1, 1.998, 3])
-    assert by_file(zoo, "val_accuracy") == [0.5, 0.5, None]
+    assert by_file(zoo, "val_accuracy") == [0.5, 0.5, None] and by_file(zoo, "epochs") == [3, 3, 3]
     assert reasons(result) == "checkpoint-700 was saved after 1.4 epochs, and a zoo holds whole ones"
 
 

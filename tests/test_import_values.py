@@ -111,9 +111,10 @@ def test_no_accuracy_is_taken_for_a_hundred_times_itself(
 
 
 def test_metrics_that_are_none_of_ours_are_told(tmp_path: Path) -> None:
-    result, _ = take_table(tmp_path, [{"accuracy (%)": 91.2, "best_val_acc": 0.5, "accuracy_note": None}])
+    unknown = {"accuracy (%)": 91.2, "best_val_acc": 0.5, "Test Error": "8.8%"}
+    result, _ = take_table(tmp_path, [unknown | {"accuracy_note": "x", "error": "none"}])
     assert "'accuracy (%)' is no metric" in reasons(result) and "'best_val_acc' is no metric" in reasons(result)
-    assert len(result.faults) == 2
+    assert "'Test Error' is no metric" in reasons(result) and len(result.faults) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ IDS = "content/1"
 """The version of these ids: stands in the card of an imported zoo, and as a key in rows that are exported."""
 
 FUNCTION = ("dataset", "architecture", "activation")  # what weights mean, and on what they were measured
-UNSAID = {"model_id", "source", "seconds"}  # columns that do not tell models without checkpoints apart
+APART = [name for name in MODELS.names if name not in ("model_id", "source", "seconds")]
+"""Columns that tell models apart whose content does not."""
 
 
 def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, layout: Layout | None) -> str:
@@ -25,7 +26,7 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
     Of the row, dataset, architecture and activation count; of each checkpoint its epoch, what was measured, and its
     weights, a row of `weights` [checkpoints, D] in the layout. Of a model without checkpoints the whole row counts.
     """
-    columns = FUNCTION if len(checkpoints) else [name for name in MODELS.names if name not in UNSAID]
+    columns = FUNCTION if len(checkpoints) else APART
     said = [
         {name: row[name] for name in columns},
         entries_of(layout) if layout else None,
@@ -39,10 +40,5 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
 
 def id_apart(content: str, row: Row) -> str:
     """The id of a model whose content is that of another in its zoo, though its columns, such as its seed, are not."""
-    said = [content, {name: row[name] for name in MODELS.names if name not in UNSAID}]
+    said = [content, {name: row[name] for name in APART}]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def columns_apart(row: Row, other: Row) -> list[str]:
-    """The columns in which two models of the same content differ."""
-    return [name for name in MODELS.names if name not in UNSAID and row[name] != other[name]]

@@ -12,7 +12,8 @@ steps, that says the epoch and what was measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,15 @@ from zoobench.zoo.importers.found import (
     subfolders,
 )
 from zoobench.zoo.importers.tolerance import RejectedError
-from zoobench.zoo.importers.values import UntakenError, is_nothing, number
+from zoobench.zoo.importers.values import UntakenError, is_nothing, number, value_of
+from zoobench.zoo.schema import MODELS
 from zoobench.zoo.sink import Row
 
 CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
 METRICS_FILES = ("metrics.json", "all_results.json", "eval_results.json")
 TRAINER = "trainer_state.json"
 OF_A_TRAINER = (TRAINER, "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+EPOCHS = MODELS.field("epochs").type
 WHOLE = 0.05  # of an epoch, that one may lack or exceed: trainers round the steps of the last batches
 
 
@@ -92,6 +95,8 @@ def _read(folder: Path) -> FoundModel:
             reason = f"{_called(place.folder, folder)} is of the same epoch as {_called(first.folder, folder)}"
             faults.append(Fault(name, place.epoch, reason))
     found = [places[epoch] for epoch in sorted(places)]
+    if row["epochs"] is None:
+        row["epochs"] = _planned([place.trainer for place in found])
     return FoundModel(
         name=name,
         row=row,
@@ -180,6 +185,15 @@ def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
         if not is_nothing(epoch):
             return _whole_epoch(epoch, folder)
     raise RejectedError("its config.json does not say after which epoch the weights are: add 'epoch' or 'epochs'")
+
+
+def _planned(states: Iterable[Row]) -> int | None:
+    """The epochs that a trainer was to train; none where no state says so."""
+    for state in states:
+        with suppress(UntakenError):
+            if (epochs := value_of(state.get("num_train_epochs"), EPOCHS)) is not None and epochs >= 0:
+                return int(epochs)
+    return None
 
 
 def _measured(place: Path, state: Row, model: str, epoch: int, faults: list[Fault]) -> Row:

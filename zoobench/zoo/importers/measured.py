@@ -26,6 +26,9 @@ SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "tes
     ("val", "valid", "validation", "dev", "eval"), "val"
 )
 KINDS = {"acc": "accuracy", "accuracy": "accuracy", "loss": "loss"}
+OTHERS = {"err", "error", "top1", "top5"}
+"""Words of metrics that are none of ours."""
+
 PER_CENT = {"%", "pct", "percent", "percentage"}
 ROUNDING = 1e-6  # by which a share may lie above 1
 
@@ -146,13 +149,15 @@ def _units(columns: Mapping[str, Column], models: Sequence[FoundModel]) -> Itera
         if column.unit == HUNDREDTHS:
             yield Told(f"its {name!r:.60} is in per cent: it came in as a share", "", first, lost=False)
         elif column.positive:
-            example = f"such as {column.example:g}; write shares, or name it {column.key.metric}_pct"
+            metric = column.key.metric
+            remedy = f"name it {metric} if they are shares" if column.key.per_cent else f"or name it {metric}_pct"
+            example = f"such as {column.example:g}; write shares, or a per cent sign, {remedy}"
             yield Told(f"its {name!r:.60} may be in per cent or a share, and did not come in: ", example, first)
     unknown: dict[str, tuple[str, Any]] = {}
     for model in models:
         for row in _rows([model]):
             for name, given in row.items():
-                if isinstance(name, str) and name not in unknown and _is_like_a_metric(name) and not is_nothing(given):
+                if isinstance(name, str) and name not in unknown and _is_like_a_metric(name) and _is_measured(given):
                     unknown[name] = model.name, given
     for name, (model_name, given) in unknown.items():
         what = f"its {name!r:.60} is no metric that is known: name it train_, val_ or test_"
@@ -162,7 +167,14 @@ def _units(columns: Mapping[str, Column], models: Sequence[FoundModel]) -> Itera
 @lru_cache(maxsize=4096)
 def _is_like_a_metric(key: str) -> bool:
     words = set(spelled(key).replace("%", "_").split("_"))
-    return bool(words & KINDS.keys()) and key_of(key) is None
+    return bool(words & (KINDS.keys() | OTHERS)) and key_of(key) is None
+
+
+def _is_measured(given: Any) -> bool:
+    try:
+        return not is_nothing(given) and _number(given)[0] is not None
+    except UntakenError:
+        return False
 
 
 def _rows(models: Iterable[FoundModel]) -> Iterator[Row]:

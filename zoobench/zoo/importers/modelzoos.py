@@ -138,6 +138,9 @@ def _joined(
     if gone := sorted(saved.keys() - {folder.name for _, folder in folders}):
         what = "rows of its result.json name checkpoints that are not there"
         notes.append(Told(what, f": {gone[0]!r:.60}", model, lost=False))
+    if unmeasured := sorted(epochs.keys() - measured.keys() - {0}):
+        what = "no row of its result.json is of a checkpoint's number, and it came in without measurements"
+        notes.append(Told(what, f": {epochs[unmeasured[0]].name}", model))
     return epochs, notes
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from zoobench.zoo.content import columns_apart, id_apart
+from zoobench.zoo.content import APART, id_apart
 from zoobench.zoo.importers.building import Built
 from zoobench.zoo.importers.found import Fault, Told
 from zoobench.zoo.schema import POPULATION
-from zoobench.zoo.sink import Part, Row, ZooSink
+from zoobench.zoo.sink import Part, ZooSink
 
 MODELS = 64  # of a part, at most
 ELEMENTS = 1 << 27  # weights that are gathered, at most, and those of one model: 512 MiB
 
 
 class Known(NamedTuple):
-    """What is kept of a model that came in."""
+    """What is kept of a model that came in: its columns `APART` too."""
 
     name: str
     content: str
-    row: Row
+    columns: tuple[Any, ...]
 
 
 @dataclass
@@ -45,7 +45,8 @@ class PartWriter:
             if model.content != twin.content:
                 own, what = model.content, "its id is that of a model with other weights, and it has one of its own"
             else:
-                apart = ", ".join(columns_apart(model.row, twin.row))
+                pairs = zip(APART, _columns(model), twin.columns, strict=True)
+                apart = ", ".join(name for name, mine, its in pairs if mine != its)
                 own = id_apart(model.content, model.row) if apart else model.content
                 what = f"its weights and measurements are those of another model, which differs in {apart}"
             if own in self._ids:
@@ -53,7 +54,7 @@ class PartWriter:
                 return [Fault(model.name, None, reason)]
             told.append(Told(what, f": {twin.name:.200}", model.name, lost=False))
             model = _with_id(model, own)
-        self._ids[model.row["model_id"]] = Known(model.name, model.content, model.row)
+        self._ids[model.row["model_id"]] = Known(model.name, model.content, _columns(model))
         key = (*(model.row[column] for column in POPULATION), model.layout)
         gathered = self._gathered.setdefault(key, [])
         gathered.append(model)
@@ -77,6 +78,10 @@ class PartWriter:
         self.models += len(models)
         self.checkpoints += len(rows)
         self._elements -= sum(map(_elements, models))
+
+
+def _columns(model: Built) -> tuple[Any, ...]:
+    return tuple(model.row[name] for name in APART)
 
 
 def _with_id(model: Built, model_id: str) -> Built:
