@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 from submitting import COMMON, ZOOS, Board, artefact, change, read_fields, rewrite, seal
 from torch import Tensor
 
+from zoo_generation.architectures import Layout, get_architecture
+from zoobench.leaderboard import read_entry, read_track
 from zoobench.leaderboard.audit import audit
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint
 from zoobench.leaderboard.verification import verify
 from zoobench.methods.symmetries import groups_of
-from zoobench.symmetry import learnable_distance, match_closest, random_symmetries
+from zoobench.symmetry import learnable_distance, match_closest, random_symmetries, symmetry_groups
 from zoobench.tokens import Population
 
 Change = Callable[[Tensor, Population], Tensor]
@@ -200,3 +202,50 @@ def test_copied_predictions_are_marked(board: Board, kind: str) -> None:
     rewrite(folder, edit)
     change(folder, name="copy")
     assert marks(board, folder) == "copy of honest (4 of 4 predicted columns)"
+
+
+ROOT = Path(__file__).parents[1]
+BENT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "grown": lambda values: 2 * values + 1,
+    "bent": lambda values: np.cbrt(values),
+    "bent, rounded": lambda values: np.cbrt(values).astype(np.float16).astype(float),
+}
+
+
+@pytest.mark.parametrize("kind", [*BENT, "mixed with another"])
+def test_the_order_of_predictions_tells_of_a_copy(kind: str, tmp_path: Path) -> None:
+    """On a track of the repository: its entries are no copies of each other, nor is half of one and half of another."""
+    leaderboards, track = tmp_path / "leaderboards", read_track(ROOT / "leaderboards", "property-cross-dataset")
+    for name in ("zoos/glyphs-cnn_s", track.name):
+        shutil.copytree(ROOT / "leaderboards" / name, leaderboards / name)
+    folder = Path(shutil.copytree(leaderboards / track.name / "layer_statistics", tmp_path / "mine"))
+    other = pd.read_parquet(leaderboards / track.name / "spectral_statistics" / "predictions.parquet")
+
+    def edit(table: pd.DataFrame) -> pd.DataFrame:
+        if kind in BENT:
+            return table.assign(predicted=BENT[kind](table["predicted"].to_numpy()))
+        keys = ["checkpoint", "property"]
+        beside = table[keys].merge(other, on=keys, validate="one_to_one")["predicted"].to_numpy()
+        return table.assign(predicted=(table["predicted"].to_numpy() + beside) / 2)
+
+    rewrite(folder, edit)
+    change(folder, name="mine", content=None, scores=[])
+    found = verify(leaderboards, track, folder, None).marks
+    assert found == (("copy of layer_statistics (3 of 3 predicted columns)",) if kind in BENT else ())
+    recorded = verify(leaderboards, track, leaderboards / track.name / "spectral_statistics", None)
+    assert recorded.marks == () and recorded == read_entry(leaderboards / track.name / "spectral_statistics")
+
+
+def test_units_that_are_scaled_are_recognised() -> None:
+    """Under relu, where a unit may grow and what reads it shrink: the same function."""
+    architecture = get_architecture("cnn_s")
+    module = architecture.build(channels=1, classes=10, activation="relu", dropout=0.0, width=1.0).eval()
+    layout = Layout.of(module.state_dict())
+    groups = symmetry_groups(module, (1, architecture.image_size, architecture.image_size))
+    weights = layout.flatten(module.state_dict())[None].detach()
+    generator = torch.Generator().manual_seed(0)
+    index, factor = random_symmetries(layout, groups, 1, generator, scales=0.5)
+    scaled = weights.gather(1, index) * factor
+    prints = [fingerprint(each, layout, groups) for each in (weights, scaled, noisy(weights, 0.05))]
+    assert any(group.kind == "scale" for group in groups) and float((scaled - weights).norm()) > 1
+    assert float((prints[0] - prints[1]).norm()) < 0.01 * float((prints[0] - prints[2]).norm())

@@ -193,12 +193,12 @@ def test_a_pull_request_is_verified_by_the_tracks_that_are_here(run: Run, filled
     assert code == 2 and "2 refused" in output and fingerprint(filled / "leaderboards") == before
     assert "the entry is named 'pca', and lies in the folder 'another'" in output
     assert "the entry claims 0.99 as mean of kept_mean" in output  # whatever tolerance the pull request wants
+    assert "Refused: property/track.json is new or changed: a link leads elsewhere; remove it" in output
     others = [line for line in output.splitlines() if line.startswith("For a person to look at")]
     assert [line.split(": ")[1] for line in others] == [
         "generation/anchors/entry.json is removed",
         "generation/anchors/weights.safetensors is removed",
         "generation/track.yaml is new or changed",
-        "property/track.json is new or changed",
         "generation/weight_density takes the place of an entry",
     ]
 

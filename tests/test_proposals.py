@@ -104,6 +104,7 @@ REFUSED: dict[str, tuple[Strays, str]] = {
         lambda at: [(at / "property/earlier/entry.json").unlink(), os.mkfifo(at / "property/earlier/entry.json")],
         "must be a plain file",
     ),
+    "folders in folders": (lambda at: (at / ("d/" * 200)).mkdir(parents=True), "nested more than 20 deep"),
     "sparse entry of gigabytes": (
         lambda at: os.truncate(at / "property/earlier/entry.json", 2**33),
         "may have at most 200000",

@@ -15,7 +15,7 @@ from made_up_boards import HOSTILE, METRICS, TURNING, ZOOS, made_up_boards, made
 
 from zoo_generation.errors import InputError
 from zoobench.files import MARK
-from zoobench.leaderboard.entry import leading, ranked
+from zoobench.leaderboard.entry import Fresh, leading, ranked
 from zoobench.leaderboard.site import Board, write_site
 from zoobench.leaderboard.site.content import Axis, axis, rows
 from zoobench.leaderboard.site.text import metric_words, one_line, size
@@ -204,3 +204,22 @@ def test_words() -> None:
     assert metric_words("after_1") == "after 1"
     assert [size(1), size(123_456), size(999_999), size(2 * 10**13)] == ["1 B", "123.5 kB", "1.0 MB", "20.0 TB"]
     assert one_line("a\nb\u202e") == r"a\nb\u202e"
+
+
+def test_marks_and_fresh_scores_are_shown(tmp_path: Path) -> None:
+    one, other = made_up_entry("sane", 0.8), made_up_entry("mine", 0.7)
+    fresh = Fresh(seed=1_234_567, date=datetime.date(2026, 5, 1), scores=made_up_entry("sane", 0.625).scores[:1])
+    marked = other.model_copy(update={"marks": (f"copy of sane (3 of 3 models) {HOSTILE}",)})
+    board = Board(made_up_track(), (one.model_copy(update={"fresh": fresh}), marked))
+    write_site([board], tmp_path / "site")
+    table, page, overview = (
+        (tmp_path / "site" / name).read_text()
+        for name in ("property-id/index.html", "property-id/mine/index.html", "index.html")
+    )
+    for text in (table, page):
+        assert "copy of sane (3 of 3 models)" in text and HOSTILE not in text
+    assert f">{rows(board)[0].fresh:.3f}<" in table and ">recorded<" in table
+    assert "seed 1234567" in (tmp_path / "site" / "property-id" / "sane" / "index.html").read_text()
+    assert "property-id/sane/index.html" in overview and "property-id/mine/index.html" not in overview
+    write_site([Board(made_up_track(), (one,))], tmp_path / "site")
+    assert "Fresh" not in (tmp_path / "site" / "property-id" / "index.html").read_text()

@@ -68,7 +68,7 @@ def show(
     """Show the entries of tracks, best first; baselines and marked entries stand beside those that are ranked."""
     from zoo_generation.errors import unknown
     from zoobench.cli.console import console
-    from zoobench.cli.leaderboards import print_json, readable_entries, track_table
+    from zoobench.cli.leaderboards import mark_lines, print_json, readable_entries, track_table
     from zoobench.cli.options import chosen_tracks
     from zoobench.leaderboard import ranked
 
@@ -83,6 +83,8 @@ def show(
         rows += [{"rank": place} | entry.fields() for place, entry in places]
         if not json:
             console.print(track_table(track, entries, metric=metric))
+            for line in mark_lines(entries):
+                console.print(line, soft_wrap=True, markup=False)
     if json:
         print_json(rows)
 

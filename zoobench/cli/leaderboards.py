@@ -37,7 +37,11 @@ def track_list(tracks: Sequence[Track], entries: dict[str, list[Entry]]) -> list
                     below = _cells(track, baseline, "({})")
                     names, scores = names + below[0], scores + below[1]
                 result.add_row(
-                    track.name, track.metric, "\n".join(names), "\n".join(scores), str(len(entries[track.name]))
+                    track.name,
+                    track.metric,
+                    styled("\n".join(names)),
+                    styled("\n".join(scores)),
+                    str(len(entries[track.name])),
                 )
         tables.append(result)
     return tables
@@ -52,8 +56,7 @@ def track_table(
 ) -> Table:
     """One row an entry, best first, one column a target; an arrow points to entries of the names `pointed`.
 
-    Baselines, and entries that verification marked, have no place; the marks stand below. What has fresh scores shows
-    their mean.
+    Baselines, and entries that verification marked, have no place. What has fresh scores shows their mean.
     """
     metric = metric or track.metric
     fresh = any(entry.fresh for entry in entries)
@@ -62,7 +65,6 @@ def track_table(
         ["", "entry"],
         ["mean", *(["fresh"] if fresh else []), *(each.replace("-", "\n") for each in track.targets)],
     )
-    notes = []
     for place, entry in ranked(entries, metric, track.tolerance):
         scores = entry.of_metric(metric)
         cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in track.targets]
@@ -71,9 +73,12 @@ def track_table(
         name = shown(entry.name) + (" ←" if entry.name in pointed else "")
         style = "bold" if entry.name in pointed else None if entry.is_ranked else "dim"
         result.add_row(str(place or "–"), name, _number(entry.mean(metric)), *cells, style=style)
-        notes += [f"{shown(entry.name)}: {shown(mark)}" for mark in entry.marks]
-    result.caption, result.caption_justify = styled("\n".join(notes)) if notes else None, "left"
     return result
+
+
+def mark_lines(entries: Sequence[Entry]) -> list[str]:
+    """What verification marked of entries, a line each."""
+    return [f"{shown(entry.name)}: {shown(mark)}" for entry in entries for mark in entry.marks]
 
 
 def difference_tables(found: Sequence[Difference], first: str, second: str) -> list[Table]:

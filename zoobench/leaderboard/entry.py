@@ -239,7 +239,7 @@ def ranked(entries: Sequence[Entry], metric: str, tolerance: float) -> list[tupl
             best, place = mean, before
         found.append((best, place, entry))
     found += [(_or_least(mean), None, entry) for mean, entry in means if math.isnan(mean) or not entry.is_ranked]
-    found.sort(key=lambda each: (-each[0], each[2].date, each[2].name))
+    found.sort(key=lambda each: (-each[0], each[1] is None, each[2].date, each[2].name))
     return [(place, entry) for _, place, entry in found]
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,6 +33,7 @@ from zoobench.zoo.schema import entries_of
 
 FILE = "fingerprints.safetensors"
 LARGEST = 65_504.0  # of a float16
+ELEMENTS = 2**26  # of weights in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,13 @@ class Fingerprints:
     def of(cls, population: Population, groups: Sequence[Group] | None = None) -> Fingerprints:
         """Of a population's checkpoints; groups: its symmetries, where they are known already."""
         groups = groups_of(population) if groups is None and len(population) else groups or ()
-        models = pd.factorize(population.table["model_id"])[0]
-        return cls(fingerprint(population.weights, population.layout, groups), torch.from_numpy(models).long())
+        models, layout = pd.factorize(population.table["model_id"])[0], population.layout
+        chunks = np.arange(len(population)) // max(1, ELEMENTS // max(1, layout.size))
+        parts = [
+            fingerprint(population.select(chunks == chunk).weights, layout, groups)
+            for chunk in range(chunks[-1] + 1 if len(chunks) else 1)
+        ]
+        return cls(torch.cat(parts), torch.from_numpy(models).long())
 
     @cached_property
     def spread(self) -> float:

@@ -13,6 +13,8 @@ from zoobench.leaderboard.untrusted import folded, portable
 from zoobench.text import quoted
 
 TRACK = "track.yaml"
+DEEPEST = 20
+"""Folders within one another, which are three where all is as it should be."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ def _files(folder: Path) -> dict[str, Path]:
         for name in [*files, *links]:
             path = Path(root) / name
             found[path.relative_to(folder).as_posix()] = path
+        within = Path(root).relative_to(folder)
+        if len(within.parts) >= DEEPEST and folders:
+            raise InputError(f"folders are nested more than {DEEPEST} deep in {folder}: {quoted(within)}; remove them")
     return found
 
 
