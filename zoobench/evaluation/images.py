@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -47,30 +47,17 @@ def build_module(row: pd.Series) -> nn.Module:
     Raises `InputError` where a user's function fails, or the network does not return logits for the row's images.
     """
     name, dropout = row["architecture"], row.get("dropout")
-    user = ":" in name
-    try:
-        with seeded(EVALUATION_SEED):
-            module = (
-                get_architecture(name)
-                .build(
-                    channels=int(row["channels"]),
-                    classes=int(row["classes"]),
-                    activation=row["activation"],
-                    dropout=0.0 if dropout is None or pd.isna(dropout) or not user else float(dropout),
-                    width=float(row["width"]),
-                )
-                .eval()
-            )
-    except InputError:
-        raise
-    except Exception as error:
-        if not user:
-            raise
-        raise InputError(f"the architecture '{name}' cannot be built: {first_line(error)}") from None
-    if user:
-        shape = int(row["channels"]), int(row["image_size"]), int(row["image_size"])
-        with seeded(EVALUATION_SEED), torch.no_grad():
-            output_of(name, module, torch.randn(2, *shape), int(row["classes"]))
+    given = {"channels": int(row["channels"]), "classes": int(row["classes"]), "activation": row["activation"]}
+    build = partial(get_architecture(name).build, **given, width=float(row["width"]))
+    if ":" not in name:
+        return build(dropout=0.0).eval()
+    image = torch.zeros(2, given["channels"], int(row["image_size"]), int(row["image_size"]))
+    with seeded(EVALUATION_SEED), torch.no_grad():
+        try:
+            module = build(dropout=0.0 if dropout is None or pd.isna(dropout) else float(dropout)).eval()
+        except Exception as error:  # whatever a user's function raises
+            raise InputError(f"the architecture '{name}' cannot be built: {first_line(error)}") from None
+        output_of(name, module, image, given["classes"])
     return module
 
 
