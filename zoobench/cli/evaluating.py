@@ -68,7 +68,7 @@ def evaluate(
         ranking.to_csv(aside / "standings.csv", index=False)
         plot(evaluation, method.name, aside / "accuracies.png")
     for reason, whose in evaluation.failures.items():
-        console.print(f"Not measured ({', '.join(whose)}): {reason}", markup=False, soft_wrap=True)
+        console.print(f"Not measured ({', '.join(whose)}): {reason}", soft_wrap=True)
     console.print(f"Results, tables and plot: {folder}")
     return evaluation
 

@@ -84,7 +84,7 @@ def show(
         if not json:
             console.print(track_table(track, entries, metric=metric))
             for line in mark_lines(entries):
-                console.print(line, soft_wrap=True, markup=False)
+                console.print(line, soft_wrap=True)
     if json:
         print_json(rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -60,17 +60,19 @@ def build_module(row: pd.Series) -> nn.Module:
     where a user's network does not return logits for the row's images.
     """
     name, given, dropout = row["architecture"], row["activation"], row.get("dropout")
-    given, user = None if pd.isna(given) else given, ":" in name
-    known = known_activation(given)
+    given, known = None if pd.isna(given) else given, known_activation(given)
+    build = partial(
+        get_architecture(name).build,
+        channels=int(row["channels"]),
+        classes=int(row["classes"]),
+        activation=known or cast(str, given),  # a user's function may do without
+        width=float(row["width"]),
+    )
     try:
+        if ":" not in name:
+            return build(dropout=0.0).eval()
         with seeded(EVALUATION_SEED):
-            module = get_architecture(name).build(
-                channels=int(row["channels"]),
-                classes=int(row["classes"]),
-                activation=known or cast(str, given),  # a user's function may do without
-                dropout=0.0 if dropout is None or pd.isna(dropout) or not user else float(dropout),
-                width=float(row["width"]),
-            )
+            module = build(dropout=0.0 if dropout is None or pd.isna(dropout) else float(dropout)).eval()
     except InputError:
         raise
     except Exception as error:  # whatever a user's function raises
@@ -82,11 +84,9 @@ def build_module(row: pd.Series) -> nn.Module:
                 f"are known are {', '.join(ACTIVATIONS)}: import them again with one of these"
             ) from None
         raise InputError(f"{which} cannot be built of their columns: {first_line(error)}") from None
-    module = module.eval()
-    if user:
-        shape = int(row["channels"]), int(row["image_size"]), int(row["image_size"])
-        with seeded(EVALUATION_SEED), torch.no_grad():
-            output_of(name, module, torch.randn(2, *shape), int(row["classes"]))
+    image = torch.zeros(2, int(row["channels"]), int(row["image_size"]), int(row["image_size"]))
+    with seeded(EVALUATION_SEED), torch.no_grad():
+        output_of(name, module, image, int(row["classes"]))
     return module
 
 
