@@ -90,11 +90,8 @@ def activation_notes(models: pd.DataFrame) -> Iterator[str]:
     ours = models[~models["architecture"].str.contains(":")]
     unknown = ours[ours["activation"].map(known_activation).isna()]
     for (architecture, activation), rows in unknown.groupby(["architecture", "activation"], dropna=False):
-        told = (
-            "is not recorded"
-            if pd.isna(activation)
-            else f"is '{shown(activation)}', which {architecture} does not have"
-        )
+        known = f"is '{shown(activation)}', which {architecture} does not have"
+        told = known if isinstance(activation, str) else "is not recorded"
         yield (
             f"the activation of {len(rows)} models of {architecture} {told}, so that they can be embedded, but neither "
             "matched, generated nor evaluated ('train --model sane', 'generate', 'zoo validate --recompute'); give a "
