@@ -40,11 +40,11 @@ def train_method(
 
         scratch = out.with_name(f".{out.name}.training")
         learned = method.fit(tokens.without("test"), seed, config, replace(execution, scratch=scratch, report=report))
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
     try:
         save(learned, out)
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
-    shutil.rmtree(scratch, ignore_errors=True)
     if told:
         losses = pd.DataFrame(told)
         summary = table(f"{method.name}, trained on {title}", ["loss"], ["first", "last"])
