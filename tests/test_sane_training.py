@@ -131,7 +131,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("harm", ["cut", "other seed", "garbage"])
+@pytest.mark.parametrize("harm", ["cut", "other seed", "other weights", "garbage", "flipped"])
 def test_what_cannot_be_gone_on_from_is_not(
     tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
@@ -139,10 +139,16 @@ def test_what_cannot_be_gone_on_from_is_not(
     monkeypatch.setattr(resume, "SECONDS", 0)
     monkeypatch.setattr(resume, "SHARE", float("inf"))
     seed = 1 if harm == "other seed" else 0
+    of = tokens
+    if harm == "other weights":  # of the same models
+        others = [each.with_weights(each.weights.clone().add_(1e-3)) for each in tokens.populations]
+        of = TokenSet(tokens.token_size, tuple(others))
     with pytest.raises(KeyboardInterrupt):
-        Sane.fit(tokens, seed, SMALL, Execution(device="cpu", scratch=tmp_path, report=interrupted(3)))
+        Sane.fit(of, seed, SMALL, Execution(device="cpu", scratch=tmp_path, report=interrupted(3)))
     file = tmp_path / "training.pt"
-    content = {"cut": file.read_bytes()[:-500], "garbage": os.urandom(1000)}
+    flipped = bytearray(file.read_bytes())
+    flipped[len(flipped) // 3] ^= 1
+    content = {"cut": file.read_bytes()[:-500], "garbage": os.urandom(1000), "flipped": bytes(flipped)}
     file.write_bytes(content.get(harm, file.read_bytes()))
     steps: list[int] = []
     again = Sane.fit(

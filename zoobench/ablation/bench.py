@@ -118,8 +118,8 @@ class Bench:
         scratch = path.with_name(f"{path.name}.training")
         execution = Execution(device=self.device, scratch=scratch)
         learned = method.fit(self.training_set(fit.composition).tokens, fit.seed, self.config(fit), execution)
+        shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
         save(learned, path, {FIT: asdict(fit) | {"seconds": round(time.monotonic() - started, 1)}})
-        shutil.rmtree(scratch, ignore_errors=True)
         return learned
 
     def measure(self, cell: Cell) -> None:

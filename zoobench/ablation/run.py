@@ -148,8 +148,8 @@ def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: 
     scratch = path.with_name(f"{path.name}.training")
     seen = tokens.without("test")
     learned = method.fit(seen, seed, config, Execution(scratch=scratch, report=report))
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
     save(learned, path)
-    shutil.rmtree(scratch, ignore_errors=True)
     return learned
 
 

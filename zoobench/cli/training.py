@@ -56,11 +56,11 @@ def train_method(
             losses.to_parquet(aside / "losses.parquet", index=False)
             plot(losses, aside / "losses.png")
         console.print(f"Losses and plot: {folder}")
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
     try:
         save(learned, out)  # last: where it is, the same command has nothing left to do
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
-    shutil.rmtree(scratch, ignore_errors=True)
     console.print(f"Trained {method.name}: {out}")
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -84,8 +85,10 @@ class Selected:
         for source in self.sources:
             table = arrow_table(source.table.drop(columns="seconds", errors="ignore"), TABLE)
             weights = source.identify() if source.identify else digests_of(source.fetch(slice(None)))
-            content = [source.name, entries_of(source.tokenizer.layout), weights, table.to_pydict()]
-            digest.update(json.dumps(content, default=str).encode())
+            content = {"name": source.name, "layout": entries_of(source.tokenizer.layout), "weights": weights}
+            columns = ((name, table[name].to_pylist()) for name in table.column_names)
+            for each in chain(content.items(), columns):
+                digest.update(json.dumps(each, default=str).encode())
         return digest.hexdigest()[:16]
 
     def __len__(self) -> int:

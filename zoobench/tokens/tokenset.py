@@ -49,13 +49,15 @@ class TokenSet:
 
         Raises `InputError` where no others are left.
         """
+        if not any(population.boundless.any() for population in self.populations):
+            return self
         for population in self.populations:
             for row in population.table[population.boundless].itertuples():
                 tell(
                     f"model {row.model_id} after epoch {row.epoch} is left out of what methods learn from and are "
                     "measured on: it ran away, and the sum of its weights' squares is beyond float32"
                 )
-        kept = [p.select(~p.boundless) if p.boundless.any() else p for p in self.populations]
+        kept = [population.select(~population.boundless) for population in self.populations]
         if not any(map(len, kept)):
             raise InputError("all checkpoints ran away: the sum of their weights' squares is beyond float32")
         return TokenSet(self.token_size, tuple(population for population in kept if len(population)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
 import time
 import warnings
@@ -14,8 +16,9 @@ from typing import Any
 import torch
 
 from zoo_generation.machine import refusal
-from zoobench.files import sweep, written_aside
+from zoobench.files import sha256_of, sweep, written_aside
 
+DIGEST = 64  # bytes behind a snapshot: its SHA-256, since torch does not see that bits have changed
 SECONDS = 10.0  # between snapshots, at least
 SHARE = 0.03  # of the time, at most, that writing them may take
 
@@ -38,11 +41,12 @@ class Snapshots:
             return
         content = {"identity": self.identity, "state": state()}
         try:
-            with (
-                written_aside(self.file) as aside,
-                aside.open("wb") as file,
-            ):  # PyTorch does not say why
-                torch.save(content, file)
+            with written_aside(self.file) as aside:
+                with aside.open("wb") as file:  # PyTorch itself does not say why it cannot write
+                    torch.save(content, file)
+                digest = sha256_of(aside).encode()
+                with aside.open("ab") as file:
+                    file.write(digest)
         except (OSError, RuntimeError) as error:
             if (reason := refusal(error)) is None:
                 raise
@@ -53,7 +57,10 @@ class Snapshots:
     def read(self) -> dict[str, Any] | None:
         """The state of this training; none where there is none, or it is damaged."""
         try:
-            found = torch.load(self.file, weights_only=True)
+            content = self.file.read_bytes()
+            if hashlib.sha256(content[:-DIGEST]).hexdigest().encode() != content[-DIGEST:]:
+                return None
+            found = torch.load(io.BytesIO(content[:-DIGEST]), weights_only=True)
             return found["state"] if found["identity"] == self.identity else None
         except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError):
             return None
