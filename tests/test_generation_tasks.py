@@ -21,7 +21,7 @@ from zoo_generation.architectures import get_architecture
 from zoo_generation.datasets import ImageDataset, Split
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import dataset_key, load_images
-from zoo_generation.trainers import UnstackableError, train_model, train_models
+from zoo_generation.trainers import train_model, train_models
 from zoo_generation.trainers.randomness import order_generator
 from zoobench.evaluation import accuracies, build_module, images_of
 from zoobench.methods.baselines import AnchorAverage, Anchors, RandomInit
@@ -189,10 +189,7 @@ def test_training_from_weights_is_the_same_in_a_stack(
     start = [train_model(spec, images).checkpoints[-1].state for spec in (model_spec(**fields, seed=9, epochs=1),) * 2]
     stacked = train_models(specs, images, 2, start=start)
 
-    def unstackable(*_: object) -> None:
-        raise UnstackableError("not here")
-
-    monkeypatch.setattr(trainers, "train_stack", unstackable)
+    monkeypatch.setattr(trainers, "why_alone", lambda *_: "not here")
     alone = train_models(specs, images, 2, start=start)
     for one, other in zip(stacked, alone, strict=True):
         assert torch.equal(layout.flatten(one.checkpoints[0].state), layout.flatten(start[0]))
