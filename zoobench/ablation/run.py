@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from zoo_generation.architectures import get_architecture
 from zoo_generation.errors import InputError
 from zoo_generation.sink import Status
 from zoobench.kept import kept, save
@@ -79,8 +80,11 @@ def run(
     """Fit each method, in the configuration given with it, to the zoos' training models and measure it on every
     population, under each seed. Models of other `statuses` than these are left out, and what cannot be measured.
 
-    Raises `InputError` where nothing can be measured, and where a method cannot be fitted.
+    Raises `InputError` where nothing can be measured, where a method cannot be fitted, and where an architecture is not
+    registered.
     """
+    for architecture in sorted({name for zoo in zoos for name in zoo.models["architecture"]}):
+        get_architecture(architecture)  # before hours of training: a user's has to be named
     key, tokens = token_set(zoos, statuses, runs, stage)
     evaluation, prediction = Evaluation(key, tokens), PropertyPrediction()
     for method, config in methods.items():

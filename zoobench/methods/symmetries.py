@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from torch import Tensor
 
+from zoo_generation.architectures import get_architecture
 from zoo_generation.architectures.activations import ACTIVATIONS
 from zoo_generation.errors import InputError
 from zoobench.evaluation import runnable_module
@@ -16,19 +17,20 @@ def groups_of(population: Population) -> tuple[Group, ...]:
     """The symmetries that all models of a population have: those of its architecture under each activation, where none
     is told under each that there is. None of a user's network that cannot be run.
 
-    Raises `InputError` where a network of ours cannot be built of its columns, or not be run.
+    Raises `InputError` where a network of ours cannot be built of its columns, or not be run, and where an architecture
+    is not registered.
     """
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
-        size = int(row["image_size"])
+        size, users = int(row["image_size"]), ":" in get_architecture(row["architecture"]).name
         hidden = population.is_blind and pd.isna(row["activation"])
         for activation in ACTIVATIONS if hidden else [row["activation"]]:
             try:
                 module = runnable_module(pd.Series(row.to_dict() | {"activation": activation}))
             except InputError:
-                if ":" not in row["architecture"]:
-                    raise
-                return ()
+                if users:
+                    return ()
+                raise
             found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
 
