@@ -24,10 +24,10 @@ from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
 from zoo_generation.jobs import dataset_key, load_images
 from zoo_generation.spec import make_spec
+from zoo_generation.text import inert_markdown, printable, shown, visible
 from zoo_generation.trainers import train_models
 from zoobench.cli.console import Column, Console, styled, table
 from zoobench.names import file_name, inside, is_file_name
-from zoobench.text import inert_markdown, printable, shown, visible
 from zoobench.zoo import Zoo, ZooSink, population_names
 from zoobench.zoo.sink import Part, part_of
 

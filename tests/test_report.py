@@ -13,12 +13,12 @@ from made_up_report import HOSTILE, PEER, TARGETS, ZOOS, made_up_report
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from zoo_generation.text import inert_markdown
 from zoobench.ablation.names import ID, NO_COMPOSITION
 from zoobench.ablation.report import Report, write_report
 from zoobench.ablation.report.curves import epoch_curves, size_curves
 from zoobench.ablation.report.scores import Row, matrices, ranking
 from zoobench.cli.ablation_tables import answer_tables, score_tables
-from zoobench.text import inert_markdown
 
 
 def test_tables_are_written_as_they_are(report_folder: Path) -> None:

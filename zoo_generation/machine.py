@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from zoo_generation.errors import InputError, shown
+from zoo_generation.errors import InputError
+from zoo_generation.text import quoted
 
 REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
@@ -82,7 +83,7 @@ def check_writable(folder: Path) -> None:
             file.write(bytes(4096))
     except OSError as error:
         raise InputError(
-            f"nothing can be written to {shown(there, 300)} ({error.strerror or error}); make room, give access, or "
+            f"nothing can be written to {quoted(there, 300)} ({error.strerror or error}); make room, give access, or "
             "choose another folder"
         ) from None
 
@@ -92,12 +93,12 @@ def refusal(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError) or any(words in str(seen) for words in OUT_OF_MEMORY):
-            return f"the memory of this machine is too small for what was asked ({shown(seen, 100)}); ask for less"
+            return f"the memory of this machine is too small for what was asked ({quoted(seen, 100)}); ask for less"
         number = seen.errno if isinstance(seen, OSError) and seen.errno in REFUSALS else None
         number = number or next((WORDS[words] for words in WORDS if words in str(seen)), None)
         if number is not None:
             paths = [str(path) for path in (getattr(seen, "filename", None), getattr(seen, "filename2", None)) if path]
-            where = f"at {shown(paths[-1], 300)} " if paths else ""
+            where = f"at {quoted(paths[-1], 300)} " if paths else ""
             return (
                 f"the machine refused to read or write {where}({os.strerror(number).lower()}); make room or give "
                 "access, and run the same command again"

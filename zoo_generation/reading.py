@@ -10,7 +10,8 @@ import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from zoo_generation.errors import InputError, shown
+from zoo_generation.errors import InputError
+from zoo_generation.text import quoted
 
 LARGEST_FILE = 2**18  # bytes; YAML is read in Python, a second or two for so many
 DEEPEST = 32  # lists and mappings within each other
@@ -59,7 +60,7 @@ class PlainLoader(yaml.SafeLoader):
             if not isinstance(key, ScalarNode) or key.tag not in (TEXT, MERGE):
                 raise _found("a key that is no text; put it in quotes", key)
             if key.value in keys:
-                raise _found(f"the key '{shown(key.value)}' a second time", key)
+                raise _found(f"the key '{quoted(key.value, 60)}' a second time", key)
             keys.add(key.value)
         return node
 
@@ -72,7 +73,7 @@ class PlainLoader(yaml.SafeLoader):
                 return super().construct_object(node, deep)
         except (ValueError, LookupError, ArithmeticError, AttributeError):
             pass
-        raise _found(f"'{shown(node.value)}' is no {kind}", node)
+        raise _found(f"'{quoted(node.value, 60)}' is no {kind}", node)
 
 
 def read_plain(path: Path, what: str) -> bytes:
@@ -112,5 +113,5 @@ def _sentence(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return f"{where}{shown(error.problem or error.context, 200)}"
-    return shown(getattr(error, "reason", None) or error, 200)
+        return f"{where}{quoted(error.problem or error.context, 200)}"
+    return quoted(getattr(error, "reason", None) or error, 200)

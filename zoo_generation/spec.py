@@ -21,9 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from zoo_generation.errors import InputError, as_given, unknown
+from zoo_generation.errors import InputError, unknown
 from zoo_generation.presets import preset_names, preset_path
 from zoo_generation.reading import read_fields
+from zoo_generation.text import as_given
 
 if TYPE_CHECKING:
     from zoo_generation.architectures import Architecture

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from upath import UPath
 
 from zoo_generation.errors import InputError
-from zoobench.text import printable
+from zoo_generation.text import printable
 
 SUMS = "SHA256SUMS"
 MARK = ".zoobench"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from zoo_generation.errors import InputError
+from zoo_generation.text import shown
 from zoobench.files import SUMS, directory_written_aside, sums_of, write_json, write_sums
-from zoobench.text import shown
 
 Piece = TypeVar("Piece")
 

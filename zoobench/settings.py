@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from zoo_generation.errors import InputError, as_given, unknown
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.text import as_given
 
 Settings = TypeVar("Settings")
 

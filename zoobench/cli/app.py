@@ -50,7 +50,7 @@ def main() -> None:
     except Exception as error:
         if (reason := refusal(error)) is not None:
             _tell(InputError(reason))
-        from zoobench.text import visible
+        from zoo_generation.text import visible
 
         sys.stderr.write(visible(traceback.format_exc()))  # which quotes what strangers named
         sys.exit(1)

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.text import Text
 
-from zoobench.text import printable, visible
+from zoo_generation.text import printable, visible
 
 
 class Console(rich.console.Console):

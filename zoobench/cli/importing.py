@@ -7,11 +7,11 @@ from pathlib import Path
 
 from zoo_generation.architectures import import_architecture
 from zoo_generation.errors import InputError
+from zoo_generation.text import quoted, shown
 from zoobench.cli.console import Table, console, counting, table
 from zoobench.cli.inspecting import accuracy_table, count_table
 from zoobench.files import StoragePath, write_json
 from zoobench.names import ALLOWED, inside, is_file_name
-from zoobench.text import quoted, shown
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Fault, Imported, import_zoo
 from zoobench.zoo.importers.found import shown_name

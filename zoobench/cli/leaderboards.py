@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_generation.text import shown
 from zoobench.cli.console import Console, Table, styled, table
 from zoobench.cli.ranking import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference
 from zoobench.leaderboard.entry import leading, mean_of, read_all
-from zoobench.text import shown
 
 
 def print_json(content: Any) -> None:

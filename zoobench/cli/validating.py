@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from zoo_generation.errors import InputError
+from zoo_generation.text import shown
 from zoobench.cli.console import Table, console, counting, styled, table
 from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
 from zoobench.files import StoragePath, write_json
 from zoobench.names import inside
-from zoobench.text import shown
 from zoobench.zoo import Zoo
 from zoobench.zoo.validation import Check, ValidationReport, validate
 

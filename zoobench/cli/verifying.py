@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zoo_generation.errors import InputError
+from zoo_generation.text import shown
 from zoobench.cli.console import console, counting, styled, table, to_standard_error
 from zoobench.cli.leaderboards import print_json
 from zoobench.cli.ranking import score_text
@@ -16,7 +17,6 @@ from zoobench.cli.refreshing import Refreshed, refresh
 from zoobench.cli.studying import Place
 from zoobench.leaderboard.audit import Finding, audit, entries_of
 from zoobench.leaderboard.proposal import Proposal, proposal
-from zoobench.text import shown
 
 COLOURS = {"verified": "green", "refused": "red", "not here": "yellow", "not judged": "red"}
 

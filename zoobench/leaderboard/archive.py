@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from zoo_generation.text import quoted
 from zoobench.files import written_aside
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.untrusted import check_folder, open_plain
-from zoobench.text import quoted
 
 OVERHEAD = 10_000
 """Bytes that a zip file may have beside the files in it."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from zoo_generation.text import quoted
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.weights import LARGEST
 from zoobench.tasks import probe
-from zoobench.text import quoted
 from zoobench.tokens import Population
 
 CLASS = 100

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_generation.errors import InputError
+from zoo_generation.text import shown
 from zoobench.files import write_json
 from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.entry import ENTRY, FORMAT, MOST_BYTES, parse_fields
@@ -17,7 +18,6 @@ from zoobench.leaderboard.reference import is_recorded, read_references
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track, read_track, read_tracks
 from zoobench.leaderboard.untrusted import check_folder, read_plain
-from zoobench.text import shown
 
 NEEDED = ("name", "authors", "licence")
 ARTEFACTS = (".parquet", ".safetensors")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from zoo_generation.errors import InputError, unknown
+from zoo_generation.text import quoted, shown
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.marks import Known
 from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import read_track, read_tracks
 from zoobench.leaderboard.verification import record, verified
-from zoobench.text import quoted, shown
 
 Verdict = Literal["verified", "refused", "not here", "not judged"]
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from zoo_generation.architectures import import_architecture
 from zoo_generation.spec import ZooSpec
+from zoo_generation.text import quoted
 from zoobench.leaderboard.judging import Answers
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track, spec_path
 from zoobench.tasks.probe import NUMBERS, as_classes
-from zoobench.text import quoted
 from zoobench.tokens import Population
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)

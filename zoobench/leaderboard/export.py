@@ -10,6 +10,7 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo_generation.text import visible
 from zoobench.evaluation import images_of
 from zoobench.files import directory_written_aside
 from zoobench.leaderboard.classes import classes_of
@@ -19,7 +20,6 @@ from zoobench.pages.environment import environment
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS
 from zoobench.tasks.reconstruction import Reconstruction
-from zoobench.text import visible
 from zoobench.tokens import Population, write_token_set
 from zoobench.tokens.selection import Selected
 from zoobench.zoo.schema import entries_of

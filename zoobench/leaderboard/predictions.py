@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from zoo_generation.text import quoted
 from zoobench.leaderboard.asked import CLASS
 from zoobench.leaderboard.parquet.footer import MARK, read_footer
 from zoobench.leaderboard.parquet.pages import check_pages
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.untrusted import kind_of
-from zoobench.text import quoted
 
 COLUMNS = {
     "target": "string",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo_generation.errors import InputError
+from zoo_generation.text import quoted
 from zoobench.leaderboard.track import track_names
 from zoobench.leaderboard.untrusted import folded, portable
-from zoobench.text import quoted
 
 TRACK = "track.yaml"
 DEEPEST = 20

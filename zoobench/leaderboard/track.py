@@ -10,10 +10,10 @@ from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.reading import read_fields
+from zoo_generation.text import quoted
 from zoobench.ablation.study import Fields, Name
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
-from zoobench.text import quoted
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

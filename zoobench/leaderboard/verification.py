@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoo_generation.text import quoted
 from zoobench.files import write_json
 from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.classes import as_spelled
@@ -19,7 +20,6 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.untrusted import folded
-from zoobench.text import quoted
 from zoobench.tokens import Population
 
 SPREAD = 5

@@ -9,11 +9,11 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from zoo_generation.text import quoted
 from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.untrusted import kind_of
 from zoobench.tasks.reconstruction import Reconstruction
-from zoobench.text import quoted
 from zoobench.tokens import Population
 
 HEADER = 100_000

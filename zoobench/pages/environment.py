@@ -10,8 +10,8 @@ from importlib.resources import files
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from zoo_generation.text import visible
 from zoobench.pages import text
-from zoobench.text import visible
 
 ROOM = "zoobench.pages"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zoo_generation.text import shown
 from zoobench.pages.svg import themed
-from zoobench.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 
 from zoo_generation.architectures import Layout
 from zoo_generation.sink import Status
+from zoo_generation.text import shown
 from zoobench.files import StoragePath, local_copy, sha256_of
-from zoobench.text import shown
 from zoobench.zoo.parts import part_file
 from zoobench.zoo.schema import TABLES, conform, layout_of
 from zoobench.zoo.sink import Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoobench.text import shown
+from zoo_generation.text import shown
 from zoobench.zoo.inspection import BINS, PopulationReport
 
 

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
+from zoo_generation.text import quoted
 from zoobench.files import StoragePath, local_copy, read_json
 from zoobench.names import ALLOWED, is_file_name
-from zoobench.text import quoted
 from zoobench.zoo.parts import (
     AGAIN,
     DamagedPartError,

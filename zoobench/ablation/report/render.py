@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zoo_generation.text import inert_markdown
 from zoobench.ablation.names import ID
 from zoobench.ablation.report.content import SIGNS, Report
 from zoobench.ablation.report.sections import Section, answers
 from zoobench.pages.environment import asset, digest, environment, html_environment
-from zoobench.text import inert_markdown
 
 PACKAGE = "zoobench.ablation.report"
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zoo_generation.text import quoted
 from zoobench.leaderboard.parquet.thrift import Fields, read_struct
-from zoobench.text import quoted
 
 MARK = b"PAR1"
 PHYSICAL = {2: "int64", 5: "double", 6: "string"}  # Type, of those that are asked for

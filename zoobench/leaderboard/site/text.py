@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zoo_generation.text import visible
 from zoobench.pages.text import words
-from zoobench.text import visible
 
 MEASURES = {"r2": "R²", "tau": "τ"}
 UNITS = ["B", "kB", "MB", "GB", "TB"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from zoobench.text import inert_markdown, visible
+from zoo_generation.text import inert_markdown, visible
 from zoobench.zoo.exporters.dataset_populations import SPLITS, DatasetPopulation
 from zoobench.zoo.exporters.licences import NOT_STATED
 from zoobench.zoo.schema import JOINED

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.text import shown
+from zoo_generation.text import shown
 from zoobench.zoo.content import IDS, content_id
 from zoobench.zoo.parts import AGAIN, DamagedPartError, read_arrow_table
 from zoobench.zoo.schema import POPULATION, TABLES

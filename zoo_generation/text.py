@@ -17,15 +17,30 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def shown(value: object) -> str:
-    """The first line of a value as text of printable characters, cut where it is long."""
-    text = printable(str(value).strip().split("\n")[0])
-    return text if len(text) <= 300 else f"{text[:300]}…"
+def shown(value: object, most: int = 300) -> str:
+    """The first line of a value as text of printable characters, cut where it is longer than `most`."""
+    return _cut(printable(_text(value).strip().split("\n")[0][: most + 1]), most)
 
 
 def quoted(value: object, most: int = 80) -> str:
-    """What a file says, as printable characters on one line, cut where it is long: for sentences about it."""
-    return printable(str(value)[:most])[:most]
+    """What a user or a file says, as printable characters on one line, cut where it is longer than `most`."""
+    return _cut(printable(_text(value)[: most + 1]), most)
+
+
+def as_given(value: object) -> str:
+    """What a user gave, as `quoted`, and in quotes where it is text."""
+    return f"'{quoted(value, 60)}'" if isinstance(value, str) else quoted(value, 60)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # an integer that is too long to be written out
+        return "a number of thousands of digits"
+
+
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def visible(value: object) -> str:
