@@ -86,6 +86,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
 @contextmanager
 def remote_ray(ray: Any, address: str) -> Iterator[None]:
     """A cluster; raises `InputError` where none answers within seconds, and where it ends while the block runs."""
+    _forget_token()
     _answers(address)
     try:
         ray.init(address=address, **QUIET)
@@ -183,18 +184,27 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
+def _forget_token() -> None:
+    """Let Ray look for the token of a cluster, where this process has had a Ray of its own before."""
+    if os.environ.get("RAY_AUTH_TOKEN") == _token():
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython
+
+        del os.environ["RAY_AUTH_TOKEN"]
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
 @contextmanager
 def _closed() -> Iterator[None]:
-    """The environment in which Ray starts closed to others, for as long as the block lasts."""
+    """The environment in which Ray starts closed to others, for as long as the block lasts; the token stays longer."""
     from ray._private import ray_constants
 
-    names = (LOOPBACK, "GLOO_SOCKET_IFNAME", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    names = (LOOPBACK, "GLOO_SOCKET_IFNAME")
     before = {name: os.environ.get(name) for name in names}
     os.environ.setdefault(LOOPBACK, "0")
     if sys.platform == "linux":  # where workers of PyTorch listen, which share a training
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        os.environ["RAY_AUTH_TOKEN"] = _token()  # else Ray keeps one in a file, which others could read
+        os.environ["RAY_AUTH_TOKEN"] = _token()  # else in a file; it stays, since Ray keeps it
     was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read when Ray was imported
     try:
         yield

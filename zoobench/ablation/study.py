@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.reading import read_fields
 from zoo_generation.spec import Seed, ZooSpec, make_spec, read_spec
-from zoo_generation.text import as_given
+from zoo_generation.text import quoted
 from zoobench.methods.registry import Method, get_method
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS, get_task
@@ -211,7 +211,7 @@ def sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         parent = _model_at(first["loc"][:-1])
         return str(unknown("field", where, parent.model_fields if parent else ()))
-    return f"field '{where}' was given {as_given(first['input'])}: {reason[0].lower()}{reason[1:]}"
+    return f"field '{where}' was given '{quoted(first['input'], 60)}': {reason[0].lower()}{reason[1:]}"
 
 
 def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -43,7 +43,7 @@ MODELS = pa.schema(
         _column("schedule", pa.string(), "`constant` or `onecycle`."),
         _column("augment", pa.bool_(), "Whether training images were cropped and flipped at random."),
         _column("epochs", pa.int64(), "Epochs the model was to be trained.", required=True),
-        _column("seed", pa.int64(), "Seed of initialization, order of images and dropout."),
+        _column("seed", pa.int64(), "Seed of initialization, order of images, dropout and all else that is drawn."),
         _column("order_seed", pa.int64(), "Seed of the order of images, where it is not `seed`."),
         _column("channels", pa.int64(), "Channels of the images.", required=True),
         _column("classes", pa.int64(), "Classes of the dataset: outputs of the model.", required=True),
