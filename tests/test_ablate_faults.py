@@ -1,6 +1,6 @@
 """A study that is killed, whose pieces are damaged, or whose machines go away, ends with the tables of one undisturbed.
 
-Minutes, so only where asked for: python -m pytest -m faults
+Minutes, so only where asked for: python -m pytest -m faults -n 0
 """
 
 from __future__ import annotations

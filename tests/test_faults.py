@@ -1,6 +1,6 @@
 """Faults, injected for real into builds as users run them: the same command again makes the zoo that nothing befell.
 
-Minutes, so only where asked for: python -m pytest -m faults
+Minutes, so only where asked for: python -m pytest -m faults -n 0
 """
 
 from __future__ import annotations
