@@ -1,6 +1,7 @@
 """Every command that writes, killed at a random moment: the same command again leaves what an undisturbed one leaves.
 
-A minute or two for each kill, so only where asked for: ZOOBENCH_KILLS=5 python -m pytest -m faults -n 0 tests/test_kills.py
+A minute or two for each kill, so only where asked for:
+ZOOBENCH_KILLS=5 python -m pytest -m faults -n 0 tests/test_kills.py
 """
 
 from __future__ import annotations

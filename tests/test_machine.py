@@ -90,13 +90,13 @@ import os, psutil
 from zoo_generation.cluster import ray_session
 
 with ray_session(None, None) as ray:
-    worker = ray.remote(lambda: (os.environ["OMP_WAIT_POLICY"], len(os.environ["RAY_AUTH_TOKEN"])))
-    policy, token = ray.get(worker.remote())
+    worker = ray.remote(lambda: (os.environ["OMP_WAIT_POLICY"], len(os.environ["RAY_AUTH_TOKEN"]), os.nice(0)))
+    policy, token, nice = ray.get(worker.remote())
     below = [psutil.Process(), *psutil.Process().children(recursive=True)]
     ports = {each.laddr.ip for process in below for each in process.net_connections("inet") if not each.raddr}
     folder = ray._private.worker._global_node.get_session_dir_path()
     shown = os.environ["RAY_AUTH_TOKEN"] in str([process.cmdline() for process in below])
-    print(policy, token, ray.cluster_resources()["CPU"], shown)
+    print(policy, token, ray.cluster_resources()["CPU"], shown, nice == os.nice(0))
     print(sorted(ports))
     print(os.stat(os.path.dirname(os.path.dirname(folder))).st_mode & 0o777 == 0o700)
 print(os.path.exists(folder))
@@ -114,7 +114,7 @@ def test_a_local_ray_is_this_process_own(tmp_path: Path) -> None:
         done = in_child(LOCAL_RAY, "taskset", "-c", first, RAY_TMPDIR=folder, HOME=str(tmp_path))
         assert [each.name for each in Path(folder).iterdir()] == ["ray"] and not (tmp_path / ".ray").exists()
     said, ports, closed, is_left, afterwards = done.splitlines()
-    assert said == "PASSIVE 64 1.0 False" and closed == "True" and is_left == "False"
+    assert said == "PASSIVE 64 1.0 False True" and closed == "True" and is_left == "False"
     assert afterwards == "one of the user's own"
     assert set(eval(ports)) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"} and eval(ports)
 

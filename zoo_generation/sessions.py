@@ -27,6 +27,7 @@ from zoo_generation.machine import cores
 
 OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens on the loopback alone, on Linux too
+NICE = "RAY_worker_niceness"  # 15 unless it is said: beside other work, workers would get a thirtieth of a core
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 PREFIX = "zbray-"
@@ -195,12 +196,16 @@ def _forget_token() -> None:
 
 @contextmanager
 def _closed() -> Iterator[None]:
-    """The environment in which Ray starts closed to others, for as long as the block lasts; the token stays longer."""
+    """The environment in which Ray starts closed to others, and works as urgently, for as long as the block lasts.
+
+    The token stays longer.
+    """
     from ray._private import ray_constants
 
-    names = (LOOPBACK, "GLOO_SOCKET_IFNAME")
+    names = (LOOPBACK, NICE, "GLOO_SOCKET_IFNAME")
     before = {name: os.environ.get(name) for name in names}
     os.environ.setdefault(LOOPBACK, "0")
+    os.environ.setdefault(NICE, "0")
     if sys.platform == "linux":  # where workers of PyTorch listen, which share a training
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
