@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from zoo_generation.text import quoted
 from zoobench.leaderboard.refusal import Refused
+from zoobench.names import RESERVED
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -31,8 +32,6 @@ KINDS = {
 
 
 PORTABLE = re.compile(r"[A-Za-z0-9._+-]+")
-RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
-"""Names that Windows takes for devices, whatever ending they have."""
 
 
 def portable(name: str) -> str | None:
