@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers.made_up_boards import made_up_boards
+from helpers.made_up_report import made_up_report
+from helpers.submitting import Board, make_board
 from hypothesis import settings
-from made_up_boards import made_up_boards
-from made_up_report import made_up_report
-from submitting import Board, make_board
 
-from zoobench.ablation.report import write_report
 from zoobench.cli.app import main
 from zoobench.leaderboard.site import write_site
 from zoobench.methods.plugins import warn_of_plugins_named
+from zoobench.studies.report import write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -12,6 +12,10 @@ class InputError(ValueError):
     """The user's input cannot be used. The message is one sentence; the CLI prints it and exits 2."""
 
 
+class AccessError(InputError):
+    """A method asked for more of the data than it may see in this task."""
+
+
 def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not registered, with the nearest match and the whole list."""
     names = sorted(known)

@@ -1,52 +1,60 @@
-"""How far a build is. Holds no torch, so that the process that counts stays small."""
+"""How far work is: one way to say it, silent unless someone listens."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """Counts of a build: models that ended, how much of those in training is done in models, mean validation accuracy
-    in [0, 1] of those that ended."""
+class Update:
+    """How far a stage of some work is.
 
-    done: int
-    diverged: int
-    at_chance: int
-    begun: float
-    epoch: int
-    mean_accuracy: float
+    stage: what is being done, as words; done, of: its steps, 0 of 0 if their number is not known yet; numbers: to show
+    beside, such as losses, by name; note: to show behind these; lasting: whether the note stays on screen.
+    """
+
+    stage: str
+    done: float = 0
+    of: float = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    lasting: bool = False
+
+
+class Step(Protocol):
+    """Tells how many steps of a stage are done, of how many, with numbers by name."""
+
+    def __call__(self, done: float, of: float, numbers: Mapping[str, float] = ..., note: str = ...) -> None: ...
 
 
 class Progress:
-    """Counts what workers tell of. A shard that is trained again, because its worker died, counts once."""
+    """Where work tells how far it is. `listen` is called with each update, in the process that works.
 
-    def __init__(self) -> None:
-        self._training: dict[str, tuple[int, int]] = {}
-        self._accuracies: dict[str, float] = {}
-        self._statuses: dict[str, str] = {}
+    >>> told = []
+    >>> step = Progress(told.append).stage("drawing")
+    >>> step(1, 2)
+    >>> [(update.stage, update.done, update.of) for update in told]
+    [('drawing', 0, 0), ('drawing', 1, 2)]
+    """
 
-    def epoch(self, model: str, epoch: int, epochs: int, accuracy: float) -> None:
-        """A model has done `epoch` of its `epochs`; its validation accuracy, not a number where it is not known."""
-        self._training[model] = (epoch, epochs)
-        if not math.isnan(accuracy):
-            self._accuracies[model] = accuracy
+    def __init__(self, listen: Callable[[Update], None] = lambda update: None) -> None:
+        self._listen = listen
 
-    def finished(self, model: str, status: str) -> None:
-        """A model has ended."""
-        self._training.pop(model, None)
-        self._statuses[model] = status
+    def stage(self, name: str) -> Step:
+        """Begin a stage; returns what is told of its steps."""
+        self._listen(Update(name))
 
-    def snapshot(self) -> Snapshot:
-        """The counts of now."""
-        statuses = list(self._statuses.values())
-        accuracies = [self._accuracies[model] for model in self._statuses if model in self._accuracies]
-        return Snapshot(
-            done=len(statuses),
-            diverged=statuses.count("diverged"),
-            at_chance=statuses.count("at_chance"),
-            begun=sum(epoch / epochs for epoch, epochs in self._training.values()),
-            epoch=max((epoch for epoch, _ in self._training.values()), default=0),
-            mean_accuracy=sum(accuracies) / len(accuracies) if accuracies else math.nan,
-        )
+        def step(done: float, of: float, numbers: Mapping[str, float] = {}, note: str = "") -> None:
+            self._listen(Update(name, done, of, numbers, note))
+
+        return step
+
+    def tell(self, sentence: str) -> None:
+        """Say what a user should read later too, such as what was left out."""
+        self._listen(Update("", note=sentence, lasting=True))
+
+
+QUIET = Progress()
+"""Nobody listens."""

@@ -20,17 +20,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from zoobench.ablation import Evaluation, run
+from zoo_generation.files import written_aside
+from zoo_generation.settings import changed
 from zoobench.cli.options import assigned
-from zoobench.files import written_aside
-from zoobench.methods.base import Report
+from zoobench.evaluation import Evaluation, run
+from zoobench.methods.protocols import Report
 from zoobench.methods.registry import get_method
 from zoobench.methods.sane import PRESETS, SaneConfig
-from zoobench.settings import changed
+from zoobench.populations import Population
 from zoobench.tasks.fine_tuning import accuracy_after, fine_tune, specs_like
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import Measurement, summary, tidy
-from zoobench.tokens import Population
 from zoobench.zoo import Zoo
 
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {

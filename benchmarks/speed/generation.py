@@ -21,13 +21,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo_generation.architectures import get_architecture
-from zoo_generation.datasets import load_dataset
-from zoo_generation.threads import use_threads
-from zoobench.evaluation import Images, accuracies, condition_batch_norm, images_of
+from zoo_generation.data import load_dataset
+from zoo_generation.data.images import Images
+from zoo_generation.data.load import images_of
+from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.threads import use_threads
 from zoobench.methods.density import draw
 from zoobench.methods.sane import PRESETS, Sane
-from zoobench.methods.target import Target
+from zoobench.populations.target import Target
 
 STAGES = ("sample", "decode", "condition", "evaluate")
 Times = dict[str, float]

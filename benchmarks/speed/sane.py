@@ -33,15 +33,15 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo_generation.architectures import get_architecture
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.symmetry import permutation_groups, random_permutations
 from zoobench.methods.sane import Sane, SaneConfig
 from zoobench.methods.sane.loss import nt_xent, reconstruction
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import Training
 from zoobench.methods.sane.windows import View, WindowSampler
-from zoobench.symmetry import permutation_groups, random_permutations
-from zoobench.tokens import Population, Tokenizer
+from zoobench.populations import Population, Tokenizer
 
 POSITIONS = (50_000, 150, 600)
 CHECKPOINTS = 500

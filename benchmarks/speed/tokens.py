@@ -31,10 +31,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from zoo_generation.architectures import Layout, get_architecture
-from zoobench.tokens import RandomWindows, Tokenizer, TokenSet, Windows, write_token_set
-from zoobench.tokens.card import Selection
-from zoobench.tokens.selection import Selected, Source
+from zoo_generation.networks.architectures import Layout, get_architecture
+from zoobench.populations import RandomWindows, Tokenizer, TokenSet, Windows, write_token_set
+from zoobench.populations.card import Selection
+from zoobench.populations.selection import Selected, Source
 
 WINDOW = 32
 State = dict[str, Tensor]

@@ -25,11 +25,12 @@ from timing import matrix_rate, seconds
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo_generation.datasets import ImageDataset, load_dataset
-from zoo_generation.spec import ModelSpec, make_spec
-from zoo_generation.threads import use_threads
-from zoo_generation.trainers.models import build_model, normalised
-from zoo_generation.trainers.stacked import StackTraining
+from zoo_generation.data import ImageDataset, load_dataset
+from zoo_generation.data.images import normalised
+from zoo_generation.networks.threads import use_threads
+from zoo_generation.training.models import build_model
+from zoo_generation.training.spec import ModelSpec, make_spec
+from zoo_generation.training.stacked import StackTraining
 
 
 def plain_epochs(specs: list[ModelSpec], dataset: ImageDataset, device: str) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from zoobench.methods import InapplicableError, Method, Unlearned
-from zoobench.tokens import Population
+from zoobench.populations import Population
 
 
 @dataclass(frozen=True)

@@ -53,16 +53,16 @@ def ablate(
     The same command again makes only what is missing: after an interrupt, a failure, or with more seeds. What is made
     is kept by content under runs/, and used again by other studies. On a cluster, all nodes must see --home.
     """
-    from zoobench.ablation.study import read_study
     from zoobench.cli.ablating import ablate as ablate_study
     from zoobench.cli.ablating import show_plan
+    from zoobench.studies.study import read_study
 
     changes = {name: value for name, value in (("seeds", seeds), ("seed", seed)) if value is not None}
     asked = read_study(study, changes)
     if dry_run:
         show_plan(asked, home)
         return
-    from zoo_generation.cluster import Resources
+    from zoo_generation.training.cluster import Resources
     from zoobench.cli.studying import Place
 
     place = Place(home, data_root, workers, ray_address, Resources.of(device, cpus_per_job, gpus_per_job))

@@ -6,21 +6,21 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from zoo_generation.files import directory_written_aside
 from zoo_generation.machine import cores
-from zoobench.ablation.cost import cell_seconds, fit_seconds, zoo_seconds
-from zoobench.ablation.plan import Plan
-from zoobench.ablation.report import Report, write_report
-from zoobench.ablation.reporting import entrants, report_of
-from zoobench.ablation.results import Results
-from zoobench.ablation.sources import sources_of
-from zoobench.ablation.study import Study
+from zoo_generation.names import inside
+from zoo_generation.provenance import command, commit, hardware, versions
 from zoobench.cli.ablation_tables import answer_tables, score_tables
 from zoobench.cli.console import console, stages, styled, table
 from zoobench.cli.ranking import standings_tables
 from zoobench.cli.studying import Place, run_study
-from zoobench.files import directory_written_aside
-from zoobench.names import inside
-from zoobench.provenance import command, commit, hardware, versions
+from zoobench.studies.cost import cell_seconds, fit_seconds, zoo_seconds
+from zoobench.studies.plan import Plan
+from zoobench.studies.report import Report, write_report
+from zoobench.studies.reporting import entrants, report_of
+from zoobench.studies.results import Results
+from zoobench.studies.sources import sources_of
+from zoobench.studies.study import Study
 from zoobench.tasks.standings import standings
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from zoo_generation.text import shown
-from zoobench.ablation.names import ID, MEAN
-from zoobench.ablation.report import Report
-from zoobench.ablation.report.content import SIGNS
-from zoobench.ablation.report.scores import Cell, Matrix, Row, matrices, tasks
 from zoobench.cli.console import Table, styled, table
-from zoobench.pages.text import NOT_A_NUMBER, score, words
+from zoobench.display.text import NOT_A_NUMBER, score, words
+from zoobench.studies.names import ID, MEAN
+from zoobench.studies.report import Report
+from zoobench.studies.report.content import SIGNS
+from zoobench.studies.report.scores import Cell, Matrix, Row, matrices, tasks
 
 TARGETS_ABREAST = 3
 LONGEST_NAME = 24

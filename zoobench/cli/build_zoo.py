@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo_generation.presets import describe, preset_names
+from zoo_generation.training.presets import describe, preset_names
 from zoobench.cli.options import CpusPerJob, DataRoot, Device, GpusPerJob, Home, RayAddress, Workers, listed
 
 PRESETS = "\n\n".join(f"  {name}: {describe(name)}" for name in preset_names())
@@ -89,11 +89,11 @@ def build_zoo(
 
     The same command again trains only what is missing.
     """
-    from zoo_generation.architectures import import_architecture
-    from zoo_generation.cluster import Resources
-    from zoo_generation.spec import make_spec, read_spec
+    from zoo_generation.names import inside
+    from zoo_generation.networks.architectures import import_architecture
+    from zoo_generation.training.cluster import Resources
+    from zoo_generation.training.spec import make_spec, read_spec
     from zoobench.cli.building import build
-    from zoobench.names import inside
     from zoobench.zoo import zoo_path
 
     given: dict[str, Any] = {

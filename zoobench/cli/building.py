@@ -14,16 +14,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from zoo_generation.architectures import get_architecture
-from zoo_generation.cluster import Resources
+from zoo_generation.data.load import Datasets
 from zoo_generation.errors import InputError
-from zoo_generation.jobs import Datasets, dataset_key, load_datasets, train_zoo
-from zoo_generation.progress import Snapshot
-from zoo_generation.spec import ModelSpec, ZooSpec
-from zoo_generation.trainers import stack_key, why_alone
-from zoo_generation.trainers.memory import check_memory
+from zoo_generation.files import StoragePath
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.training.cluster import Resources
+from zoo_generation.training.jobs import dataset_key, load_datasets, train_zoo
+from zoo_generation.training.memory import check_memory
+from zoo_generation.training.progress import Snapshot
+from zoo_generation.training.spec import ModelSpec, ZooSpec
+from zoo_generation.training.train import stack_key
+from zoo_generation.training.trial import why_alone
 from zoobench.cli.console import Column, Table, console, table
-from zoobench.files import StoragePath
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,16 +16,17 @@ from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 from rich.status import Status
 from rich.text import Text
 
+from zoo_generation.progress import Progress, Update
 from zoo_generation.text import printable, visible
 
 
@@ -43,6 +47,37 @@ class Console(rich.console.Console):
 
 
 console = Console()
+_as_json = False
+
+
+def set_json(value: bool) -> bool:
+    """Whether `show` prints JSON, and nothing else is printed; the callback of `--json`."""
+    global _as_json
+    _as_json = console.quiet = value
+    return value
+
+
+def set_quiet(value: bool) -> bool:
+    """Whether nothing is printed but errors; the callback of `--quiet`."""
+    console.quiet = value or _as_json
+    return value
+
+
+def show(record: Any, *shown: RenderableType) -> None:
+    """Print a result: what is shown of it; with `--json`, the record, whose numbers that are not finite are null."""
+    if _as_json:
+        sys.stdout.write(json.dumps(_plain(record), indent=2, default=str) + "\n")
+        return
+    for each in shown:
+        console.print(each, soft_wrap=isinstance(each, str))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def styled(text: str, style: str = "") -> Text:
@@ -88,7 +123,7 @@ def to_standard_error() -> Iterator[None]:
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, as long as the block lasts; what it yields is told how many are done, of how many."""
     columns = (Column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
@@ -101,7 +136,7 @@ def stages() -> Iterator[Callable[[str], Step]]:
     """A line of progress, as long as the block lasts: what it yields begins a stage by its description, and returns
     what is told the stage's steps done, of how many, and losses by name."""
     columns = (Column("{task.description}"), BarColumn(), Column("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=console, transient=True) as bar:
         shown: list[TaskID] = []
 
         def begin(description: str) -> Step:
@@ -117,3 +152,30 @@ def stages() -> Iterator[Callable[[str], Step]]:
             return step
 
         yield begin
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A line that says how far the work is, as long as the block lasts, and what is told lastingly above it."""
+    columns = (
+        *(Column("{task.description}"), BarColumn(), Column("{task.fields[state]}")),
+        *(TimeElapsedColumn(), TimeRemainingColumn()),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        shown: dict[str, TaskID] = {}
+
+        def listen(update: Update) -> None:
+            if update.lasting:
+                console.print(update.note, soft_wrap=True)
+                return
+            if update.stage not in shown:
+                for before in shown.values():
+                    bar.remove_task(before)
+                shown.clear()
+                shown[update.stage] = bar.add_task(update.stage, total=None, state="")
+            counts = f"{update.done:.10g}/{update.of:.10g}" if update.of else ""
+            numbers = ", ".join(f"{name} {value:.3f}" for name, value in update.numbers.items())
+            state = " ".join(part for part in (counts, numbers, update.note) if part)
+            bar.update(shown[update.stage], completed=update.done, total=update.of or None, state=state)
+
+        yield Progress(listen)

@@ -30,8 +30,8 @@ def demo(
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="all cores")] = None,
 ) -> None:
     """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
-    from zoo_generation.cluster import ray_session
-    from zoo_generation.spec import make_spec
+    from zoo_generation.training.cluster import ray_session
+    from zoo_generation.training.spec import make_spec
     from zoobench.cli.building import build
     from zoobench.cli.console import console
     from zoobench.cli.evaluating import evaluate

@@ -63,7 +63,7 @@ def embed(
     """
     from zoobench.cli.embedding import Chosen, embed_zoos
     from zoobench.methods.registry import get_method
-    from zoobench.tokens import kept_statuses
+    from zoobench.populations import kept_statuses
 
     import_listed(architectures)
     method = get_method(model)

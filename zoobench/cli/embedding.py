@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.sink import Status
+from zoo_generation.files import directory_written_aside, write_json
+from zoo_generation.kept import tell
+from zoo_generation.names import inside
+from zoo_generation.training.sink import Status
 from zoobench.cli.console import console, counting, stages, table
 from zoobench.cli.learned import fitted_method
-from zoobench.files import directory_written_aside, write_json
-from zoobench.kept import tell
-from zoobench.methods.base import Embedder, LayerEmbedder, Learned
+from zoobench.methods.protocols import Embedder, LayerEmbedder, Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
-from zoobench.names import inside
+from zoobench.populations import Population, select_checkpoints
+from zoobench.populations.selection import Source
 from zoobench.tasks.probe import varying_classes
-from zoobench.tokens import Population, select_checkpoints
-from zoobench.tokens.selection import Source
 from zoobench.zoo import Zoo
 
 ELEMENTS = 2**25  # of weights that are read at once, 128 MiB

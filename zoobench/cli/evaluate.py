@@ -77,7 +77,7 @@ def evaluate(
     """
     from zoobench.cli.evaluating import evaluate as evaluate_zoos
     from zoobench.methods.registry import get_method
-    from zoobench.tokens import KEPT, kept_statuses
+    from zoobench.populations import KEPT, kept_statuses
 
     import_listed(architectures)
     method = get_method(model)
@@ -107,9 +107,9 @@ def _on_tracks(
 ) -> int:
     """Measure a method on tracks; returns the exit code."""
     from zoo_generation.errors import InputError
-    from zoobench.ablation.study import MethodChoice
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.tracking import run_tracks
+    from zoobench.studies.study import MethodChoice
 
     if refused:
         raise InputError(

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo_generation.files import directory_written_aside, write_json
 from zoo_generation.machine import check_writable
-from zoo_generation.sink import Status
-from zoobench.ablation import Evaluation, run
+from zoo_generation.names import inside
+from zoo_generation.training.sink import Status
 from zoobench.cli.console import Table, console, stages, styled, table
 from zoobench.cli.ranking import score_text, standings_tables
-from zoobench.files import directory_written_aside, write_json
+from zoobench.evaluation import Evaluation, run
 from zoobench.methods.registry import Method, baselines
-from zoobench.names import inside
+from zoobench.populations import KEPT
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.measurement import records, summary
 from zoobench.tasks.standings import standings
-from zoobench.tokens import KEPT
 from zoobench.zoo import Zoo
 
 TITLES = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from zoobench.ablation.sources import sources_of
 from zoobench.cli.console import console, stages
 from zoobench.cli.studying import Place, build_zoos
 from zoobench.leaderboard import Track
 from zoobench.leaderboard.export import export_data
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of
-from zoobench.tokens import TokenSet
+from zoobench.populations import TokenSet
+from zoobench.studies.sources import sources_of
 
 
 def export_track(track: Track, out: Path, leaderboards: Path, place: Place) -> None:

@@ -98,12 +98,12 @@ def generate(
     Without --from the method is trained on the zoos, or read if 'zoobench eval' has trained it.
     """
     from zoo_generation.errors import InputError
+    from zoo_generation.networks.program import device_of
     from zoobench.cli.generating import Request, generate_models
-    from zoobench.evaluation import device_of
     from zoobench.methods.registry import get_method
+    from zoobench.populations import kept_statuses
     from zoobench.tasks.generation import Generation
     from zoobench.tasks.targets import Wanted
-    from zoobench.tokens import kept_statuses
 
     import_listed(architectures)
     method = get_method(model)

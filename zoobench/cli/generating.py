@@ -10,18 +10,19 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from zoo_generation.datasets import Split
+from zoo_generation.data import Split
+from zoo_generation.data.load import images_of
 from zoo_generation.errors import InputError
-from zoo_generation.sink import Metrics, Status
+from zoo_generation.files import directory_written_aside, write_json
+from zoo_generation.names import file_name, inside
+from zoo_generation.networks.accuracy import accuracies, condition_batch_norm, evaluate
+from zoo_generation.training.sink import Metrics, Status
 from zoobench.cli.console import Step, console, stages, table
 from zoobench.cli.learned import Fitted, fitted_method
-from zoobench.evaluation import accuracies, condition_batch_norm, evaluate, images_of
-from zoobench.files import directory_written_aside, write_json
-from zoobench.methods.base import Generator
 from zoobench.methods.density import Density
+from zoobench.methods.protocols import Generator
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Gaussian, Kernel, Sampler, Sane, fitted_gaussian
-from zoobench.names import file_name, inside
 from zoobench.tasks.generation import Generated, Generation, generate
 from zoobench.tasks.measurement import records
 from zoobench.tasks.targets import Task, Wanted, tasks_of

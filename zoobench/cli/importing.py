@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from zoo_generation.architectures import import_architecture
 from zoo_generation.errors import InputError
+from zoo_generation.files import StoragePath, write_json
+from zoo_generation.names import ALLOWED, inside, is_file_name
+from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.text import quoted, shown
 from zoobench.cli.console import Table, console, counting, table
 from zoobench.cli.inspecting import accuracy_table, count_table
-from zoobench.files import StoragePath, write_json
-from zoobench.names import ALLOWED, inside, is_file_name
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import Fault, Imported, import_zoo
 from zoobench.zoo.importers.found import shown_name

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
+from zoo_generation.files import write_json, written_aside
+from zoo_generation.names import inside
 from zoo_generation.text import shown
 from zoobench.cli.console import Table, console, table
-from zoobench.files import write_json, written_aside
-from zoobench.names import inside
 from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
 from zoobench.zoo.plotting import plot
 

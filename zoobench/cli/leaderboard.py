@@ -229,7 +229,7 @@ def rebuild(
     cpus_per_job: CpusPerJob = 1,
 ) -> None:
     """Build the zoos of tracks from their specs, and compare them with what was recorded; exit code 1: they differ."""
-    from zoo_generation.cluster import Resources
+    from zoo_generation.training.cluster import Resources
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.rebuilding import rebuild as rebuild_zoos
     from zoobench.cli.studying import Place

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo_generation.errors import InputError
-from zoo_generation.sink import Status
-from zoobench.ablation import Stage, fitted, fitted_path, token_set
-from zoobench.files import SUMS, sums_of
-from zoobench.kept import check
-from zoobench.methods.base import Learned
+from zoo_generation.files import SUMS, sums_of
+from zoo_generation.kept import check
+from zoo_generation.training.sink import Status
+from zoobench.evaluation import Stage, fitted, fitted_path, token_set
+from zoobench.methods.protocols import Learned
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
-from zoobench.tokens import Population, Tokenizer
+from zoobench.populations import Population, Tokenizer
 from zoobench.zoo import Zoo
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoobench.cli.console import set_json, set_quiet
+
 if TYPE_CHECKING:
     from zoobench.leaderboard import Track
     from zoobench.zoo import Zoo
@@ -73,6 +75,10 @@ MOST_SEEDS = 1000
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random; the same seed gives the same result.")
 ]
+Json = Annotated[
+    bool, typer.Option("--json", callback=set_json, is_eager=True, help="Print the result as JSON, and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=set_quiet, help="Print nothing but errors.")]
 
 
 def listed(text: str | None) -> list[str] | None:
@@ -87,7 +93,7 @@ def assigned(text: str | None) -> dict[str, str]:
 
 def import_listed(architectures: str | None) -> None:
     """Import the user's architectures that a comma-separated option names."""
-    from zoo_generation.architectures import import_architecture
+    from zoo_generation.networks.architectures import import_architecture
 
     for name in listed(architectures) or []:
         import_architecture(name)

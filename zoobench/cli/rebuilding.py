@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from zoobench.ablation.sources import sources_of
+from zoo_generation.files import written_aside
 from zoobench.cli.console import console, table
 from zoobench.cli.studying import Place, build_zoos
-from zoobench.files import written_aside
 from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track, read_tracks
-from zoobench.tokens import Population, TokenSet
+from zoobench.populations import Population, TokenSet
+from zoobench.studies.sources import sources_of
 
 
 def rebuild(tracks: Sequence[Track], leaderboards: Path, place: Place, record: bool) -> bool:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from zoo_generation.cluster import ray_session
 from zoo_generation.errors import InputError
+from zoo_generation.files import write_json
+from zoo_generation.training.cluster import ray_session
 from zoobench.cli.studying import Place, run_study
-from zoobench.files import write_json
 from zoobench.leaderboard import Entry, Track, read_entry, read_track
 from zoobench.leaderboard.entry import ENTRY, Fresh, mean_of
 from zoobench.leaderboard.fresh import drawn_seed, fresh_study, method_of

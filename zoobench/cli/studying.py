@@ -11,18 +11,18 @@ from pathlib import Path
 from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from zoo_generation.cluster import Resources, ray_session
 from zoo_generation.errors import InputError
-from zoobench.ablation.bench import Bench, token_sets
-from zoobench.ablation.cost import cell_seconds, fit_seconds
-from zoobench.ablation.plan import Fit, Plan
-from zoobench.ablation.runner import Piece, Progress, run_plan
-from zoobench.ablation.sources import Source, sources_of
-from zoobench.ablation.study import Study
+from zoo_generation.kept import tell
+from zoo_generation.networks.program import device_of
+from zoo_generation.training.cluster import Resources, ray_session
 from zoobench.cli.building import build
 from zoobench.cli.console import Column, console, stages
-from zoobench.evaluation import device_of
-from zoobench.kept import tell
+from zoobench.studies.bench import Bench, token_sets
+from zoobench.studies.cost import cell_seconds, fit_seconds
+from zoobench.studies.plan import Fit, Plan
+from zoobench.studies.runner import Piece, Progress, run_plan
+from zoobench.studies.sources import Source, sources_of
+from zoobench.studies.study import Study
 from zoobench.zoo import Zoo
 
 

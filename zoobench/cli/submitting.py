@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo_generation.files import write_json
 from zoobench.cli.console import console, stages
 from zoobench.cli.leaderboards import track_table
-from zoobench.files import write_json
 from zoobench.leaderboard import read_entries, read_entry
-from zoobench.leaderboard.archive import pack
 from zoobench.leaderboard.assembly import assemble
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.entry import ENTRY
+from zoobench.leaderboard.untrusted.archive import pack
 from zoobench.leaderboard.verification import verify
 
 

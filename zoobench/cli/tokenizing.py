@@ -8,11 +8,11 @@ from rich.filesize import decimal
 
 from zoo_generation.errors import InputError
 from zoobench.cli.console import Table, console, counting, styled, table
-from zoobench.tokens import TokenSet, write_token_set
-from zoobench.tokens.card import Dtype
-from zoobench.tokens.schema import SPLITS
-from zoobench.tokens.selection import Selected
-from zoobench.tokens.validation import problems_of
+from zoobench.populations import TokenSet, write_token_set
+from zoobench.populations.card import Dtype
+from zoobench.populations.schema import SPLITS
+from zoobench.populations.selection import Selected
+from zoobench.populations.validation import problems_of
 
 
 def build_token_set(path: Path, selected: Selected, dtype: Dtype) -> None:

@@ -55,9 +55,9 @@ def build(
 
     Without --zoo it takes the zoo that was built last. The format is that of docs/format.md.
     """
+    from zoo_generation.names import inside
     from zoobench.cli.tokenizing import build_token_set
-    from zoobench.names import inside
-    from zoobench.tokens import kept_statuses, select_checkpoints
+    from zoobench.populations import kept_statuses, select_checkpoints
 
     zoos = opened_zoos(zoo, home)
     selected = select_checkpoints(zoos, token_size, seed, kept_statuses(listed(statuses) or []), batch_norm=batch_norm)

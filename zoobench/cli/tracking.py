@@ -10,19 +10,19 @@ from typing import Any
 from safetensors import safe_open
 
 from zoo_generation.errors import InputError
-from zoobench.ablation.study import MethodChoice
+from zoo_generation.files import directory_written_aside, sha256_of, write_json
+from zoo_generation.names import inside
+from zoo_generation.provenance import command, hardware, versions
 from zoobench.cli.console import console, stages, styled
 from zoobench.cli.leaderboards import track_table
 from zoobench.cli.studying import Place, Studied, run_study
-from zoobench.files import directory_written_aside, sha256_of, write_json
 from zoobench.leaderboard import Entry, Track, read_entries
 from zoobench.leaderboard.entry import ENTRY, FORMAT
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import answers_of, check_applicable, study_of, write_answers
 from zoobench.methods.registry import get_method
-from zoobench.names import inside
-from zoobench.provenance import command, hardware, versions
+from zoobench.studies.study import MethodChoice
 
 
 def run_tracks(tracks: Sequence[Track], method: str, choice: MethodChoice, place: Place) -> bool:

@@ -61,12 +61,12 @@ def train(
     home: Home = Path(),
 ) -> None:
     """Train a method on the training models of zoos, and keep it for 'zoobench embed' and 'zoobench generate'."""
+    from zoo_generation.kept import check
+    from zoo_generation.names import inside
     from zoobench.cli.training import train_method
-    from zoobench.kept import check
-    from zoobench.methods.base import Execution
+    from zoobench.methods.protocols import Execution
     from zoobench.methods.registry import get_method
-    from zoobench.names import inside
-    from zoobench.tokens import TokenSet, kept_statuses, select_checkpoints
+    from zoobench.populations import TokenSet, kept_statuses, select_checkpoints
 
     import_listed(architectures)
     method = get_method(model)

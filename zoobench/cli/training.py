@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.errors import InputError
+from zoo_generation.files import directory_written_aside
+from zoo_generation.kept import save
 from zoo_generation.machine import check_writable
+from zoo_generation.names import inside
 from zoobench.cli.console import console, stages, table
-from zoobench.files import directory_written_aside
-from zoobench.kept import save
-from zoobench.methods.base import Execution
+from zoobench.methods.protocols import Execution
 from zoobench.methods.registry import Method
-from zoobench.names import inside
-from zoobench.tokens import TokenSet
+from zoobench.populations import TokenSet
 
 
 def train_method(

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from zoo_generation.errors import InputError
+from zoo_generation.files import StoragePath, write_json
+from zoo_generation.names import inside
 from zoo_generation.text import shown
 from zoobench.cli.console import Table, console, counting, styled, table
-from zoobench.evaluation.recomputation import Recomputation, Recomputed, recompute
-from zoobench.files import StoragePath, write_json
-from zoobench.names import inside
 from zoobench.zoo import Zoo
+from zoobench.zoo.recomputation import Recomputation, Recomputed, recompute
 from zoobench.zoo.validation import Check, ValidationReport, validate
 
 SHOWN = 20  # problems on the screen

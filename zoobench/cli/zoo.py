@@ -142,8 +142,8 @@ def import_(
     Nothing in the folder is run: pickles are read for tensors only. What is damaged or not recognised is left out and
     listed, on screen and in results/import-NAME.json. Weights become float32.
     """
+    from zoo_generation.names import inside
     from zoobench.cli.importing import import_into, name_of
-    from zoobench.names import inside
     from zoobench.zoo import zoo_path
 
     found = name_of(folder, name)

@@ -10,11 +10,11 @@ import pandas as pd
 
 from zoo_generation.text import quoted
 from zoobench.leaderboard.judging import asked
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.weights import LARGEST
+from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.leaderboard.untrusted.tensors import LARGEST
+from zoobench.populations import Population
 from zoobench.tasks import probe
-from zoobench.tokens import Population
 
 CLASS = 100
 """Letters that the name of a class may have."""

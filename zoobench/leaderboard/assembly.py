@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo_generation.errors import InputError
+from zoo_generation.files import write_json
 from zoo_generation.text import shown
-from zoobench.files import write_json
-from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.entry import ENTRY, FORMAT, MOST_BYTES, parse_fields
 from zoobench.leaderboard.reading import most_bytes
 from zoobench.leaderboard.reference import is_recorded, read_references
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track, read_track, read_tracks
-from zoobench.leaderboard.untrusted import check_folder, read_plain
+from zoobench.leaderboard.untrusted.archive import opened
+from zoobench.leaderboard.untrusted.files import check_folder, read_plain
+from zoobench.leaderboard.untrusted.refusal import Refused
 
 NEEDED = ("name", "authors", "licence")
 ARTEFACTS = (".parquet", ".safetensors")

@@ -12,8 +12,8 @@ from zoo_generation.errors import InputError, unknown
 from zoo_generation.text import quoted, shown
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.marks import Known
-from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import read_track, read_tracks
+from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
 from zoobench.leaderboard.verification import record, verified
 
 Verdict = Literal["verified", "refused", "not here", "not judged"]

@@ -9,11 +9,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from zoo_generation.errors import InputError
-from zoobench.files import beside, exchange, write_json
+from zoo_generation.files import beside, exchange, write_json
 from zoobench.leaderboard.entry import ENTRY, read_entries
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import folded
+from zoobench.leaderboard.untrusted.files import folded
+from zoobench.leaderboard.untrusted.refusal import Refused
 from zoobench.leaderboard.verification import Verified, copies, verified
 
 LOCK = ".lock"

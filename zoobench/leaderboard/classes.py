@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from zoo_generation.architectures import import_architecture
-from zoo_generation.spec import ZooSpec
+from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.text import quoted
+from zoo_generation.training.spec import ZooSpec
 from zoobench.leaderboard.judging import Answers
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track, spec_path
+from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.populations import Population
 from zoobench.tasks.probe import NUMBERS, as_classes
-from zoobench.tokens import Population
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -20,11 +20,11 @@ from pydantic import (
     ValidationError,
 )
 
+from zoo_generation.settings import Fields, Name
 from zoo_generation.text import quoted
-from zoobench.ablation.study import Fields, Name
-from zoobench.leaderboard.refusal import Refused
 from zoobench.leaderboard.track import Digest, sentences
-from zoobench.leaderboard.untrusted import portable, read_plain
+from zoobench.leaderboard.untrusted.files import portable, read_plain
+from zoobench.leaderboard.untrusted.refusal import Refused
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"

@@ -10,18 +10,18 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo_generation.data.load import images_of
+from zoo_generation.files import directory_written_aside
 from zoo_generation.text import visible
-from zoobench.evaluation import images_of
-from zoobench.files import directory_written_aside
+from zoobench.display.environment import environment
 from zoobench.leaderboard.classes import classes_of
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.track import Track
-from zoobench.pages.environment import environment
+from zoobench.populations import Population, write_token_set
+from zoobench.populations.selection import Selected
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS
 from zoobench.tasks.reconstruction import Reconstruction
-from zoobench.tokens import Population, write_token_set
-from zoobench.tokens.selection import Selected
 from zoobench.zoo.schema import entries_of
 
 

@@ -12,12 +12,11 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from zoo_generation.datasets.cache import cache_folder
+from zoo_generation.files import cache_folder, written_aside
 from zoo_generation.text import quoted
-from zoobench.files import written_aside
 from zoobench.leaderboard.entry import Artefact, reachable
-from zoobench.leaderboard.refusal import Refused
-from zoobench.leaderboard.untrusted import read_plain
+from zoobench.leaderboard.untrusted.files import read_plain
+from zoobench.leaderboard.untrusted.refusal import Refused
 
 SILENCE = 30  # seconds that a server may say nothing
 PATIENCE = 3600  # seconds that it may take in all

@@ -23,12 +23,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.files import written_aside
-from zoobench.methods.symmetries import groups_of
-from zoobench.symmetry import Group, balance_scales
-from zoobench.tokens import Population
+from zoo_generation.files import written_aside
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.symmetry import Group, balance_scales
+from zoobench.populations import Population
+from zoobench.populations.symmetries import groups_of
 from zoobench.zoo.schema import entries_of
 
 FILE = "fingerprints.safetensors"

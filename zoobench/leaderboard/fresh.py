@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 
 from zoo_generation.errors import InputError
-from zoobench.ablation.study import MethodChoice, Study
-from zoobench.files import read_json, write_json
+from zoo_generation.files import read_json, write_json
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track
 from zoobench.methods.registry import get_method, method_names
+from zoobench.studies.study import MethodChoice, Study
 
 FIRST, LAST = 10**6, 2**31
 """Seeds that are drawn: beyond those of the tracks' own zoos, and with room for each model's."""

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from zoobench.ablation.statistics import interval
+from zoobench.evaluation.statistics import interval
 from zoobench.leaderboard.entry import Score
 from zoobench.leaderboard.track import Track
+from zoobench.populations import Population
 from zoobench.tasks.base import Answer, Setting
+from zoobench.tasks.estimates import Sums
 from zoobench.tasks.probe import KEY, NUMBERS
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
 
 Answers = Mapping[tuple[str, int], Answer]
 """What is handed in, by target and seed."""

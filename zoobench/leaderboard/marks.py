@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
+from zoo_generation.networks.symmetry import Group
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint, read_fingerprints
 from zoobench.leaderboard.judging import Answers
 from zoobench.leaderboard.track import Track
-from zoobench.methods.symmetries import groups_of
-from zoobench.symmetry import Group
+from zoobench.populations import Population
+from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
 from zoobench.tasks.reconstruction import Reconstruction
-from zoobench.tokens import Population
 
 SHARE = 0.2
 """Of the zoo's spread of fingerprints: models that are closer are copies. In the tracks' own zoos the nearest of two

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from zoo_generation.errors import InputError
 from zoo_generation.text import quoted
 from zoobench.leaderboard.track import track_names
-from zoobench.leaderboard.untrusted import folded, portable
+from zoobench.leaderboard.untrusted.files import folded, portable
 
 TRACK = "track.yaml"
 DEEPEST = 20

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoobench.leaderboard import asked, predictions, weights
+from zoobench.leaderboard import asked
 from zoobench.leaderboard.entry import ENTRY, MOST_BYTES, Entry, parse_entry
 from zoobench.leaderboard.fetching import fetched
 from zoobench.leaderboard.judging import Answers
-from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import check_folder, read_plain
-from zoobench.tokens import Population
+from zoobench.leaderboard.untrusted import tables, tensors
+from zoobench.leaderboard.untrusted.files import check_folder, read_plain
+from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
+from zoobench.populations import Population
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,9 @@ class Submission:
 def most_bytes(track: Track, references: Mapping[str, Population]) -> dict[str, int]:
     """By the name of each file that a submission to a track may hold, how many bytes it has at most."""
     if track.holds == "weights":
-        most = weights.most_weight_bytes(weights.shapes_of(track, references, track.all_seeds))
+        most = tensors.most_weight_bytes(tensors.shapes_of(track, references, track.all_seeds))
     else:
-        most = predictions.most_table_bytes(asked.rows_of(track, references, track.all_seeds))
+        most = tables.most_table_bytes(asked.rows_of(track, references, track.all_seeds))
     return {ENTRY: MOST_BYTES, track.artefact: most}
 
 
@@ -74,17 +75,17 @@ def read_submission(
 def read_answers(entry: Entry, track: Track, references: Mapping[str, Population], content: bytes) -> Answers:
     """What an artefact holds; raises `Refused` for anything but what the track asks for."""
     if track.holds == "weights":
-        shapes = weights.shapes_of(track, references, entry.seeds)
-        tensors = weights.read_weights(track.artefact, content, shapes)
+        shapes = tensors.shapes_of(track, references, entry.seeds)
+        weights = tensors.read_weights(track.artefact, content, shapes)
         return {
-            (target, seed): weights.as_judged(track, references[target], tensors[f"{target}/{seed}"])
+            (target, seed): tensors.as_judged(track, references[target], weights[f"{target}/{seed}"])
             for target in track.targets
             for seed in entry.seeds
         }
     expected = asked.rows_of(track, references, entry.seeds)
-    most = predictions.most_table_bytes(expected)
+    most = tables.most_table_bytes(expected)
     rows = len(expected[asked.KEY].drop_duplicates())
-    table = predictions.read_table(track.artefact, content, rows, most)
+    table = tables.read_table(track.artefact, content, rows, most)
     return asked.answers_of(track.artefact, table, expected)
 
 

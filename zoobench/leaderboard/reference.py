@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from zoo_generation.errors import InputError
+from zoo_generation.names import inside
 from zoobench.leaderboard.fingerprints import FILE, write_fingerprints
 from zoobench.leaderboard.track import Track
-from zoobench.names import inside
+from zoobench.populations import Population, TokenSet, write_token_set
+from zoobench.populations.selection import Selected
 from zoobench.tasks.base import Task
-from zoobench.tokens import Population, TokenSet, write_token_set
-from zoobench.tokens.selection import Selected
 
 KEYS = ["model_id", "epoch"]
 

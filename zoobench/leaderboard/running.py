@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.ablation.bench import Bench
-from zoobench.ablation.plan import Plan
-from zoobench.ablation.study import Composition, MethodChoice, Study
 from zoobench.leaderboard.asked import KEY
 from zoobench.leaderboard.judging import Answers, asked
-from zoobench.leaderboard.predictions import COLUMNS
 from zoobench.leaderboard.track import Track, zoo_fields
-from zoobench.leaderboard.weights import as_handed_in
+from zoobench.leaderboard.untrusted.tables import COLUMNS
+from zoobench.leaderboard.untrusted.tensors import as_handed_in
 from zoobench.methods.registry import get_method
-from zoobench.tokens import Population
+from zoobench.populations import Population
+from zoobench.studies.bench import Bench
+from zoobench.studies.plan import Plan
+from zoobench.studies.study import Composition, MethodChoice, Study
 
 TRAINING = "training"
 

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.reading import read_fields
+from zoo_generation.settings import Fields, Name, read_fields
 from zoo_generation.text import quoted
-from zoobench.ablation.study import Fields, Name
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 

@@ -8,19 +8,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoo_generation.files import write_json
 from zoo_generation.text import quoted
-from zoobench.files import write_json
-from zoobench.leaderboard.archive import opened
 from zoobench.leaderboard.classes import as_spelled
 from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, Score, read_entries
 from zoobench.leaderboard.judging import content_digest, judge
 from zoobench.leaderboard.marks import Known, copy_of, marks_of
 from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
 from zoobench.leaderboard.reference import read_references
-from zoobench.leaderboard.refusal import AbsentError, Refused
 from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted import folded
-from zoobench.tokens import Population
+from zoobench.leaderboard.untrusted.archive import opened
+from zoobench.leaderboard.untrusted.files import folded
+from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
+from zoobench.populations import Population
 
 SPREAD = 5
 """Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""

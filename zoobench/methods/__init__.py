@@ -1,6 +1,7 @@
 """What is compared: SANE, its peers, baselines, and what a method of yours is made of (`docs/your-method.md`)."""
 
-from zoobench.methods.base import (
+from zoobench.methods.method import Method
+from zoobench.methods.protocols import (
     HERE,
     Embedder,
     Execution,
@@ -10,7 +11,6 @@ from zoobench.methods.base import (
     Predictor,
     Reconstructor,
 )
-from zoobench.methods.method import Method
 from zoobench.methods.unlearned import Unlearned
 
 __all__ = [

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_generation.errors import unknown
-from zoobench.methods.base import Fit, Fitted, Learned
-from zoobench.settings import changed
+from zoo_generation.settings import changed
+from zoobench.methods.protocols import Fit, Fitted, Learned
 
 
 @dataclass(frozen=True, eq=False)

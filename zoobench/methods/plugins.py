@@ -11,8 +11,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from zoo_generation.errors import InputError
-from zoobench.methods.base import Embedder, Generator, Predictor, Reconstructor
 from zoobench.methods.method import Method
+from zoobench.methods.protocols import Embedder, Generator, Predictor, Reconstructor
 
 GROUP = "zoobench.methods"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")

@@ -9,9 +9,9 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from zoo_generation.errors import InputError
-from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.methods.base import HERE, Execution
-from zoobench.tokens import TokenSet
+from zoo_generation.files import directory_written_aside, read_json, write_json
+from zoobench.methods.protocols import HERE, Execution
+from zoobench.populations import TokenSet
 
 SETTINGS = "settings.json"
 

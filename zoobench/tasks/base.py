@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 import pandas as pd
 from torch import Tensor
 
-from zoobench.methods.base import InapplicableError as InapplicableError
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoobench.methods.protocols import InapplicableError as InapplicableError
+from zoobench.populations import Population
+from zoobench.tasks.estimates import Sums
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
-from zoobench.symmetry import Group, learnable_distance, match_closest
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.symmetry import Group, learnable_distance, match_closest
 
 
 def to_anchors(weights: Tensor, anchors: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:

@@ -14,20 +14,21 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
+from zoo_generation.data.load import load_images
 from zoo_generation.errors import InputError
-from zoo_generation.jobs import dataset_key, load_images
-from zoo_generation.sink import TrainedModel
-from zoo_generation.spec import ModelSpec, make_spec
-from zoo_generation.trainers import train_models
-from zoo_generation.trainers.memory import stack_size_for
-from zoobench.evaluation import with_ties
-from zoobench.methods.base import Generator
-from zoobench.methods.target import Target
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.program import with_ties
+from zoo_generation.training.jobs import dataset_key
+from zoo_generation.training.memory import stack_size_for
+from zoo_generation.training.sink import TrainedModel
+from zoo_generation.training.spec import ModelSpec, make_spec
+from zoo_generation.training.train import train_models
+from zoobench.methods.protocols import Generator
+from zoobench.populations import Population
+from zoobench.populations.target import Target
 from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.estimates import Sums
 from zoobench.tasks.generation import Generation, choose_anchors, generate
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
 
 COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
 """Of a row of a zoo: how its model was trained, but for the schedule."""

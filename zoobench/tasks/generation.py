@@ -15,15 +15,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zoo_generation.data.load import images_of
 from zoo_generation.errors import InputError
-from zoobench.evaluation import accuracies, condition_batch_norm, images_of, with_ties
-from zoobench.methods.base import Generator
-from zoobench.methods.symmetries import groups_of
-from zoobench.methods.target import Target
+from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
+from zoo_generation.networks.program import with_ties
+from zoobench.methods.protocols import Generator
+from zoobench.populations import Population
+from zoobench.populations.symmetries import groups_of
+from zoobench.populations.target import Target
 from zoobench.tasks.base import Outcome, Setting
 from zoobench.tasks.diversity import to_anchors, to_others
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoobench.tasks.estimates import Sums
 
 ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
 NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give

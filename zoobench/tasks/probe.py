@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
-from zoo_generation.spec import AXES
-from zoobench.methods.base import Embedder, InapplicableError, Predictor
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoo_generation.training.spec import AXES
+from zoobench.methods.protocols import Embedder, InapplicableError, Predictor
+from zoobench.populations import Population
+from zoobench.tasks.estimates import Sums
 
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4

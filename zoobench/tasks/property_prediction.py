@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from zoobench.methods.base import Embedder, Predictor
+from zoobench.methods.protocols import Embedder, Predictor
+from zoobench.populations import Population
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoobench.tasks.estimates import Sums
 
 POOLED = "pooled_property_prediction"
 """The same with one probe for all populations that a method was trained on, tested on the test models of all."""

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from zoobench.methods.base import Embedder, Predictor
+from zoobench.methods.protocols import Embedder, Predictor
+from zoobench.populations import Population
 from zoobench.tasks import probe
 from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoobench.tasks.estimates import Sums
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zoo_generation.data.load import images_of
 from zoo_generation.errors import InputError
-from zoobench.evaluation import accuracies, condition_batch_norm, images_of
-from zoobench.methods.base import Reconstructor
-from zoobench.methods.target import Target
+from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
+from zoobench.methods.protocols import Reconstructor
+from zoobench.populations import Population
+from zoobench.populations.target import Target
 from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.sums import Sums
-from zoobench.tokens import Population
+from zoobench.tasks.estimates import Sums
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo_generation.errors import unknown
-from zoobench.settings import changed
+from zoo_generation.settings import changed
 from zoobench.tasks.base import Task
 from zoobench.tasks.fine_tuning import FineTuning
 from zoobench.tasks.generation import Generation

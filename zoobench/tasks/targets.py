@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo_generation.architectures import get_architecture
-from zoo_generation.architectures.activations import ACTIVATIONS
-from zoo_generation.datasets import load_dataset
+from zoo_generation.data import load_dataset
 from zoo_generation.errors import InputError, unknown
-from zoobench.methods.target import Target, corresponding
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.architectures.activations import ACTIVATIONS
+from zoobench.populations import Population
+from zoobench.populations.target import Target, corresponding
 from zoobench.tasks.generation import choose_anchors
-from zoobench.tokens import Population
 
 
 @dataclass(frozen=True)

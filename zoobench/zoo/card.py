@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
-from zoo_generation.spec import make_spec
-from zoobench.names import ALLOWED, is_file_name
+from zoo_generation.names import ALLOWED, is_file_name
+from zoo_generation.training.spec import make_spec
 from zoobench.zoo.schema import FORMAT
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
+from zoo_generation.networks.architectures import Layout
 from zoobench.zoo.schema import METRICS, MODELS, entries_of
 from zoobench.zoo.sink import Row
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
-from zoo_generation.datasets import Split
-from zoo_generation.sink import Checkpoint, Metrics
-from zoo_generation.trainers.models import status_of
+from zoo_generation.data import Split
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.training.models import status_of
+from zoo_generation.training.sink import Checkpoint, Metrics
 from zoobench.zoo.schema import METRICS, MODELS, POPULATION
 from zoobench.zoo.sink import Part, Row
 

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from zoo_generation.sink import Status
-from zoo_generation.spec import ModelSpec, make_spec
-from zoobench.files import StoragePath, files_in
+from zoo_generation.files import StoragePath, files_in
+from zoo_generation.training.sink import Status
+from zoo_generation.training.spec import ModelSpec, make_spec
 from zoobench.zoo.parts import FOLDERS, asked_at_once, part_names
 from zoobench.zoo.store import Zoo
 

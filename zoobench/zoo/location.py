@@ -8,7 +8,7 @@ from upath import UPath
 from upath.implementations.local import FilePath
 
 from zoo_generation.errors import InputError
-from zoobench.files import StoragePath
+from zoo_generation.files import StoragePath
 
 
 def zoo_path(text: str) -> StoragePath:

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_generation.errors import InputError
-from zoobench.files import StoragePath, read_json, write_json
+from zoo_generation.files import StoragePath, read_json, write_json
 
 
 @contextmanager

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
 
-from zoo_generation.architectures import Layout
-from zoo_generation.sink import Status
+from zoo_generation.files import StoragePath, local_copy, sha256_of
+from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import shown
-from zoobench.files import StoragePath, local_copy, sha256_of
+from zoo_generation.training.sink import Status
 from zoobench.zoo.parts import part_file
 from zoobench.zoo.schema import TABLES, conform, layout_of
 from zoobench.zoo.sink import Part

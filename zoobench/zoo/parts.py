@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
-from zoobench.files import StoragePath, files_in, known_sha256
+from zoo_generation.files import StoragePath, files_in, known_sha256
 from zoobench.zoo.schema import TABLES, conform
 
 READERS = 16  # threads

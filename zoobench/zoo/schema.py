@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from zoo_generation.architectures import Layout
-from zoobench.names import file_name
+from zoo_generation.names import file_name
+from zoo_generation.networks.architectures import Layout
 
 FORMAT = "zoobench-zoo/1"
 POPULATION = ["dataset", "architecture", "width", "channels", "classes", "image_size"]

@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoo_generation.sink import TrainedModel
-from zoobench.files import StoragePath, files_in, sha256_of, sweep, write_json, written_aside
-from zoobench.names import file_name
-from zoobench.provenance import hardware, versions
+from zoo_generation.files import StoragePath, files_in, sha256_of, sweep, write_json, written_aside
+from zoo_generation.names import file_name
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.provenance import hardware, versions
+from zoo_generation.training.sink import TrainedModel
 from zoobench.zoo.lock import locked
 from zoobench.zoo.parts import FOLDERS, DamagedPartError, asked_at_once, models_of, part_file, part_names
 from zoobench.zoo.schema import FORMAT, TABLES, entries_of

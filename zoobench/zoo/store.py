@@ -25,11 +25,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
+from zoo_generation.files import StoragePath, local_copy, read_json
+from zoo_generation.names import ALLOWED, is_file_name
+from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import quoted
-from zoobench.files import StoragePath, local_copy, read_json
-from zoobench.names import ALLOWED, is_file_name
 from zoobench.zoo.parts import (
     AGAIN,
     DamagedPartError,

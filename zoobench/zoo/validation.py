@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from zoo_generation.errors import InputError
+from zoo_generation.files import StoragePath, files_in
+from zoo_generation.names import file_name
 from zoo_generation.text import shown
-from zoobench.files import StoragePath, files_in
-from zoobench.names import file_name
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told

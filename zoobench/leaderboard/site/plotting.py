@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoobench.display.plotting import COLOURS, Plot, fitting, grid, panels_of, plot
+from zoobench.display.svg import without_styles
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.site.content import Board, Row, axis, rows
 from zoobench.leaderboard.site.text import metric_words
-from zoobench.pages.plotting import COLOURS, Plot, fitting, grid, panels_of, plot
-from zoobench.pages.svg import without_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from jinja2 import Environment
 
+from zoobench.display.environment import html_environment
+from zoobench.display.plotting import Plot
 from zoobench.leaderboard.entry import leading
 from zoobench.leaderboard.site.content import Board, Row, by_scale, rows
 from zoobench.leaderboard.site.plotting import dot_plot
 from zoobench.leaderboard.site.text import metric_words, one_line, size
-from zoobench.pages.environment import html_environment
-from zoobench.pages.plotting import Plot
 
 GENERATOR = "zoobench leaderboard"
 """By which a page of ours is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo_generation.text import visible
-from zoobench.pages.text import words
+from zoobench.display.text import words
 
 MEASURES = {"r2": "R²", "tau": "τ"}
 UNITS = ["B", "kB", "MB", "GB", "TB"]

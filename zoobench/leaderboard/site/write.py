@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_generation.errors import InputError
-from zoobench.files import MARK, directory_written_aside, write_json
+from zoo_generation.files import MARK, directory_written_aside, write_json
+from zoobench.display.environment import asset
 from zoobench.leaderboard.site.content import Board, rows
 from zoobench.leaderboard.site.render import GENERATOR, entry_page, index_page, site_environment, track_page
-from zoobench.pages.environment import asset
 
 INDEX, DATA = "index.html", "entries.json"
 ASSETS = ["style.css", "script.js"]

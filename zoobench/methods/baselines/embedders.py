@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoobench.methods.unlearned import Unlearned
-from zoobench.tokens import Population
+from zoobench.populations import Population
 
 PERCENTILES = torch.tensor([0.01, 0.25, 0.50, 0.75, 0.99])
 

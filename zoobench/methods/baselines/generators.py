@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from zoobench.methods.density import draw
-from zoobench.methods.symmetries import matched_to_best
-from zoobench.methods.target import Target
 from zoobench.methods.unlearned import Unlearned
-from zoobench.tokens import Population
+from zoobench.populations import Population
+from zoobench.populations.symmetries import matched_to_best
+from zoobench.populations.target import Target
 
 BANDWIDTH = 0.1  # of each weight's deviation over the anchors
 

@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.methods.base import HERE, Execution, InapplicableError
-from zoobench.tokens import Population, TokenSet
+from zoo_generation.files import directory_written_aside, read_json, write_json
+from zoo_generation.networks.architectures import Layout
+from zoobench.methods.protocols import HERE, Execution, InapplicableError
+from zoobench.populations import Population, TokenSet
 from zoobench.zoo.schema import entries_of, layout_of
 
 

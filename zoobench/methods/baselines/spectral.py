@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoobench.methods.unlearned import Unlearned
-from zoobench.tokens import Population
+from zoobench.populations import Population
 
 ELEMENTS = 2**24  # of matrices decomposed at once, 64 MiB
 SMALLEST = 1e-12  # singular value: those of a layer of zeros have logarithms too

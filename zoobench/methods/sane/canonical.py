@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo_generation.networks.symmetry import match_weights, random_symmetries
 from zoobench.methods.sane.windows import View
-from zoobench.methods.symmetries import groups_of
-from zoobench.symmetry import match_weights, random_symmetries
-from zoobench.tokens import Population
+from zoobench.populations import Population
+from zoobench.populations.symmetries import groups_of
 
 MAP_ELEMENTS = 2**26  # of the index maps of a population, 4 bytes each; five of a ResNet-18
 

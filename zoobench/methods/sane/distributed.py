@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from zoo_generation.cluster import ray_session
 from zoo_generation.errors import InputError
-from zoobench.methods.base import Execution
+from zoo_generation.training.cluster import ray_session
+from zoobench.methods.protocols import Execution
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.resume import Snapshots

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoobench.tokens import Population, Tokenizer
+from zoobench.populations import Population, Tokenizer
 
 if TYPE_CHECKING:
     from zoobench.methods.sane.method import Sane

@@ -16,8 +16,8 @@ from zoo_generation.errors import InputError
 from zoobench.methods.density import Gaussian, Kernel, draw
 from zoobench.methods.sane.canonical import canonical
 from zoobench.methods.sane.embedding import in_pieces
-from zoobench.methods.target import Target, corresponding, with_new_classifier
-from zoobench.tokens import Population
+from zoobench.populations import Population
+from zoobench.populations.target import Target, corresponding, with_new_classifier
 
 if TYPE_CHECKING:
     from zoobench.methods.sane.method import Sane

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.evaluation import device_of
-from zoobench.files import directory_written_aside, read_json, write_json
-from zoobench.methods.base import HERE, Execution
+from zoo_generation.files import directory_written_aside, read_json, write_json
+from zoo_generation.networks.program import device_of
+from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.embedding import embed, embed_layers, models_at_once
@@ -26,9 +26,9 @@ from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler, generator_of, in_windows
-from zoobench.methods.symmetries import reference_of
-from zoobench.methods.target import Target
-from zoobench.tokens import Population, Tokenizer, TokenSet
+from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.symmetries import reference_of
+from zoobench.populations.target import Target
 from zoobench.zoo.store import digests_of
 
 VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training

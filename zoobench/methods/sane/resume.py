@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from zoo_generation.files import sha256_of, sweep, written_aside
 from zoo_generation.machine import refusal
-from zoobench.files import sha256_of, sweep, written_aside
 
 DIGEST = 64  # bytes behind a snapshot: its SHA-256, since torch does not see that bits have changed
 SECONDS = 10.0  # between snapshots, at least

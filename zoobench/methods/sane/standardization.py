@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
-from zoobench.tokens import Population, Tokenizer
+from zoo_generation.networks.architectures import Layout
+from zoobench.populations import Population, Tokenizer
 from zoobench.zoo.schema import entries_of
 
 SMALLEST = 1e-8  # standard deviation; an entry that is the same in all models keeps its distance from that, zero

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from zoo_generation.errors import InputError
-from zoobench.methods.base import Execution
+from zoobench.methods.protocols import Execution
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.training import Log
 

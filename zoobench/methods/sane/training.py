@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoobench.methods.base import Report
+from zoobench.methods.protocols import Report
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zoobench.methods.sane.standardization import Standardization
-from zoobench.tokens import Population
-from zoobench.tokens.windows import cut_windows, lengthened
+from zoobench.populations import Population
+from zoobench.populations.windows import cut_windows, lengthened
 
 TOGETHER = 2**15  # tokens
 

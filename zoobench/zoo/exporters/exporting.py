@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from zoo_generation.errors import InputError
-from zoobench.files import directory_written_aside
+from zoo_generation.files import directory_written_aside
 from zoobench.zoo.exporters.folders import write_folders
-from zoobench.zoo.exporters.huggingface import write_dataset
-from zoobench.zoo.exporters.licences import check_licence
+from zoobench.zoo.exporters.huggingface.licences import check_licence
+from zoobench.zoo.exporters.huggingface.write import write_dataset
 from zoobench.zoo.exporters.models import ExportedModel, exported_models
 from zoobench.zoo.exporters.modelzoos import write_modelzoos
 from zoobench.zoo.store import Zoo

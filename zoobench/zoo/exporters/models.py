@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
 from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import shown
 from zoobench.zoo.content import IDS, content_id
 from zoobench.zoo.parts import AGAIN, DamagedPartError, read_arrow_table

@@ -11,9 +11,9 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from zoo_generation.architectures import Layout
-from zoo_generation.datasets.registry import DATASETS
-from zoo_generation.spec import Activation
+from zoo_generation.data.registry import DATASETS
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.training.spec import Activation
 from zoobench.zoo.content import content_id
 from zoobench.zoo.importers.found import Fault, FoundCheckpoint, FoundModel, Told
 from zoobench.zoo.importers.images import images_of

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from zoo_generation.datasets.registry import DATASETS
-from zoo_generation.sink import Status
-from zoo_generation.spec import Activation, Init, Optimizer, Schedule
+from zoo_generation.data.registry import DATASETS
+from zoo_generation.training.sink import Status
+from zoo_generation.training.spec import Activation, Init, Optimizer, Schedule
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of

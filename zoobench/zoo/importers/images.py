@@ -10,9 +10,9 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from zoo_generation.architectures import Architecture, Layout
-from zoo_generation.datasets.registry import DATASETS
-from zoo_generation.spec import Activation
+from zoo_generation.data.registry import DATASETS
+from zoo_generation.networks.architectures import Architecture, Layout
+from zoo_generation.training.spec import Activation
 from zoobench.zoo.importers.recognise import Recognised
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from zoo_generation.architectures import architecture_names, get_architecture
 from zoo_generation.errors import InputError, unknown
-from zoobench.files import StoragePath, files_in, sweep, write_json
+from zoo_generation.files import StoragePath, files_in, sweep, write_json
+from zoo_generation.networks.architectures import architecture_names, get_architecture
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from zoo_generation.architectures import Layout
+from zoo_generation.networks.architectures import Layout
 from zoobench.zoo.importers.state import State
 
 Order = tuple[str, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from zoo_generation.datasets.registry import DATASETS
-from zoo_generation.sink import Status
+from zoo_generation.data.registry import DATASETS
+from zoo_generation.training.sink import Status
 from zoobench.zoo.schema import METRICS
 from zoobench.zoo.sink import Row
 

@@ -1,0 +1,90 @@
+"""A report with something of everything, for tests."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+
+from zoobench.studies.names import ID, NO_COMPOSITION
+from zoobench.studies.report import Report
+
+HOSTILE = "<script>alert(1)</script>"
+PEER = '_peer <b id="a">&</b> | $x_1$ [red]'
+TARGETS = ["mnist/cnn_s", "svhn/cnn_s", "cifar10/cnn_s", "mnist/resnet18"]
+ZOOS = {
+    "mnist": "mnist/cnn_s",
+    "mnist-half": "mnist/cnn_s",
+    "mnist-quarter": "mnist/cnn_s",
+    "mnist+svhn": "mnist/cnn_s + svhn/cnn_s",
+    "all": "mnist/cnn_s + svhn/cnn_s + cifar10/cnn_s",
+    HOSTILE: "<img src=https://example.org/x onerror=alert(1)>",
+}
+MODELS = dict(zip(ZOOS, [800, 400, 200, 800, 2400, 200], strict=True))
+METRICS = {
+    "property_prediction": ["test_accuracy_r2", "epoch_r2"],
+    "generation": ["kept_mean", "kept_best", "drawn_mean", "diversity", "novelty"],
+    "fine_tuning": ["after_1", "after_0", "after_5", "after_25"],
+}
+BASELINES = {"property_prediction": "layer_statistics", "generation": "random_init", "fine_tuning": "random_init"}
+
+
+def made_up_report() -> Report:
+    """Several compositions, sizes and targets, one and three seeds, missing scores, failures, hostile names."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for task, metrics in METRICS.items():
+        learned = itertools.product(ZOOS, ["sane", PEER])
+        for composition, method in [*learned, (NO_COMPOSITION, BASELINES[task])]:
+            for target, metric, seed in itertools.product(TARGETS, metrics, range(3)):
+                if (composition, target) == ("mnist-quarter", TARGETS[3]):
+                    continue  # was never measured
+                value = generator.uniform(0.1, 0.95) + (metric == "after_25") * 0.05
+                value = math.nan if (composition, metric) == (HOSTILE, "kept_mean") else value
+                value = -40.0 if (composition, metric, target) == ("all", "epoch_r2", TARGETS[3]) else value
+                rows.append((composition, method, task, target, _relation(composition, target), metric, seed, value))
+    keys = ["composition", "method", "task", "target", "relation", "metric"]
+    measurements = pd.DataFrame(rows, columns=[*keys, "seed", "value"])
+    summary = measurements.groupby(keys, sort=False)["value"].agg(mean="mean", std="std", seeds="count").reset_index()
+    summary.loc[summary["method"] == "random_init", "std"] = math.nan
+    summary["low"], summary["high"] = summary["mean"] - 0.03, summary["mean"] + 0.03
+    return Report(
+        title="What a zoo is made of",
+        description=f"Does it help to train on several zoos?\n\nA made-up study of {HOSTILE}.",
+        compositions=pd.DataFrame(
+            [(name, ZOOS[name], MODELS[name], 5 * MODELS[name], 120 * MODELS[name]) for name in ZOOS],
+            columns=["composition", "zoos", "models", "checkpoints", "tokens"],
+        ),
+        summary=summary,
+        measurements=measurements,
+        comparisons=_comparisons(),
+        failures=pd.DataFrame([(f"all · {HOSTILE}", "out of memory: <b>8 GiB</b>")], columns=["cell", "reason"]),
+        primary={"property_prediction": "test_accuracy_r2", "generation": "kept_mean", "fine_tuning": "after_1"},
+        made={"command": "zoobench ablation run composition.yaml", "commit": "db39728", "seeds": "0, 1, 2"},
+    )
+
+
+def _relation(composition: str, target: str) -> str:
+    if composition == NO_COMPOSITION:
+        return NO_COMPOSITION
+    if target.endswith("resnet18"):
+        return "OOD architecture" if target.split("/")[0] in ZOOS[composition] else "OOD both"
+    return ID if target in ZOOS[composition] else "OOD dataset"
+
+
+def _comparisons() -> pd.DataFrame:
+    rows = []
+    verdicts = itertools.cycle([("better", 0.12), ("not distinguishable", 0.01), ("worse", -0.08)])
+    for question in ("Does diversity help?", f"Does size help? {HOSTILE}"):
+        for targets in ("mean over ID", "mean over OOD", *TARGETS):
+            verdict, difference = next(verdicts)
+            sentence = (
+                f"Generation by sane on {targets}: all against mnist differs by {difference:+.3f} "
+                f"[{difference - 0.02:+.3f}, {difference + 0.02:+.3f}] in kept mean accuracy."
+            )
+            compared = [question, "generation", "kept_mean", "sane", "all", "mnist", targets]
+            rows.append([*compared, difference, difference - 0.02, difference + 0.02, verdict, sentence])
+    names = "question task metric method composition against targets difference low high verdict sentence"
+    return pd.DataFrame(rows, columns=names.split())

@@ -1,0 +1,187 @@
+"""A small leaderboard of two tracks on a zoo of digits, and honest submissions to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from safetensors.torch import save_file
+
+from zoo_generation.data.load import load_images
+from zoo_generation.training.jobs import dataset_key
+from zoo_generation.training.spec import make_spec
+from zoo_generation.training.train import train_models
+from zoobench.leaderboard import Track, read_track
+from zoobench.leaderboard.board import add
+from zoobench.leaderboard.reference import write_reference
+from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, WeightDensity
+from zoobench.populations import Population, TokenSet, select_checkpoints
+from zoobench.tasks.base import Outcome, Setting
+from zoobench.zoo import Zoo, ZooSink
+
+ZOOS = ["digits-a", "digits-b"]
+SPEC = {"datasets": "digits", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2, "train_images": 300}
+COMMON = {
+    "format": "zoobench-track/1",
+    "title": "A track",
+    "summary": "For tests.",
+    "scale": "two-cores",
+    "zoos": dict.fromkeys(ZOOS),
+    "training": ZOOS,
+    "targets": ZOOS,
+    "seeds": 2,
+    "direction": "higher",
+    "tolerance": 1e-6,
+    "allowed": "All.",
+}
+TRACKS: dict[str, dict[str, Any]] = {
+    "property": {
+        "task": "property_prediction",
+        "metrics": ["r2:test_accuracy", "tau:test_accuracy", "accuracy:learning_rate"],
+        "holds": "predictions",
+    },
+    "generation": {
+        "task": "generation",
+        "settings": {"drawn": 4, "kept": 3, "selection_images": 50},
+        "metrics": ["kept_mean", "diversity"],
+        "holds": "weights",
+    },
+}
+HONEST = {"property": LayerStatistics(), "generation": WeightDensity()}
+EARLIER = {"property": FlatWeights(), "generation": Anchors()}
+Outcomes = dict[tuple[str, int], Outcome]
+COLUMNS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_class"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Leaderboards with an entry `earlier` on each track, and honest submissions in folders that are named as theirs.
+
+    outcomes, earlier: what methods did on each track, by target and seed.
+    """
+
+    path: Path
+    population: Population
+    honest: Path
+    outcomes: dict[str, Outcomes]
+    earlier: dict[str, Outcomes]
+
+    def track(self, name: str) -> Track:
+        return read_track(self.path, name)
+
+
+def make_board(path: Path) -> Board:
+    """Train a zoo, write its references, submit."""
+    specs = make_spec(SPEC).models()
+    sink = ZooSink(path / "zoo")
+    sink.write_card("digits", {})
+    sink.write(train_models(specs, load_images(dataset_key(specs[0]), None), 64))
+    (population,) = TokenSet.load(select_checkpoints([Zoo(path / "zoo")])).populations
+    leaderboards = path / "leaderboards"
+    for name, fields in TRACKS.items():
+        (leaderboards / name).mkdir(parents=True)
+        (leaderboards / name / "track.yaml").write_text(yaml.safe_dump(COMMON | fields))
+    tracks = {name: read_track(leaderboards, name) for name in TRACKS}
+    for zoo in ZOOS:
+        spec = leaderboards / "zoos" / zoo / "zoo.yaml"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(yaml.safe_dump(SPEC))
+        asking = [track.get_task() for track in tracks.values()]
+        write_reference(leaderboards / "zoos" / zoo / "reference", zoo, population, asking, 288)
+    outcomes = {name: observe(track, population, HONEST[name]) for name, track in tracks.items()}
+    earlier = {name: observe(track, population, EARLIER[name]) for name, track in tracks.items()}
+    for name, track in tracks.items():
+        write_submission(path / "honest" / name, track, outcomes[name])
+        add(leaderboards, track, write_submission(path / "earlier" / name, track, earlier[name], name="earlier"), None)
+    return Board(leaderboards, population, path / "honest", outcomes, earlier)
+
+
+def observe(track: Track, population: Population, method: Any) -> Outcomes:
+    """What the method does; of predictions with the names under which checkpoints are asked for."""
+    names = population.table.assign(model=population.table["model_id"], checkpoint=population.names)
+    outcomes = {
+        (target, seed): track.get_task().observe(method, Setting(population, (population,), seed))
+        for target in ZOOS
+        for seed in track.all_seeds
+    }
+    if track.holds == "predictions":
+        for outcome in outcomes.values():
+            asked = outcome.observations[["model", "epoch"]].merge(names, how="left")
+            outcome.observations["checkpoint"] = asked["checkpoint"].to_numpy()
+    return outcomes
+
+
+def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: Any) -> Path:
+    """What a method hands in, as a user would write it."""
+    folder.mkdir(parents=True)
+    if track.holds == "weights":
+        weights = {f"{target}/{seed}": outcome.weights for (target, seed), outcome in outcomes.items()}
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / track.artefact)  # type: ignore[union-attr]
+    else:
+        tables = [
+            outcome.observations[outcome.observations["property"].isin(track.properties)].assign(
+                target=target, seed=seed
+            )
+            for (target, seed), outcome in outcomes.items()
+        ]
+        pd.concat(tables)[COLUMNS].to_parquet(folder / track.artefact, index=False)
+    entry = {
+        "format": "zoobench-submission/1",
+        "track": track.name,
+        "name": "honest",
+        "method": "An honest method",
+        "authors": ["A. Author"],
+        "licence": "CC-BY-4.0",
+        "seeds": sorted({seed for _, seed in outcomes}),
+        "date": "2026-01-31",
+        "artefact": {"sha256": "0" * 64, "bytes": 1},
+    }
+    write_entry(folder, entry | fields)
+    seal(folder)
+    return folder
+
+
+def write_entry(folder: Path, entry: Any) -> None:
+    (folder / "entry.json").write_text(json.dumps(entry))
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "entry.json").read_text()))
+
+
+def change(folder: Path, **fields: Any) -> None:
+    """Other fields in the entry."""
+    write_entry(folder, read_fields(folder) | fields)
+
+
+def artefact(folder: Path) -> Path:
+    return folder / ("predictions.parquet" if "property" in read_fields(folder)["track"] else "weights.safetensors")
+
+
+def seal(folder: Path) -> None:
+    """Let the entry tell of the artefact as it is."""
+    content = artefact(folder).read_bytes()
+    told = read_fields(folder)["artefact"]
+    change(folder, artefact=told | {"sha256": hashlib.sha256(content).hexdigest(), "bytes": max(1, len(content))})
+
+
+def rewrite(folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], **options: Any) -> None:
+    """Other predictions, told of rightly."""
+    edit(pd.read_parquet(artefact(folder))).to_parquet(artefact(folder), index=False, **options)
+    seal(folder)
+
+
+def fingerprint(folder: Path) -> str:
+    """Of all that a folder holds: paths, kinds, contents."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        digest.update(f"{path.relative_to(folder)}:{path.lstat().st_mode}:".encode())
+        if path.is_file():
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,163 @@
+"""Fresh verification: methods are run on zoos of a track that are built anew, and what cannot be run stays recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Run
+
+from zoo_generation.errors import InputError
+from zoo_generation.files import write_json
+from zoo_generation.training.cluster import ray_session
+from zoobench.cli.app import app
+from zoobench.leaderboard import Entry, read_entry
+from zoobench.leaderboard.fresh import FIRST, LAST, drawn_seed, method_of
+
+ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
+TRACK = {
+    "format": "zoobench-track/1",
+    "title": "Property",
+    "summary": "For tests.",
+    "scale": "two-cores",
+    "task": "property_prediction",
+    "zoos": {"tiny": None},
+    "training": ["tiny"],
+    "targets": ["tiny"],
+    "seeds": 2,
+    "metrics": ["r2:test_accuracy", "accuracy:learning_rate"],
+    "direction": "higher",
+    "holds": "predictions",
+    "tolerance": 1e-6,
+    "allowed": "All.",
+}
+WHO = ["--authors", "A. Author", "--licence", "MIT"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a small track, its zoo, and what a method handed in."""
+    home = tmp_path_factory.mktemp("fresh")
+    for path, fields in (("zoos/tiny/zoo.yaml", ZOO | {"train_images": 300}), ("property/track.yaml", TRACK)):
+        (home / "leaderboards" / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / "leaderboards" / path).write_text(yaml.safe_dump(fields))
+    commands: list[list[Any]] = [["leaderboard", "rebuild", "property", "--record"]]
+    commands += [["eval", "--model", "pca", "--set", "components=3", "--track", "property"]]
+    commands += [["submit", home / "results" / "property" / "pca", *WHO]]
+    with ray_session(None, 1):
+        for command in commands:
+            assert not app([*map(str, command), "--home", str(home)], standalone_mode=False)
+    return home
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, with a second entry, of a method that is nowhere installed."""
+    shutil.copytree(made / "leaderboards", tmp_path / "leaderboards")
+    entry = tmp_path / "leaderboards" / "property" / "pca" / "entry.json"
+    fields = json.loads(entry.read_text())
+    write_json(entry, fields | {"command": "zoobench eval --model pca --set components=3 --track property"})
+    return tmp_path
+
+
+def test_a_method_that_can_be_run_is_measured_on_zoos_that_nobody_has_seen(run: Run, home: Path) -> None:
+    place = home / "leaderboards" / "property" / "pca"
+    recorded = read_entry(place)
+    code, output = run("leaderboard", "verify", "--fresh", "--seed", 77, "--workers", 1, "--home", home)
+    assert code == 0 and "property/pca: fresh" in output and "seed 77" in output
+    entry = read_entry(place)
+    assert entry.fresh is not None and entry.fresh.seed == 77 and entry.scores == recorded.scores
+    assert [(score.target, score.metric) for score in entry.fresh.scores] == [
+        (score.target, score.metric) for score in recorded.scores
+    ]
+    assert entry.fresh.scores != recorded.scores
+    (zoo,) = (home / "runs" / "fresh" / "zoos").iterdir()
+    assert json.loads((zoo / "zoo.json").read_text())["spec"]["seed"] == 77
+    kept = {path: path.stat().st_mtime_ns for path in (home / "runs" / "fresh").rglob("*.parquet")}
+
+    write_json(place / "entry.json", recorded.fields())
+    code, output = run("leaderboard", "verify", "--fresh", "--seed", 77, "--workers", 1, "--home", home, "--json")
+    told = json.JSONDecoder().raw_decode(output)[0]["fresh"]  # standard output comes first
+    assert read_entry(place).fresh == entry.fresh and [each["kind"] for each in told] == ["fresh"]
+    assert kept == {path: path.stat().st_mtime_ns for path in (home / "runs" / "fresh").rglob("*.parquet")}
+
+    code, output = run("leaderboard", "verify", "--home", home)  # of what is recorded alone: the fresh scores stay
+    assert code == 0 and read_entry(place).fresh == entry.fresh
+    code, output = run("leaderboard", "show", "property", "--home", home)
+    assert "fresh" in output
+    code, _ = run("leaderboard", "site", "--out", home / "site", "--home", home)
+    assert "seed 77" in (home / "site" / "property" / "pca" / "index.html").read_text()
+
+    proposed = home / "proposed" / "leaderboards"
+    shutil.copytree(home / "leaderboards", proposed)
+    shutil.move(proposed / "property" / "pca", proposed / "property" / "mine")
+    shutil.rmtree(home / "leaderboards" / "property" / "pca")
+    fields = entry.fields() | {"name": "mine", "marks": ["the best of all"]}
+    write_json(proposed / "property" / "mine" / "entry.json", fields)
+    code, output = run("leaderboard", "verify", "--proposed", proposed, "--home", home)
+    mine = read_entry(proposed / "property" / "mine")
+    assert code == 0 and mine.fresh is None and mine.marks == (), "what a stranger claims of it is nothing"
+
+
+def test_what_cannot_be_run_or_is_too_late_stays_recorded_and_a_drawn_seed_is_kept_until_all_is_done(
+    run: Run, home: Path
+) -> None:
+    place, seed = home / "leaderboards" / "property" / "pca", home / "runs" / "fresh" / "seed.json"
+    at = ("leaderboard", "verify", "--fresh", "--workers", 1, "--home", home)
+    before = read_entry(place)
+    code, output = run(*at, "--minutes", 0)
+    assert code == 0 and "property/pca: recorded (not begun after 0 minutes; the same command goes on)" in output
+    first = json.loads(seed.read_text())["seed"]
+    assert FIRST <= first < LAST and f"seed {first}" in output and read_entry(place) == before
+
+    write_json(place / "entry.json", before.model_copy(update={"command": "make", "method": "pca of mine"}).fields())
+    code, output = run(*at)
+    assert code == 0 and f"seed {first}" in output and not seed.exists()
+    assert "recorded (no method 'pca of mine' is installed here)" in output
+    code, output = run("leaderboard", "verify", "--seed", 3, "--home", home)
+    assert code == 2 and "give --fresh too" in output
+
+
+COMMANDS = {
+    "zoobench eval --model pca --set components=3 --track all": ("pca", None, {"components": "3"}),
+    "zoobench eval --model=sane --preset=tiny --track all --home '/a b'": ("sane", "tiny", {}),
+    "zoobench eval --track all": ("sane", None, {}),
+    "": ("anchors", None, {}),
+    "make all": ("anchors", None, {}),
+}
+UNKNOWN = {
+    "zoobench eval --model nobodys --track all": "no method 'nobodys' is installed here",
+    "zoobench eval --model '; rm -rf ~' --track all": "is installed here",
+    "zoobench eval --model pca --set components=0": "0 components",
+    "zoobench eval --model sane --preset huge": "huge",
+}
+
+
+def entry_of(made: Path, **fields: str) -> Entry:
+    return read_entry(made / "leaderboards" / "property" / "pca").model_copy(update=fields)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_method_and_its_settings_are_read_off_the_command_and_nothing_is_run(made: Path, command: str) -> None:
+    name, choice = method_of(entry_of(made, command=command, method="anchors"))
+    assert (name, choice.preset, choice.set) == COMMANDS[command]
+
+
+@pytest.mark.parametrize("command", UNKNOWN)
+def test_a_method_that_is_none_is_told(made: Path, command: str) -> None:
+    with pytest.raises(InputError, match=re.escape(UNKNOWN[command])):
+        method_of(entry_of(made, command=command))
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"seed": "7"}', '{"seed": -1}', '{"seed": 1e300}'])
+def test_a_kept_seed_that_is_none_is_drawn_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / "seed.json").write_text(content)
+    first = drawn_seed(tmp_path / "seed.json")
+    assert FIRST <= first < LAST and drawn_seed(tmp_path / "seed.json") == first
+    (tmp_path / "seed.json").unlink()
+    assert drawn_seed(tmp_path / "seed.json") != first

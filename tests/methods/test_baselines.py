@@ -1,0 +1,158 @@
+"""Baselines that make something of anchors' weights, against what must come out. Features: see test_tasks.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout, get_architecture
+from zoo_generation.networks.symmetry import random_symmetries
+from zoobench.evaluation import run
+from zoobench.methods import InapplicableError, Method
+from zoobench.methods.baselines import AnchorAverage, MatchedAverage, Pca, SpectralStatistics, WeightDensity
+from zoobench.methods.baselines.pca import PcaConfig
+from zoobench.methods.registry import baselines, get_method
+from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.symmetries import groups_of
+from zoobench.tasks.generation import Generation
+from zoobench.zoo import Zoo
+
+
+def anchors_of(weights: torch.Tensor, **columns: object) -> Population:
+    """Models of cnn_s with tanh, the third of them the best."""
+    row = {"dataset": "digits", "architecture": "cnn_s", "width": 1.0, "channels": 1, "classes": 10, "image_size": 28}
+    table = pd.DataFrame([row | {"activation": "tanh", "split": "train"}] * len(weights))
+    table = table.assign(val_accuracy=[0.5, 0.6, 0.9, 0.7][: len(weights)], **columns)
+    return Population.of("anchors", Tokenizer.of(get_architecture("cnn_s").layout(1, 10), 201), weights, table)
+
+
+def copies(noise: float) -> Population:
+    """One model in four orders and signs of its units, and noise."""
+    torch.manual_seed(0)
+    model = 0.1 * torch.randn(2464)
+    population = anchors_of(model.expand(4, -1))
+    index, factor = random_symmetries(population.layout, groups_of(population), 4, torch.Generator().manual_seed(0))
+    return anchors_of(model[index] * factor + noise * torch.randn(4, 2464))
+
+
+def test_an_average_of_copies_is_the_model_once_they_are_matched() -> None:
+    anchors = copies(0.0)
+    (matched,), (plain,) = (method.generate(anchors, 50, 0) for method in (MatchedAverage(), AnchorAverage()))
+    torch.testing.assert_close(matched, anchors.weights[2])
+    torch.testing.assert_close(plain, sum(anchors.weights) / 4)
+    assert (plain - anchors.weights[2]).norm() > 0.5 * anchors.weights[2].norm()
+
+
+def test_a_density_over_weights_is_matched_anchors_and_a_tenth_of_their_spread() -> None:
+    anchors = copies(0.01)
+    drawn = WeightDensity().generate(anchors, 400, 0)
+    best = anchors.weights[2]
+    offsets = (drawn - best).norm(dim=1)
+    assert offsets.max() < 0.05 * 2464**0.5  # of the best anchor, not of models in other orders
+    exact = offsets.argsort()[: len(drawn) // 8]  # drawn around the best itself
+    deviation = (drawn[exact] - best).std(0, correction=0).mean()
+    assert deviation.item() == pytest.approx(0.1 * 0.01 * 0.798, rel=0.1)  # of four normals
+    assert torch.equal(drawn, WeightDensity().generate(anchors, 400, 0))
+    assert not torch.equal(drawn, WeightDensity().generate(anchors, 400, 1))
+    alone = anchors.select(torch.arange(4).numpy() == 2)
+    assert torch.equal(WeightDensity().generate(alone, 3, 0), best.expand(3, -1))
+
+
+def test_symmetries_are_those_of_all_activations() -> None:
+    """A flip of units is none of a model with relu, wherever it stands in the population."""
+    weights = torch.randn(3, 2464)
+    tanh, relu, mixed = (
+        {group.kind for group in groups_of(anchors_of(weights, activation=activation))}
+        for activation in ("tanh", "relu", ["tanh", "relu", "tanh"])
+    )
+    assert tanh == {"permutation", "flip"} and relu == {"permutation", "scale"} and mixed == {"permutation"}
+
+
+def test_spectra_do_not_depend_on_the_order_of_units_or_on_company() -> None:
+    anchors = copies(0.0)
+    features = SpectralStatistics().embed(anchors)
+    assert features.shape == (4, 6 * 5) and features.isfinite().all()
+    torch.testing.assert_close(features, features[:1].expand(4, -1), rtol=1e-3, atol=1e-3)
+    one = SpectralStatistics().embed(anchors.select(torch.arange(4).numpy() == 1))
+    torch.testing.assert_close(one, features[1:2])
+    assert SpectralStatistics().embed(anchors_of(torch.zeros(1, 2464))).isfinite().all()
+
+
+def test_baselines_learn_nothing_but_principal_components() -> None:
+    assert get_method("sane").learns and not get_method("sane").baseline
+    assert [method.name for method in baselines() if method.learns] == ["pca"]
+    fixed = {method.name for method in baselines() if not method.random}
+    assert {method.name for method in baselines()} - fixed == {"random_init", "weight_density"}
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition(tmp_path: Path) -> None:
+    """Of centred training models, up to signs; one layout's mean something else than another's."""
+    torch.manual_seed(0)
+    layouts = [Layout.of_shapes({"weight": (3, 4), "bias": (size,)}) for size in (3, 1)]
+    first, again, other = (
+        Population.of(
+            name,
+            Tokenizer.of(layout, 4),
+            torch.randn(40, layout.size) @ torch.randn(layout.size, layout.size) + 5,
+            pd.DataFrame({"split": ["train"] * 30 + ["test"] * 10}),
+        )
+        for name, layout in zip("abc", [layouts[0], *layouts], strict=True)
+    )
+    tokens = TokenSet(4, (first, other, again))
+    Pca.fit(tokens, 0, PcaConfig(components=6)).save(tmp_path / "pca")
+    pca = Pca.load(tmp_path / "pca")
+
+    x = np.concatenate([each.split("train").weights.double().numpy() for each in (first, again)])
+    mean, test = x.mean(0), first.split("test")
+    _, _, vectors = np.linalg.svd(x - mean, full_matrices=False)
+    scores = (test.weights.double().numpy() - mean) @ vectors[:6].T
+    embedded = pca.embed(test)
+    np.testing.assert_allclose(embedded.abs().numpy(), np.abs(np.pad(scores, ((0, 0), (0, 6)))), atol=1e-3)
+    assert (embedded[:, 6:] == 0).all() and (pca.embed(other)[:, :6] == 0).all()
+    np.testing.assert_allclose(pca.reconstruct(test), scores @ vectors[:6] + mean, atol=1e-3)
+
+    few = TokenSet(4, (first.select(np.arange(40) < 4), other.select(np.arange(40) < 1)))
+    fitted = Pca.fit(few, 0, PcaConfig())  # three directions between four models; one model spans nothing
+    assert fitted.embed(test).shape == (10, 3)
+    torch.testing.assert_close(fitted.reconstruct(few.populations[0]), few.populations[0].weights, atol=1e-3, rtol=0)
+    with pytest.raises(InapplicableError, match="no two checkpoints of the layout of c"):
+        fitted.reconstruct(other)
+    full = Pca.fit(TokenSet(4, (first,)), 0, PcaConfig())
+    torch.testing.assert_close(full.reconstruct(test), test.weights, atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="given 0 components"):
+        PcaConfig(components=0)
+    (tmp_path / "pca" / "bases.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="fit it again"):
+        Pca.load(tmp_path / "pca")
+
+
+class Picky:
+    """Can do nothing, wherever it is asked."""
+
+    @classmethod
+    def fit(cls, *_: object) -> Picky:
+        return cls()
+
+    load = fit
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True)
+
+    def embed(self, population: Population) -> torch.Tensor:
+        raise InapplicableError("not for this one")
+
+    def generate(self, anchors: Population, count: int, seed: int) -> torch.Tensor:
+        raise InapplicableError("nor this")
+
+
+def test_what_a_method_cannot_do_is_left_out_of_an_evaluation(built: Path, tmp_path: Path) -> None:
+    methods = {Method("picky", Picky): None, get_method("pca"): PcaConfig()}
+    evaluation = run(
+        [Zoo(built / "zoos" / "digits-cnn_s")], methods, [0], tmp_path, protocol=Generation(drawn=2, kept=1)
+    )
+    assert {each.method for each in evaluation.measurements} == {"pca"} and not evaluation.generated

@@ -1,0 +1,159 @@
+"""Methods of other packages: the template as it is installed, and each way in which one can be wrong."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import Install, Run
+from tasks.test_tasks import LARGE, SMALL, population
+
+from zoo_generation.errors import InputError
+from zoobench.methods import InapplicableError, Unlearned
+from zoobench.methods.plugins import warn_of_plugins_named
+from zoobench.methods.registry import baselines, get_method, method_names
+from zoobench.populations import Population, TokenSet
+from zoobench.studies.study import Study
+from zoobench.tasks.base import Setting
+from zoobench.tasks.property_prediction import PropertyPrediction
+from zoobench.tasks.property_transfer import PropertyTransfer
+
+PLAIN = """
+from zoobench.methods import Method, Unlearned
+
+class Plain(Unlearned):
+    def embed(self, population):
+        return population.weights
+
+class Useless(Unlearned):
+    pass
+
+class Forgetful:
+    fit = load = classmethod(lambda cls, *_: cls())
+    embed = Plain.embed
+
+METHOD = Method("mine", Plain)
+USELESS, FORGETFUL = Method("mine", Useless), Method("mine", Forgetful)
+SANE, ODD = Method("sane", Plain), Method("../mine", Plain)
+"""
+
+
+def test_what_is_kept_is_of_the_code_as_it_is(template: None, tmp_path: Path) -> None:
+    method = get_method("my_forest")
+    before = method.identity(None)
+    assert method.identity(None) == before != method.identity(1)
+    (tmp_path / "my_forest.py").write_text((tmp_path / "my_forest.py").read_text() + "# changed\n")
+    assert method.identity(None) != before
+
+
+def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> None:
+    method, task = get_method("my_forest"), PropertyPrediction()
+    assert method.random and not method.learns and "my_forest" in method_names() and method not in baselines()
+    config = method.config(None, {"trees": "30"})
+    drawn = population("a", 24, SMALL, 0)
+    table = drawn.table.assign(test_accuracy=drawn.weights.mean(1).double().numpy())  # which the forest can see
+    target = Population.of("a", drawn.tokenizer, drawn.weights, table)
+    setting = Setting(target, (target,), seed=0)
+    observed = []
+    for seed in (0, 1):
+        learned = method.fit(TokenSet(4, (target.split("train"),)), seed, config)
+        learned.save(tmp_path / "kept")
+        assert learned == method.load(tmp_path / "kept") and (learned.trees, learned.seed) == (30, seed)
+        observed.append(task.observe(learned, setting).observations)
+    assert not observed[0].equals(observed[1])  # another seed, another forest
+    assert task.score(observed[0])["r2:test_accuracy"] > 0.8
+    assert set(observed[0]["model"]) == set(target.split("test").table["model_id"])
+    assert set(observed[0]["predicted_class"].dropna()) <= {"0.1", "0.01"}
+    with pytest.raises(InapplicableError, match="same number of layers"):
+        two = LARGE.of_shapes({"weight": (3, 4), "bias": (3,)})
+        PropertyTransfer().observe(learned, Setting(population("b", 24, two, 1), (target,), seed=0))
+    (tmp_path / "kept" / "settings.json").write_text('{"trees": "many"}')
+    with pytest.raises(InputError, match="is damaged"):
+        method.load(tmp_path / "kept")
+
+
+def test_the_template_is_measured_by_name(template: None, run: Run, built: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    zoo = built / "zoos" / "digits-cnn_s"
+    code, _ = run("eval", "--model", "my_forest", "--set", "trees=10", "--zoo", zoo, "--seeds", "2", "--home", home)
+    table = pd.read_parquet(home / "results" / "digits-cnn_s-my_forest" / "measurements.parquet")
+    mine = table[table["method"] == "my_forest"]
+    assert code == 0 and set(mine["seed"]) == {0, 1} and set(mine["task"]) == {"property_prediction"}
+
+
+def test_a_study_takes_it_by_name(template: None) -> None:
+    zoo = {"datasets": "digits", "seeds": 4, "epochs": 2}
+    content = {"name": "s", "zoos": {"digits": zoo}, "combine": "alone"}
+    chosen = {"my_forest": {"preset": "large", "set": {"seed": 3}}}
+    longer = {"longer": {"zoos": "digits", "set": {"steps": 10}}}
+    study = Study(**content, methods=chosen | {"sane": {}}, compositions=longer)
+    assert study.config("my_forest").trees == 1000
+    with pytest.raises(ValueError, match="unknown hyperparameter 'tree'"):
+        Study(**content, methods={"my_forest": {"set": {"tree": 3}}})
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "sentence"),
+    [
+        ("absent:METHOD", "of the package others cannot be imported (ModuleNotFoundError: No module named 'absent')"),
+        ("broken:METHOD", "of the package others cannot be imported (ZeroDivisionError: division by zero)"),
+        ("plain:NOTHING", "of the package others cannot be imported (AttributeError: module 'plain' has no"),
+        ("plain:Plain", "is plain:Plain, of type type, and must be a zoobench.methods.Method"),
+        ("plain:SANE", "calls itself 'sane'; give the entry point and the Method one name"),
+        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator or Reconstructor"),
+        ("plain:FORGETFUL", "lacks save(); a method has fit, save and load"),
+    ],
+)
+def test_what_is_no_method_is_told_in_one_sentence(install: Install, entry_point: str, sentence: str) -> None:
+    install("others", {"mine": entry_point}, plain=PLAIN, broken="1 / 0")
+    with pytest.raises(InputError) as told:
+        get_method("mine")
+    assert str(told.value).startswith("the method 'mine' of the package others ") and sentence in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_name_that_names_no_folder_is_refused(install: Install) -> None:
+    install("others", {"../mine": "plain:ODD"}, plain=PLAIN)
+    with pytest.raises(InputError, match="cannot name a folder"):
+        get_method("../mine")
+
+
+def test_two_packages_of_one_name_are_refused(install: Install) -> None:
+    for package in ("one", "other"):
+        install(package, {"mine": "plain:METHOD"}, plain=PLAIN)
+    with pytest.raises(InputError, match="one and other both give a method 'mine'"):
+        get_method("mine")
+
+
+def test_built_in_names_win(install: Install) -> None:
+    sane = get_method("sane")
+    warn_of_plugins_named.cache_clear()
+    install("others", {"sane": "plain:SANE"}, plain=PLAIN)
+    with pytest.warns(UserWarning, match="'sane' of the package others is not used, since 'sane' is a built-in"):
+        assert get_method("sane") is sane
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert get_method("sane") is sane  # told once
+    assert method_names().count("sane") == 1
+
+
+def test_a_broken_package_does_not_hurt_others(install: Install) -> None:
+    """Nor is it imported, where others are asked for, or names are listed."""
+    install("others", {"theirs": "broken:METHOD"}, broken="raise SystemExit(1)")
+    install("mine", {"mine": "plain:METHOD"}, plain=PLAIN)
+    assert get_method("sane").name == "sane" and get_method("mine") is get_method("mine")
+    assert {"theirs", "mine"} < set(method_names())
+    with pytest.raises(InputError, match="unknown method 'their': did you mean 'theirs'"):
+        get_method("their")
+
+
+def test_what_has_no_hyperparameters_is_kept_too(install: Install, tmp_path: Path) -> None:
+    install("mine", {"mine": "plain:METHOD"}, plain=PLAIN)
+    method, target = get_method("mine"), population("a", 12, SMALL, 0)
+    learned = method.fit(TokenSet(4, ()), 3, method.config(None))
+    learned.save(tmp_path / "kept")
+    assert isinstance(learned, Unlearned) and method.load(tmp_path / "kept") == learned
+    assert torch.equal(learned.embed(target), target.weights)

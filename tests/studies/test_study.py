@@ -1,0 +1,244 @@
+"""Studies: what their files may say, what trains in a composition, what intervals are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import get_architecture
+from zoobench.evaluation.statistics import RESAMPLES, Interval, difference, interval
+from zoobench.populations import Population, Tokenizer
+from zoobench.studies.names import NO_COMPOSITION
+from zoobench.studies.plan import Plan
+from zoobench.studies.sources import relation, sources_of
+from zoobench.studies.study import Composition, read_study
+from zoobench.studies.training_sets import training_set
+from zoobench.tasks.estimates import Sums
+from zoobench.zoo import split_models
+
+COMPOSITIONS = sorted((Path(__file__).parents[2] / "benchmarks" / "compositions").glob("*.yaml"))
+STUDY = {
+    "name": "study",
+    "defaults": {"seeds": 4, "epochs": 2, "learning_rate": 0.001},
+    "zoos": {"digits": {"datasets": "digits"}, "glyphs": {"datasets": "glyphs"}},
+    "combine": ["alone", "all"],
+}
+
+
+def written(folder: Path, **changes: object) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY | changes))
+    return path
+
+
+@pytest.mark.parametrize("path", COMPOSITIONS, ids=lambda path: path.stem)
+def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
+    study = read_study(path)
+    assert study.name == path.stem
+    sources = sources_of(study, tmp_path)
+    for name, composition in study.all_compositions().items():
+        for zoo in composition.zoos:
+            share = (composition.models or 0) // len(composition.zoos)
+            assert share <= sources[zoo].training_models, f"{name} asks for too many models of {zoo}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"nam": "x"}, "unknown field 'nam': did you mean 'name'?"),
+        ({"name": "no/slash"}, "field 'name' was given 'no/slash'"),
+        ({"zoos": {}}, "field 'zoos'"),
+        ({"zoos": {"digits": {"datasets": "digits", "epoch": 3}}}, "zoo 'digits': unknown spec field 'epoch'"),
+        ({"zoos": {"digits": {"path": "zoos/x", "epochs": 3}}}, "zoo 'digits': unknown field 'epochs'"),
+        ({"zoos": {"digits": {"spec": "cnn-sede"}}}, "zoo 'digits': unknown preset 'cnn-sede'"),
+        ({"defaults": {"seeds": "many"}}, "spec field 'seeds' was given 'many'"),
+        ({"combine": ["triples"]}, "field 'combine.0' was given 'triples'"),
+        ({"compositions": {"x": {"zoos": ["digit"]}}}, "unknown zoo of the composition 'x' 'digit'"),
+        ({"compositions": {"x": {"zoos": "digits", "models": 0}}}, "field 'compositions.x.models' was given '0'"),
+        ({"compositions": {"x": {"zoos": "digits", "model": 1}}}, "unknown field 'compositions.x.model'"),
+        ({"compositions": {"x": {"zoos": "digits", "models": 1, "tokens": 1}}}, "limited by models or by tokens"),
+        ({"compositions": {"x": {"zoos": "digits", "set": {"step": 1}}}}, "unknown hyperparameter 'step'"),
+        ({"compositions": {"digits": {"zoos": "digits"}}}, "'digits' is made by 'combine' already"),
+        ({"combine": []}, "there is no composition"),
+        ({"targets": ["mnist"]}, "unknown target 'mnist'"),
+        ({"methods": {"same": {}}}, "unknown method 'same'"),
+        ({"methods": {"sane": {"preset": "huge"}}}, "unknown preset of sane 'huge'"),
+        ({"methods": {"sane": {"set": {"window": "soon"}}}}, "the hyperparameter window cannot be 'soon'"),
+        ({"tasks": {"generate": {}}}, "unknown task 'generate': did you mean 'generation'?"),
+        ({"tasks": {"generation": {"draws": 3}}}, "'draws'"),
+        ({"tasks": {"generation": {"drawn": "few"}}}, "'few'"),
+        ({"seeds": 0}, "field 'seeds' was given '0'"),
+        ({"seed": "first"}, "field 'seed' was given 'first'"),
+        ({"baselines": "some"}, "field 'baselines' was given 'some'"),
+        ({"description": 3}, "field 'description' was given '3'"),
+        (
+            {"comparisons": [{"question": "?", "composition": "both", "against": "digits"}]},
+            "unknown composition 'both'",
+        ),
+        ({"comparisons": [{"question": "?", "against": "digits"}]}, "lacks the field 'comparisons.0.composition'"),
+    ],
+)
+def test_a_wrong_field_is_told_in_one_sentence(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError) as told:
+        sources_of(read_study(written(tmp_path, **changes)), tmp_path)
+    assert sentence in str(told.value) and "\n" not in str(told.value)
+
+
+def test_zoos_that_share_models_or_hold_several_populations_are_refused(tmp_path: Path) -> None:
+    twice = {"one": {"datasets": "digits"}, "two": {"datasets": "digits", "seeds": 8}}
+    with pytest.raises(InputError, match="4 models in common"):
+        sources_of(read_study(written(tmp_path, zoos=twice, combine=["all"])), tmp_path)
+    several = {"both": {"datasets": ["digits", "glyphs"]}}
+    with pytest.raises(InputError, match="'both' has 2 populations"):
+        sources_of(read_study(written(tmp_path, zoos=several, combine=["all"])), tmp_path)
+
+
+def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
+    plan = Plan(read_study(written(tmp_path, seeds=2)))
+    assert len(plan.fits) == 3 * 2 + 3 and len(set(plan.cells)) == len(plan.cells)
+    of_pca = [fit for fit in plan.fits if fit.method == "pca"]  # a baseline that learns, by no chance
+    assert [(fit.composition, fit.seed) for fit in of_pca] == [("digits", 0), ("glyphs", 0), ("all", 0)]
+    assert {cell.task for cell in plan.cells if cell.fit in of_pca} == {
+        "property_prediction",
+        "property_transfer",
+        "reconstruction",
+    }
+    of_baselines = [cell for cell in plan.cells if cell.fit.composition == NO_COMPOSITION]
+    assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "layer_statistics"} == {0}
+    assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "random_init"} == {0, 1}
+    assert {cell.composition for cell in of_baselines if cell.task == "generation"} == {NO_COMPOSITION}
+    assert {cell.composition for cell in of_baselines if cell.task == "property_transfer"} == {
+        "digits",
+        "glyphs",
+        "all",
+    }
+
+
+def test_a_compositions_hyperparameters_are_not_those_of_baselines(tmp_path: Path) -> None:
+    longer = {"longer": {"zoos": "digits", "set": {"steps": 77}}}
+    methods = {"sane": {}, "pca": {"set": {"components": 5}}, "layer_statistics": {}}
+    study = read_study(written(tmp_path, compositions=longer, methods=methods))
+    configs = [study.config(method, study.compositions["longer"]) for method in methods]
+    assert configs[0].steps == 77 and configs[1].components == 5 and configs[2] is None
+
+
+def test_relations(tmp_path: Path) -> None:
+    zoos = {
+        "a": {"datasets": "digits"},
+        "b": {"datasets": "glyphs"},
+        "c": {"datasets": "glyphs", "architectures": "cnn_l"},
+        "d": {"datasets": "digits", "activation": "relu"},
+    }
+    sources = sources_of(read_study(written(tmp_path, zoos=zoos, combine=["all"])), tmp_path)
+    cases = [("a", "a"), ("a", "b"), ("c", "b"), ("c", "a"), ("d", "a")]
+    relations = [relation(target, [zoo], sources) for target, zoo in cases]
+    assert relations == ["ID", "OOD dataset", "OOD architecture", "OOD both", "OOD zoo"]
+    assert (
+        relation("a", ["b", "c", "d"], sources) == "OOD zoo"
+        and relation("c", ["a", "b"], sources) == "OOD architecture"
+    )
+
+
+def population(name: str, models: int, checkpoints: int) -> Population:
+    import torch
+
+    tokenizer = Tokenizer.of(get_architecture("cnn_s").layout(1, 10), 201)
+    table = pd.DataFrame(
+        {
+            "model_id": [f"{name}-{model}" for model in range(models) for _ in range(checkpoints)],
+            "epoch": [epoch for _ in range(models) for epoch in range(1, checkpoints + 1)],
+        }
+    )
+    table = table.assign(split=split_models(table["model_id"]))
+    return Population.of(name, tokenizer, torch.zeros(len(table), tokenizer.layout.size), table)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([None, (1,), (1, 3)]))
+@settings(max_examples=30)
+def test_training_sets_are_nested_and_hold_no_test_model(one: int, other: int, epochs: tuple[int, ...] | None) -> None:
+    zoos = {name: population(name, 24, 3) for name in ("a", "b", "held-out")}
+    chosen = []
+    for models in sorted((one, other)):
+        composition = Composition(zoos=("a", "b"), models=models, epochs=epochs)
+        trained = training_set(composition, "x", zoos, 201)
+        assert trained.models == 2 * max(1, models // 2)
+        tables = pd.concat(population.table for population in trained.tokens.populations)
+        assert set(tables["split"]) == {"train", "val"} and not tables["model_id"].str.startswith("held-out").any()
+        assert epochs is None or set(tables["epoch"]) == set(epochs)
+        chosen.append(set(tables["model_id"]))
+    assert chosen[0] <= chosen[1]
+
+
+def test_budgets_in_tokens_and_beyond_what_there_is() -> None:
+    zoos = {name: population(name, 24, 3) for name in ("a", "b")}
+    size = len(zoos["a"].tokenizer)
+    trained = training_set(Composition(zoos=("a", "b"), tokens=2 * 5 * 3 * size), "x", zoos, 201)
+    assert (trained.models, trained.checkpoints, trained.token_count) == (10, 30, 30 * size)
+    with pytest.raises(InputError, match="takes 50 training models of 'a', which has 17"):
+        training_set(Composition(zoos=("a", "b"), models=100), "x", zoos, 201)
+
+
+def sums(generator: np.random.Generator, mean: float, models: int = 12) -> Sums:
+    return Sums.mean(pd.Series(range(models)), pd.Series(generator.normal(mean, 1.0, models)))
+
+
+def test_intervals_agree_with_a_plain_bootstrap() -> None:
+    """One resample at a time, with loops, and other random numbers: the bounds agree within their Monte Carlo error."""
+    generator = np.random.default_rng(1)
+    seeds = [sums(generator, mean) for mean in (0.0, 0.5, 1.0)]
+    values = []
+    for _ in range(RESAMPLES):
+        means = []
+        for seed in generator.integers(3, size=3):
+            of_models = seeds[seed].sums[:, 0]
+            means.append(np.mean([of_models[generator.integers(12)] for _ in range(12)]))
+        values.append(np.mean(means))
+    ours, plain = interval(seeds), Interval.of(np.array(values))
+    assert abs(ours.low - plain.low) < 0.08 and abs(ours.high - plain.high) < 0.08
+
+
+def test_paired_differences_see_what_is_common() -> None:
+    """Where both are measured on the same models, what varies between models drops out."""
+    generator = np.random.default_rng(2)
+    hard = generator.normal(0, 5, 40)
+    models = pd.Series([f"m{i}" for i in range(40)])
+    first, second = (
+        [Sums.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
+    )
+    paired = difference({"t": (first, second)})
+    assert paired.verdict() == "better" and paired.high - paired.low < 0.2
+    renamed = [Sums("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
+    assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
+
+
+def test_what_was_measured_once_is_told_from_nothing() -> None:
+    """τ of a method under one seed, drawn again, is itself: that is no certainty."""
+    one, other = ([Sums.constant(value)] for value in (0.9, 0.1))
+    assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
+    assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    """Of comparisons of equals, few are told to differ."""
+    generator = np.random.default_rng(3)
+    pairs = [([sums(generator, 0) for _ in range(5)], [sums(generator, 0) for _ in range(5)]) for _ in range(60)]
+    told = [difference({"t": pair}).verdict() != "not distinguishable" for pair in pairs]
+    assert np.mean(told) < 0.2
+
+
+def test_r2_is_computed_anew_when_models_are_drawn_again() -> None:
+    generator = np.random.default_rng(4)
+    models = pd.Series(np.repeat(list("abcde"), 4))
+    truth = pd.Series(generator.normal(size=20))
+    predicted = truth + generator.normal(0, 0.5, 20)
+    made = Sums.r2(models, truth, predicted)
+    rows = np.concatenate([np.flatnonzero(models == model) for model in "aabde"])
+    direct = 1 - np.sum((truth - predicted).iloc[rows] ** 2) / np.sum((truth.iloc[rows] - truth.iloc[rows].mean()) ** 2)
+    assert made.value(np.array([2.0, 1, 0, 1, 1])) == pytest.approx(direct)

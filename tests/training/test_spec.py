@@ -1,0 +1,97 @@
+"""Specs expand as they say, and what they cannot be is told in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo_generation.errors import InputError
+from zoo_generation.training.spec import make_spec
+
+
+@given(
+    seeds=st.integers(1, 4),
+    rates=st.lists(st.floats(1e-5, 1), min_size=1, max_size=3, unique=True),
+    activations=st.sets(st.sampled_from(["tanh", "relu", "gelu", "sigmoid"]), min_size=1),
+    fixed=st.booleans(),
+)
+def test_a_spec_is_a_grid(seeds: int, rates: list[float], activations: set[str], fixed: bool) -> None:
+    spec = make_spec(
+        {
+            "datasets": ["digits", "glyphs"],
+            "seeds": seeds,
+            "learning_rate": rates,
+            "activation": sorted(activations),
+            "fixed_seeds": fixed,
+        }
+    )
+    models = spec.models()
+    assert len(models) == len({model.id for model in models}) == 2 * seeds * len(rates) * len(activations)
+    assert len({model.seed for model in models}) == (seeds if fixed else len(models))
+    assert [model.id for model in models] == [model.id for model in make_spec(spec.model_dump()).models()]
+
+
+def test_width_is_varied_only_where_there_is_one() -> None:
+    spec = make_spec({"datasets": "digits", "architectures": ["cnn_s", "resnet18"], "width": [0.25, 0.5], "seeds": 1})
+    widths = [(model.architecture, model.width) for model in spec.models() if model.learning_rate == 1e-3]
+    assert {("resnet18", 0.25), ("resnet18", 0.5)} < set(widths)
+    assert {width for name, width in widths if name == "cnn_s"} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "lacks the field 'datasets'"),
+        ({"datasets": "digits", "epoch": 3}, "unknown spec field 'epoch': did you mean 'epochs'"),
+        ({"datasets": "digits", "epochs": "many"}, "'epochs' was given 'many'"),
+        ({"datasets": "digits", "activation": ["tanh", "swish"]}, "'activation' was given 'swish'"),
+        ({"datasets": "digits", "learning_rate": -1}, "'learning_rate' was given -1"),
+        ({"datasets": "digits", "per_dataset": {"digits": {"seed": 1}}}, "per_dataset of 'digits' cannot set seed"),
+        (
+            {"datasets": "digits", "per_dataset": {"digits": {"dropout": 2}}},
+            "per_dataset of 'digits': spec field 'dropout' was given 2",
+        ),
+        ({"datasets": "digits", "epochs": 3, "checkpoint_epochs": [4]}, "checkpoint_epochs must name epochs from 0 to"),
+    ],
+)
+def test_a_bad_spec_is_told_in_a_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence) as error:
+        make_spec(values)
+    assert "\n" not in str(error.value)
+
+
+@given(
+    shared=st.fixed_dictionaries({"epochs": st.integers(1, 3), "dropout": st.sampled_from([0.0, 0.5])}),
+    own=st.fixed_dictionaries(
+        {},
+        optional={
+            "architectures": st.sampled_from(["cnn_m", "mlp"]),
+            "learning_rate": st.lists(st.sampled_from([0.1, 0.2]), min_size=1, unique=True),
+            "dropout": st.sampled_from([0.1, 0.2]),
+            "epochs": st.integers(4, 5),
+        },
+    ),
+    fixed=st.booleans(),
+)
+def test_what_a_dataset_sets_holds_for_it_alone(shared: dict[str, Any], own: dict[str, Any], fixed: bool) -> None:
+    """Its models are those of a spec of its own, but for seeds, which run through all where they are not fixed."""
+    base = {**shared, "seeds": 2, "fixed_seeds": fixed}
+    both = make_spec({**base, "datasets": ["digits", "glyphs"], "per_dataset": {"glyphs": own}}).models()
+    digits, glyphs = (
+        make_spec({**base, **fields}).models() for fields in ({"datasets": "digits"}, {"datasets": "glyphs", **own})
+    )
+    alone = digits + glyphs
+    assert [model.model_copy(update={"seed": 0}) for model in both] == [
+        model.model_copy(update={"seed": 0}) for model in alone
+    ]
+    seeds = [model.seed for model in both]
+    assert seeds == ([model.seed for model in alone] if fixed else list(range(len(both))))
+
+
+def test_a_shared_order_is_part_of_the_id() -> None:
+    own, shared = (make_spec({"datasets": "digits", "shared_order": value}).models() for value in (False, True))
+    assert {model.order_seed for model in own} == {None} and {model.order_seed for model in shared} == {0}
+    assert not {model.id for model in own} & {model.id for model in shared}

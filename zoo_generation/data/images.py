@@ -1,0 +1,129 @@
+"""Images in memory, and how they become what an architecture asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_generation.errors import InputError
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights that Pillow uses for RGB to grey
+FLAT_STD = 1 / 255  # one grey level: the least standard deviation, so that a constant channel stays finite
+RESIZE_BATCH = 1024  # images turned to float32 at once
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images: uint8 [images, channels, height, width] and int64 [images]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Square images in three disjoint splits; `mean` and `std` per channel of `train` on the [0, 1] scale."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, name: str, classes: tuple[str, ...], train: Split, val: Split, test: Split) -> ImageDataset:
+        """A dataset whose statistics are those of `train`."""
+        return cls(name, classes, train, val, test, *statistics(train.images))
+
+    @property
+    def channels(self) -> int:
+        return self.train.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return self.train.images.shape[2]
+
+    def fit(self, channels: int, size: int) -> ImageDataset:
+        """The same images with 1 (grey) or 3 (RGB) channels and `size` pixels a side; itself if they are so.
+
+        Resizing is bilinear, antialiased when images shrink.
+        """
+        if channels not in (1, 3) or size < 1:
+            raise InputError(f"images can have 1 or 3 channels and at least 1 pixel, not {channels} and {size}")
+        if (channels, size) == (self.channels, self.size):
+            return self
+        train, val, test = (
+            replace(split, images=_resized(_recoloured(split.images, channels), size))
+            for split in (self.train, self.val, self.test)
+        )
+        return ImageDataset.of(self.name, self.classes, train, val, test)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 images [..., channels, height, width] as float32, standardised by `mean` and `std`."""
+        mean, std = (
+            torch.tensor(values, device=images.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
+        )
+        return (images.float() - mean) / std
+
+
+def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel on the [0, 1] scale, exact whatever the number of images."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = float(share @ levels)
+        means.append(mean)
+        stds.append(max(float(share @ (levels - mean) ** 2) ** 0.5, FLAT_STD))
+    return tuple(means), tuple(stds)
+
+
+def _recoloured(images: Tensor, channels: int) -> Tensor:
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.repeat(1, 3, 1, 1)
+    grey = torch.zeros_like(images[:, :1], dtype=torch.float32)
+    for channel, weight in enumerate(LUMA):
+        grey += weight * images[:, channel : channel + 1]
+    return _to_bytes(grey)
+
+
+def _resized(images: Tensor, size: int) -> Tensor:
+    if images.shape[2] == size:
+        return images
+    return torch.cat(
+        [
+            _to_bytes(F.interpolate(batch.float(), (size, size), mode="bilinear", antialias=True))
+            for batch in torch.split(images, RESIZE_BATCH)
+        ]
+    )
+
+
+def _to_bytes(images: Tensor) -> Tensor:
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+def normalised(dataset: ImageDataset, split: Split, device: str) -> tuple[Tensor, Tensor]:
+    """Normalised images [images, channels, size, size], and labels, on the device."""
+    return dataset.normalise(split.images.to(device)), split.labels.to(device)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Normalised images [images, channels, size, size] and labels [images]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def first(self, count: int) -> Images:
+        return Images(self.images[:count], self.labels[:count])

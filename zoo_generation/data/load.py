@@ -1,0 +1,145 @@
+"""Find a dataset by its name and load it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from zoo_generation.data.images import ImageDataset, Images, normalised
+from zoo_generation.data.readers.folder import is_image_folder, read_image_folder
+from zoo_generation.data.readers.parquet import find_parquet, read_parquet
+from zoo_generation.data.readers.vision import download_vision, has_vision_files, read_vision
+from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.source import Source, divide
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.files import cache_folder
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Every dataset that `load_dataset` knows."""
+    return tuple(DATASETS)
+
+
+def available_datasets(data_root: Path | None = None) -> tuple[str, ...]:
+    """The datasets that can be loaded now without a download."""
+    root = data_root or default_data_root()
+    return tuple(name for name in DATASETS if _find(name, root))
+
+
+def default_data_root() -> Path:
+    """`$ZOOBENCH_DATA`, or `data` in the cache folder."""
+    given = os.environ.get("ZOOBENCH_DATA")
+    return Path(given).expanduser() if given else cache_folder() / "data"
+
+
+def load_dataset(
+    name: str, *, data_root: Path | None = None, train_images: int | None = None, download: bool = True
+) -> ImageDataset:
+    """Load a dataset in its native size, in splits that are the same on every machine.
+
+    Looked for under `data_root` (default: `default_data_root()`) are, in this order, a Parquet export of the
+    Hugging Face Hub, torchvision's files and an image folder; then torchvision downloads it, unless
+    `download` is off. `train_images` keeps the first so many of a fixed order of the training images, all
+    when there are fewer; validation and test images stay the same. Raises `InputError` for a dataset that
+    is unknown, not there or damaged.
+    """
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    if train_images is not None and train_images < 1:
+        raise InputError(f"train_images must be at least 1, not {train_images}")
+    root = data_root or default_data_root()
+    if data_root and not root.is_dir() and not DATASETS[name].bundled:
+        raise InputError(f"the data root {root} is not a folder; create it, or name the one that holds '{name}'")
+    read = _find(name, root)
+    failure = ""
+    if read is None and download:
+        failure = _download(name, root)
+        read = _find(name, root)
+    if read is None:
+        raise _absent(name, root, failure)
+    return divide(name, read(), train_images)
+
+
+def _find(name: str, root: Path) -> Callable[[], Source] | None:
+    """How to read a dataset, or None if it is not there."""
+    entry = DATASETS[name]
+    if entry.bundled:
+        return entry.bundled
+    folders = [root / folder for folder in (name, *entry.folders)]
+    for folder in folders:
+        if files := find_parquet(folder):
+            return partial(read_parquet, files, entry)
+    if entry.vision and has_vision_files(entry.vision, root):
+        return partial(read_vision, entry.vision, root, entry)
+    for folder in folders:
+        if is_image_folder(folder):
+            return partial(read_image_folder, folder, entry)
+    return None
+
+
+def _download(name: str, root: Path) -> str:
+    """Download what torchvision can; returns why not, or nothing."""
+    vision = DATASETS[name].vision
+    if vision is None:
+        return "torchvision has no download of it"
+    try:
+        download_vision(vision, root)
+    except Exception as error:  # networks and archives fail in more ways than torchvision foresees
+        lines = [line.strip(" .:") for line in str(error).splitlines() if line.strip()]
+        return f"its download failed ({lines[-1] if lines else type(error).__name__})"
+    return ""
+
+
+def _absent(name: str, root: Path, failure: str) -> InputError:
+    vision = DATASETS[name].vision
+    ways = f"a Hugging Face Parquet export or an image folder (train/<class>/*.png) in {root / name}"
+    if vision:
+        ways += f", or torchvision's {vision.name} files in {root}"
+        ways += "" if failure else ", or allow its download"
+    return InputError(
+        f"dataset '{name}' is not in {root}{failure and f' and {failure}'}: put {ways}; "
+        f"available now are {', '.join(available_datasets(root))}"
+    )
+
+
+DatasetKey = tuple[str, int | None, int]
+
+
+Datasets = Mapping[DatasetKey, ImageDataset]
+
+
+def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
+    """The images of a key, as its models see them."""
+    name, train_images, size = key
+    dataset = load_dataset(name, data_root=data_root, train_images=train_images)
+    return dataset.fit(dataset.channels, size)
+
+
+def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
+    """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
+
+    Raises `InputError` where the dataset is not there, and where its images or classes are not those of the models.
+    """
+    cap = row["train_images"]
+    key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
+    dataset = _dataset(key, data_root)
+    channels, classes = int(row["channels"]), int(row["classes"])
+    if dataset.channels != channels or len(dataset.classes) > classes:
+        raise InputError(
+            f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "
+            f"channels and {classes} classes, and these have {dataset.channels} and {len(dataset.classes)}; look at "
+            "the zoo's columns 'channels' and 'classes'"
+        )
+    images, labels = normalised(dataset, getattr(dataset, split), "cpu")
+    order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
+    return Images(images.contiguous(memory_format=order), labels)
+
+
+@lru_cache(maxsize=8)
+def _dataset(key: DatasetKey, data_root: Path | None) -> ImageDataset:
+    return load_images(key, data_root)

@@ -1,0 +1,1 @@
+"""Datasets that are made here, so that they need no download."""

@@ -1,0 +1,19 @@
+"""The handwritten digits that come with scikit-learn: 1,797 grey images of 8x8 pixels."""
+
+from __future__ import annotations
+
+import torch
+
+from zoo_generation.data.source import Rows, Source
+
+DARKEST = 16  # pixels count how many of 4x4 scanned points are ink
+
+
+def read_digits() -> Source:
+    """A source with a single split."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = torch.from_numpy(images).reshape(-1, 1, 8, 8)
+    rows = Rows.of((pixels * 255 / DARKEST).round().to(torch.uint8), torch.from_numpy(labels))
+    return Source("scikit-learn's load_digits", tuple("0123456789"), rows)

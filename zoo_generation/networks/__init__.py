@@ -1,0 +1,1 @@
+"""Networks: architectures, their symmetries, and many networks as one program that is run on images."""

@@ -1,0 +1,100 @@
+"""Evaluate populations of flat weights, many models at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_generation.data.images import Images
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.program import Program, norms_of
+from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
+
+Report = Callable[[int, int], None]
+"""Told how many models are done, of how many."""
+
+
+def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Images, device: str = "cpu") -> Tensor:
+    """Accuracy in [0, 1] of each of the models [models, D] on the images, as float64 [models].
+
+    Weights that are not finite count as wrong on every image.
+    """
+    return evaluate(weights, layout, module, images, device)[1]
+
+
+@torch.no_grad()
+def evaluate(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    device: str = "cpu",
+    report: Report = lambda done, of: None,
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy, nats, and accuracy in [0, 1] of each of the models [models, D], as float64 [models].
+
+    They run in stacks as large as memory bears, on the device `cpu` or `cuda`; one by one where the module has a layer
+    that is not known for stacks, or where a stack gains nothing: wide ones, and on a CPU those with BatchNorm. The
+    results are those of one by one, within float tolerance. Weights that are not finite count as wrong on every image;
+    their loss is not a number.
+    """
+    shown, labels = images.images.to(device), images.labels.to(device)
+    # On a CPU the library's own kernels join BatchNorm with what is around it, and are as quick alone.
+    program = Program(module, layout, shown[:1], device, alone=device == "cpu" and bool(norms_of(module)))
+    loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
+    accuracy = torch.zeros_like(loss)
+    finite = weights.isfinite().all(1).nonzero().flatten()
+    if len(finite):
+        chunks = program.chunks(shown[:1])
+        batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
+        for rows in finite.split(chunks.models):
+            program.load(weights[rows].to(device))
+            loss[rows], accuracy[rows] = _evaluate(program, batches, device)
+            report(int(rows[-1]) + 1, len(weights))
+    return loss / len(labels), accuracy / len(labels)
+
+
+def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: str) -> tuple[Tensor, Tensor]:
+    """Sum of the cross-entropies, and number of images classified rightly, each [models], on the CPU."""
+    losses, correct = [], []
+    with seeded(EVALUATION_SEED, device):
+        for images, labels in batches:
+            logits = program(images)
+            truth = labels.expand(len(logits), -1)
+            losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
+            correct.append((logits.argmax(1) == truth).sum(1))
+    return torch.stack(losses).sum(0).cpu(), torch.stack(correct).sum(0).double().cpu()
+
+
+@torch.no_grad()
+def condition_batch_norm(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    passes: int = 3,
+    batch: int = 100,
+    device: str = "cpu",
+) -> Tensor:
+    """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
+
+    Returns new weights [models, D]; without BatchNorm the very weights given. Statistics are plain averages over
+    `passes` batches, or over as many as there are images for. Source: Schürholt et al., SANE, arXiv 2406.09997,
+    section 3.3, with some 50 passes; three are enough for narrow ResNets.
+    """
+    if not norms_of(module):
+        return weights
+    batches = images.images[: passes * batch].to(device).split(batch)
+    program = Program(module, layout, batches[0][:1], device)
+    conditioned = weights.clone()
+    finite = weights.isfinite().all(1).nonzero().flatten()
+    models = program.chunks(batches[0][:1]).models
+    for rows in finite.split(models):
+        program.load(weights[rows].to(device))
+        with seeded(EVALUATION_SEED, device):
+            program.average_statistics(batches)
+        conditioned[rows] = program.weights().to(weights)
+    return conditioned

@@ -1,0 +1,85 @@
+"""The small CNNs of the published model zoos (Schürholt et al., arXiv 2209.14764, appendix A).
+
+State-dict keys are those of the published zoos trained without dropout, so that their weights load as they are.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo_generation.networks.architectures.activations import activate
+from zoo_generation.networks.architectures.registry import register
+
+
+class CNN(nn.Module):
+    """A chain of layers under the published name `module_list`."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.module_list = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [batch, channels, height, width] to logits [batch, classes]."""
+        return self.module_list(images)
+
+
+def _two_scales(
+    channels: int, first: int, second: int, third: int, classes: int, activation: str, dropout: float
+) -> nn.Module:
+    """Two 5×5 convolutions with pooling, a 2×2 convolution, two linear layers, for images of 28×28."""
+    return CNN(
+        nn.Conv2d(channels, first, 5),
+        nn.MaxPool2d(2),
+        activate(activation, dropout),
+        nn.Conv2d(first, second, 5),
+        nn.MaxPool2d(2),
+        activate(activation, dropout),
+        nn.Conv2d(second, third, 2),
+        activate(activation),
+        nn.Flatten(),
+        nn.Linear(9 * third, 20),
+        activate(activation, dropout),
+        nn.Linear(20, classes),
+    )
+
+
+@register(image_size=28, fixed_image_size=True)
+def cnn_s(
+    *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
+) -> nn.Module:
+    """8, 6 and 4 channels: 2,464 parameters at 1×28×28 and ten classes, 2,864 in RGB."""
+    return _two_scales(channels, 8, 6, 4, classes, activation, dropout)
+
+
+@register(image_size=28, fixed_image_size=True)
+def cnn_m(
+    *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
+) -> nn.Module:
+    """6, 9 and 6 channels: 3,347 parameters at 3×28×28 and ten classes."""
+    return _two_scales(channels, 6, 9, 6, classes, activation, dropout)
+
+
+@register(image_size=32, fixed_image_size=True)
+def cnn_l(
+    *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
+) -> nn.Module:
+    """Three wider convolutions, two linear layers: 10,853 parameters at 3×32×32 and ten classes."""
+    return CNN(
+        nn.Conv2d(channels, 16, 3),
+        nn.MaxPool2d(2),
+        activate(activation),
+        nn.Dropout(dropout),
+        nn.Conv2d(16, 32, 3),
+        nn.MaxPool2d(2),
+        activate(activation),
+        nn.Dropout(dropout),
+        nn.Conv2d(32, 15, 3),
+        nn.MaxPool2d(2),
+        activate(activation),
+        nn.Dropout(dropout),
+        nn.Flatten(),
+        nn.Linear(60, 20),
+        activate(activation),
+        nn.Dropout(dropout),
+        nn.Linear(20, classes),
+    )

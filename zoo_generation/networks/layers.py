@@ -1,0 +1,201 @@
+"""Layers of many models at once, on maps [models, channels, height, width, batch].
+
+On a CPU, convolutions and pooling are the kernels of `kernels`; elsewhere they are grouped convolutions of
+[batch, models · channels, height, width].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_generation.networks import kernels
+
+Pair = tuple[int, int]
+
+VECTOR = 16  # elements of 64 bytes, the longest vector and the alignment of a tensor
+
+
+def as_images(maps: Tensor) -> Tensor:
+    """Maps as images [batch, models · channels, height, width]."""
+    return maps.permute(4, 0, 1, 2, 3).flatten(1, 2)
+
+
+def as_maps(images: Tensor, models: int) -> Tensor:
+    """Images [batch, models · channels, height, width] as maps."""
+    return images.unflatten(1, (models, -1)).permute(1, 2, 3, 4, 0)
+
+
+def convolution(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dilation: Pair, pool: int = 1
+) -> Tensor:
+    """Convolve each model's maps, already padded, with its weights; where `pool` is 2, keep the largest of each 2 × 2.
+
+    maps: [models, channels, height, width, batch], or [1, …] where all models see the same; weight: [models,
+    outputs, channels, kernel height, kernel width]; bias: [models, outputs].
+    """
+    if maps.device.type == "cpu" and maps.dtype == torch.float32:
+        bias = weight.new_zeros(weight.shape[:2]) if bias is None else bias
+        return _Convolution.apply(maps, weight, bias, stride, dilation, pool)
+    return grouped_convolution(maps, weight, bias, stride, dilation, pool)
+
+
+def grouped_convolution(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dilation: Pair, pool: int = 1
+) -> Tensor:
+    """`convolution` as one grouped convolution: the obvious way, and the one for accelerators."""
+    models = len(weight)
+    flat = None if bias is None else bias.flatten()
+    out = F.conv2d(as_images(maps), weight.flatten(0, 1), flat, stride, 0, dilation, models if len(maps) > 1 else 1)
+    return as_maps(out if pool == 1 else F.max_pool2d(out, pool), models)
+
+
+def max_pool(maps: Tensor) -> Tensor:
+    """The largest of each window of 2 × 2."""
+    if maps.device.type == "cpu" and maps.dtype == torch.float32:
+        return _MaxPool.apply(maps)
+    return as_maps(F.max_pool2d(as_images(maps), 2), len(maps))
+
+
+def linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """features [models or 1, inputs, batch], weight [models, outputs, inputs] → [models, outputs, batch].
+
+    On a CPU a convolution of one pixel: what a library's batched product gives depends on the size of the batch.
+    """
+    if features.device.type == "cpu" and features.dtype == torch.float32:
+        pixel = features[:, :, None, None]
+        return convolution(pixel, weight[:, :, :, None, None], bias, (1, 1), (1, 1))[:, :, 0, 0]
+    out = weight @ features
+    return out if bias is None else out + bias[:, :, None]
+
+
+def tanh(values: Tensor) -> Tensor:
+    """The hyperbolic tangent of the values [models, ...]."""
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        return _Tanh.apply(values)
+    return torch.tanh(values)
+
+
+def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Apply an activation to the values [models, ...].
+
+    Where a model's values do not fill whole vectors, one model at a time: the rest of a vector is computed by other
+    code, which rounds otherwise, and whose values are in the rest must not depend on the number of models.
+    """
+    if values[0].numel() % VECTOR == 0:
+        return function(values)
+    return torch.cat([function(alone) for alone in values.split(1)])
+
+
+def standardised(maps: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Each channel of each model with mean 0 and variance 1 over a batch; that mean and variance [models, channels].
+
+    A channel's row is what LayerNorm sees as a sample, which PyTorch vectorises and its BatchNorm of one image not.
+    """
+    rows = maps.flatten(2)
+    out, mean, scale = torch.native_layer_norm(rows, rows.shape[2:], None, None, eps)
+    return out.view(maps.shape), mean.detach()[..., 0], scale.detach()[..., 0].pow(-2) - eps
+
+
+def per_channel(values: Tensor) -> Tensor:
+    """Values [models, channels] as factors of maps."""
+    return values[:, :, None, None, None]
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, stride: Pair, dilation: Pair, pool: int
+    ) -> Tensor:
+        maps = maps.contiguous()
+        models, outputs = weight.shape[:2]
+        height, width, batch = maps.shape[2:]
+        rows = (height - dilation[0] * (weight.shape[3] - 1) - 1) // stride[0] + 1
+        columns = (width - dilation[1] * (weight.shape[4] - 1) - 1) // stride[1] + 1
+        out = maps.new_empty(models, outputs, rows // pool, columns // pool, batch)
+        which = torch.empty_like(out) if pool > 1 else out
+        offsets = _offsets(maps.shape, weight.shape, dilation)
+        taps = F.pad(weight.detach().flatten(2), (0, len(offsets) - weight.shape[2:].numel()))
+        row, step = stride[0] * width * batch, stride[1] * batch
+        kernels.convolve(
+            maps.detach().flatten(1).numpy(),
+            taps.contiguous().numpy(),
+            bias.detach().contiguous().numpy(),
+            offsets,
+            row,
+            step,
+            pool,
+            out.numpy(),
+            which.numpy(),
+        )
+        ctx.save_for_backward(maps, weight, *([which] if pool > 1 else []))
+        ctx.geometry = stride, dilation, pool, offsets, row, step
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        maps, weight, *pooled = ctx.saved_tensors
+        stride, dilation, pool, offsets, row, step = ctx.geometry
+        gradient = gradient.contiguous()
+        which = (pooled or [gradient])[0].numpy()
+        to_weight = maps.new_empty(*weight.shape[:2], len(offsets))
+        kernels.correlate(maps.flatten(1).numpy(), gradient.numpy(), which, offsets, row, step, pool, to_weight.numpy())
+        to_weight = to_weight[:, :, : weight.shape[2:].numel()].reshape(weight.shape)
+        to_maps = None
+        if ctx.needs_input_grad[0]:
+            to_maps = maps.new_empty(len(weight), *maps.shape[1:])
+            turned = weight.detach().flip(4).transpose(1, 2).contiguous().numpy()
+            flat = to_maps.flatten(3).numpy()
+            kernels.convolve_back(gradient.numpy(), which, turned, stride, dilation, pool, flat)
+            to_maps = to_maps if len(maps) == len(weight) else to_maps.sum(0, keepdim=True)
+        return to_maps, to_weight, gradient.sum((2, 3, 4)), None, None, None
+
+
+@lru_cache
+def _offsets(maps: torch.Size, weight: torch.Size, dilation: Pair) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each tap's input begins, in elements; filled up to a multiple of `TAPS` with taps of no weight."""
+    height, width, batch = maps[2:]
+    channel, row, column = np.ix_(*(np.arange(size, dtype=np.int64) for size in weight[2:]))
+    offsets = (((channel * height + row * dilation[0]) * width + column * dilation[1]) * batch).ravel()
+    return np.pad(offsets, (0, -len(offsets) % kernels.TAPS))
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        models, channels, height, width, batch = maps.shape
+        out = maps.new_empty(models, channels, height // 2, width // 2, batch)
+        which = torch.empty_like(out)
+        rows = maps.detach().contiguous().flatten(3).flatten(0, 1).numpy()
+        kernels.max_pool(rows, out.flatten(0, 1).numpy(), which.flatten(0, 1).numpy())
+        ctx.save_for_backward(which)
+        ctx.shape = maps.shape
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (which,) = ctx.saved_tensors
+        out = gradient.new_empty(ctx.shape)
+        flat = gradient.contiguous().flatten(0, 1).numpy()
+        kernels.max_unpool(flat, which.flatten(0, 1).numpy(), out.flatten(3).flatten(0, 1).numpy())
+        return out
+
+
+class _Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        out = torch.empty_like(values, memory_format=torch.contiguous_format)
+        kernels.tanh(values.detach().contiguous().flatten(1).numpy(), out.flatten(1).numpy())
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(gradient, out)

@@ -1,0 +1,38 @@
+"""What made a zoo or a result: said the same way in every card and entry."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from zoo_generation import __version__
+from zoo_generation.machine import cores
+
+
+def versions() -> dict[str, str]:
+    """Versions of the code that decides numbers."""
+    return {"zoobench": __version__, "torch": torch.__version__}
+
+
+def hardware() -> str:
+    """The processor's architecture and the number of its cores that this process may use."""
+    return f"{platform.machine()}, {cores()} cores"
+
+
+def command() -> str:
+    """The command that runs, as it was given."""
+    return " ".join(["zoobench", *sys.argv[1:]])
+
+
+def commit() -> str:
+    """The commit of the code that runs, `+` behind it where files differ from it; `released` outside of a checkout."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        found = subprocess.run([*here, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "released"
+    return found.stdout.strip()

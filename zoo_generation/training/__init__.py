@@ -1,0 +1,1 @@
+"""Train populations of models: specs and presets, trainers, jobs on Ray."""

@@ -1,0 +1,152 @@
+"""Spread the training of a zoo over Ray: a shard of models is a task, and its worker writes what it trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from zoo_generation.data import ImageDataset
+from zoo_generation.data.load import DatasetKey, Datasets, load_images
+from zoo_generation.errors import InputError
+from zoo_generation.machine import refusal
+from zoo_generation.networks.architectures import get_architecture, import_architecture
+from zoo_generation.training.cluster import Resources, ray_session, slots
+from zoo_generation.training.progress import Progress, Snapshot
+from zoo_generation.training.sink import Sink
+from zoo_generation.training.spec import ModelSpec
+
+POLL_SECONDS = 0.5
+SHARDS_A_SLOT = 2  # at least, where there are models enough: the last to end then waits for less
+SMALLEST_SHARD = 8  # models; a stack of fewer wastes the time of its calls
+LARGEST_SHARD = 64  # models; what a killed worker has to train again
+RETRIES = 2  # of a shard whose worker or node died
+
+
+def dataset_key(spec: ModelSpec) -> DatasetKey:
+    """What decides the images a model is trained on: dataset, number of training images, image size."""
+    return spec.dataset, spec.train_images, spec.image_size
+
+
+def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:
+    """The images that the specs' models are trained on. Raises `InputError` where there are none, or no such name."""
+    return {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, specs))}
+
+
+def train_zoo(
+    specs: Sequence[ModelSpec],
+    sink: Sink,
+    images: Datasets,
+    *,
+    ray_address: str | None = None,
+    workers: int | None = None,
+    resources: Resources | None = None,
+    stack_size: int | None = None,
+    on_progress: Callable[[Snapshot], None] | None = None,
+) -> None:
+    """Train the models, each on its images of `load_datasets`, and write them to the sink.
+
+    A model's weights depend neither on its shard nor on how many workers there are. `ray_address` (or
+    `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores). `stack_size`
+    models are trained at once, by default as many as fit into memory. Shards are handed out as workers become free;
+    one whose worker or node dies is trained again, `RETRIES` times. Raises `InputError` where the zoo cannot be
+    written.
+    """
+    if not specs:
+        return
+    for spec in specs:
+        get_architecture(spec.architecture)
+    with ray_session(ray_address, workers) as ray:
+        cpus, gpus = (resources or Resources()).on(ray)
+        job = ray.remote(_train_shard).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
+        progress = _here(ray, Progress)
+        stored = {key: ray.put(dataset) for key, dataset in images.items()}
+        waiting = _shards(specs, slots(ray, cpus, gpus), stack_size)
+        running: list[Any] = []
+        while True:
+            while len(running) < 2 * slots(ray, cpus, gpus) and (shard := next(waiting, None)):
+                running.append(
+                    job.remote(shard, stored[dataset_key(shard[0])], sink, progress, max(1, int(cpus)), stack_size)
+                )
+            if not running:
+                break
+            done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
+            _raise_failures(ray, done)
+            if on_progress is not None:
+                with suppress(ray.exceptions.RayError):  # the work does not end where only its counts are lost
+                    on_progress(ray.get(progress.snapshot.remote()))
+
+
+def _here(ray: Any, cls: type) -> Any:
+    """An actor on this node: others come and go."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(cls).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _shards(specs: Sequence[ModelSpec], slots: int, stack_size: int | None) -> Iterator[list[ModelSpec]]:
+    """Models that share their images and a stack, in shards that keep all slots busy."""
+    from zoo_generation.training.train import stack_key
+
+    size = min(LARGEST_SHARD, max(SMALLEST_SHARD, stack_size or 0, math.ceil(len(specs) / (SHARDS_A_SLOT * slots))))
+    groups: dict[Any, list[ModelSpec]] = {}
+    for spec in specs:
+        groups.setdefault((dataset_key(spec), stack_key(spec)), []).append(spec)
+    for group in groups.values():
+        pieces = math.ceil(len(group) / size)
+        for piece in range(pieces):
+            yield group[piece * len(group) // pieces : (piece + 1) * len(group) // pieces]
+
+
+def _raise_failures(ray: Any, done: list[Any]) -> None:
+    """Raise what ended shards raised: as one sentence where the user can do something about it."""
+    try:
+        ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        if (reason := refusal(error.cause)) is not None:
+            what = "could not write to the zoo" if isinstance(error.cause, OSError) else "failed"
+            raise InputError(f"a worker {what}: {reason}") from None
+        raise
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"the workers of a shard died {RETRIES + 1} times ({reason}); where memory ran out, lower --stack-size or "
+            "--workers, and run the same command again: it goes on from there"
+        ) from None
+
+
+def _train_shard(
+    specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, progress: Any, threads: int, stack_size: int | None
+) -> None:
+    import torch
+
+    from zoo_generation.networks.threads import use_threads
+    from zoo_generation.training.memory import stack_size_for
+    from zoo_generation.training.train import train_models
+
+    if ":" in specs[0].architecture:
+        import_architecture(specs[0].architecture)
+    use_threads(threads)
+    device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"
+    epochs = specs[0].epochs
+
+    def report(model: str, epoch: int, accuracy: float) -> None:
+        progress.epoch.remote(model, epoch, epochs, accuracy)
+
+    size = stack_size or stack_size_for(specs[0], dataset, device)
+    trained = train_models(specs, dataset, size, device, report)
+    sink.write(trained)
+    for model in trained:
+        progress.finished.remote(model.spec.id, model.status)
+
+
+def _gpus_given() -> bool:
+    """Whether Ray has given this worker a GPU, or a share of one."""
+    import ray
+
+    return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))

@@ -1,0 +1,49 @@
+"""What training starts from and ends with, one model at a time or many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import nn
+
+from zoo_generation.data import ImageDataset, Split
+from zoo_generation.networks.module import Network, State
+from zoo_generation.networks.randomness import seed_dropout
+from zoo_generation.training.randomness import dropout_generator
+from zoo_generation.training.sink import Checkpoint, Status
+from zoo_generation.training.spec import ModelSpec
+
+CHANCE_DEVIATIONS = 3.0
+
+Report = Callable[[str, int, float], None]  # (model id, epochs done, validation accuracy)
+
+
+def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: State | None = None) -> nn.Module:
+    """The model of a spec as it is before training, on the device.
+
+    Its weights are those of `start`; without one they depend on `spec.seed` alone.
+    """
+    model = network_of(spec, dataset).build(spec.seed, spec.init)
+    if start is not None:
+        model.load_state_dict({**model.state_dict(), **start})  # the counters of BatchNorm are not among flat weights
+    seed_dropout(model, dropout_generator(spec, device))
+    return model.to(device)
+
+
+def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Status:
+    """`diverged`, or `at_chance`: the last validation accuracy is not `CHANCE_DEVIATIONS` above the largest class's.
+
+    That is in standard deviations of a binomial distribution over the validation images.
+    """
+    if diverged:
+        return "diverged"
+    share = float(val.labels.bincount().max()) / len(val)
+    chance = share + CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / len(val))
+    return "trained" if checkpoints[-1].metrics.val_accuracy > chance else "at_chance"
+
+
+def network_of(spec: ModelSpec, dataset: ImageDataset) -> Network:
+    """The network of a spec, for the dataset's channels and classes."""
+    channels, classes = dataset.channels, len(dataset.classes)
+    return Network(spec.architecture, channels, classes, spec.activation, spec.dropout, spec.width)

@@ -1,0 +1,150 @@
+"""Train one model at a time: the plain loop that every faster trainer must agree with."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+
+from zoo_generation.data import ImageDataset
+from zoo_generation.data.images import normalised
+from zoo_generation.networks.module import State, kept, load
+from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
+from zoo_generation.training.models import Report, build_model, status_of
+from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
+from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
+from zoo_generation.training.spec import ModelSpec
+
+EVALUATION_BATCH = 500  # images; larger batches fall out of the cache on a CPU
+
+
+def train_model(
+    spec: ModelSpec,
+    dataset: ImageDataset,
+    device: str = "cpu",
+    report: Report | None = None,
+    start: State | None = None,
+) -> TrainedModel:
+    """Train one model, from `start` if there is one, and keep its checkpoints.
+
+    Everything random (weights, dropout, noise, order of the images, augmentation) comes from `spec.seed`, so that the
+    result depends on the spec, the images and the start alone. `dataset` must already have the channels and size of the
+    model. Weights that stop being finite end the training: what was saved stays, with status `diverged`. Metrics are of
+    what a zoo keeps of the model, in a network as it is built.
+    """
+    started = time.perf_counter()
+    model, shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
+    order = memory_format(model, spec.architecture)
+    if order is torch.channels_last:
+        model, shown = model.to(memory_format=order), shown.to(memory_format=order)
+    splits = []
+    for split in (dataset.train, dataset.val, dataset.test):
+        images, labels = normalised(dataset, split, device)
+        splits.append((images.contiguous(memory_format=order), labels))
+    with seeded(training_seed(spec), device):
+        checkpoints, diverged = _train(model, shown, spec, splits, report)
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    return TrainedModel(
+        spec=spec,
+        status=status_of(checkpoints, diverged, dataset.val),
+        seconds=(time.perf_counter() - started) * threads,
+        channels=dataset.channels,
+        classes=len(dataset.classes),
+        checkpoints=tuple(checkpoints),
+    )
+
+
+def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
+    """Channels-last, which is a third faster on a CPU, unless the model has a layer that it corrupts the heap on.
+
+    That layer is a strided 1×1 convolution of fewer than eight channels: the gradient that oneDNN 3.13
+    (PyTorch 2.15) computes for it in channels-last order writes past its memory. A user's network has the order of
+    plain PyTorch: `x.view(len(x), -1)` fails on any other.
+    """
+    corrupting = any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and layer.stride != (1, 1)
+        and layer.in_channels < 8
+        for layer in model.modules()
+    )
+    return torch.contiguous_format if corrupting or ":" in architecture else torch.channels_last
+
+
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of a model in evaluation mode; what it draws is the same each time."""
+    model.eval()
+    loss = torch.zeros((), dtype=torch.float64)
+    correct = 0
+    with torch.no_grad(), seeded(EVALUATION_SEED, images.device.type):
+        for start in range(0, len(images), EVALUATION_BATCH):
+            batch = slice(start, start + EVALUATION_BATCH)
+            logits = model(images[batch])
+            loss += F.cross_entropy(logits, labels[batch], reduction="sum").double().cpu()
+            correct += int((logits.argmax(1) == labels[batch]).sum())
+    model.train()
+    return float(loss) / len(images), correct / len(images)
+
+
+def optimizer_of(model: nn.Module, name: str, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """PyTorch's own; parameters that no gradient reaches stay as they are."""
+    if name == "adam":
+        return torch.optim.Adam(model.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
+    return torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
+
+
+def _train(
+    model: nn.Module,
+    shown: nn.Module,
+    spec: ModelSpec,
+    splits: list[tuple[Tensor, Tensor]],
+    report: Report | None,
+) -> tuple[list[Checkpoint], bool]:
+    images, labels = splits[0]
+    steps = math.ceil(len(images) / spec.batch_size)
+    optimizer = optimizer_of(model, spec.optimizer, spec.learning_rate, spec.weight_decay)
+    schedule = _schedule(optimizer, spec, steps * spec.epochs)
+    order = order_generator(spec)
+    checkpoints: list[Checkpoint] = []
+    for epoch in range(spec.epochs + 1):
+        if epoch > 0:
+            for chosen in torch.randperm(len(images), generator=order).split(spec.batch_size):
+                batch = images[chosen]
+                if spec.augment:
+                    batch = Augmentation.draw(len(chosen), order)(batch)
+                optimizer.zero_grad(set_to_none=True)
+                F.cross_entropy(model(batch), labels[chosen]).backward()
+                optimizer.step()
+                schedule.step()
+        state = kept(model.state_dict())
+        if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+            return checkpoints, True
+        if epoch in spec.checkpoint_epochs:
+            checkpoints.append(Checkpoint(epoch, _metrics(shown, state, splits), _snapshot(model)))
+        if report is not None and epoch > 0:
+            report(spec.id, epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
+    return checkpoints, False
+
+
+def _metrics(shown: nn.Module, state: State, splits: list[tuple[Tensor, Tensor]]) -> Metrics:
+    values: list[float] = []
+    for images, labels in splits:
+        load(shown, state)  # each time, since a forward pass may change it
+        values += evaluate(shown, images, labels)
+    return Metrics(*values)
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    tensors = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {name: copy.deepcopy(value.detach().cpu().contiguous()) for name, value in tensors.items()}
+
+
+def _schedule(optimizer: torch.optim.Optimizer, spec: ModelSpec, steps: int) -> LRScheduler:
+    if spec.schedule == "onecycle":
+        return OneCycleLR(optimizer, spec.learning_rate, total_steps=steps, cycle_momentum=False)
+    return ConstantLR(optimizer, factor=1.0)

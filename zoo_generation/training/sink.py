@@ -1,0 +1,58 @@
+"""What a trainer hands over, and to whom: trainers write to a `Sink` and know nothing of how zoos are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from zoo_generation.training.spec import ModelSpec
+
+Status = Literal["trained", "at_chance", "diverged"]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Mean cross-entropy and accuracy in [0, 1] on the three splits of the images."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights after an epoch; epoch 0 is the initialization."""
+
+    epoch: int
+    metrics: Metrics
+    state: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and its checkpoints; `diverged` where a weight or loss stopped being finite."""
+
+    spec: ModelSpec
+    status: Status
+    seconds: float
+    channels: int
+    classes: int
+    checkpoints: tuple[Checkpoint, ...]
+
+
+class Sink(Protocol):
+    """Where trained models go. Must be picklable: workers on other machines write to it."""
+
+    def done(self) -> set[str]:
+        """Ids of the models that are already there."""
+        ...
+
+    def write(self, models: Sequence[TrainedModel]) -> None:
+        """Store these models, all or nothing."""
+        ...

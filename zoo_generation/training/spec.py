@@ -1,0 +1,260 @@
+"""What a zoo is made of: a `ZooSpec` is a grid that expands to an ordered list of `ModelSpec`s."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.settings import read_fields
+from zoo_generation.text import as_given
+from zoo_generation.training.presets import preset_names, preset_path
+
+if TYPE_CHECKING:
+    from zoo_generation.networks.architectures import Architecture
+
+Activation = Literal["tanh", "relu", "gelu", "sigmoid"]
+Init = Literal["uniform", "normal", "kaiming_uniform", "kaiming_normal"]
+Optimizer = Literal["adam", "sgd"]
+Schedule = Literal["constant", "onecycle"]
+Rate = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
+Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
+Width = Annotated[float, Field(gt=0, le=100)]
+ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels a side
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
+
+MOST_MODELS = 100_000  # of a zoo
+MOST_CHECKPOINTS = 10_000_000
+
+AXES = (
+    "width",
+    "activation",
+    "init",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "dropout",
+    "batch_size",
+    "schedule",
+)
+"""Hyperparameters that a grid varies, the outermost first."""
+
+OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset"}
+"""Fields of a zoo as a whole, which no dataset overrides."""
+
+
+class ModelSpec(BaseModel):
+    """Everything that determines one trained model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    train_images: PositiveInt | None
+    architecture: str
+    width: Rate
+    image_size: PositiveInt
+    activation: Activation
+    init: Init
+    optimizer: Optimizer
+    learning_rate: Rate
+    weight_decay: Decay
+    dropout: Dropout
+    batch_size: PositiveInt
+    schedule: Schedule
+    augment: bool
+    epochs: PositiveInt
+    checkpoint_epochs: tuple[Epoch, ...]
+    seed: int
+    order_seed: int | None = None
+    """Decides the order of the images; the model's own seed where there is none."""
+
+    @cached_property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits: a hash of every field that is set, the same on every machine."""
+        text = json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+class ZooSpec(BaseModel):
+    """A grid: every field given as a list is varied, and `seeds` seeds are trained of each combination.
+
+    With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
+    every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
+    order, which trains a little faster. `per_dataset` holds, by dataset, the fields that differ for it. Source:
+    Schürholt et al., arXiv 2209.14764, section 3.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)] | None = None
+    datasets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    architectures: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ("cnn_s",)
+    width: Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)] = (1.0,)
+    image_size: ImageSize | None = None
+    activation: Annotated[tuple[Activation, ...], BeforeValidator(_as_tuple)] = ("tanh",)
+    init: Annotated[tuple[Init, ...], BeforeValidator(_as_tuple)] = ("kaiming_uniform",)
+    optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(_as_tuple)] = ("adam",)
+    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (3e-4, 1e-3, 3e-3)
+    weight_decay: Annotated[tuple[Decay, ...], BeforeValidator(_as_tuple)] = (0.0,)
+    dropout: Annotated[tuple[Dropout, ...], BeforeValidator(_as_tuple)] = (0.0,)
+    batch_size: Annotated[tuple[Count, ...], BeforeValidator(_as_tuple)] = (32,)
+    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = ("constant",)
+    augment: bool = False
+    seeds: Count = 16
+    seed: Seed = 0
+    fixed_seeds: bool = False
+    shared_order: bool = False
+    epochs: Epochs = 6
+    checkpoint_epochs: tuple[Epoch, ...] | None = None
+    train_images: Count | None = 6000
+    per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _checkpoints_within_epochs(self) -> ZooSpec:
+        if self.checkpoint_epochs is not None:
+            late = [epoch for epoch in self.checkpoint_epochs if epoch > self.epochs]
+            if late or not self.checkpoint_epochs:
+                raise ValueError(f"checkpoint_epochs must name epochs from 0 to epochs={self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _datasets_are_specs(self) -> ZooSpec:
+        for dataset, fields in self.per_dataset.items():
+            if fixed := OF_THE_ZOO & fields.keys():
+                raise ValueError(f"per_dataset of '{dataset}' cannot set {', '.join(sorted(fixed))}")
+            try:
+                self.of_dataset(dataset)
+            except ValidationError as error:
+                raise ValueError(f"per_dataset of '{dataset}': {_sentence(error)}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> ZooSpec:
+        grids = [self.of_dataset(name) if name in self.per_dataset else self for name in self.datasets]
+        models = [
+            math.prod(len(getattr(grid, axis)) for axis in ("architectures", *AXES)) * grid.seeds for grid in grids
+        ]
+        kept = sum(
+            count * len(grid.checkpoint_epochs or range(grid.epochs)) for count, grid in zip(models, grids, strict=True)
+        )
+        for what, count, most in (("models", sum(models), MOST_MODELS), ("checkpoints", kept, MOST_CHECKPOINTS)):
+            if count > most:
+                raise ValueError(
+                    f"the grid is of {count:.6g} {what}, and a zoo holds at most {most:,}; lower seeds, vary less, or "
+                    "keep fewer checkpoint_epochs"
+                )
+        return self
+
+    def of_dataset(self, dataset: str) -> ZooSpec:
+        """The grid of one dataset."""
+        fields = self.model_dump() | self.per_dataset.get(dataset, {})
+        return ZooSpec(**fields | {"datasets": (dataset,), "per_dataset": {}})
+
+    def user_architectures(self) -> list[str]:
+        """The architectures that are a user's functions, by import path, which `import_architecture` imports."""
+        grids = [self.of_dataset(dataset) for dataset in self.datasets]
+        return sorted({name for grid in grids for name in grid.architectures if ":" in name})
+
+    @property
+    def title(self) -> str:
+        """The spec's name, or one made of its datasets and architectures."""
+        return self.name or f"{'+'.join(self.datasets)}-{'+'.join(self.architectures)}".replace(":", ".")
+
+    @property
+    def saved_epochs(self) -> tuple[int, ...]:
+        """Epochs at which a checkpoint is kept: those asked for, or every one after training began."""
+        return tuple(sorted(set(self.checkpoint_epochs or range(1, self.epochs + 1))))
+
+    def models(self) -> list[ModelSpec]:
+        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost.
+
+        What an architecture does not vary in (its width, its image size) is not varied for it.
+        """
+        numbers = itertools.count()
+        models: dict[str, ModelSpec] = {}
+        for dataset in self.datasets:
+            for model in self.of_dataset(dataset)._grid(dataset, numbers):
+                models.setdefault(model.id, model)
+        return list(models.values())
+
+    def _grid(self, dataset: str, numbers: Iterator[int]) -> Iterator[ModelSpec]:
+        from zoo_generation.networks.architectures import get_architecture
+
+        for name in self.architectures:
+            architecture = get_architecture(name)
+            axes = {axis: getattr(self, axis) for axis in AXES}
+            if not architecture.has_width:
+                axes["width"] = (1.0,)
+            grid = itertools.product(*axes.values(), range(self.seeds))
+            for (*values, repeat), number in zip(grid, numbers, strict=False):
+                yield self._model(dataset, architecture, dict(zip(AXES, values, strict=True)), repeat, number)
+
+    def _model(
+        self, dataset: str, architecture: Architecture, fields: dict[str, Any], repeat: int, number: int
+    ) -> ModelSpec:
+        asked = None if architecture.fixed_image_size else self.image_size
+        return ModelSpec(
+            **fields,
+            dataset=dataset,
+            architecture=architecture.name,
+            image_size=asked or architecture.image_size,
+            train_images=self.train_images,
+            augment=self.augment,
+            epochs=self.epochs,
+            checkpoint_epochs=self.saved_epochs,
+            order_seed=self.seed if self.shared_order else None,
+            seed=self.seed + (repeat if self.fixed_seeds else number),
+        )
+
+
+def make_spec(values: dict[str, Any]) -> ZooSpec:
+    """A `ZooSpec` of plain values; raises `InputError` naming the field, what was given and what is allowed."""
+    try:
+        return ZooSpec(**values)
+    except ValidationError as error:
+        raise InputError(_sentence(error)) from None
+
+
+def read_spec(name: str) -> dict[str, Any]:
+    """The plain values of a preset, or of a spec in a YAML file; raises `InputError` where there is no such one."""
+    path = preset_path(name) or Path(name)
+    if not path.exists() and not path.suffix:
+        raise unknown("preset", name, preset_names())
+    return read_fields(path, "spec", "'datasets: [mnist]'; see zoobench build-zoo --help")
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return reason
+    field = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return str(unknown("spec field", field, ZooSpec.model_fields))
+    if first["type"] == "missing":
+        return f"the spec lacks the field '{field}', which has no default"
+    return f"spec field '{field}' was given {as_given(first['input'])}: {reason[0].lower()}{reason[1:]}"

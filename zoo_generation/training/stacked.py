@@ -1,0 +1,139 @@
+"""Train many models of the same shape at once: the numbers of `single`, many times faster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_generation.data import ImageDataset
+from zoo_generation.data.images import normalised
+from zoo_generation.networks.module import State
+from zoo_generation.networks.stack import Stack
+from zoo_generation.training.models import Report, build_model, status_of
+from zoo_generation.training.optimizers import StackedOptimizer, rate_factors
+from zoo_generation.training.randomness import Augmentation, order_generator
+from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
+from zoo_generation.training.spec import ModelSpec
+
+EVALUATION_BATCH = 64  # images; rows of larger batches fall out of the first-level cache
+OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout"}
+"""Fields in which the models of one stack may differ."""
+
+
+def stack_key(spec: ModelSpec) -> Hashable:
+    """Models of one key can be trained in one stack: a user's function is given their dropout, and may do anything."""
+    own = OWN - {"dropout"} if ":" in spec.architecture else OWN
+    return spec.model_copy(update={"order_seed": None}).model_dump_json(exclude=own), spec.order_seed is None
+
+
+def train_stack(
+    specs: Sequence[ModelSpec],
+    dataset: ImageDataset,
+    device: str = "cpu",
+    report: Report | None = None,
+    start: Sequence[State] | None = None,
+) -> list[TrainedModel]:
+    """Train models of one `stack_key`, each from its `start` if there are any, in one forward and backward pass a step.
+
+    Equal to `train_model` of each within float tolerance; a model's result does not depend on the others. Raises
+    `UnstackableError` where the architecture has a layer that is not known for many models at once.
+    """
+    started = time.perf_counter()
+    training = StackTraining(specs, dataset, device, start)
+    for epoch in range(specs[0].epochs + 1):
+        if epoch > 0:
+            training.epoch()
+        training.save(epoch)
+        if report is not None and epoch > 0:
+            for spec, checkpoints in zip(specs, training.checkpoints, strict=True):
+                report(spec.id, epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    seconds = (time.perf_counter() - started) * threads / len(specs)
+    return [
+        TrainedModel(
+            spec=spec,
+            status=status_of(checkpoints, diverged, dataset.val),
+            seconds=seconds,
+            channels=dataset.channels,
+            classes=len(dataset.classes),
+            checkpoints=tuple(checkpoints),
+        )
+        for spec, diverged, checkpoints in zip(specs, training.diverged.tolist(), training.checkpoints, strict=True)
+    ]
+
+
+class StackTraining:
+    """A stack in training: weights [models, *shape] by name, and where each model is in its order of the images."""
+
+    def __init__(
+        self, specs: Sequence[ModelSpec], dataset: ImageDataset, device: str, start: Sequence[State] | None = None
+    ) -> None:
+        self.spec, self.models = specs[0], len(specs)
+        self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
+        modules = [
+            build_model(spec, dataset, device, start[place] if start else None) for place, spec in enumerate(specs)
+        ]
+        self.stack = Stack(modules)
+        states = [module.state_dict() for module in modules]
+        self.weights = {
+            name: torch.stack([state[name] for state in states])
+            for name, value in states[0].items()
+            if value.is_floating_point()
+        }
+        self.parameters = [self.weights[name].requires_grad_() for name in self.stack.trained]
+        self.optimizer = StackedOptimizer(self.parameters, specs)
+        steps = math.ceil(len(dataset.train) / self.spec.batch_size)
+        self.factors = iter(rate_factors(self.spec.schedule, steps * self.spec.epochs))
+        self.orders = [order_generator(spec) for spec in (specs if self.spec.order_seed is None else specs[:1])]
+        self.checkpoints: list[list[Checkpoint]] = [[] for _ in specs]
+        self.diverged = torch.zeros(self.models, dtype=torch.bool)
+
+    def epoch(self) -> None:
+        """Show every model every training image once, each in its own order, or all in one."""
+        images, labels = self.splits[0]
+        order = torch.stack([torch.randperm(len(images), generator=generator) for generator in self.orders])
+        for chosen in order.to(images.device).split(self.spec.batch_size, dim=1):
+            self._step(self._batch(images, chosen), labels[chosen].expand(self.models, -1))
+
+    def _batch(self, images: Tensor, chosen: Tensor) -> Tensor:
+        """The chosen images [models or 1, batch] as maps."""
+        batch = images[chosen]
+        if self.spec.augment:
+            drawn = Augmentation.join([Augmentation.draw(chosen.shape[1], generator) for generator in self.orders])
+            batch = drawn(batch.flatten(0, 1)).view_as(batch)
+        return batch.permute(0, 2, 3, 4, 1)
+
+    def _step(self, maps: Tensor, labels: Tensor) -> None:
+        logits = self.stack(self.weights, maps, training=True)
+        loss = F.cross_entropy(logits, labels, reduction="none").mean(1).sum()
+        self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))
+
+    def save(self, epoch: int) -> None:
+        """Note which models have diverged, and keep a checkpoint of the others if one is due."""
+        finite = [value.detach().flatten(1).isfinite().all(1) for value in self.weights.values()]
+        self.diverged |= ~torch.stack(finite).all(0).cpu()
+        if epoch not in self.spec.checkpoint_epochs or self.diverged.all():
+            return
+        columns = [column for images, labels in self.splits for column in self.evaluate(images, labels)]
+        states = {name: value.detach().cpu() for name, value in self.weights.items()}
+        for k in (~self.diverged).nonzero().flatten().tolist():
+            metrics = Metrics(*(float(column[k]) for column in columns))
+            state = {name: value[k].clone() for name, value in states.items()}
+            self.checkpoints[k].append(Checkpoint(epoch, metrics, state))
+
+    @torch.no_grad()
+    def evaluate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy and accuracy [models] in evaluation mode."""
+        loss = torch.zeros(self.models, dtype=torch.float64, device=images.device)
+        correct = torch.zeros_like(loss)
+        for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
+            logits = self.stack(self.weights, batch.permute(1, 2, 3, 0)[None].contiguous(), training=False)
+            truth = truth.expand(self.models, -1)
+            loss += F.cross_entropy(logits, truth, reduction="none").double().sum(1)
+            correct += (logits.argmax(1) == truth).sum(1)
+        return loss / len(images), correct / len(images)

@@ -1,5 +1,0 @@
-"""Zoo compositions × methods × targets: fit once, measure everything, keep what was made."""
-
-from zoobench.ablation.run import Evaluation, Stage, fitted, fitted_path, run, token_set
-
-__all__ = ["Evaluation", "Stage", "fitted", "fitted_path", "run", "token_set"]

@@ -1,0 +1,1 @@
+"""Files of strangers, read within bounds: folders, archives, tables and tensors."""

@@ -1,0 +1,94 @@
+"""What a Parquet file says of itself in its footer: which columns it has, and where they lie.
+
+It is read here, and not by pyarrow, whose metadata end the process on some footers that are wrong.
+
+Source: https://github.com/apache/parquet-format, parquet.thrift, whose numbers of fields these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zoo_generation.text import quoted
+from zoobench.leaderboard.untrusted.parquet.thrift import Fields, read_struct
+
+MARK = b"PAR1"
+PHYSICAL = {2: "int64", 5: "double", 6: "string"}  # Type, of those that are asked for
+UTF8, INT_64 = 0, 9  # ConvertedType
+STRING, INTEGER = 1, 10  # LogicalType
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Where a column lies in a row group: from `start` to `end`, in bytes of the file, in pages."""
+
+    rows: int
+    start: int
+    end: int
+
+
+def read_footer(content: bytes, columns: Mapping[str, str], rows: int, groups: int) -> list[Chunk]:
+    """The column chunks of a flat file that has just these columns, each of its type (`int64`, `double`, `string`), so
+    many rows, and at most so many row groups. Raises `ValueError` in a clause for any other."""
+    size = int.from_bytes(content[-8:-4], "little")
+    if content[-4:] != MARK or not 0 < size <= len(content) - 12:
+        raise ValueError("it was cut short, or is encrypted: it does not end as a Parquet file does")
+    start = len(content) - 8 - size
+    footer, end = read_struct(content, start, len(content) - 8)
+    if end != len(content) - 8 or footer.keys() & {8, 9}:  # encryption
+        raise ValueError("it has a footer that is damaged")
+    names = _names(footer.get(2), columns)
+    found = footer.get(4)
+    if footer.get(3) != rows:
+        raise ValueError(
+            f"it has {footer.get(3)} rows, and must have {rows}: one for each target, seed, checkpoint and property"
+        )
+    if not isinstance(found, list) or len(found) > groups:
+        raise ValueError(f"it has more than {groups} row groups; write it with pandas' to_parquet")
+    chunks = []
+    for group in found:
+        parts, count = group[1], group[3]
+        if len(parts) != len(names) or count <= 0:
+            raise ValueError("it has a row group of other columns, or without rows")
+        for name, part in zip(names, parts, strict=True):
+            chunks.append(_chunk(part, name, columns[name], count, start))
+    if sum(chunk.rows for chunk in chunks) != rows * len(columns):
+        raise ValueError("its row groups have not as many rows as it says")
+    return chunks
+
+
+def _names(schema: Any, columns: Mapping[str, str]) -> list[str]:
+    """Names of the columns, in order."""
+    if not isinstance(schema, list) or not schema:
+        raise ValueError("it has no columns")
+    leaves = [each for each in schema[1:] if not each.get(5)]
+    found = {quoted(each.get(4, b"").decode(errors="replace")): PHYSICAL.get(each.get(1), "other") for each in leaves}
+    if found != dict(columns) or len(schema) != 1 + len(columns) or schema[0].get(5) != len(columns):
+        wanted, given = (", ".join(f"{name} ({kind})" for name, kind in each.items()) for each in (columns, found))
+        raise ValueError(f"its columns must be {wanted}; they are {given[:200]}")
+    for name, each in zip(found, leaves, strict=True):
+        logical = each.get(10, {})
+        if found[name] == "string":
+            is_plain = each.get(6) in (None, UTF8) and (STRING in logical or (not logical and each.get(6) == UTF8))
+        else:
+            is_plain = each.get(6) in (None, INT_64) and logical.keys() <= {INTEGER}
+        if not is_plain or each.get(3) not in (0, 1):
+            raise ValueError(f"its column '{name}' is not a plain column of type {columns[name]}")
+    return list(found)
+
+
+def _chunk(part: Fields, name: str, kind: str, rows: int, end: int) -> Chunk:
+    """One column in a row group of a file whose footer begins at `end`."""
+    column = part.get(3)
+    if not isinstance(column, dict) or part.keys() & {1, 8, 9}:  # another file's, encrypted
+        raise ValueError(f"its column '{name}' does not lie in the file itself")
+    if column.get(3) != [name.encode()] or PHYSICAL.get(column.get(1, -1)) != kind or column.get(5) != rows:
+        raise ValueError(f"its column '{name}' is not of type {kind}, one value a row, in a row group")
+    start, size = column.get(9, -1), column.get(7, -1)
+    if 0 < column.get(11, 0) < start:  # a dictionary, before the data
+        start = column[11]
+    if not len(MARK) <= start <= start + size <= end:
+        raise ValueError(f"its column '{name}' does not lie in the file itself")
+    return Chunk(rows, start, start + size)

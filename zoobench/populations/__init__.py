@@ -1,0 +1,20 @@
+"""Checkpoints ⇄ tokens, masks and positions; token sets on disk."""
+
+from zoobench.populations.population import Population
+from zoobench.populations.selection import KEPT, kept_statuses, select_checkpoints
+from zoobench.populations.tokenizer import Tokenizer
+from zoobench.populations.tokenset import TokenSet, write_token_set
+from zoobench.populations.windows import RandomWindows, WindowBatch, Windows
+
+__all__ = [
+    "KEPT",
+    "Population",
+    "RandomWindows",
+    "TokenSet",
+    "Tokenizer",
+    "WindowBatch",
+    "Windows",
+    "kept_statuses",
+    "select_checkpoints",
+    "write_token_set",
+]

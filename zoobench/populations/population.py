@@ -1,0 +1,183 @@
+"""Checkpoints of one architecture on one dataset, as tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout
+from zoobench.populations.rows import Rows
+from zoobench.populations.schema import SPLITS
+from zoobench.populations.tokenizer import Tokenizer
+
+OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes"]
+"""Of a table, what says which function checkpoints' weights are of, and on which images: nothing that was measured of
+them, nor how they were trained."""
+
+Answer = TypeVar("Answer", Tensor, NDArray[Any])
+"""What a method says of checkpoints: a row each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Checkpoints that share a layout.
+
+    rows: their flat weights, in memory or mapped from a file; splits: [checkpoints] int8, each one's split as its
+    number in `SPLITS`; read_table: reads the table, one row a checkpoint in the same order, when first asked for.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    rows: Rows
+    splits: NDArray[np.int8]
+    read_table: Callable[[], pd.DataFrame]
+
+    @classmethod
+    def of(cls, name: str, tokenizer: Tokenizer, weights: Tensor, table: pd.DataFrame) -> Population:
+        """A population in memory: weights [checkpoints, D], and their table, which has a column `split`."""
+        splits = pd.Categorical(table["split"], categories=SPLITS).codes.astype(np.int8)
+        return cls(name, tokenizer, Rows.of(weights), splits, partial(_given, table))
+
+    @property
+    def layout(self) -> Layout:
+        return self.tokenizer.layout
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a checkpoint."""
+        return self.read_table()
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """[checkpoints, D] float32; where they are that in a file, and follow one another, they are not copied."""
+        return self.rows.dense().float()
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """[checkpoints, tokens, token_size] float32"""
+        return self.tokenizer.tokens(self.weights)
+
+    @cached_property
+    def boundless(self) -> NDArray[np.bool_]:
+        """[checkpoints] Which of them ran away: the sum of their squares is beyond float32, and so is whatever is made
+        of it."""
+        found = [piece.float().square().sum(1).isinf() for piece in self.rows.pieces()]
+        return torch.cat([torch.zeros(0, dtype=torch.bool), *found]).numpy()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
+        """The checkpoints whose row of the table is true; weights are not copied."""
+        chosen = np.array(rows, dtype=bool)
+        return replace(
+            self,
+            rows=self.rows.select(torch.from_numpy(chosen)),
+            splits=self.splits[chosen],
+            read_table=partial(_chosen, self, chosen),
+        )
+
+    def split(self, name: str) -> Population:
+        """The checkpoints of the models in split `train`, `val` or `test`."""
+        return self.select(self.splits == SPLITS.index(name))
+
+    def without(self, name: str) -> Population:
+        """The checkpoints of the models in the other splits, with a table of their own."""
+        return self.select(self.splits != SPLITS.index(name)).with_own_table()
+
+    def with_own_table(self) -> Population:
+        """The same checkpoints with their table alone: none that theirs was chosen from can be reached."""
+        return replace(self, read_table=partial(_given, self.table.copy()))
+
+    def alone(self) -> Population:
+        """The same checkpoints, with weights and table of their own: no others can be reached."""
+        return replace(self.with_own_table(), rows=self.rows.copied(torch.arange(len(self))))
+
+    def known(self) -> Population:
+        """The same checkpoints, alone, with `OPEN` columns and splits: what a method is given that is told the rest."""
+        columns = [name for name in (*OPEN, "split") if name in self.table]
+        rows = self.rows.copied(torch.arange(len(self)))
+        return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
+
+    @cached_property
+    def names(self) -> NDArray[np.str_]:
+        """[checkpoints] the name under which each is asked about: sixteen hexadecimal digits of the SHA-256 of its
+        weights, as float32, so that it says nothing that they do not. Those with the same weights share one.
+
+        Raises `InputError` where others do.
+        """
+        digests = []
+        for part in torch.arange(len(self)).split(self.rows.at_once(self.layout.size * 4)):
+            weights = self.rows.select(part).dense().float().numpy().astype("<f4", copy=False)
+            digests += [hashlib.sha256(row.tobytes()).hexdigest() for row in weights]
+            self.rows.give_back()
+        names = [digest[:16] for digest in digests]
+        if len(set(names)) < len(set(digests)):
+            raise InputError(f"two checkpoints of {self.name} have other weights and one name; leave one of them out")
+        return np.array(names, dtype=np.str_)
+
+    @cached_property
+    def order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The way to the order of names and back: the first checkpoint of each different name, sorted [names], and the
+        place of each checkpoint's name among these [checkpoints]."""
+        _, first, place = np.unique(self.names, return_index=True, return_inverse=True)
+        return first, place
+
+    def blind(self, hidden: Collection[str] = ()) -> Population:
+        """These checkpoints as a method is given them that is asked about them: each once, in the order of `names`.
+
+        Its table has those `OPEN` columns that all of them share, null where they differ and where they are `hidden`;
+        all count as test models. No other checkpoint, and nothing else of these, can be reached.
+        """
+        first, _ = self.order
+        table = {}
+        for name in OPEN:
+            if name in self.table:
+                values = self.table[name].drop_duplicates()
+                table[name] = values.iloc[0] if len(values) == 1 and name not in hidden else None
+        return replace(
+            self,
+            rows=self.rows.copied(torch.from_numpy(first)),
+            splits=np.full(len(first), SPLITS.index("test"), dtype=np.int8),
+            read_table=partial(_given, pd.DataFrame(table | {"split": "test"}, index=range(len(first)))),
+        )
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether a method was given it to be asked: what its table lacks is hidden then, not unknown."""
+        return "model_id" not in self.table
+
+    def asked(self, ask: Callable[[Population], Answer], hidden: Collection[str] = ()) -> Answer:
+        """What is answered about these checkpoints, blind, a row for each in their own order.
+
+        Raises `InputError` where the answer has not a row for each that was asked about.
+        """
+        first, place = self.order
+        answer = ask(self.blind(hidden))
+        if len(answer) != len(first):
+            raise InputError(
+                f"the method gave {len(answer)} rows for {len(first)} checkpoints; let it give one for each"
+            )
+        return answer[place]
+
+    def with_weights(self, weights: Tensor) -> Population:
+        """The same checkpoints with other weights [checkpoints, D], as after matching."""
+        return replace(self, rows=Rows.of(weights))
+
+
+def _given(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
+def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    return population.table[rows].reset_index(drop=True)

@@ -1,0 +1,50 @@
+"""The symmetries of a population's models, and its models brought as close to one of them as these allow."""
+
+from __future__ import annotations
+
+import pandas as pd
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.architectures.activations import ACTIVATIONS
+from zoo_generation.networks.module import runnable_module
+from zoo_generation.networks.symmetry import Group, match_closest, symmetry_groups
+from zoobench.populations import Population
+
+
+def groups_of(population: Population) -> tuple[Group, ...]:
+    """The symmetries that all models of a population have: those of its architecture under each activation, where none
+    is told under each that there is. None of a user's network that cannot be run.
+
+    Raises `InputError` where a network of ours cannot be built of its columns, or not be run, and where an architecture
+    is not registered.
+    """
+    found = []
+    for _, row in population.table.drop_duplicates("activation").iterrows():
+        size, users = int(row["image_size"]), ":" in get_architecture(row["architecture"]).name
+        hidden = population.is_blind and pd.isna(row["activation"])
+        for activation in ACTIVATIONS if hidden else [row["activation"]]:
+            try:
+                module = runnable_module(pd.Series(row.to_dict() | {"activation": activation}))
+            except InputError:
+                if users:
+                    return ()
+                raise
+            found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
+    return tuple(group for group in found[0] if all(group in others for others in found[1:]))
+
+
+def reference_of(population: Population) -> Tensor:
+    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy, or where none was
+    measured, by test accuracy, or else its first: any may be the one."""
+    for metric in ("val_accuracy", "test_accuracy"):
+        accuracy = population.table[metric].astype(float)
+        if accuracy.notna().any():
+            return population.weights[int(accuracy.fillna(-1.0).argmax())].clone()
+    return population.weights[0].clone()
+
+
+def matched_to_best(population: Population) -> Tensor:
+    """Weights [checkpoints, D] with units permuted, and flipped where that is a symmetry, to match the best model."""
+    return match_closest(population.weights, reference_of(population), population.layout, groups_of(population))

@@ -1,0 +1,138 @@
+"""What models are generated for: a dataset, an architecture and its width, whether or not a zoo has models of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from zoo_generation.data import ImageDataset
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout, get_architecture
+from zoo_generation.networks.architectures.init import INITS, initialise
+from zoo_generation.networks.module import runnable_module
+from zoobench.populations import Population, Tokenizer
+from zoobench.zoo import population_names
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A population that may have no models yet.
+
+    row: the columns of a zoo that decide its module and images (dataset, train_images, architecture, width, image_size,
+    activation, init, channels, classes); tokenizer: of its models.
+    """
+
+    name: str
+    row: pd.Series
+    tokenizer: Tokenizer
+
+    @classmethod
+    def of(cls, population: Population) -> Target:
+        """More of the same."""
+        return cls(population.name, population.table.iloc[0], population.tokenizer)
+
+    @classmethod
+    def new(
+        cls,
+        dataset: ImageDataset,
+        architecture: str,
+        width: float,
+        activation: str,
+        token_size: int,
+        train_images: int | None = None,
+    ) -> Target:
+        """Models of an architecture for images, in as many channels and classes as these have, of `dataset.size`."""
+        row: dict[str, Any] = {
+            "dataset": dataset.name,
+            "train_images": train_images,
+            "architecture": architecture,
+            "width": width,
+            "image_size": dataset.size,
+            "activation": activation,
+            "init": None,
+            "channels": dataset.channels,
+            "classes": len(dataset.classes),
+        }
+        series = pd.Series(row, dtype=object)
+        layout = get_architecture(architecture).layout(dataset.channels, len(dataset.classes), width)
+        return cls(population_names([series])[0], series, Tokenizer.of(layout, token_size))
+
+    @property
+    def layout(self) -> Layout:
+        return self.tokenizer.layout
+
+    def module(self) -> nn.Module:
+        """The module, in evaluation mode, its weights not yet those of any model."""
+        return runnable_module(self.row)
+
+    def population(self, weights: Tensor, val_accuracy: Tensor) -> Population:
+        """Models of the target: weights [models, D] and their accuracy [models] on validation images."""
+        table = pd.DataFrame([self.row] * len(weights)).reset_index(drop=True)
+        table = table.assign(val_accuracy=val_accuracy.tolist(), split="train")
+        return Population.of(self.name, self.tokenizer, weights, table)
+
+    def new_models(self, count: int, seed: int) -> Tensor:
+        """Weights [count, D] before any training: as `init` says, or PyTorch's own where it is not known."""
+        module, weights = self.module(), []
+        init = self.row["init"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for _ in range(count):
+                if init in INITS:
+                    initialise(module, init)
+                else:
+                    _reset(module)
+                weights.append(self.layout.flatten(module.state_dict()))
+        return torch.stack(weights).detach()
+
+
+def classifier_of(module: nn.Module) -> str:
+    """The name of the last linear layer; raises `InputError` where a module has none."""
+    names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if not names:
+        raise InputError(
+            "the classifier cannot be found, since the architecture has no linear layer; take anchors of a dataset "
+            "with as many classes as the target's"
+        )
+    return names[-1]
+
+
+def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
+    """For each of the target's tokens the number of the token [target tokens] in its place in other models.
+
+    The same layer, row and piece; rows of a classifier that has more of them start over. None where the layers, or
+    their numbers of tokens, differ elsewhere.
+    """
+    if tokenizer.layout == target.layout:
+        return torch.arange(len(tokenizer))
+    if tokenizer.layers != target.tokenizer.layers:
+        return None
+    classifier = f"{classifier_of(target.module())}.weight"
+    places = []
+    for theirs, ours in zip(tokenizer.blocks, target.tokenizer.blocks, strict=True):
+        if theirs.pieces != ours.pieces or (theirs.rows != ours.rows and ours.weight.name != classifier):
+            return None
+        rows = torch.arange(ours.rows)[:, None] % theirs.rows
+        places.append((theirs.first + rows * theirs.pieces + torch.arange(ours.pieces)).flatten())
+    return torch.cat(places)
+
+
+def with_new_classifier(weights: Tensor, target: Target, seed: int) -> Tensor:
+    """The models [models, D] of the target, each with the last linear layer of a new one. Source: arXiv 2406.09997."""
+    name = classifier_of(target.module())
+    new, renewed = target.new_models(len(weights), seed), weights.clone()
+    for entry in target.layout:
+        if entry.name.rpartition(".")[0] == name:
+            renewed[:, entry.span] = new[:, entry.span]
+    return renewed
+
+
+def _reset(module: nn.Module) -> None:
+    for layer in module.modules():
+        reset = getattr(layer, "reset_parameters", None)
+        if callable(reset):
+            reset()

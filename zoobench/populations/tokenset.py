@@ -1,0 +1,137 @@
+"""A token set: checkpoints of one or several zoos, split by model, ready to be read as tokens.
+
+On disk it is a directory: `tokens.json` (format, token size, layout of each population), a Parquet file for each
+population (one row a checkpoint, ordered by split, with its weights), `SHA256SUMS`. Tokens are gathered from flat
+weights when asked for; masks and positions follow from the layout and are not stored. See `docs/format.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from zoo_generation.errors import InputError
+from zoo_generation.files import write_json
+from zoo_generation.kept import sealed, tell
+from zoo_generation.provenance import versions
+from zoobench.populations.card import Dtype, PopulationCard, TokenCard, read_card
+from zoobench.populations.parquet import DTYPES, Group, blocks_of, read_columns, rows_per_group, write_checkpoints
+from zoobench.populations.population import Population
+from zoobench.populations.rows import Rows
+from zoobench.populations.schema import SPLITS, TABLE
+from zoobench.populations.selection import Selected, Source
+from zoobench.populations.tokenizer import Tokenizer
+from zoobench.zoo.schema import arrow_table
+
+Report = Callable[[int], None]
+"""Told how many checkpoints were written so far."""
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Populations under one token size."""
+
+    token_size: int
+    populations: tuple[Population, ...]
+
+    def split(self, name: str) -> TokenSet:
+        return TokenSet(self.token_size, tuple(population.split(name) for population in self.populations))
+
+    def without(self, name: str) -> TokenSet:
+        return TokenSet(self.token_size, tuple(population.without(name) for population in self.populations))
+
+    def bounded(self) -> TokenSet:
+        """Without checkpoints that are `boundless`, of which nothing can be learned; these are told.
+
+        Raises `InputError` where no others are left.
+        """
+        if not any(population.boundless.any() for population in self.populations):
+            return self
+        for population in self.populations:
+            for row in population.table[population.boundless].itertuples():
+                tell(
+                    f"model {row.model_id} after epoch {row.epoch} is left out of what methods learn from and are "
+                    "measured on: it ran away, and the sum of its weights' squares is beyond float32"
+                )
+        kept = [population.select(~population.boundless) for population in self.populations]
+        if not any(map(len, kept)):
+            raise InputError("all checkpoints ran away: the sum of their weights' squares is beyond float32")
+        return TokenSet(self.token_size, tuple(population for population in kept if len(population)))
+
+    @classmethod
+    def load(cls, selected: Selected) -> TokenSet:
+        """Selected checkpoints in memory."""
+        populations = tuple(
+            Population.of(source.name, source.tokenizer, source.fetch(slice(None)), source.table)
+            for source in selected.sources
+        )
+        return cls(selected.token_size, populations)
+
+    @classmethod
+    def read(cls, path: Path) -> TokenSet:
+        """Open a token set: its weights are mapped, and a table is read when it is asked for.
+
+        Raises `InputError` where it is damaged or none.
+        """
+        card = read_card(path)
+        return cls(card.token_size, tuple(_open(path, card, population) for population in card.populations))
+
+
+def write_token_set(
+    path: Path, selected: Selected, dtype: Dtype = "float32", report: Report = lambda _: None
+) -> TokenSet:
+    """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory."""
+    told, cards = 0, []
+    with sealed(path) as aside:
+        for source in selected.sources:
+            file = aside / f"{source.name}.parquet"
+            size = source.tokenizer.layout.size
+
+            def groups(source: Source = source) -> Iterator[Group]:
+                nonlocal told
+                for group in _groups(source, dtype):
+                    yield group
+                    told += len(group[0])
+                    report(told)
+
+            write_checkpoints(file, groups(), size, dtype)
+            cards.append(PopulationCard.of(source.name, source.tokenizer.layout, source.splits, file.stat().st_size))
+        card = TokenCard(
+            token_size=selected.token_size,
+            batch_norm=selected.batch_norm,
+            dtype=dtype,
+            selection=selected.selection,
+            populations=cards,
+            versions=versions(),
+        )
+        write_json(aside / "tokens.json", card.model_dump(mode="json"))
+    return TokenSet.read(path)
+
+
+def _groups(source: Source, dtype: Dtype) -> Iterator[Group]:
+    step = rows_per_group(source.tokenizer.layout.size, dtype)
+    table = arrow_table(source.table, TABLE)
+    for start in range(0, len(table), step):
+        yield table.slice(start, step), source.fetch(slice(start, start + step))
+
+
+def _open(path: Path, card: TokenCard, of: PopulationCard) -> Population:
+    file = path / of.file
+    tokenizer = Tokenizer.of(of.layout, card.token_size, card.batch_norm)
+    size = tokenizer.layout.size
+    try:
+        if (found := file.stat().st_size) != of.bytes:
+            raise ValueError(f"it has {found} bytes, and {of.bytes} in the card")
+        blocks = blocks_of(file, size, card.dtype)
+        rows = Rows.mapped(file, DTYPES[card.dtype][0], size, blocks)
+        if len(rows) != sum(of.splits.counts):
+            raise ValueError(f"it has {len(rows)} rows, and {sum(of.splits.counts)} in the card")
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"the token set {path} is damaged ({of.file}: {reason}); make it again") from None
+    splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), of.splits.counts)
+    return Population(of.name, tokenizer, rows, splits, partial(read_columns, file))

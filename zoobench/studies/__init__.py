@@ -1,0 +1,1 @@
+"""Studies: YAML files that compare methods over compositions of zoos, and their reports."""

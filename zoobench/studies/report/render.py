@@ -1,0 +1,30 @@
+"""Fill the templates: nothing that comes from a report's tables is taken for markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo_generation.text import inert_markdown
+from zoobench.display.environment import asset, digest, environment, html_environment
+from zoobench.studies.names import ID
+from zoobench.studies.report.content import SIGNS, Report
+from zoobench.studies.report.sections import Section, answers
+
+PACKAGE = "zoobench.studies.report"
+
+
+def html(report: Report, sections: Sequence[Section]) -> str:
+    """The report as one page, with style, script and plots in it; its policy lets no other script run, nor any load."""
+    style, script = asset("style.css"), asset("script.js")
+    template = html_environment(PACKAGE).get_template("report.html.j2")
+    return template.render(**_content(report, sections), style=style, script=script, script_digest=digest(script))
+
+
+def markdown(report: Report, sections: Sequence[Section]) -> str:
+    """The report in GitHub's Markdown; plots are linked as `plots/<name>.svg`."""
+    template = environment(PACKAGE, inert_markdown).get_template("report.md.j2")
+    return template.render(**_content(report, sections))
+
+
+def _content(report: Report, sections: Sequence[Section]) -> dict[str, object]:
+    return {"report": report, "answers": answers(report), "sections": sections, "SIGNS": SIGNS, "ID": ID}

@@ -1,0 +1,215 @@
+"""What a study asks, as its YAML file says: which zoos train which methods, and on what they are measured."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
+
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.settings import Fields, Name, Names, as_tuple, read_fields
+from zoo_generation.text import quoted
+from zoo_generation.training.spec import Seed, ZooSpec, make_spec, read_spec
+from zoobench.methods.registry import Method, get_method
+from zoobench.tasks.base import Task
+from zoobench.tasks.registry import TASKS, get_task
+
+MOST_CELLS = 1_000_000
+ALL = "all"  # the name of the composition of all zoos
+
+
+def _all_tasks() -> dict[str, dict[str, Any]]:
+    return {name: {} for name in TASKS}
+
+
+class Existing(Fields):
+    """A zoo that is there already, as a directory or URL."""
+
+    path: str
+
+
+class Composition(Fields):
+    """What a method is trained on.
+
+    zoos: whose training models; models: how many of them in all, as many from each zoo; tokens: how many tokens their
+    checkpoints have in all, as many from each zoo; epochs: which checkpoints; set: hyperparameters of the methods that
+    learn, baselines aside, such as `steps`. What is not given is not limited.
+    """
+
+    zoos: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    models: PositiveInt | None = None
+    tokens: PositiveInt | None = None
+    epochs: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def share(self) -> int | None:
+        """Models of each zoo; none where their number is not limited."""
+        return None if self.models is None else max(1, self.models // len(self.zoos))
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Composition:
+        if self.models is not None and self.tokens is not None:
+            raise ValueError("a composition is limited by models or by tokens; give one of the two")
+        return self
+
+
+class MethodChoice(Fields):
+    """A method, one of its presets, and hyperparameters that differ from it."""
+
+    preset: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Comparison(Fields):
+    """A question, answered by the difference of one composition to others."""
+
+    question: Annotated[str, Field(min_length=1, max_length=200)]
+    composition: str
+    against: Names
+
+
+class Study(Fields):
+    """A study: compositions × methods × targets × tasks × seeds.
+
+    defaults: fields of every zoo's spec that it does not give itself. combine: compositions made of the zoos: each
+    `alone`, all `pairs`, `all` of them. targets: zoos that methods are measured on, all of them where none are named.
+    Methods that learn nothing from a composition are measured once, beside it. tasks: by name, with what differs from
+    how they are measured by default.
+    """
+
+    name: Name
+    description: str = ""
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    zoos: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    combine: Annotated[tuple[Literal["alone", "pairs", "all"], ...], BeforeValidator(as_tuple)] = ()
+    compositions: dict[Name, Composition] = Field(default_factory=dict)
+    targets: Names = ()
+    methods: dict[str, MethodChoice] = Field(default_factory=lambda: {"sane": MethodChoice()})
+    baselines: bool = True
+    tasks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(default_factory=_all_tasks)
+    seeds: Annotated[int, Field(gt=0, le=1000)] = 3
+    seed: Seed = 0
+    comparisons: tuple[Comparison, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Study:
+        pairs = math.comb(len(self.zoos), 2) if "pairs" in self.combine else 0
+        compositions = len(self.compositions) + pairs + len(self.zoos) + 1
+        cells = compositions * (len(self.methods) or 1) * len(self.all_targets()) * len(self.tasks) * self.seeds
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"about {cells:.3g} measurements were asked for, and a study makes at most {MOST_CELLS:,}; take fewer "
+                "zoos, compositions, targets or seeds"
+            )
+        for name in self.zoos:
+            self.zoo(name)
+        for name, composition in self.all_compositions().items():
+            _known(f"zoo of the composition '{name}'", composition.zoos, self.zoos)
+        _known("target", self.targets, self.zoos)
+        for comparison in self.comparisons:
+            _known("composition", (comparison.composition, *comparison.against), self.all_compositions())
+        for method in self.methods:
+            for composition in self.all_compositions().values():
+                self.config(method, composition)
+        self.all_tasks()
+        if not self.all_compositions():
+            raise ValueError("there is no composition; give 'combine: [alone, all]', or 'compositions'")
+        return self
+
+    def zoo(self, name: str) -> ZooSpec | Existing:
+        """A zoo's spec, or where it is; raises `InputError` for what is neither."""
+        given = self.zoos[name]
+        try:
+            if "path" in given:
+                return Existing(**given)
+            base = read_spec(str(given["spec"])) if "spec" in given else {}
+            spec = make_spec(base | self.defaults | {key: value for key, value in given.items() if key != "spec"})
+        except (InputError, ValidationError) as error:
+            reason = sentence(error) if isinstance(error, ValidationError) else str(error)
+            raise InputError(f"zoo '{name}': {reason}") from None
+        return spec.model_copy(update={"name": name})
+
+    def all_compositions(self) -> dict[str, Composition]:
+        """Those that `combine` makes, and those that are written out, by name."""
+        combined: dict[str, Composition] = {}
+        if "alone" in self.combine:
+            combined |= {zoo: Composition(zoos=(zoo,)) for zoo in self.zoos}
+        if "pairs" in self.combine:
+            combined |= {"+".join(pair): Composition(zoos=pair) for pair in itertools.combinations(self.zoos, 2)}
+        if "all" in self.combine:
+            combined[ALL] = Composition(zoos=tuple(self.zoos))
+        for name in combined.keys() & self.compositions.keys():
+            raise InputError(f"the composition '{name}' is made by 'combine' already; give it another name")
+        return combined | self.compositions
+
+    def all_targets(self) -> tuple[str, ...]:
+        """The zoos that methods are measured on."""
+        return self.targets or tuple(self.zoos)
+
+    def config(self, method: str, composition: Composition | None = None) -> object:
+        """How a method is configured, for a composition, whose own hyperparameters are not those of a baseline."""
+        chosen, known = self.methods.get(method, MethodChoice()), get_method(method)
+        theirs = composition.set if composition is not None and known.learns and not known.baseline else {}
+        return known.config(chosen.preset, chosen.set | theirs)
+
+    def all_methods(self) -> tuple[Method, ...]:
+        """The methods named, then the baselines that are not among them."""
+        from zoobench.methods.registry import baselines
+
+        named = tuple(get_method(name) for name in self.methods)
+        return named + tuple(each for each in baselines() if self.baselines and each not in named)
+
+    def all_tasks(self) -> tuple[Task, ...]:
+        """The tasks, as they are to be measured."""
+        return tuple(get_task(name, settings) for name, settings in self.tasks.items())
+
+    def all_seeds(self) -> range:
+        return range(self.seed, self.seed + self.seeds)
+
+
+def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
+    """A study from a YAML file, with `changes` in place of its own fields.
+
+    Raises `InputError`, in one sentence with the field, what it was given and what is allowed.
+    """
+    values = read_fields(path, "study", "'zoos:' and 'combine:'; see benchmarks/compositions/smoke.yaml")
+    try:
+        return Study(**values | dict(changes or {}))
+    except ValidationError as error:
+        raise InputError(f"the study {path}: {sentence(error)}") from None
+
+
+def sentence(error: ValidationError) -> str:
+    """The first of a validation's errors as one sentence."""
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in first["loc"])
+    if not where:
+        return reason
+    if first["type"] == "missing":
+        return f"it lacks the field '{where}', which has no default"
+    if first["type"] == "extra_forbidden":
+        parent = _model_at(first["loc"][:-1])
+        return str(unknown("field", where, parent.model_fields if parent else ()))
+    return f"field '{where}' was given '{quoted(first['input'], 60)}': {reason[0].lower()}{reason[1:]}"
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model whose field is not known, by where it stands in a study."""
+    within: dict[str, type[BaseModel]] = {
+        "compositions": Composition,
+        "methods": MethodChoice,
+        "comparisons": Comparison,
+    }
+    return within.get(str(loc[0])) if loc else Study
+
+
+def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown(what, name, known)

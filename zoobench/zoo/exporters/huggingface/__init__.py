@@ -1,0 +1,1 @@
+"""Zoos as datasets of the Hugging Face Hub."""

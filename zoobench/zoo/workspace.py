@@ -1,0 +1,71 @@
+"""Where work is done: folders, images, and the processes that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo_generation.training.cluster import Device, Resources, ray_session
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where work runs, and keeps what it makes.
+
+    home: the folder under which `zoos/`, `models/`, `runs/`, `results/` and `leaderboards/` lie; data_root: where the
+    images are, None for `$ZOOBENCH_DATA`, or the user's cache; device: `auto`, `cpu` or `cuda`; workers: processes of a
+    Ray that is started here, None for all cores; ray_address: of a cluster that runs already; cpus, gpus: what a job
+    takes, None for a GPU where there are some.
+
+    >>> Workspace("my-work").runs
+    PosixPath('my-work/runs')
+    """
+
+    home: Path = Path()
+    data_root: Path | None = None
+    device: Device = "auto"
+    workers: int | None = None
+    ray_address: str | None = None
+    cpus: float = 1
+    gpus: float | None = None
+    resources: Resources = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Take paths as text too. Raises `InputError` for a device that is not known, and for less than no cores."""
+        object.__setattr__(self, "home", Path(self.home))
+        object.__setattr__(self, "data_root", None if self.data_root is None else Path(self.data_root))
+        object.__setattr__(self, "resources", Resources.of(self.device, self.cpus, self.gpus))
+
+    @property
+    def zoos(self) -> Path:
+        """Where zoos lie."""
+        return self.home / "zoos"
+
+    @property
+    def models(self) -> Path:
+        """Where fitted methods lie that were given no other place."""
+        return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        """What is expensive and can be made again, by its content."""
+        return self.home / "runs"
+
+    @property
+    def results(self) -> Path:
+        """What users read."""
+        return self.home / "results"
+
+    @property
+    def leaderboards(self) -> Path:
+        """Tracks and their entries."""
+        return self.home / "leaderboards"
+
+    @contextmanager
+    def ray(self) -> Iterator[Any]:
+        """Ray for the length of a `with` block, see `ray_session`."""
+        with ray_session(self.ray_address, self.workers) as ray:
+            yield ray
