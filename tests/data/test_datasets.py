@@ -26,9 +26,9 @@ from zoo_generation.data import (
     available_datasets,
     dataset_names,
     default_data_root,
-    glyphs,
     load_dataset,
 )
+from zoo_generation.data.made import glyphs
 from zoo_generation.data.source import Rows, Source, divide
 from zoo_generation.errors import InputError
 
