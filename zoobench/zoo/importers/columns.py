@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, get_args
 
 import pyarrow as pa
 
 from zoo_generation.data.registry import DATASETS
+from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.training.sink import Status
-from zoo_generation.training.spec import Activation, Init, Optimizer, Schedule
+from zoo_generation.training.spec import Optimizer, Schedule
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of
@@ -34,9 +35,9 @@ RULES: Mapping[str, Rule] = {
 }
 """Which values a column takes."""
 
-NAMES = {
-    "activation": get_args(Activation),
-    "init": get_args(Init),
+NAMES: Mapping[str, Iterable[str]] = {
+    "activation": ACTIVATIONS,
+    "init": INITIALIZATIONS,
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "status": get_args(Status),
