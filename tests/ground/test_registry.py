@@ -146,7 +146,11 @@ def read(file: Path) -> FoundModel:
     return FoundModel(file.stem, row, False, {"file": file.name}, [(3, checkpoint.metrics)], [checkpoint], told=told)
 
 
-LAYOUT = SourceLayout(lambda folder: any(folder.glob("*.weights")), candidates, summary="files of weights, side by side")
+def matches(folder: Path) -> bool:
+    return any(folder.glob("*.weights"))
+
+
+LAYOUT = SourceLayout(matches, candidates, summary="files of weights, side by side")
 '''
 ENTRY_POINTS = {
     "zoobench.datasets": {"shades": "scratch:shades"},
