@@ -25,7 +25,7 @@ from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.architectures.layout import Entry
 from zoo_generation.networks.module import first_line
-from zoo_generation.networks.program import Program
+from zoo_generation.networks.program import Program, norms_of
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.networks.trial import IMAGES, near
 from zoo_generation.progress import QUIET, Progress
@@ -111,7 +111,8 @@ def hessian_vector(
         )
     many = vectors.double().to(device).reshape(-1, len(weights), size)
     found = []
-    with _program(module, layout, images, device, torch.float64, alone=False) as (program, shown, labels):
+    alone = device == "cpu" and bool(norms_of(module))  # as in `accuracy.evaluate`, where a stack gains nothing
+    with _program(module, layout, images, device, torch.float64, alone=alone) as (program, shown, labels):
         chunks = program.chunks(shown[:1])
         batches = list(zip(shown.split(LARGEST_BATCH), labels.split(LARGEST_BATCH), strict=True))
         for rows in torch.arange(len(weights)).split(chunks.models):
