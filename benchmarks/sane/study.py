@@ -24,7 +24,6 @@ from zoo_generation.files import written_aside
 from zoo_generation.settings import changed
 from zoobench.cli.options import assigned
 from zoobench.evaluation import Evaluation, run
-from zoobench.methods.protocols import Report
 from zoobench.methods.registry import get_method
 from zoobench.methods.sane import PRESETS, SaneConfig
 from zoobench.populations import Population
@@ -71,12 +70,11 @@ def fine_tuned(evaluation: Evaluation, data_root: Path | None) -> list[Measureme
     ]
 
 
-def progress(what: str) -> Callable[[str], Report | None]:
+def progress(what: str) -> Callable[[str], None]:
     """Tells each stage on standard error."""
 
-    def stage(description: str) -> Report:
+    def stage(description: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {what}: {description}", file=sys.stderr)
-        return lambda step, steps, losses: None
 
     return stage
 

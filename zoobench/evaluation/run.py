@@ -21,7 +21,7 @@ from zoo_generation.kept import kept, save
 from zoo_generation.names import inside
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.training.sink import Status
-from zoobench.methods.protocols import Embedder, Execution, InapplicableError, Learned, Report
+from zoobench.methods.protocols import Embedder, Execution, FittedModel, InapplicableError
 from zoobench.methods.registry import Method
 from zoobench.populations import KEPT, TokenSet, select_checkpoints, write_token_set
 from zoobench.tasks import probe
@@ -32,7 +32,7 @@ from zoobench.tasks.probe import Embedded
 from zoobench.tasks.property_prediction import POOLED, PropertyPrediction
 from zoobench.zoo import Zoo
 
-Stage = Callable[[str], Report | None]
+Stage = Callable[[str], Any]
 """Told what is about to be done; may return a reporter of steps."""
 
 
@@ -143,7 +143,7 @@ def token_set(zoos: Sequence[Zoo], statuses: Sequence[Status], runs: Path, stage
     return selected.digest, tokens.bounded()
 
 
-def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> Learned:
+def fitted(method: Method, config: object, tokens: TokenSet, seed: int, folder: Path, stage: Stage) -> FittedModel:
     """The method as it is kept in the folder of its token set, or fitted now, and kept there."""
     path = fitted_path(method, config, seed, folder)
     if (learned := kept(path, method.load)) is not None:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from zoo_generation.files import read_json, write_json
 from zoo_generation.kept import check, is_kept, kept, save, sealed
 from zoobench import __version__
-from zoobench.methods.protocols import Execution, InapplicableError, Learned
+from zoobench.methods.protocols import Execution, FittedModel, InapplicableError
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population, TokenSet, select_checkpoints, write_token_set
 from zoobench.studies.names import NO_COMPOSITION
@@ -107,7 +107,7 @@ class Bench:
         zoos = self.study.all_compositions()[composition].zoos
         return _key(self.training_set(composition).key, *(self.tokens[zoo].name for zoo in zoos))
 
-    def fit(self, fit: Fit) -> Learned:
+    def fit(self, fit: Fit) -> FittedModel:
         """The method as it is kept, or fitted now; an interrupted one goes on from where it was."""
         method, path = get_method(fit.method), self.fit_path(fit)
         if fit.composition == NO_COMPOSITION:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.content import content_id
@@ -95,7 +95,7 @@ def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:
 def _unknown_to_us(row: Row, model: str) -> list[Told]:
     """What is known of the model, but too little to run its network on images."""
     told = []
-    if row["dataset"] not in DATASETS:
+    if find_dataset(row["dataset"]) is None:
         what = "its dataset is none that zoobench has images of: what needs these does not work"
         told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
     if row["activation"] not in ACTIVATIONS and ":" not in row["architecture"]:

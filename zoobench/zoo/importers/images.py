@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Architecture, Layout
 from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.importers.recognise import Recognised
@@ -37,7 +37,7 @@ def images_of(found: Recognised, known: Row) -> Images:
     network on zeros: what it takes is what it was made for.
     """
     architecture = found.architecture
-    native = DATASETS.get(known["dataset"])
+    native = find_dataset(known["dataset"])
     told = (known["image_size"], native.size if native else None)
     if ":" not in architecture.name:
         size = architecture.image_size if architecture.fixed_image_size else next(filter(None, told), None)
