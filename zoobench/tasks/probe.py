@@ -131,9 +131,8 @@ def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: 
         if name in properties or "hyperparameters" in properties:
             predictions.append(_rows(asked, name, predicted_class=read(classes)))
     if not predictions:
-        raise InputError(
-            f"none of the properties {', '.join(properties)} is recorded of all checkpoints, and varies; take another zoo"
-        )
+        names = ", ".join(properties)
+        raise InputError(f"none of the properties {names} is recorded of all checkpoints and varies; take another zoo")
     return pd.concat(predictions, ignore_index=True).reindex(columns=[*KEY, "predicted", "predicted_class"])
 
 
