@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import kendalltau
 from torch import Tensor
+from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
@@ -43,7 +44,6 @@ from zoobench.studies.study import Composition
 from zoobench.studies.training_sets import training_set
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
-from zoobench.tasks.property_transfer import PropertyTransfer
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from zoobench.tasks.measurement import summary
-from zoobench.tasks.property_prediction import POOLED
 from zoobench.tasks.registry import TASKS
 
-PRIMARY = {task.name: task.primary for task in TASKS.values()} | {POOLED: TASKS["property_prediction"].primary}
+PRIMARY = {name: TASKS.get(name).primary for name in TASKS.own}
 """The metric by which each task ranks; higher is better for all of them."""
 
 
