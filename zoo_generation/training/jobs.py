@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from zoo_generation.data.load import DatasetKey, Datasets, load_images
 from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoo_generation.networks.architectures import get_architecture, import_architecture
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.cluster import Resources, ray_session, slots
-from zoo_generation.training.progress import Progress, Snapshot
+from zoo_generation.training.counts import Counts
 from zoo_generation.training.sink import Sink
 from zoo_generation.training.spec import ModelSpec
 
@@ -44,16 +45,20 @@ def train_zoo(
     workers: int | None = None,
     resources: Resources | None = None,
     stack_size: int | None = None,
-    on_progress: Callable[[Snapshot], None] | None = None,
+    already: int = 0,
+    progress: Progress = QUIET,
 ) -> None:
     """Train the models, each on its images of `load_datasets`, and write them to the sink.
 
     A model's weights depend neither on its shard nor on how many workers there are. `ray_address` (or
     `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores). `stack_size`
-    models are trained at once, by default as many as fit into memory. Shards are handed out as workers become free;
+    models are trained at once, by default as many as fit into memory. `progress` hears of the stage `training`, whose
+    steps are models, the `already` trained ones among them. Shards are handed out as workers become free;
     one whose worker or node dies is trained again, `RETRIES` times. Raises `InputError` where the zoo cannot be
     written.
     """
+    step, total = progress.stage("training"), already + len(specs)
+    step(already, total, note="starting Ray" if specs else "")
     if not specs:
         return
     for spec in specs:
@@ -61,22 +66,23 @@ def train_zoo(
     with ray_session(ray_address, workers) as ray:
         cpus, gpus = (resources or Resources()).on(ray)
         job = ray.remote(_train_shard).options(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)
-        progress = _here(ray, Progress)
+        counts = _here(ray, Counts)
         stored = {key: ray.put(dataset) for key, dataset in images.items()}
         waiting = _shards(specs, slots(ray, cpus, gpus), stack_size)
         running: list[Any] = []
         while True:
             while len(running) < 2 * slots(ray, cpus, gpus) and (shard := next(waiting, None)):
                 running.append(
-                    job.remote(shard, stored[dataset_key(shard[0])], sink, progress, max(1, int(cpus)), stack_size)
+                    job.remote(shard, stored[dataset_key(shard[0])], sink, counts, max(1, int(cpus)), stack_size)
                 )
             if not running:
                 break
             done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
             _raise_failures(ray, done)
-            if on_progress is not None:
-                with suppress(ray.exceptions.RayError):  # the work does not end where only its counts are lost
-                    on_progress(ray.get(progress.snapshot.remote()))
+            with suppress(ray.exceptions.RayError):  # the work goes on if only its counts are lost
+                now = ray.get(counts.snapshot.remote())
+                step(round(already + now.done + now.begun, 1), total, now.numbers, now.note)
+    step(total, total)
 
 
 def _here(ray: Any, cls: type) -> Any:
@@ -121,7 +127,7 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
 
 
 def _train_shard(
-    specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, progress: Any, threads: int, stack_size: int | None
+    specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, counts: Any, threads: int, stack_size: int | None
 ) -> None:
     import torch
 
@@ -136,13 +142,13 @@ def _train_shard(
     epochs = specs[0].epochs
 
     def report(model: str, epoch: int, accuracy: float) -> None:
-        progress.epoch.remote(model, epoch, epochs, accuracy)
+        counts.epoch.remote(model, epoch, epochs, accuracy)
 
     size = stack_size or stack_size_for(specs[0], dataset, device)
     trained = train_models(specs, dataset, size, device, report)
     sink.write(trained)
     for model in trained:
-        progress.finished.remote(model.spec.id, model.status)
+        counts.finished.remote(model.spec.id, model.status)
 
 
 def _gpus_given() -> bool:

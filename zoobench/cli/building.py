@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from zoo_generation.data.load import Datasets
 from zoo_generation.errors import InputError
@@ -21,11 +13,10 @@ from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.training.cluster import Resources
 from zoo_generation.training.jobs import dataset_key, load_datasets, train_zoo
 from zoo_generation.training.memory import check_memory
-from zoo_generation.training.progress import Snapshot
 from zoo_generation.training.spec import ModelSpec, ZooSpec
 from zoo_generation.training.train import stack_key
 from zoo_generation.training.trial import why_alone
-from zoobench.cli.console import Column, Table, console, table
+from zoobench.cli.console import Table, console, shown_progress, table
 from zoobench.zoo import POPULATION, Zoo, ZooSink
 
 
@@ -62,14 +53,7 @@ def build(
         present = len(models) - len(missing)
         console.print(f"Zoo {spec.title}: {len(models)} models, {present} already there, into {path}")
         _tell_unstackable(missing, images)
-        with _bar() as bar:
-            task = bar.add_task(
-                "training", total=len(models), completed=present, state="starting Ray" if missing else ""
-            )
-
-            def show(now: Snapshot) -> None:
-                bar.update(task, completed=round(present + now.done + now.begun, 1), state=_state(now))
-
+        with shown_progress() as progress:
             train_zoo(
                 missing,
                 sink,
@@ -78,24 +62,13 @@ def build(
                 ray_address=ray_address,
                 resources=resources,
                 stack_size=stack_size,
-                on_progress=show,
+                already=present,
+                progress=progress,
             )
-            bar.update(task, completed=len(models))
+    console.print(f"training {len(models)}/{len(models)}")
     zoo = Zoo(path)
     console.print(summary_table(zoo))
     return zoo
-
-
-def _bar() -> Progress:
-    return Progress(
-        Column("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Column("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 def _tell_unstackable(models: list[ModelSpec], images: Datasets) -> None:
@@ -106,17 +79,6 @@ def _tell_unstackable(models: list[ModelSpec], images: Datasets) -> None:
             alone.setdefault(model.architecture, reason)
     for name, reason in alone.items():
         console.print(f"{name} is trained one model at a time: {reason}", soft_wrap=True)
-
-
-def _state(now: Snapshot) -> str:
-    parts = [f"epoch {now.epoch}"] if now.epoch else []
-    if not math.isnan(now.mean_accuracy):
-        parts.append(f"validation accuracy {now.mean_accuracy:.1%}")
-    if now.at_chance:
-        parts.append(f"{now.at_chance} at chance")
-    if now.diverged:
-        parts.append(f"{now.diverged} diverged")
-    return ", ".join(parts)
 
 
 def summary_table(zoo: Zoo) -> Table:

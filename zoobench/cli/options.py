@@ -52,6 +52,13 @@ CpusPerJob = Annotated[float, typer.Option(help="Cores of a job.")]
 GpusPerJob = Annotated[
     float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
 ]
+MethodName = Annotated[str, typer.Option("--method", "--model", help="The method: see 'zoobench list methods'.")]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="One of the method's configurations, such as tiny or paper.", show_default="its first"
+    ),
+]
 Settings = Annotated[
     str | None,
     typer.Option(

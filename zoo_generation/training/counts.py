@@ -1,4 +1,4 @@
-"""How far a build is. Holds no torch, so that the process that counts stays small."""
+"""Counts of a build under way. Imports no torch, so that the process that counts stays small."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counts of a build: models that ended, how much of those in training is done in models, mean validation accuracy
-    in [0, 1] of those that ended."""
+    """Counts of a build at one moment.
+
+    done: models that ended, of which `diverged` and `at_chance`; begun: how much of the models in training is done,
+    in models; epoch: the latest that one of these has done; mean_accuracy: mean validation accuracy in [0, 1] of the
+    models that ended, NaN if there are none.
+    """
 
     done: int
     diverged: int
@@ -18,9 +22,22 @@ class Snapshot:
     epoch: int
     mean_accuracy: float
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Numbers to show beside a bar, by name."""
+        return {} if math.isnan(self.mean_accuracy) else {"validation accuracy": self.mean_accuracy}
 
-class Progress:
-    """Counts what workers tell of. A shard that is trained again, because its worker died, counts once."""
+    @property
+    def note(self) -> str:
+        """What else a user wants to see, such as `epoch 3, 2 at chance`."""
+        parts = [f"epoch {self.epoch}"] if self.epoch else []
+        parts += [f"{self.at_chance} at chance"] if self.at_chance else []
+        parts += [f"{self.diverged} diverged"] if self.diverged else []
+        return ", ".join(parts)
+
+
+class Counts:
+    """Counts models and epochs that workers report. A shard that is trained again counts once."""
 
     def __init__(self) -> None:
         self._training: dict[str, tuple[int, int]] = {}
@@ -28,18 +45,18 @@ class Progress:
         self._statuses: dict[str, str] = {}
 
     def epoch(self, model: str, epoch: int, epochs: int, accuracy: float) -> None:
-        """A model has done `epoch` of its `epochs`; its validation accuracy, not a number where it is not known."""
+        """Count a model's epoch, `epoch` of `epochs`. accuracy: on validation images, NaN if unknown."""
         self._training[model] = (epoch, epochs)
         if not math.isnan(accuracy):
             self._accuracies[model] = accuracy
 
     def finished(self, model: str, status: str) -> None:
-        """A model has ended."""
+        """Count a model that has ended."""
         self._training.pop(model, None)
         self._statuses[model] = status
 
     def snapshot(self) -> Snapshot:
-        """The counts of now."""
+        """The counts at this moment."""
         statuses = list(self._statuses.values())
         accuracies = [self._accuracies[model] for model in self._statuses if model in self._accuracies]
         return Snapshot(
