@@ -18,7 +18,7 @@ from zoo_generation.networks.architectures import architecture_names, get_archit
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
-from zoobench.zoo.importers.files import only_within
+from zoobench.zoo.importers.files import RejectedError, only_within
 from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
 from zoobench.zoo.importers.found import (
     Candidate,
@@ -33,7 +33,6 @@ from zoobench.zoo.importers.found import (
 from zoobench.zoo.importers.measured import measured
 from zoobench.zoo.importers.modelzoos import MODELZOOS
 from zoobench.zoo.importers.table import TABLE
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.writing import PartWriter
 from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink
