@@ -6,12 +6,13 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,8 @@ from pydantic import (
 )
 
 from zoo_generation.errors import InputError, unknown
+from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
+from zoo_generation.registry import Registry
 from zoo_generation.settings import read_fields
 from zoo_generation.text import as_given
 from zoo_generation.training.presets import preset_names, preset_path
@@ -29,8 +32,20 @@ from zoo_generation.training.presets import preset_names, preset_path
 if TYPE_CHECKING:
     from zoo_generation.networks.architectures import Architecture
 
-Activation = Literal["tanh", "relu", "gelu", "sigmoid"]
-Init = Literal["uniform", "normal", "kaiming_uniform", "kaiming_normal"]
+
+def _of(registry: Registry[Any]) -> Callable[[str], str]:
+    """Checks that a name is registered."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"known are {', '.join(registry)}")
+        return name
+
+    return check
+
+
+Activation = Annotated[str, AfterValidator(_of(ACTIVATIONS))]
+Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "onecycle"]
 Rate = Annotated[float, Field(gt=0)]

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import get_dataset
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.methods.sane import SaneConfig
 from zoobench.populations import Tokenizer
@@ -69,8 +69,8 @@ def forward_flops(source: Source) -> float:
 
 def _shape(source: Source) -> tuple[int, int]:
     """Channels and classes, as the registry has them: no images are read."""
-    entry = DATASETS[source.dataset]
-    return entry.channels, len(entry.classes) or 10
+    entry = get_dataset(source.dataset)
+    return entry.channels, entry.class_count
 
 
 @lru_cache(maxsize=64)
