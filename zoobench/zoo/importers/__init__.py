@@ -1,7 +1,7 @@
 """Bring populations of trained networks from elsewhere into a zoo: a file for each layout that they come in."""
 
 from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
-from zoobench.zoo.importers.importing import Imported, import_zoo
+from zoobench.zoo.importers.importing import Imported, import_name, import_zoo
 from zoobench.zoo.importers.registry import IMPORTERS
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "FoundModel",
     "Imported",
     "SourceLayout",
+    "import_name",
     "import_zoo",
 ]
