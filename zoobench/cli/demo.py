@@ -32,18 +32,20 @@ def demo(
     """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
     from zoo_generation.training.cluster import ray_session
     from zoo_generation.training.spec import make_spec
-    from zoobench.cli.building import build
-    from zoobench.cli.console import console
+    from zoobench.cli.console import console, shown_progress
     from zoobench.cli.evaluating import evaluate
     from zoobench.methods.registry import get_method
     from zoobench.methods.sane import PRESETS
     from zoobench.tasks.generation import Generation
+    from zoobench.zoo.building import build_zoo
+    from zoobench.zoo.workspace import Workspace
 
     protocol = Generation(drawn=DRAWN)
     zoos = []
-    with ray_session(None, workers):
+    workspace = Workspace(home, workers=workers)
+    with ray_session(None, workers), shown_progress() as progress:
         for name, values in DEMO_ZOOS.items():
             spec = make_spec({"name": name, "datasets": ["digits", "glyphs"], "train_images": 2000} | values)
-            zoos.append(build(spec, home / "zoos" / name))
+            zoos.append(build_zoo(spec, workspace.zoos / name, workspace, progress))
     evaluate(zoos, get_method("sane"), replace(PRESETS["tiny"], steps=SANE_STEPS), range(2), home, None, protocol)
     console.print(f"Done. Look at {home}/results, and go on with 'zoobench build-zoo --help'.")

@@ -11,19 +11,18 @@ from pathlib import Path
 from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from zoo_generation.errors import InputError
-from zoo_generation.kept import tell
 from zoo_generation.networks.program import device_of
 from zoo_generation.training.cluster import Resources, ray_session
-from zoobench.cli.building import build
-from zoobench.cli.console import Column, console, stages
+from zoobench.cli.console import Column, console, shown_progress, stages
 from zoobench.studies.bench import Bench, token_sets
 from zoobench.studies.cost import cell_seconds, fit_seconds
 from zoobench.studies.plan import Fit, Plan
 from zoobench.studies.runner import Piece, Progress, run_plan
 from zoobench.studies.sources import Source, sources_of
 from zoobench.studies.study import Study
-from zoobench.zoo import Zoo
+from zoobench.zoo.building import build_zoo
+from zoobench.zoo.source import check_card
+from zoobench.zoo.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,12 @@ def build_zoos(sources: dict[str, Source], place: Place) -> dict[str, Path]:
     """Train what the zoos lack of their specs; the token set of each, by its name."""
     for source in sources.values():
         if source.spec is not None:
-            _check_card(source)
-            build(source.spec, source.path, data_root=place.data_root, resources=place.resources)
+            check_card(source.path, source.spec)
+            workspace = Workspace(place.home, place.data_root, place.resources.device)
+            with shown_progress() as progress:
+                build_zoo(source.spec, source.path, workspace, progress)
     with stages() as stage:
         return token_sets(sources, place.home / "runs" / "tokens", stage)
-
-
-def _check_card(source: Source) -> None:
-    """Remove the card of a zoo that a study built, and that does not say so: the build writes it again."""
-    card = source.path / "zoo.json"
-    if source.spec is None or not card.exists():
-        return
-    try:
-        written = Zoo(source.path).card.get("spec") == source.spec.model_dump(mode="json")
-    except InputError:
-        written = False
-    if not written:
-        tell(f"{card} is not what was written, and is made again")
-        card.unlink()
 
 
 def _seconds(piece: Piece, bench: Bench, sources: dict[str, Source]) -> float:

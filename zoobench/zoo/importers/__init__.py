@@ -2,7 +2,7 @@
 
 from zoobench.zoo.importers.columns import model_columns
 from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
-from zoobench.zoo.importers.importing import Imported, import_zoo
+from zoobench.zoo.importers.importing import Imported, import_name, import_zoo
 from zoobench.zoo.importers.registry import IMPORTERS
 from zoobench.zoo.importers.state import State, read_state
 
@@ -15,6 +15,7 @@ __all__ = [
     "Imported",
     "SourceLayout",
     "State",
+    "import_name",
     "import_zoo",
     "model_columns",
     "read_state",
