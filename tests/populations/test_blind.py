@@ -27,7 +27,6 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
-from zoobench.evaluation.run import _pooled
 from zoobench.leaderboard import Track, read_tracks
 from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
 from zoobench.leaderboard.export import export_data
@@ -39,8 +38,6 @@ from zoobench.leaderboard.verification import verify
 from zoobench.methods.baselines import FlatWeights
 from zoobench.populations import Population, Tokenizer, TokenSet, rows
 from zoobench.populations.symmetries import groups_of
-from zoobench.studies.study import Composition
-from zoobench.studies.training_sets import training_set
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.property_transfer import PropertyTransfer
@@ -142,9 +139,6 @@ def given_by_tasks(target: Population) -> Iterator[tuple[str, list[Population]]]
     for task, method in itertools.product((PropertyPrediction(), PropertyTransfer()), (Spy(), Seer())):
         task.observe(method, setting)
         yield f"{task.name} {type(method).__name__}", method.given
-    spy = Spy()
-    _pooled("spy", spy, TokenSet(5, (target, replace(target, name="other"))), 0)
-    yield "pooled", spy.given
 
 
 def test_whatever_asks_asks_blind() -> None:
