@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import struct
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ from zoo_generation.data import (
     available_datasets,
     dataset_names,
     default_data_root,
-    glyphs,
     load_dataset,
 )
+from zoo_generation.data.made import glyphs
 from zoo_generation.data.source import Rows, Source, divide
 from zoo_generation.errors import InputError
 
@@ -220,7 +221,7 @@ def test_torchvision_layout(tmp_path: Path) -> None:
     dataset = load_dataset("mnist", data_root=tmp_path, download=False)
     assert np.array_equal(dataset.test.images.squeeze(1).numpy(), images)
     assert (len(dataset.train), len(dataset.val), dataset.classes) == (18, 2, tuple("0123456789"))
-    assert available_datasets(tmp_path) == ("mnist", "digits", "glyphs")
+    assert available_datasets(tmp_path) == ("mnist", "digits", "glyphs", "parity")
     (tmp_path / "MNIST/raw/train-images-idx3-ubyte").write_bytes(b"\0\0")
     with pytest.raises(InputError, match=r"torchvision cannot read MNIST in .* delete its files"):
         load_dataset("mnist", data_root=tmp_path)
@@ -239,7 +240,7 @@ def test_a_download_arrives_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", download)
     with pytest.raises(
-        InputError, match=r"'kmnist' is not in .* download failed \(.*connection reset.*digits, glyphs$"
+        InputError, match=r"'kmnist' is not in .* download failed \(.*connection reset.*digits, glyphs, parity$"
     ):
         load_dataset("kmnist", data_root=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -268,6 +269,29 @@ def test_glyphs_without_a_cache(few_glyphs: None, tmp_path: Path) -> None:
     assert len(load_dataset("glyphs", train_images=5).train) == 5
 
 
+def test_parities_are_of_the_bits_that_they_name() -> None:
+    """Some `of` bits decide every label of every split; other numbers are other datasets."""
+    dataset = load_dataset("parity-16-2")
+    assert (dataset.channels, dataset.size, dataset.classes) == (1, 4, ("even", "odd"))
+    bits = {split: getattr(dataset, split).images.flatten(1).div(255).long() for split in SPLITS}
+    found = [
+        pair
+        for pair in itertools.combinations(range(16), 2)
+        if all(bits[split][:, pair].sum(1).remainder(2).equal(getattr(dataset, split).labels) for split in SPLITS)
+    ]
+    assert len(found) == 1
+    assert load_dataset("parity").train.images.equal(load_dataset("parity-36-3").train.images)
+    for name, reason in (
+        ("parity-15-3", "the first number is a square"),
+        ("parity-16-17", "the second lies between 1 and the first"),
+        ("parity-many", "name it as parity-BITS-OF"),
+        ("parity-16-2-2", "name it as parity-BITS-OF"),
+        ("mnist-3", "unknown dataset 'mnist-3': did you mean 'mnist'"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            load_dataset(name)
+
+
 def test_what_is_said_of_a_dataset_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"unknown dataset 'cifar-10': did you mean 'cifar10'\? known are"):
         load_dataset("cifar-10")
@@ -276,14 +300,14 @@ def test_what_is_said_of_a_dataset_that_is_not_there(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match=r"the data root .*nowhere is not a folder"):
         load_dataset("mnist", data_root=tmp_path / "nowhere")
     with pytest.raises(
-        InputError, match=r"torchvision has no download of it: put .*; available now are digits, glyphs"
+        InputError, match=r"torchvision has no download of it: put .*; available now are digits, glyphs, parity"
     ):
         load_dataset("tiny_imagenet", data_root=tmp_path)
     monkeypatch.setenv("ZOOBENCH_DATA", str(tmp_path / "mine"))
     assert default_data_root() == tmp_path / "mine"
     with pytest.raises(InputError, match=r"'mnist' is not in .*mine: put .*, or allow its download"):
         load_dataset("mnist", download=False)
-    assert len(dataset_names()) == 12
+    assert len(dataset_names()) == 13
 
 
 def test_what_is_said_of_damaged_files(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from zoo_generation.networks.architectures import registry
+from zoo_generation.networks.architectures import Architecture
+from zoo_generation.networks.registry import ARCHITECTURES
 
 CHANNELS = 4
 SIDE = 8  # pixels of the maps
@@ -258,8 +259,8 @@ class Returning(nn.Module):
 @contextmanager
 def registered(build: Callable[..., nn.Module], name: str) -> Iterator[str]:
     """The name of a user's architecture, for the length of a `with` block."""
-    registry._ARCHITECTURES[name] = registry.Architecture(name, build, SIDE, fixed_image_size=False, has_width=False)
+    ARCHITECTURES.add(name, Architecture(name, build, SIDE, fixed_image_size=False, has_width=False))
     try:
         yield name
     finally:
-        del registry._ARCHITECTURES[name]
+        del ARCHITECTURES._added[name]

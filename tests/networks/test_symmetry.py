@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from zoo_generation.networks.architectures import Layout, architecture_names, get_architecture
-from zoo_generation.networks.architectures.activations import ACTIVATIONS
+from zoo_generation.networks.registry import ACTIVATIONS
 from zoo_generation.networks.symmetry import (
     Group,
     balance_scales,
@@ -77,7 +77,7 @@ def assert_same_function(module: nn.Module, shape: tuple[int, ...], seed: int = 
     return groups
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS.names())
 @pytest.mark.parametrize("name", architecture_names())
 def test_registered_architectures_compute_the_same(name: str, activation: str) -> None:
     size = get_architecture(name).image_size

@@ -36,7 +36,7 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of, write_answers
 from zoobench.leaderboard.verification import verify
 from zoobench.methods.baselines import FlatWeights
-from zoobench.populations import Population, Tokenizer, TokenSet, rows
+from zoobench.populations import Population, Tokenizer, rows
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.architectures import get_architecture, registry
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.registry import ARCHITECTURES
 from zoobench.cli.app import main
 from zoobench.populations import select_checkpoints, write_token_set
 from zoobench.populations.validation import problems_of
@@ -134,7 +135,7 @@ Command = Callable[..., tuple[int, str, str]]
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """`zoobench zoo import` with these arguments: its exit code, what it printed, and what on standard error."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+    monkeypatch.setattr(ARCHITECTURES, "_added", {})
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def run(*arguments: object) -> tuple[int, str, str]:

@@ -365,7 +365,7 @@ def test_names_of_files_and_models_are_shown_as_what_they_are(command: Command, 
     [
         (["{tmp}/none"], "there is no folder"),
         (["{tmp}/models/trial0/params.json"], "there is no folder"),
-        (["{tmp}/empty"], "holds no trained networks that are known as such"),
+        (["{tmp}/empty"], "holds no trained networks in a layout that zoobench knows; known are modelzoos (zoos of"),
         (["{tmp}/empty", "--layout", "table"], "tables with a column 'file'"),
         (["{tmp}/empty", "--layout", "modelzoos"], "holds no models in the layout 'modelzoos'"),
         (["{tmp}/models", "--layout", "modelzoo"], "unknown layout 'modelzoo': did you mean 'modelzoos'?"),

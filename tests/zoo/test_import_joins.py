@@ -15,7 +15,8 @@ from zoo.test_import import network, take, write_trial
 from zoo.test_import_values import by_file, notes, reasons, take_table
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.architectures import import_architecture, registry
+from zoo_generation.networks.architectures import get_architecture, import_architecture
+from zoo_generation.networks.registry import ARCHITECTURES
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.exporters import export_zoo
 from zoobench.zoo.importers import import_zoo
@@ -329,12 +330,12 @@ def test_networks_say_what_they_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Also those whose function ignores what it is asked for; 45 % are more than chance among the classes of images,
     and 10 % are chance, however many outputs there are."""
     layers, dataset, said = NETS[name]
-    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+    monkeypatch.setattr(ARCHITECTURES, "_added", {})
     monkeypatch.syspath_prepend(tmp_path)
     source = f"from torch import nn\n\ndef net(channels, classes):\n    return nn.Sequential({layers})\n"
     (tmp_path / f"says_{name}.py").write_text(source)
     import_architecture(f"says_{name}:net")
-    build = registry.get_architecture(f"says_{name}:net").build
+    build = get_architecture(f"says_{name}:net").build
     (tmp_path / "models").mkdir()
     rows = []
     for number, accuracy in enumerate((0.45, 0.1 if dataset != "own" else 0.001)):

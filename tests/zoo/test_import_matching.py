@@ -14,7 +14,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from zoo.test_import import Tensors
 from zoo.test_import_weights import of
 
-from zoo_generation.networks.architectures import Architecture, registry
+from zoo_generation.networks.architectures import Architecture
+from zoo_generation.networks.registry import ARCHITECTURES
 from zoobench.zoo.importers.recognise import recognise
 from zoobench.zoo.importers.state import State
 from zoobench.zoo.importers.tolerance import RejectedError
@@ -62,7 +63,7 @@ OTHERWISE += [(f"parametrizations.weight.original{number}", f"weight_{'gv'[numbe
 def registered() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         added = {name: Architecture(name, build, 32, False, False) for name, build in NETWORKS.items()}
-        patch.setattr(registry, "_ARCHITECTURES", registry._ARCHITECTURES | added)
+        patch.setattr(ARCHITECTURES, "_added", ARCHITECTURES._added | added)
         yield
 
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.images import ImageDataset, Images, normalised
 from zoo_generation.data.readers.folder import is_image_folder, read_image_folder
 from zoo_generation.data.readers.parquet import find_parquet, read_parquet
 from zoo_generation.data.readers.vision import download_vision, has_vision_files, read_vision
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import DATASETS, get_dataset
 from zoo_generation.data.source import Source, divide
-from zoo_generation.errors import InputError, unknown
+from zoo_generation.errors import InputError
 from zoo_generation.files import cache_folder
 
 
-def dataset_names() -> tuple[str, ...]:
-    """Every dataset that `load_dataset` knows."""
-    return tuple(DATASETS)
-
-
 def available_datasets(data_root: Path | None = None) -> tuple[str, ...]:
-    """The datasets that can be loaded now without a download."""
+    """The datasets of zoobench that can be loaded now without a download."""
     root = data_root or default_data_root()
-    return tuple(name for name in DATASETS if _find(name, root))
+    return tuple(name for name in DATASETS.own if _find(name, get_dataset(name), root))
 
 
 def default_data_root() -> Path:
@@ -48,28 +45,26 @@ def load_dataset(
     when there are fewer; validation and test images stay the same. Raises `InputError` for a dataset that
     is unknown, not there or damaged.
     """
-    if name not in DATASETS:
-        raise unknown("dataset", name, DATASETS)
+    entry = get_dataset(name)
     if train_images is not None and train_images < 1:
         raise InputError(f"train_images must be at least 1, not {train_images}")
     root = data_root or default_data_root()
-    if data_root and not root.is_dir() and not DATASETS[name].bundled:
+    if data_root and not root.is_dir() and not entry.read:
         raise InputError(f"the data root {root} is not a folder; create it, or name the one that holds '{name}'")
-    read = _find(name, root)
+    read = _find(name, entry, root)
     failure = ""
     if read is None and download:
-        failure = _download(name, root)
-        read = _find(name, root)
+        failure = _download(entry, root)
+        read = _find(name, entry, root)
     if read is None:
-        raise _absent(name, root, failure)
+        raise _absent(name, entry, root, failure)
     return divide(name, read(), train_images)
 
 
-def _find(name: str, root: Path) -> Callable[[], Source] | None:
+def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], Source] | None:
     """How to read a dataset, or None if it is not there."""
-    entry = DATASETS[name]
-    if entry.bundled:
-        return entry.bundled
+    if entry.read:
+        return entry.read
     folders = [root / folder for folder in (name, *entry.folders)]
     for folder in folders:
         if files := find_parquet(folder):
@@ -82,9 +77,9 @@ def _find(name: str, root: Path) -> Callable[[], Source] | None:
     return None
 
 
-def _download(name: str, root: Path) -> str:
+def _download(entry: DatasetEntry, root: Path) -> str:
     """Download what torchvision can; returns why not, or nothing."""
-    vision = DATASETS[name].vision
+    vision = entry.vision
     if vision is None:
         return "torchvision has no download of it"
     try:
@@ -95,8 +90,8 @@ def _download(name: str, root: Path) -> str:
     return ""
 
 
-def _absent(name: str, root: Path, failure: str) -> InputError:
-    vision = DATASETS[name].vision
+def _absent(name: str, entry: DatasetEntry, root: Path, failure: str) -> InputError:
+    vision = entry.vision
     ways = f"a Hugging Face Parquet export or an image folder (train/<class>/*.png) in {root / name}"
     if vision:
         ways += f", or torchvision's {vision.name} files in {root}"
@@ -138,6 +133,20 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
     order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
     return Images(images.contiguous(memory_format=order), labels)
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Where images are opened from, such as they are shown to the models of a zoo.
+
+    data_root: the folder with the datasets, None for `default_data_root()`. Each dataset is read once per process.
+    """
+
+    data_root: Path | None = None
+
+    def of(self, row: pd.Series, split: str) -> Images:
+        """The images of split `train`, `val` or `test` for the models of that row of a zoo; see `images_of`."""
+        return images_of(row, split, self.data_root)
 
 
 @lru_cache(maxsize=8)

@@ -1,67 +1,88 @@
-"""Which datasets there are, and what the readers must know about each."""
+"""Datasets by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
 
-from zoo_generation.data.made.digits import read_digits
-from zoo_generation.data.made.glyphs import read_glyphs
-from zoo_generation.data.source import Source
+from zoo_generation.data.entry import DatasetEntry
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.registry import Registry
 
-DIGITS = tuple("0123456789")
-
-BY_FLAG: Mapping[str, Mapping[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
-BY_NAME: Mapping[str, Mapping[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
-UNSPLIT: Mapping[str, Mapping[str, Any]] = {"train": {}}
+Dataset = DatasetEntry | Callable[..., DatasetEntry]
+"""An entry, or a function of numbers that returns one: its numbers follow its name, as in `parity-36-3`."""
 
 
-@dataclass(frozen=True)
-class Vision:
-    """A dataset class of torchvision, its arguments for each split, and the files it reads under its root."""
-
-    name: str
-    splits: Mapping[str, Mapping[str, Any]]
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Native channels and size; class names and folder names beyond what the data and the name say."""
-
-    channels: int
-    size: int
-    classes: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    vision: Vision | None = None
-    bundled: Callable[[], Source] | None = None
+def _check(name: str, found: object) -> Dataset:
+    if "-" in name:
+        raise InputError("has a name with '-', which separates a dataset's numbers from its name; take '_'")
+    if isinstance(found, DatasetEntry):
+        return found
+    if not callable(found):
+        raise InputError(
+            f"is of type {type(found).__name__}, and must be a zoo_generation.data.DatasetEntry, or a function that "
+            "returns one"
+        )
+    return found
 
 
-def _in(folder: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"{folder}/{name}" for name in names)
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    "zoobench.datasets",
+    {
+        "mnist": "zoo_generation.data.published:MNIST",
+        "fashion_mnist": "zoo_generation.data.published:FASHION_MNIST",
+        "kmnist": "zoo_generation.data.published:KMNIST",
+        "usps": "zoo_generation.data.published:USPS",
+        "svhn": "zoo_generation.data.published:SVHN",
+        "cifar10": "zoo_generation.data.published:CIFAR10",
+        "cifar100": "zoo_generation.data.published:CIFAR100",
+        "stl10": "zoo_generation.data.published:STL10",
+        "eurosat": "zoo_generation.data.published:EUROSAT",
+        "tiny_imagenet": "zoo_generation.data.published:TINY_IMAGENET",
+        "digits": "zoo_generation.data.made.digits:DIGITS",
+        "glyphs": "zoo_generation.data.made.glyphs:GLYPHS",
+        "parity": "zoo_generation.data.made.parity:parity",
+    },
+    _check,
+)
 
 
-def _mnist_like(name: str) -> Vision:
-    parts = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    return Vision(name, BY_FLAG, _in(f"{name}/raw", *parts))
+def dataset_names() -> tuple[str, ...]:
+    """Every name that `load_dataset` knows; a dataset with numbers stands there without, as it is by default."""
+    return DATASETS.names()
 
 
-CIFAR10 = _in("cifar-10-batches-py", *(f"data_batch_{part}" for part in range(1, 6)), "test_batch", "batches.meta")
-CIFAR100 = _in("cifar-100-python", "train", "test", "meta")
-STL10 = _in("stl10_binary", "train_X.bin", "train_y.bin", "unlabeled_X.bin", "test_X.bin", "test_y.bin")
+def get_dataset(name: str) -> DatasetEntry:
+    """What is known of a dataset, whether or not its images are here.
 
-DATASETS: Mapping[str, Entry] = {
-    "mnist": Entry(1, 28, DIGITS, vision=_mnist_like("MNIST")),
-    "fashion_mnist": Entry(1, 28, folders=("fashion-mnist",), vision=_mnist_like("FashionMNIST")),
-    "kmnist": Entry(1, 28, vision=_mnist_like("KMNIST")),
-    "usps": Entry(1, 16, DIGITS, vision=Vision("USPS", BY_FLAG, ("usps.bz2", "usps.t.bz2"))),
-    "svhn": Entry(3, 32, DIGITS, vision=Vision("SVHN", BY_NAME, ("train_32x32.mat", "test_32x32.mat"))),
-    "cifar10": Entry(3, 32, vision=Vision("CIFAR10", BY_FLAG, CIFAR10)),
-    "cifar100": Entry(3, 32, vision=Vision("CIFAR100", BY_FLAG, CIFAR100)),
-    "stl10": Entry(3, 96, vision=Vision("STL10", BY_NAME, STL10)),
-    "eurosat": Entry(3, 64, vision=Vision("EuroSAT", UNSPLIT, ("eurosat/2750",))),
-    "tiny_imagenet": Entry(3, 64, folders=("tiny-imagenet-200", "tiny-imagenet")),
-    "digits": Entry(1, 8, bundled=read_digits),
-    "glyphs": Entry(1, 28, bundled=read_glyphs),
-}
+    Raises `InputError`, with the nearest match, if there is none of that name, or its numbers cannot be taken.
+
+    >>> get_dataset("parity-16-2").size
+    4
+    """
+    base, *numbers = name.split("-")
+    if base not in DATASETS or (numbers and isinstance(DATASETS.get(base), DatasetEntry)):
+        raise unknown("dataset", name, DATASETS)
+    found = DATASETS.get(base)
+    if isinstance(found, DatasetEntry):
+        return found
+    try:
+        entry = found(*map(int, numbers))
+    except InputError:
+        raise
+    except (TypeError, ValueError):
+        names = "-".join(parameter.upper() for parameter in inspect.signature(found).parameters)
+        raise InputError(f"there is no dataset '{name}'; name it as {base}-{names}, with whole numbers") from None
+    if not isinstance(entry, DatasetEntry):
+        raise InputError(f"the dataset '{name}' is of type {type(entry).__name__}, and must be a DatasetEntry")
+    return entry
+
+
+def find_dataset(name: object) -> DatasetEntry | None:
+    """As `get_dataset`; None if there is no such dataset, or it cannot be used."""
+    if isinstance(name, str):
+        with suppress(InputError):
+            return get_dataset(name)
+    return None

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
-from zoo_generation.networks.architectures.activations import ACTIVATIONS, known_activation
 from zoo_generation.networks.architectures.init import initialise
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
+from zoo_generation.networks.registry import ACTIVATIONS, known_activation
 
 State = Mapping[str, Tensor]
 """Weights by name, as in a state dict."""

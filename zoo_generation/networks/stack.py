@@ -29,6 +29,7 @@ from zoo_generation.networks.layers import (
 )
 from zoo_generation.networks.module import first_line
 from zoo_generation.networks.randomness import Dropout, keep
+from zoo_generation.networks.registry import ACTIVATIONS as REGISTERED
 from zoo_generation.networks.threads import kernels_as_torch
 
 ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardtanh, nn.Identity)
@@ -251,7 +252,13 @@ def _problem(layer: nn.Module) -> str | None:
         return "BatchNorm without momentum is not known" if layer.momentum is None else None
     if isinstance(layer, nn.Flatten) and kind is nn.Flatten:
         return None if (layer.start_dim, layer.end_dim) == (1, -1) else "only flattening all is known"
-    return None if kind in (nn.Linear, Dropout, *ELEMENTWISE, *POOLING) else f"{kind.__name__} is not known"
+    known = kind in (nn.Linear, Dropout, *ELEMENTWISE, *POOLING) or _is_activation(layer)
+    return None if known else f"{kind.__name__} is not known"
+
+
+def _is_activation(layer: nn.Module) -> bool:
+    """Whether a layer is a registered activation, of a package maybe, without weights of its own."""
+    return type(layer) in REGISTERED.loaded() and not layer.state_dict()
 
 
 def _padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:

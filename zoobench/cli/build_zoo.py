@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.training.presets import describe, preset_names
 from zoobench.cli.options import CpusPerJob, DataRoot, Device, GpusPerJob, Home, RayAddress, Workers, listed
 
@@ -44,10 +45,10 @@ def build_zoo(
         str | None, typer.Option(help="Name of the zoo.", show_default="datasets and architectures")
     ] = None,
     width: Annotated[str | None, typer.Option(help="Width multipliers.", show_default="1")] = None,
-    activation: Annotated[str | None, typer.Option(help="tanh, relu, gelu, sigmoid.", show_default="tanh")] = None,
+    activation: Annotated[str | None, typer.Option(help=f"{', '.join(ACTIVATIONS.own)}.", show_default="tanh")] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="uniform, normal, kaiming_uniform, kaiming_normal.", show_default="kaiming_uniform"),
+        typer.Option(help=f"{', '.join(INITIALIZATIONS.own)}.", show_default="kaiming_uniform"),
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, sgd.", show_default="adam")] = None,
     learning_rate: Annotated[

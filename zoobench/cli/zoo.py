@@ -38,13 +38,7 @@ Examples:
 
   zoobench zoo import checkpoints --dataset cifar10 --architecture my_package.models:my_net
 
-Layouts for --layout:
-
-  modelzoos: the zoos of modelzoos.cc: a directory a model, with params.json, result.json and checkpoint_N/checkpoints
-
-  safetensors: a folder a model, with config.json and model.safetensors or checkpoint-EPOCH/model.safetensors
-
-  table: state dicts and one table (CSV, Parquet, JSON, JSON lines) whose columns file, model, epoch say what they are
+Layouts for --layout: see 'zoobench list importers'.
 """
 EXPORT_EXAMPLES = """
 Examples:
@@ -55,13 +49,7 @@ Examples:
 
   zoobench zoo export --to huggingface --licence cc-by-4.0 --out dataset
 
-Targets for --to:
-
-  modelzoos: the layout of the zoos of modelzoos.cc, for their readers
-
-  safetensors: a folder a model, with config.json and checkpoint-EPOCH/model.safetensors and metrics.json
-
-  huggingface: a Hugging Face dataset: a card, plots, and Parquet files with a row and the weights of each checkpoint
+Targets for --to: see 'zoobench list exporters'.
 """
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
-from zoo_generation.networks.architectures.activations import ACTIVATIONS
 from zoo_generation.networks.module import runnable_module
+from zoo_generation.networks.registry import ACTIVATIONS
 from zoo_generation.networks.symmetry import Group, match_closest, symmetry_groups
 from zoobench.populations import Population
 
@@ -24,7 +24,7 @@ def groups_of(population: Population) -> tuple[Group, ...]:
     for _, row in population.table.drop_duplicates("activation").iterrows():
         size, users = int(row["image_size"]), ":" in get_architecture(row["architecture"]).name
         hidden = population.is_blind and pd.isna(row["activation"])
-        for activation in ACTIVATIONS if hidden else [row["activation"]]:
+        for activation in ACTIVATIONS.own if hidden else [row["activation"]]:
             try:
                 module = runnable_module(pd.Series(row.to_dict() | {"activation": activation}))
             except InputError:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from zoo_generation.data import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout, get_architecture
-from zoo_generation.networks.architectures.init import INITS, initialise
+from zoo_generation.networks.architectures.init import initialise
 from zoo_generation.networks.module import runnable_module
+from zoo_generation.networks.registry import INITIALIZATIONS
 from zoobench.populations import Population, Tokenizer
 from zoobench.zoo import population_names
 
@@ -82,7 +83,7 @@ class Target:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for _ in range(count):
-                if init in INITS:
+                if init in INITIALIZATIONS:
                     initialise(module, init)
                 else:
                     _reset(module)

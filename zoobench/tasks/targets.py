@@ -11,7 +11,7 @@ import numpy as np
 from zoo_generation.data import load_dataset
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.architectures import get_architecture
-from zoo_generation.networks.architectures.activations import ACTIVATIONS
+from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.populations import Population
 from zoobench.populations.target import Target, corresponding
 from zoobench.tasks.generation import choose_anchors

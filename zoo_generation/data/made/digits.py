@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.source import Rows, Source
 
 DARKEST = 16  # pixels count how many of 4x4 scanned points are ink
@@ -17,3 +18,11 @@ def read_digits() -> Source:
     pixels = torch.from_numpy(images).reshape(-1, 1, 8, 8)
     rows = Rows.of((pixels * 255 / DARKEST).round().to(torch.uint8), torch.from_numpy(labels))
     return Source("scikit-learn's load_digits", tuple("0123456789"), rows)
+
+
+DIGITS = DatasetEntry(
+    *(1, 8, tuple("0123456789")),
+    read=read_digits,
+    summary="handwritten digits that come with scikit-learn, 1,797 grey images of 8×8",
+    paper="Alpaydin and Kaynak, Cascading Classifiers, 1998",
+)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.source import Rows, Source
 from zoo_generation.files import cache_folder
 
@@ -111,3 +112,10 @@ def _keep(images: np.ndarray, path: Path) -> None:
         except BaseException:
             Path(file.name).unlink()
             raise
+
+
+GLYPHS = DatasetEntry(
+    *(1, SIZE, CLASSES),
+    read=read_glyphs,
+    summary="letters A to J in many fonts, drawn here, 9,000 grey images of 28×28",
+)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.readers.decode import SUFFIXES, path_rows
-from zoo_generation.data.registry import Entry
 from zoo_generation.data.source import Rows, Source
 from zoo_generation.errors import InputError
 
@@ -17,7 +17,7 @@ def is_image_folder(folder: Path) -> bool:
     return bool(_subfolders(folder / "train"))
 
 
-def read_image_folder(folder: Path, entry: Entry) -> Source:
+def read_image_folder(folder: Path, entry: DatasetEntry) -> Source:
     """A source whose classes are the subfolders of `folder/train`, in alphabetical order."""
     classes = _subfolders(folder / "train")
     train = _rows(folder / "train", classes, entry)
@@ -33,7 +33,7 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
 
 
-def _rows(folder: Path, classes: tuple[str, ...], entry: Entry) -> Rows | None:
+def _rows(folder: Path, classes: tuple[str, ...], entry: DatasetEntry) -> Rows | None:
     if (folder / ANNOTATIONS).is_file():
         named = _annotated(folder)
     else:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.readers.decode import decode
-from zoo_generation.data.registry import Entry
 from zoo_generation.data.source import Rows, Source
 from zoo_generation.errors import InputError
 
@@ -43,7 +43,7 @@ def find_parquet(folder: Path) -> Files | None:
     return None
 
 
-def read_parquet(files: Files, entry: Entry) -> Source:
+def read_parquet(files: Files, entry: DatasetEntry) -> Source:
     """A source with the splits of an export; class names come from its `huggingface` metadata."""
     rows = {split: _rows(paths, entry) for split, paths in files.items()}
     with _readable(files["train"][0]) as file:
@@ -54,7 +54,7 @@ def read_parquet(files: Files, entry: Entry) -> Source:
     return Source(str(files["train"][0].parent), classes, **rows)
 
 
-def _rows(paths: Sequence[Path], entry: Entry) -> Rows:
+def _rows(paths: Sequence[Path], entry: DatasetEntry) -> Rows:
     _check_shards(paths)
     labels = [_labels(path) for path in paths]
     starts = [0, *itertools.accumulate(map(len, labels))]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo_generation.data.entry import DatasetEntry, Vision
 from zoo_generation.data.readers.decode import path_rows
-from zoo_generation.data.registry import Entry, Vision
 from zoo_generation.data.source import Rows, Source
 from zoo_generation.errors import InputError
 
@@ -24,7 +24,7 @@ def has_vision_files(vision: Vision, root: Path) -> bool:
     return all((root / file).exists() for file in vision.files)
 
 
-def read_vision(vision: Vision, root: Path, entry: Entry) -> Source:
+def read_vision(vision: Vision, root: Path, entry: DatasetEntry) -> Source:
     """A source with the splits that torchvision knows."""
     try:
         splits = {split: _open(vision, split, root) for split in vision.splits}
@@ -73,7 +73,7 @@ def _open(vision: Vision, split: str, root: Path, download: bool = False) -> Any
     return getattr(datasets, vision.name)(root, download=download, **vision.splits[split])
 
 
-def _rows(dataset: Any, entry: Entry) -> Rows:
+def _rows(dataset: Any, entry: DatasetEntry) -> Rows:
     if hasattr(dataset, "samples"):
         return path_rows([(Path(path), label) for path, label in dataset.samples], entry.channels, entry.size)
     images = torch.from_numpy(np.asarray(dataset.data))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo_generation.networks.architectures.activations import activate
-from zoo_generation.networks.architectures.registry import register
+from zoo_generation.networks.architectures.architecture import architecture
+
+PAPER = "Schürholt et al., Model Zoos, arXiv 2209.14764"
 
 
 class CNN(nn.Module):
@@ -43,7 +45,7 @@ def _two_scales(
     )
 
 
-@register(image_size=28, fixed_image_size=True)
+@architecture(image_size=28, fixed_image_size=True, paper=PAPER)
 def cnn_s(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:
@@ -51,7 +53,7 @@ def cnn_s(
     return _two_scales(channels, 8, 6, 4, classes, activation, dropout)
 
 
-@register(image_size=28, fixed_image_size=True)
+@architecture(image_size=28, fixed_image_size=True, paper=PAPER)
 def cnn_m(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:
@@ -59,7 +61,7 @@ def cnn_m(
     return _two_scales(channels, 6, 9, 6, classes, activation, dropout)
 
 
-@register(image_size=32, fixed_image_size=True)
+@architecture(image_size=32, fixed_image_size=True, paper=PAPER)
 def cnn_l(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:

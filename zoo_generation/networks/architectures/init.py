@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from torch import Tensor, nn
 
-INITS: dict[str, Callable[[Tensor], Tensor]] = {
-    "uniform": partial(nn.init.uniform_, a=-0.1, b=0.1),
-    "normal": partial(nn.init.normal_, std=0.1),
-    "kaiming_uniform": nn.init.kaiming_uniform_,
-    "kaiming_normal": nn.init.kaiming_normal_,
-}
+from zoo_generation.networks.registry import INITIALIZATIONS
+
+
+def uniform(weight: Tensor) -> Tensor:
+    """Fill a weight from the uniform distribution on [-0.1, 0.1]."""
+    return nn.init.uniform_(weight, a=-0.1, b=0.1)
+
+
+def normal(weight: Tensor) -> Tensor:
+    """Fill a weight from the normal distribution of standard deviation 0.1."""
+    return nn.init.normal_(weight, std=0.1)
 
 
 def initialise(module: nn.Module, init: str) -> None:
@@ -20,8 +22,9 @@ def initialise(module: nn.Module, init: str) -> None:
 
     BatchNorm keeps weight one and bias zero.
     """
+    fill = INITIALIZATIONS.get(init)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            INITS[init](layer.weight)
+            fill(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from zoo_generation.networks.architectures.activations import activate
-from zoo_generation.networks.architectures.registry import register
+from zoo_generation.networks.architectures.architecture import architecture
 
 
-@register(image_size=28, fixed_image_size=True, has_width=True)
+@architecture(image_size=28, fixed_image_size=True, has_width=True)
 def mlp(
     *, channels: int, classes: int = 10, activation: str = "relu", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo_generation.networks.architectures.activations import activate
-from zoo_generation.networks.architectures.registry import register
+from zoo_generation.networks.architectures.architecture import architecture
 
 
 class BasicBlock(nn.Module):
@@ -61,7 +61,7 @@ def _stage(inputs: int, outputs: int, stride: int, activation: str) -> nn.Sequen
     return nn.Sequential(BasicBlock(inputs, outputs, stride, activation), BasicBlock(outputs, outputs, 1, activation))
 
 
-@register(image_size=32, has_width=True)
+@architecture(image_size=32, has_width=True, paper="He et al., Deep Residual Learning, arXiv 1512.03385")
 def resnet18(
     *, channels: int, classes: int = 10, activation: str = "relu", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:

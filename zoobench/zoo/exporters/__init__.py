@@ -1,5 +1,7 @@
 """Write a zoo in the layouts of others: a file for each."""
 
-from zoobench.zoo.exporters.exporting import TARGETS, export_zoo
+from zoobench.zoo.exporters.exporting import export_zoo
+from zoobench.zoo.exporters.models import ExportedModel
+from zoobench.zoo.exporters.registry import EXPORTERS, Exporter
 
-__all__ = ["TARGETS", "export_zoo"]
+__all__ = ["EXPORTERS", "ExportedModel", "Exporter", "export_zoo"]

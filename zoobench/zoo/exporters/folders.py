@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from zoobench.zoo.exporters.models import ExportedModel, folder_for, write_plain_json
+from zoobench.zoo.exporters.registry import Exporter
 from zoobench.zoo.schema import METRICS
 
 
@@ -22,3 +23,9 @@ def write_folders(out: Path, models: Iterable[ExportedModel]) -> None:
             checkpoint.mkdir()
             (checkpoint / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
             write_plain_json(checkpoint / "metrics.json", {name: row[name] for name in METRICS})
+
+
+FOLDERS = Exporter.plain(
+    write_folders,
+    summary="a folder per model, with config.json and checkpoint-EPOCH/model.safetensors and metrics.json",
+)

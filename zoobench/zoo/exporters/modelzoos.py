@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoobench.zoo.exporters.models import ExportedModel, folder_for, write_plain_json
+from zoobench.zoo.exporters.registry import Exporter
 from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.published import CONFIG, RESULTS, SAME_CONFIG, SCHEDULES, TYPES, entry_names
 from zoobench.zoo.sink import Row
@@ -159,3 +160,10 @@ def _with_names(state: dict[str, Tensor], names: dict[str, str]) -> OrderedDict[
         if name.endswith(STATISTICS):
             result[name.removesuffix(STATISTICS) + "num_batches_tracked"] = torch.tensor(0)
     return result
+
+
+MODELZOOS = Exporter.plain(
+    write_modelzoos,
+    summary="the layout of the zoos of modelzoos.cc, for their readers",
+    paper="Schürholt et al., Model Zoos, arXiv 2209.14764",
+)

@@ -1,6 +1,16 @@
 """Bring populations of trained networks from elsewhere into a zoo: a file for each layout that they come in."""
 
-from zoobench.zoo.importers.found import Fault
-from zoobench.zoo.importers.importing import LAYOUTS, Imported, import_zoo
+from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
+from zoobench.zoo.importers.importing import Imported, import_zoo
+from zoobench.zoo.importers.registry import IMPORTERS
 
-__all__ = ["LAYOUTS", "Fault", "Imported", "import_zoo"]
+__all__ = [
+    "IMPORTERS",
+    "Candidate",
+    "Fault",
+    "FoundCheckpoint",
+    "FoundModel",
+    "Imported",
+    "SourceLayout",
+    "import_zoo",
+]

@@ -6,14 +6,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.training.spec import Activation
+from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.content import content_id
 from zoobench.zoo.importers.found import Fault, FoundCheckpoint, FoundModel, Told
 from zoobench.zoo.importers.images import images_of
@@ -96,11 +95,11 @@ def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:
 def _unknown_to_us(row: Row, model: str) -> list[Told]:
     """What is known of the model, but too little to run its network on images."""
     told = []
-    if row["dataset"] not in DATASETS:
+    if find_dataset(row["dataset"]) is None:
         what = "its dataset is none that zoobench has images of: what needs these does not work"
         told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
-    if row["activation"] not in get_args(Activation) and ":" not in row["architecture"]:
-        is_none = f"is none of {', '.join(get_args(Activation))}" if row["activation"] else "is not told"
+    if row["activation"] not in ACTIVATIONS and ":" not in row["architecture"]:
+        is_none = f"is none of {', '.join(ACTIVATIONS)}" if row["activation"] else "is not told"
         what = f"its activation {is_none}: what runs its network does not work, as recomputing, generating, fine-tuning"
         told.append(Told(what, f": {row['activation']!r:.60}" if row["activation"] else "", model, lost=False))
     return told

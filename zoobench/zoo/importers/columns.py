@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, get_args
 
 import pyarrow as pa
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import DATASETS, get_dataset
+from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.training.sink import Status
-from zoo_generation.training.spec import Activation, Init, Optimizer, Schedule
+from zoo_generation.training.spec import Optimizer, Schedule
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of
@@ -34,9 +35,9 @@ RULES: Mapping[str, Rule] = {
 }
 """Which values a column takes."""
 
-NAMES = {
-    "activation": get_args(Activation),
-    "init": get_args(Init),
+NAMES: Mapping[str, Iterable[str]] = {
+    "activation": ACTIVATIONS,
+    "init": INITIALIZATIONS,
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "status": get_args(Status),
@@ -140,7 +141,7 @@ def dataset_of(config: Mapping[str, Any]) -> str | None:
     for _, given in _by_column(config).get("dataset", ()):
         try:
             if (name := value_of(given, pa.string())) is not None:
-                return _KNOWN.get(_letters(name), str(name))
+                return _known().get(_letters(name), str(name))
         except UntakenError:
             continue
     for key in ("dataset::name", "dataset::dump", "training::data_path"):
@@ -155,8 +156,8 @@ def known_dataset(text: str) -> str | None:
     """The registered dataset named in a text such as `tune_zoo_f_mnist`: the longest run of its words that is one."""
     words = re.split(r"[^a-z0-9]+", text.lower())
     runs = {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
-    found = sorted(runs & _KNOWN.keys(), key=len)
-    return _KNOWN[found[-1]] if found else None
+    found = sorted(runs & _known().keys(), key=len)
+    return _known()[found[-1]] if found else None
 
 
 def _letters(text: str) -> str:
@@ -164,6 +165,10 @@ def _letters(text: str) -> str:
 
 
 _SPELLINGS = {spelled(name): name for name in MODELS.names} | {spelled(key): name for name, key in CONFIG.items()}
-_KNOWN = {_letters(spelling): name for name, entry in DATASETS.items() for spelling in (name, *entry.folders)} | {
-    "fmnist": "fashion_mnist"
-}
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, str]:
+    """zoobench's own datasets by the letters of their names and folders."""
+    spellings = {name: (name, *get_dataset(name).folders) for name in DATASETS.own}
+    return {_letters(each): name for name in spellings for each in spellings[name]} | {"fmnist": "fashion_mnist"}

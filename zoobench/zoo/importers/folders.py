@@ -79,7 +79,15 @@ def _may_be_model(folder: Path) -> bool:
     return has_weights(folder) or (folder / "config.json").exists()
 
 
-FOLDERS = SourceLayout(lambda folder: any(looks(_is_model, model, False) for model in subfolders(folder)), _candidates)
+def _matches(folder: Path) -> bool:
+    return any(looks(_is_model, model, False) for model in subfolders(folder))
+
+
+FOLDERS = SourceLayout(
+    _matches,
+    _candidates,
+    summary="a folder per model, with config.json and model.safetensors or checkpoint-EPOCH/model.safetensors",
+)
 
 
 def _read(folder: Path) -> FoundModel:

@@ -93,10 +93,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SourceLayout:
-    """A way in which folders hold models: whether a folder is laid out so, and the models in it."""
+    """A way in which folders hold models.
+
+    matches: whether a folder is laid out so; candidates: the models in it; summary: one line, which tells users what
+    such a folder holds; paper: who defined the layout.
+    """
 
     matches: Callable[[Path], bool]
     candidates: Callable[[Path], list[Candidate]]
+    summary: str
+    paper: str = ""
 
 
 def subfolders(folder: Path) -> list[Path]:

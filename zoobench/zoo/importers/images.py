@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Architecture, Layout
-from zoo_generation.training.spec import Activation
+from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.importers.recognise import Recognised
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
@@ -38,7 +37,7 @@ def images_of(found: Recognised, known: Row) -> Images:
     network on zeros: what it takes is what it was made for.
     """
     architecture = found.architecture
-    native = DATASETS.get(known["dataset"])
+    native = find_dataset(known["dataset"])
     told = (known["image_size"], native.size if native else None)
     if ":" not in architecture.name:
         size = architecture.image_size if architecture.fixed_image_size else next(filter(None, told), None)
@@ -51,7 +50,7 @@ def images_of(found: Recognised, known: Row) -> Images:
     channels: list[int | None] = [found.channels]
     if not _depends(architecture, found, "channels"):
         channels = [known["channels"], native.channels if native else None, _fan_in(found.layout), 1, 3]
-    activation = known["activation"] if known["activation"] in get_args(Activation) else "relu"
+    activation = known["activation"] if known["activation"] in ACTIVATIONS else "relu"
     network = _Network(architecture, found.channels, found.classes, found.width, activation)
     taken = _taken(network, tuple(dict.fromkeys(filter(None, channels))), tuple(filter(None, told)))
     if taken is None:

@@ -12,34 +12,28 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from zoo_generation.errors import InputError, unknown
+from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, files_in, sweep, write_json
 from zoo_generation.networks.architectures import architecture_names, get_architecture
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.importers.files import only_within
-from zoobench.zoo.importers.folders import FOLDERS as MODEL_FOLDERS
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
     FoundCheckpoint,
     FoundModel,
-    SourceLayout,
     Told,
     shown_name,
     told_once,
 )
 from zoobench.zoo.importers.measured import measured
-from zoobench.zoo.importers.modelzoos import MODELZOOS
-from zoobench.zoo.importers.table import TABLE
+from zoobench.zoo.importers.registry import IMPORTERS, usable_layouts
 from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.writing import PartWriter
 from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink
-
-LAYOUTS: dict[str, SourceLayout] = {"modelzoos": MODELZOOS, "safetensors": MODEL_FOLDERS, "table": TABLE}
-"""In the order in which they are looked for."""
 
 READERS = 4  # threads; more wait for each other, since most of reading a small state dict is Python
 MARK = ".import.json"  # stands in the zoo's directory while an import is under way
@@ -78,15 +72,15 @@ def import_zoo(
 ) -> Imported:
     """Import what a folder holds; models and checkpoints that cannot come in are left out and told.
 
-    layout: one of `LAYOUTS`, else the first that the folder matches. dataset: of models that name none.
+    layout: one of `IMPORTERS`; None for the first that the folder matches. dataset: of models that name none.
     architecture: registered name of the only one to try. Raises `InputError` where nothing can be imported, where
     `--dataset` is needed, and where the zoo's directory is not free or cannot be written; an import that was killed
     there starts anew.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name one that holds trained networks")
-    if layout and layout not in LAYOUTS:
-        raise unknown("layout", layout, LAYOUTS)
+    if layout:
+        IMPORTERS.get(layout)
     architectures = [get_architecture(architecture).name] if architecture else list(architecture_names())
     _check_free(sink.path)
     try:
@@ -124,20 +118,17 @@ def import_zoo(
 
 
 def detect(folder: Path) -> str:
-    """The layout of a folder; raises `InputError` where it is none."""
-    for name, layout in LAYOUTS.items():
+    """The name of a folder's layout; raises `InputError` if it is not laid out in any known way."""
+    for name, layout in usable_layouts():
         if layout.matches(folder):
             return name
-    raise InputError(
-        f"{folder} holds no trained networks that are known as such; name a folder of model directories "
-        "with checkpoint_N/checkpoints, of model directories with config.json and model.safetensors, or of "
-        "state dicts with a table whose column 'file' names them"
-    )
+    known = "; ".join(f"{name} ({layout.summary})" for name, layout in usable_layouts())
+    raise InputError(f"{folder} holds no trained networks in a layout that zoobench knows; known are {known}")
 
 
 def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
     """All that the folder says beside weights, what of it cannot come in, and what is told of values."""
-    candidates = LAYOUTS[layout].candidates(folder)
+    candidates = IMPORTERS.get(layout).candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
     models: list[FoundModel] = []

@@ -65,7 +65,12 @@ def _matches(folder: Path) -> bool:
     return any(looks(_is_trial, trial, False) for trial in subfolders(folder))
 
 
-MODELZOOS = SourceLayout(_matches, _candidates)
+MODELZOOS = SourceLayout(
+    _matches,
+    _candidates,
+    summary="zoos of modelzoos.cc: a directory per model, with params.json, result.json and checkpoint_N/checkpoints",
+    paper="Schürholt et al., Model Zoos, arXiv 2209.14764",
+)
 
 
 def _read(trial: Path) -> FoundModel:

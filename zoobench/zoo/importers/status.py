@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from zoo_generation.data.registry import DATASETS
+from zoo_generation.data.registry import find_dataset
 from zoo_generation.training.sink import Status
 from zoobench.zoo.schema import METRICS
 from zoobench.zoo.sink import Row
@@ -14,7 +14,6 @@ CHANCE = 1.5
 """A model whose accuracy is at most so many times that of guessing is at chance: how many images it was measured on,
 which the rule of models built here asks for, is not known of imported ones."""
 
-CLASSES = dict.fromkeys(DATASETS, 10) | {"cifar100": 100, "tiny_imagenet": 200}
 LOSSES = [name for name in METRICS if name.endswith("_loss")]
 
 History = Sequence[tuple[int | None, Row]]
@@ -28,7 +27,8 @@ def status_of(history: History, weights: Sequence[tuple[int, bool]], dataset: st
     weights: epochs, in order, and whether the weights after them are finite. classes: outputs of the model. The last
     accuracy is that of validation, or where none was measured that of the test; see `CHANCE`.
     """
-    guessed = 1 / max(2, min(classes, CLASSES.get(dataset, classes)))
+    entry = find_dataset(dataset)
+    guessed = 1 / max(2, min(classes, entry.class_count if entry else classes))
     if _weights_diverged(history, weights) or _losses_diverged(history, weights, CHANCE * guessed):
         return "diverged"
     for name in ("val_accuracy", "test_accuracy"):

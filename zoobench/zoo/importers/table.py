@@ -84,7 +84,11 @@ def _candidates(folder: Path) -> list[Candidate]:
     return [Candidate(model.name, partial(_read, folder, model)) for model in models]
 
 
-TABLE = SourceLayout(_matches, _candidates)
+TABLE = SourceLayout(
+    _matches,
+    _candidates,
+    summary="state dicts and one table (CSV, Parquet, JSON, JSON lines) whose columns file, model, epoch describe them",
+)
 
 
 def _tables(folder: Path) -> dict[Path, TableRows]:

@@ -9,14 +9,17 @@ data/<population>/layout.json          [name, shape] of each entry of a state di
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from zoobench.display.figures import save
 from zoobench.zoo.exporters.huggingface.card import card_text
 from zoobench.zoo.exporters.huggingface.files import write_population
+from zoobench.zoo.exporters.huggingface.licences import check_licence
 from zoobench.zoo.exporters.huggingface.populations import populations_of
 from zoobench.zoo.exporters.models import ExportedModel
+from zoobench.zoo.exporters.registry import Exporter
 from zoobench.zoo.inspection import figure_of
 from zoobench.zoo.store import Zoo
 
@@ -32,3 +35,9 @@ def write_dataset(out: Path, models: Iterable[ExportedModel], zoo: Zoo, licence:
     (out / "plots").mkdir()
     save(figure_of([each.report for each in populations]), out / "plots" / "test-accuracy.png")
     (out / "README.md").write_text(card_text(zoo.card, populations, sizes, licence), encoding="utf-8")
+
+
+HUGGINGFACE = Exporter(
+    lambda zoo, licence: partial(write_dataset, zoo=zoo, licence=check_licence(licence)),
+    summary="a Hugging Face dataset: a card, plots, and Parquet files with one row per checkpoint, weights included",
+)

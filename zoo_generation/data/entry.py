@@ -1,0 +1,52 @@
+"""What is known of a dataset before any of its images are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo_generation.data.source import Source
+
+
+@dataclass(frozen=True)
+class Vision:
+    """A dataset class of torchvision, its arguments for each split, and the files it reads under its root."""
+
+    name: str
+    splits: Mapping[str, Mapping[str, Any]]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset of square images.
+
+    channels, size: of its images, size in pixels; classes: their names, empty if they come with the data;
+    unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
+    how torchvision reads it; read: makes or reads its images, if it is none of files that zoobench finds; summary: one
+    line; paper: where it comes from.
+    """
+
+    channels: int
+    size: int
+    classes: tuple[str, ...] = ()
+    unnamed_classes: int = 10
+    folders: tuple[str, ...] = ()
+    vision: Vision | None = None
+    read: Callable[[], Source] | None = None
+    summary: str = ""
+    paper: str = ""
+
+    @property
+    def class_count(self) -> int:
+        """How many classes it has."""
+        return len(self.classes) or self.unnamed_classes
+
+    @property
+    def needs(self) -> str:
+        """Where its images come from."""
+        if self.read is not None:
+            return "no files"
+        return "files under --data-root" + (", or a download" if self.vision else "")

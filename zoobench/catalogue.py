@@ -1,0 +1,85 @@
+"""What there is to choose from: one line for each method, task, dataset, architecture, track, preset and layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from zoo_generation.registry import Description, described
+
+KINDS = ("methods", "tasks", "datasets", "architectures", "tracks", "presets", "importers", "exporters")
+
+
+def catalogue(kind: str, leaderboards: Path = Path("leaderboards")) -> list[Description]:
+    """One line for each thing of a kind, one of `KINDS`; leaderboards: the folder that tracks are in.
+
+    Imports the installed packages that bring such things; one that cannot be used is described by the reason.
+
+    >>> [line.name for line in catalogue("importers")][:3]
+    ['modelzoos', 'safetensors', 'table']
+    """
+    return _LISTS[kind](leaderboards)
+
+
+def _methods(_: Path) -> list[Description]:
+    from zoobench.methods.registry import get_method, method_names
+
+    return described(method_names(), get_method)
+
+
+def _tasks(_: Path) -> list[Description]:
+    from zoobench.tasks.registry import TASKS, get_task
+
+    return described(TASKS, get_task)
+
+
+def _datasets(_: Path) -> list[Description]:
+    from zoo_generation.data import dataset_names, get_dataset
+
+    return described(dataset_names(), get_dataset)
+
+
+def _architectures(_: Path) -> list[Description]:
+    from zoo_generation.networks.architectures import get_architecture
+    from zoo_generation.networks.registry import ARCHITECTURES
+
+    return described(ARCHITECTURES, get_architecture)
+
+
+def _tracks(leaderboards: Path) -> list[Description]:
+    from zoobench.leaderboard.track import read_tracks
+
+    return [
+        Description(track.name, track.summary.strip(), needs=f"{track.scale}, {track.seeds} seeds")
+        for track in read_tracks(leaderboards)
+    ]
+
+
+def _presets(_: Path) -> list[Description]:
+    from zoo_generation.training.presets import describe, preset_names, source_of
+
+    return [Description(name, describe(name), source_of(name)) for name in preset_names()]
+
+
+def _importers(_: Path) -> list[Description]:
+    from zoobench.zoo.importers import IMPORTERS
+
+    return IMPORTERS.described()
+
+
+def _exporters(_: Path) -> list[Description]:
+    from zoobench.zoo.exporters import EXPORTERS
+
+    return EXPORTERS.described()
+
+
+_LISTS: dict[str, Callable[[Path], list[Description]]] = {
+    "methods": _methods,
+    "tasks": _tasks,
+    "datasets": _datasets,
+    "architectures": _architectures,
+    "tracks": _tracks,
+    "presets": _presets,
+    "importers": _importers,
+    "exporters": _exporters,
+}

@@ -1,0 +1,57 @@
+"""What a zoo can be exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo_generation.errors import InputError
+from zoo_generation.registry import Registry
+from zoobench.zoo.exporters.models import ExportedModel
+from zoobench.zoo.store import Zoo
+
+Write = Callable[[Path, Iterable[ExportedModel]], None]
+"""Writes models into an empty folder."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A layout that zoos can be written in.
+
+    prepare: takes the zoo and the licence that the user gave (None if none) and returns what writes its models; raises
+    `InputError` for a licence that it cannot state; summary: one line; paper: who defined the layout.
+    """
+
+    prepare: Callable[[Zoo, str | None], Write]
+    summary: str
+    paper: str = ""
+
+    @classmethod
+    def plain(cls, write: Write, summary: str, paper: str = "") -> Exporter:
+        """One that needs the models alone, and states no licence."""
+
+        def prepare(zoo: Zoo, licence: str | None) -> Write:
+            if licence is not None:
+                raise InputError("this export has no place for a licence; leave out --licence")
+            return write
+
+        return cls(prepare, summary, paper)
+
+
+def _check(name: str, found: object) -> Exporter:
+    if not isinstance(found, Exporter):
+        raise InputError(f"is of type {type(found).__name__}, and must be a zoobench.zoo.exporters.Exporter")
+    return found
+
+
+EXPORTERS: Registry[Exporter] = Registry(
+    "export target",
+    "zoobench.exporters",
+    {
+        "modelzoos": "zoobench.zoo.exporters.modelzoos:MODELZOOS",
+        "safetensors": "zoobench.zoo.exporters.folders:FOLDERS",
+        "huggingface": "zoobench.zoo.exporters.huggingface.write:HUGGINGFACE",
+    },
+    _check,
+)

@@ -1,0 +1,36 @@
+"""The layouts that folders of trained networks come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from zoo_generation.errors import InputError
+from zoo_generation.registry import Registry
+from zoobench.zoo.importers.found import SourceLayout
+
+
+def _check(name: str, found: object) -> SourceLayout:
+    if not isinstance(found, SourceLayout):
+        raise InputError(f"is of type {type(found).__name__}, and must be a zoobench.zoo.importers.SourceLayout")
+    return found
+
+
+IMPORTERS: Registry[SourceLayout] = Registry(
+    "layout",
+    "zoobench.importers",
+    {
+        "modelzoos": "zoobench.zoo.importers.modelzoos:MODELZOOS",
+        "safetensors": "zoobench.zoo.importers.folders:FOLDERS",
+        "table": "zoobench.zoo.importers.table:TABLE",
+    },
+    _check,
+)
+"""In the order in which they are looked for; those of packages come last."""
+
+
+def usable_layouts() -> Iterator[tuple[str, SourceLayout]]:
+    """All layouts by name, without those of packages that cannot be used."""
+    for name in IMPORTERS:
+        with suppress(InputError):
+            yield name, IMPORTERS.get(name)
