@@ -20,7 +20,7 @@ from zoobench.evaluation.trainings import chosen, counts_of
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.studies.relations import relation
 from zoobench.studies.study import read_study
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.estimates import Estimate
 from zoobench.zoo import split_models
 from zoobench.zoo.source import Kind, Source
 from zoobench.zoo.workspace import Workspace
@@ -201,8 +201,8 @@ def test_budgets_in_tokens_and_beyond_what_there_is() -> None:
         trained(zoos, models=100)
 
 
-def sums(generator: np.random.Generator, mean: float, models: int = 12) -> Sums:
-    return Sums.mean(pd.Series(range(models)), pd.Series(generator.normal(mean, 1.0, models)))
+def sums(generator: np.random.Generator, mean: float, models: int = 12) -> Estimate:
+    return Estimate.mean(pd.Series(range(models)), pd.Series(generator.normal(mean, 1.0, models)))
 
 
 def test_intervals_agree_with_a_plain_bootstrap() -> None:
@@ -226,17 +226,17 @@ def test_paired_differences_see_what_is_common() -> None:
     hard = generator.normal(0, 5, 40)
     models = pd.Series([f"m{i}" for i in range(40)])
     first, second = (
-        [Sums.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
+        [Estimate.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
     )
     paired = difference({"t": (first, second)})
     assert paired.verdict() == "better" and paired.high - paired.low < 0.2
-    renamed = [Sums("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
+    renamed = [Estimate("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
     assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
 
 
 def test_what_was_measured_once_is_told_from_nothing() -> None:
     """τ of a method under one seed, drawn again, is itself: that is no certainty."""
-    one, other = ([Sums.constant(value)] for value in (0.9, 0.1))
+    one, other = ([Estimate.constant(value)] for value in (0.9, 0.1))
     assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
     assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
 
@@ -254,7 +254,7 @@ def test_r2_is_computed_anew_when_models_are_drawn_again() -> None:
     models = pd.Series(np.repeat(list("abcde"), 4))
     truth = pd.Series(generator.normal(size=20))
     predicted = truth + generator.normal(0, 0.5, 20)
-    made = Sums.r2(models, truth, predicted)
+    made = Estimate.r2(models, truth, predicted)
     rows = np.concatenate([np.flatnonzero(models == model) for model in "aabde"])
     direct = 1 - np.sum((truth - predicted).iloc[rows] ** 2) / np.sum((truth.iloc[rows] - truth.iloc[rows].mean()) ** 2)
-    assert made.value(np.array([2.0, 1, 0, 1, 1])) == pytest.approx(direct)
+    assert made.resampled(np.array([2.0, 1, 0, 1, 1])) == pytest.approx(direct)

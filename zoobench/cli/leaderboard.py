@@ -234,7 +234,7 @@ def rebuild(
     from zoobench.zoo.workspace import Workspace
 
     folder = home / "leaderboards"
-    place = Workspace(home, data_root, device, cpus=cpus_per_job)
+    place = Workspace(home, data_root, device, cpus=cpus_per_job)  # type: ignore[arg-type]
     same = rebuild_zoos(chosen_tracks(tracks, folder), folder, place, record)
     raise typer.Exit(0 if same else 1)
 

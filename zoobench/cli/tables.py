@@ -29,7 +29,7 @@ def standings_tables(standings: pd.DataFrame) -> list[Table]:
     for (task, metric), rows in standings.groupby(["task", "metric"], sort=False):
         targets = list(dict.fromkeys(rows["target"]))
         result = table(
-            f"{words(task).capitalize()}: {words(metric)}",
+            f"{words(str(task)).capitalize()}: {words(str(metric))}",
             ["", "method"],
             ["mean", *(name.replace("-", "\n") for name in targets)],
         )

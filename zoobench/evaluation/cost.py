@@ -74,7 +74,8 @@ def cell_seconds(cell: Cell) -> float:
     kind = cell.target.kind
     coded = _tokens(kind) * cell.fit.method.cost(cell.fit.config).token / (TRANSFORMER * machine_rate())
     image = forward_flops(kind) / (EVALUATED * machine_rate())
-    return OVERHEAD + cell.task.cost(image, coded, kind.train_images or CHECKED_IMAGES, kind.checkpoints)
+    work = cell.task.work(kind.checkpoints, kind.train_images or CHECKED_IMAGES)
+    return OVERHEAD + work.seconds + work.models * coded + work.images * image
 
 
 @lru_cache(maxsize=64)

@@ -57,7 +57,7 @@ def plan_of(
     training = training_set_of(on, statuses)
     for architecture in sorted({origin.kind.architecture for origin in training.origins}):
         get_architecture(architecture)  # before hours of training: a user's has to be named
-    measured = tuple(map(TASKS.get, TASKS)) if tasks is None else tasks
+    measured = tuple(TASKS.get(name) for name in TASKS) if tasks is None else tasks
     return Plan.of(
         given | {each: each.config(None) for each in beside}, [training], training.origins, measured, list(seeds)
     )

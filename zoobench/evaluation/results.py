@@ -65,7 +65,7 @@ class Results:
             place_of(cell): (cell.task.version, cell.fit.method.version, __version__) for cell in self.plan.cells
         }
         rows = [
-            (*place, metric, seed, float(estimate.value()), *versions[place], __version__)
+            (*place, metric, seed, estimate.value(), *versions[place], __version__)
             for place, seeds in self.estimates.items()
             for seed, metrics in seeds.items()
             for metric, estimate in metrics.items()

@@ -104,8 +104,8 @@ class Source:
             of_kind = [each for each in models if _shape(each) == shape]
             ids = frozenset(each.id for each in of_kind)
             kinds.append(Kind(*shape, of_kind[0].train_images, ids, len(ids) * saved))
-        ids = [each.id for each in models]
-        content = hashlib.sha256(f"{len(ids) * saved}:{','.join(sorted(ids))}".encode()).hexdigest()
+        listed = ",".join(sorted(each.id for each in models))
+        content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))
 
     @cached_property
