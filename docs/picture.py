@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from html import escape
+from math import floor
 from pathlib import Path
 from statistics import fmean
 
@@ -45,13 +46,14 @@ def scores(track: str, metric: str) -> list[tuple[str, bool, float, float, float
 def panel(track: str, metric: str, title: str, top: int) -> Iterator[str]:
     """One track: a line per entry."""
     rows = scores(track, metric)
+    first = min(0, floor(4 * min(low for *_, low, _ in rows)))  # quarters
 
     def x(value: float) -> float:
-        return LEFT + min(max(value, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - first / 4) / (1 - first / 4) * (WIDTH - LEFT - RIGHT)
 
     yield f'<text class="title" x="16" y="{top}">{escape(title)} ({track})</text>'
     bottom = top + 18 + ROW * len(rows)
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick in (quarter / 4 for quarter in range(first, 5)):
         yield f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top + 12}" y2="{bottom}"/>'
         yield f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>'
     for number, (name, baseline, mean, low, high) in enumerate(rows):
