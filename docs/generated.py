@@ -1,6 +1,6 @@
 """Pages made from the program itself: commands from the app, tables from the registries, the API from `__all__`.
 
-    python docs/generated.py     # writes docs/reference/_generated
+python docs/generated.py     # writes docs/reference/_generated
 """
 
 from __future__ import annotations
@@ -79,7 +79,11 @@ def tasks() -> str:
 def datasets() -> str:
     """One row per dataset."""
     rows = [
-        (f"`{name}`", f"{entry.channels}×{entry.size}×{entry.size}", "bundled" if entry.bundled else "downloaded or read")
+        (
+            f"`{name}`",
+            f"{entry.channels}×{entry.size}×{entry.size}",
+            "bundled" if entry.bundled else "downloaded or read",
+        )
         for name, entry in DATASETS.items()
     ]
     return table(["dataset", "images", "where they come from"], rows)
@@ -108,7 +112,9 @@ def tracks() -> str:
     rows = []
     for path in sorted((ROOT / "leaderboards").glob("*/track.yaml")):
         track = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rows.append((f"`{path.parent.name}`", track["title"], f"`{track['task']}`", f"`{track['metrics'][0]}`", track["scale"]))
+        rows.append(
+            (f"`{path.parent.name}`", track["title"], f"`{track['task']}`", f"`{track['metrics'][0]}`", track["scale"])
+        )
     return table(["track", "what it asks", "task", "ranks by", "scale"], rows)
 
 
@@ -158,7 +164,10 @@ def api() -> str:
         if found:
             parts.append(f"## {title}")
             members = "\n:members:" if directive == "autoclass" else ""
-            parts += [f"```{{eval-rst}}\n.. {directive}:: zoobench.{name}{members and chr(10) + '   :members:'}\n```" for name in found]
+            parts += [
+                f"```{{eval-rst}}\n.. {directive}:: zoobench.{name}{members and chr(10) + '   :members:'}\n```"
+                for name in found
+            ]
     return "\n\n".join(parts) or "The Python interface is being written."
 
 

@@ -1,6 +1,6 @@
 """The picture of the README: how methods score on two tracks, drawn from the recorded entries.
 
-    python docs/picture.py     # writes docs/_static/leaderboards.svg
+python docs/picture.py     # writes docs/_static/leaderboards.svg
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def scores(track: str, metric: str) -> list[tuple[str, bool, float, float, float
         entry = json.loads(path.read_text(encoding="utf-8"))
         found = [score for score in entry["scores"] if score["metric"] == metric]
         mean = fmean(score["mean"] for score in found)
-        low, high = (fmean(score[end] if score[end] is not None else score["mean"] for score in found) for end in ("low", "high"))
+        low, high = (
+            fmean(score[end] if score[end] is not None else score["mean"] for score in found) for end in ("low", "high")
+        )
         rows.append((entry["name"], entry["baseline"], mean, low, high))
     return sorted(rows, key=lambda row: -row[2])
 
