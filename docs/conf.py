@@ -29,7 +29,7 @@ extensions = [
     "sphinx_design",
 ]
 source_suffix = {".md": "myst-nb"}
-exclude_patterns = ["_build", "reference/_generated/*.part.md"]
+exclude_patterns = ["_build", ".jupyter_cache", "reference/_generated"]
 html_theme = "furo"
 html_title = "zoobench"
 html_static_path = ["_static"]
