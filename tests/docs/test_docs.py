@@ -1,0 +1,177 @@
+"""README and docs: their commands exist, each has Python beside it, and that Python runs.
+
+A page's `python` blocks run in order, in one namespace and one folder. HTML comments directly above a block steer this:
+
+    <!-- setup: CODE -->            runs before the block
+    <!-- test: LONG => SHORT -->    replaces text of the block, to make it quick
+    <!-- test: not run: WHY -->     checks only that the functions exist and take these arguments
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import zoobench
+from zoobench.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if not any(part.startswith("_") for part in path.parts)),
+]
+FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
+COMMENTS = re.compile(r"(?:^<!-- .*? -->\n)*\Z", re.M)
+
+needs_the_face = pytest.mark.skipif(not hasattr(zoobench, "build_zoo"), reason="zoobench has no Python interface yet")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, text, comments directly above it, and what stands between it and the one before."""
+
+    language: str
+    text: str
+    comments: tuple[str, ...]
+    before: str
+
+    @property
+    def commands(self) -> list[str]:
+        return [line for line in self.text.replace("\\\n", "").split("\n") if line.startswith("zoobench ")]
+
+    def said(self, key: str) -> list[str]:
+        return [comment.removeprefix(f"{key}: ") for comment in self.comments if comment.startswith(f"{key}: ")]
+
+    @property
+    def runs(self) -> bool:
+        return not any(each.startswith("not run") for each in self.said("test"))
+
+    @property
+    def tested(self) -> str:
+        """The text with what the test makes short."""
+        text = self.text
+        for each in self.said("test"):
+            long, arrow, short = each.partition(" => ")
+            assert arrow and long in text, f"'{long}' is not in\n{text}"
+            text = text.replace(long, short)
+        return text
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text, end = page.read_text(encoding="utf-8"), 0
+    for fence in FENCE.finditer(text):
+        before = text[end : fence.start()]
+        found = COMMENTS.search(before)
+        assert found
+        comments = tuple(re.findall(r"<!-- (.*?) -->", found.group()))
+        yield Block(fence["language"].split(" ")[0], fence["text"], comments, before[: found.start()])
+        end = fence.end()
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def parsed(line: str) -> None:
+    """Parse a command as the app does; raises what the app would raise for an option that does not exist."""
+    words = shlex.split(line, comments=True)[1:]
+    command: Any = typer.main.get_command(app)
+    context = command.context_class(command)
+    while hasattr(command, "commands"):
+        assert words and words[0] in command.commands, f"there is no command '{' '.join(words[:1])}' in: {line}"
+        command = command.commands[words.pop(0)]
+        context = command.context_class(command, parent=context)
+    given, rest, _ = command.make_parser(context).parse_args(words)
+    assert not rest, f"too many arguments: {line}"
+    missing = [each.name for each in command.params if each.required and given.get(each.name) is None]
+    assert not missing, f"{', '.join(missing)} is missing: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_exist(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language == "shell" or not block.commands, f"a command in a block of {block.language or 'text'}"
+        for line in block.commands:
+            parsed(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_each_command_has_python_beside_it(page: Path) -> None:
+    for block, after in pairwise([*blocks(page), None]):
+        if block and block.commands:
+            assert after and after.language == "python" and not after.before.strip(), block.text
+    outside = FENCE.sub("", page.read_text(encoding="utf-8"))
+    assert not re.search(r"^    zoobench ", outside, re.M), "commands belong into shell blocks"
+
+
+def test_all_pages_are_seen() -> None:
+    assert len(PAGES) > 15
+    assert sum(len(block.commands) for page in PAGES for block in blocks(page)) > 40
+
+
+def calls(text: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name) and owner.id == "zb":
+                yield node
+
+
+@needs_the_face
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_python_calls_what_there_is(page: Path) -> None:
+    for block in blocks(page):
+        if block.language in ("python", "{code-cell}"):
+            for call in calls(block.text):
+                assert isinstance(call.func, ast.Attribute)
+                function = getattr(zoobench, call.func.attr)
+                if not any(isinstance(each, ast.Starred) for each in call.args):
+                    names = {each.arg: None for each in call.keywords if each.arg}
+                    inspect.signature(function).bind(*call.args, **names)
+
+
+WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
+STUDY = """
+name: mine
+zoos: {digits: {datasets: digits, seeds: 7, epochs: 1, train_images: 200, learning_rate: [0.001, 0.003]}}
+methods: {layer_statistics: {}}
+baselines: false
+tasks: {property_prediction: {}}
+seeds: 1
+"""
+
+
+@pytest.fixture
+def hidden(built: Path, template: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What setups may name: a small zoo and small methods. The page runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOOBENCH_DATA", str(tmp_path / "data"))
+    from zoobench.methods.registry import get_method
+
+    sane = get_method("sane")
+    small: Any = replace(sane.presets["tiny"], steps=5, batch_size=4)  # type: ignore[type-var]
+    return {
+        "small_zoo": zoobench.load_zoo(next((built / "zoos").iterdir())),
+        "small_sane": replace(sane, presets={"small": small}),
+        "my_forest": get_method("my_forest"),
+        "write_study": lambda name: Path(name).write_text(STUDY, encoding="utf-8"),
+    }
+
+
+@needs_the_face
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=named)
+def test_python_runs(page: Path, hidden: dict[str, Any]) -> None:
+    for block in blocks(page):
+        if block.language == "python" and block.runs:
+            for code in (*block.said("setup"), block.tested):
+                exec(compile(code, named(page), "exec"), hidden)
