@@ -101,7 +101,7 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["eval"], "there is no zoo under"),
         (["eval", "--zoo", "{tmp}"], "is no zoo: it holds no zoo.json"),
         (["eval", "--set", "windw=3"], "unknown hyperparameter 'windw': did you mean 'window'?"),
-        (["train", "--set", "window=soon"], "the hyperparameter window cannot be 'soon'"),
+        (["train", "--set", "window=soon"], "the hyperparameter 'window' was given 'soon'"),
         (["train", "--set", "window=8"], "no room for a halo of 12"),
         (["train", "--model", "anchors", "--set", "steps=3"], "unknown hyperparameter 'steps'"),
         (["train", "--tokens", "{tmp}"], "there is no tokens.json"),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from zoo_generation.text import shown
+from zoo_generation.text import NOT_A_NUMBER, score, shown, words
 from zoobench.cli.console import Table, styled, table
-from zoobench.display.text import NOT_A_NUMBER, score, words
 from zoobench.studies.names import ID, MEAN
 from zoobench.studies.report import Report
 from zoobench.studies.report.content import SIGNS

@@ -10,8 +10,8 @@ from importlib.resources import files
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from zoo_generation import text
 from zoo_generation.text import visible
-from zoobench.display import text
 
 ROOM = "zoobench.display"
 

@@ -20,9 +20,9 @@ from pydantic import (
     ValidationError,
 )
 
-from zoo_generation.settings import Fields, Name
+from zoo_generation.settings import Fields, Name, sentences
 from zoo_generation.text import quoted
-from zoobench.leaderboard.track import Digest, sentences
+from zoobench.leaderboard.track import Digest
 from zoobench.leaderboard.untrusted.files import portable, read_plain
 from zoobench.leaderboard.untrusted.refusal import Refused
 

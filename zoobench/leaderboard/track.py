@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.settings import Fields, Name, read_fields
-from zoo_generation.text import quoted
+from zoo_generation.settings import Fields, Name, read_fields, sentence
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 
@@ -112,26 +111,3 @@ def spec_path(leaderboards: Path, zoo: str) -> Path:
 def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
     """The fields of that spec."""
     return read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
-
-
-def sentence(error: ValidationError) -> str:
-    """The first of a validation's errors as one sentence, short and on one line."""
-    return sentences(error)[0]
-
-
-def sentences(error: ValidationError) -> list[str]:
-    """A validation's errors, a sentence each, short and on one line."""
-    return [_sentence(each) for each in error.errors()]
-
-
-def _sentence(error: Any) -> str:
-    where = ".".join(quoted(part, 40) for part in error["loc"])
-    reason = error["msg"].removeprefix("Value error, ")
-    if not where:
-        return reason
-    if error["type"] == "missing":
-        return f"it lacks the field '{where}'"
-    if error["type"] == "extra_forbidden":
-        return f"it has a field '{where}', which is not known"
-    given = quoted(error["input"], 60)
-    return f"field '{where}' was given '{given}': {reason[0].lower()}{reason[1:]}"

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.settings import Fields, Name, Names, as_tuple, read_fields
-from zoo_generation.text import quoted
+from zoo_generation.settings import Fields, Name, Names, as_tuple, read_fields, sentence
 from zoo_generation.training.spec import Seed, ZooSpec, make_spec, read_spec
 from zoobench.methods.registry import Method, get_method
 from zoobench.tasks.base import Task
@@ -130,7 +129,7 @@ class Study(Fields):
             base = read_spec(str(given["spec"])) if "spec" in given else {}
             spec = make_spec(base | self.defaults | {key: value for key, value in given.items() if key != "spec"})
         except (InputError, ValidationError) as error:
-            reason = sentence(error) if isinstance(error, ValidationError) else str(error)
+            reason = sentence(error, model=Existing) if isinstance(error, ValidationError) else str(error)
             raise InputError(f"zoo '{name}': {reason}") from None
         return spec.model_copy(update={"name": name})
 
@@ -181,32 +180,7 @@ def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
     try:
         return Study(**values | dict(changes or {}))
     except ValidationError as error:
-        raise InputError(f"the study {path}: {sentence(error)}") from None
-
-
-def sentence(error: ValidationError) -> str:
-    """The first of a validation's errors as one sentence."""
-    first = error.errors()[0]
-    reason = first["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in first["loc"])
-    if not where:
-        return reason
-    if first["type"] == "missing":
-        return f"it lacks the field '{where}', which has no default"
-    if first["type"] == "extra_forbidden":
-        parent = _model_at(first["loc"][:-1])
-        return str(unknown("field", where, parent.model_fields if parent else ()))
-    return f"field '{where}' was given '{quoted(first['input'], 60)}': {reason[0].lower()}{reason[1:]}"
-
-
-def _model_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The model whose field is not known, by where it stands in a study."""
-    within: dict[str, type[BaseModel]] = {
-        "compositions": Composition,
-        "methods": MethodChoice,
-        "comparisons": Comparison,
-    }
-    return within.get(str(loc[0])) if loc else Study
+        raise InputError(f"the study {path}: {sentence(error, model=Study)}") from None
 
 
 def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_generation.text import visible
-from zoobench.display.text import words
+from zoo_generation.text import visible, words
 
 MEASURES = {"r2": "R²", "tau": "τ"}
 UNITS = ["B", "kB", "MB", "GB", "TB"]
