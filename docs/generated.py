@@ -13,10 +13,10 @@ from typing import Any
 
 import typer
 import yaml
+from zoo_generation.networks.architectures.registry import architecture_names, get_architecture
 
 import zoobench
 from zoo_generation.data.registry import DATASETS
-from zoo_generation.networks.architectures.registry import architecture_names, get_architecture
 from zoo_generation.training.presets import preset_names, preset_path
 from zoobench.cli.app import app
 from zoobench.methods import Embedder, Generator, LayerEmbedder, Predictor, Reconstructor
