@@ -25,8 +25,8 @@ class DatasetEntry:
 
     channels, size: of its images, size in pixels; classes: their names, empty if they come with the data;
     unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
-    how torchvision reads it; read: makes or reads its images, if it is none of files that zoobench finds; summary: one
-    line; paper: where it comes from.
+    how torchvision reads it; read: makes or reads its images, instead of the files that zoobench looks for; summary:
+    one line; paper: where it comes from.
     """
 
     channels: int

@@ -118,7 +118,7 @@ def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
 
-    Raises `InputError` where the dataset is not there, and where its images or classes are not those of the models.
+    Raises `InputError` if the dataset is not there, or its images or classes are not those of the models.
     """
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))

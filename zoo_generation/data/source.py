@@ -1,4 +1,4 @@
-"""What a reader hands over: rows that are decoded on demand, so that only the images of a split ever are."""
+"""What readers return: rows of images that are decoded on demand, so that only the images of a split are."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from zoo_generation.data.images import ImageDataset, Split
 from zoo_generation.errors import InputError
 
 SPLIT_SEED = 0
-VAL_SHARE, VAL_MOST = 0.1, 5000  # of the training images, where the source has no validation split
-ALONE_VAL, ALONE_TEST = 0.15, 0.25  # where the source has a single split
+VAL_SHARE, VAL_MOST = 0.1, 5000  # of the training images, if the source has no validation split
+ALONE_VAL, ALONE_TEST = 0.15, 0.25  # if the source has a single split
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Rows:
 
     @classmethod
     def of(cls, images: Tensor, labels: Tensor) -> Rows:
-        """Images that are in memory already."""
+        """Rows of images uint8 [images, channels, size, size] and labels [images] that are in memory already."""
         return cls(labels.long(), lambda rows: images[rows].contiguous())
 
 

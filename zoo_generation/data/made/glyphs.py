@@ -34,7 +34,7 @@ CACHE_FILE = "glyphs-v1.npz"
 
 
 def read_glyphs() -> Source:
-    """A source drawn once and then kept in the cache folder, where that can be written."""
+    """A source drawn once and then kept in the cache folder, if that can be written."""
     path = cache_folder() / CACHE_FILE
     images = _cached(path)
     if images is None:

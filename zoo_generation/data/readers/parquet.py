@@ -98,7 +98,7 @@ def _images(path: Path) -> Any:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Any]:
-    """An open `ParquetFile`; what goes wrong with it inside the block is told in a sentence."""
+    """An open `ParquetFile`; errors of Parquet inside the block become an `InputError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

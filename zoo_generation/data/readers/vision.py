@@ -59,7 +59,7 @@ def download_vision(vision: Vision, root: Path) -> None:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename, whole folders at once where the target is new: no part of a dataset can pass for all."""
+    """Rename, whole folders at once if the target is new, so that no part of a dataset passes for all of it."""
     if path.is_dir() and target.is_dir():
         for child in path.iterdir():
             _move(child, target / child.name)
