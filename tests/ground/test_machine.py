@@ -146,7 +146,7 @@ def listeners() -> Iterator[dict[str, str]]:
 )
 def test_no_address(run: Run, tmp_path: Path, address: str) -> None:
     code, output = run("build-zoo", *ZOO, "--home", tmp_path, "--ray-address", address)
-    assert code == 2 and "is no address of a Ray cluster" in output
+    assert code == 2 and "is not the address of a Ray cluster" in output
 
 
 def test_a_cluster_that_is_gone(

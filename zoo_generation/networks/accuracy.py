@@ -16,7 +16,7 @@ from zoo_generation.progress import QUIET, Progress
 def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Images, device: str = "cpu") -> Tensor:
     """Accuracy in [0, 1] of each of the models [models, D] on the images, as float64 [models].
 
-    Weights that are not finite count as wrong on every image.
+    A model whose weights are not finite counts as wrong on every image.
     """
     return evaluate(weights, layout, module, images, device)[1]
 
@@ -32,10 +32,10 @@ def evaluate(
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy, nats, and accuracy in [0, 1] of each of the models [models, D], as float64 [models].
 
-    They run in stacks as large as memory bears, on the device `cpu` or `cuda`; one by one where the module has a layer
-    that is not known for stacks, or where a stack gains nothing: wide ones, and on a CPU those with BatchNorm. The
-    results are those of one by one, within float tolerance. Weights that are not finite count as wrong on every image;
-    their loss is not a number.
+    Models run in stacks as large as memory allows, on the device `cpu` or `cuda`. They run one by one if the network
+    has a layer that stacks do not know, if it is wide, and on a CPU if it has BatchNorm, since a stack is no quicker.
+    The results are those of one by one, within float tolerance. A model whose weights are not finite counts as wrong on
+    every image, and its loss is not a number. `progress` is told how many models are done.
     """
     shown, labels = images.images.to(device), images.labels.to(device)
     # On a CPU the library's own kernels join BatchNorm with what is around it, and are as quick alone.
@@ -77,9 +77,9 @@ def condition_batch_norm(
 ) -> Tensor:
     """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
 
-    Returns new weights [models, D]; without BatchNorm the very weights given. Statistics are plain averages over
-    `passes` batches, or over as many as there are images for. Source: Schürholt et al., SANE, arXiv 2406.09997,
-    section 3.3, with some 50 passes; three are enough for narrow ResNets.
+    Returns new weights [models, D], or the weights given if the network has no BatchNorm. Statistics are plain averages
+    over `passes` batches, or over fewer if there are not enough images. Source: Schürholt et al., SANE, arXiv
+    2406.09997, section 3.3, which takes about 50 passes; three are enough for narrow ResNets.
     """
     if not norms_of(module):
         return weights

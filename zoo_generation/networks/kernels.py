@@ -2,7 +2,7 @@
 
 Maps are laid out [models, channels, height, width, batch]: the batch is innermost, so that whole rows of a map are
 one vector (width · batch elements), whatever the number of channels. Libraries vectorise over channels, of which a
-zoo's models have eight. A convolution is a sum of *taps*, one a weight: row of the input at an offset, times the
+zoo's models have eight. A convolution is a sum of *taps*, one per weight: a row of the input at an offset, times the
 weight. Each loop here takes five taps to two output channels, which is what sixteen registers hold.
 
 A convolution and the max-pooling after it are one kernel: what is pooled away stays in the first-level cache.
@@ -146,11 +146,11 @@ def convolve(
     images: [models or 1, elements]; weight: [models, outputs, taps], taps a multiple of `TAPS`; bias: [models,
     outputs]; offsets: [taps], where a tap's input begins relative to its output's; row, step: elements between the
     inputs of two output rows, and of two columns; size: 2 to pool, else 1; out: [models, outputs, rows, columns,
-    batch] and, only where pooled, `which` of a window was the largest.
+    batch] and, only if it is pooled, `which` of a window was the largest.
     """
     models, outputs, taps = weight.shape
     rows, columns, batch = out.shape[2:]
-    # A row is one piece where its input is, no columns skipped.
+    # A row is one piece if its input is, without skipped columns.
     pieces, length = (1, size * columns * batch) if step == batch else (size * columns, batch)
     pairs = (outputs + 1) // 2
     for n in prange(models * pairs):
@@ -259,7 +259,7 @@ def convolve_back(
 
 @_parallel
 def max_pool(images: Floats, out: Floats, which: Floats) -> None:
-    """The largest of each window of 2 × 2, the first where several are, and its number within the window.
+    """The largest of each window of 2 × 2, the first if several are, and its number within the window.
 
     images: [maps, height, width · batch]; out, which: [maps, height // 2, width // 2, batch].
     """
@@ -284,8 +284,8 @@ def max_unpool(gradient: Floats, which: Floats, out: Floats) -> None:
 def tanh(values: Floats, out: Floats) -> None:
     """Lambert's continued fraction x / (1 + x² / (3 + x² / (5 + …))), thirteen deep, as a fraction of polynomials.
 
-    Exact but for rounding, six units in the last place at most, up to 9.1, beyond which tanh is 1 in float32; PyTorch's
-    takes ten times as long. values, out: [models, elements].
+    Exact up to rounding, six units in the last place at most. Beyond 9.1 tanh is 1 in float32. PyTorch's takes ten
+    times as long. values, out: [models, elements].
     """
     p0, p1, p2, p3 = (
         np.float32(7905853580625),

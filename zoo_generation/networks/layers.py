@@ -35,9 +35,9 @@ def as_maps(images: Tensor, models: int) -> Tensor:
 def convolution(
     maps: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dilation: Pair, pool: int = 1
 ) -> Tensor:
-    """Convolve each model's maps, already padded, with its weights; where `pool` is 2, keep the largest of each 2 × 2.
+    """Convolve each model's maps, already padded, with its weights; if `pool` is 2, keep the largest of each 2 × 2.
 
-    maps: [models, channels, height, width, batch], or [1, …] where all models see the same; weight: [models,
+    maps: [models, channels, height, width, batch], or [1, …] if all models see the same; weight: [models,
     outputs, channels, kernel height, kernel width]; bias: [models, outputs].
     """
     if maps.device.type == "cpu" and maps.dtype == torch.float32:
@@ -66,7 +66,7 @@ def max_pool(maps: Tensor) -> Tensor:
 def linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """features [models or 1, inputs, batch], weight [models, outputs, inputs] → [models, outputs, batch].
 
-    On a CPU a convolution of one pixel: what a library's batched product gives depends on the size of the batch.
+    On a CPU it is a convolution of one pixel: a library's batched product depends on the size of the batch.
     """
     if features.device.type == "cpu" and features.dtype == torch.float32:
         pixel = features[:, :, None, None]
@@ -85,8 +85,8 @@ def tanh(values: Tensor) -> Tensor:
 def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Apply an activation to the values [models, ...].
 
-    Where a model's values do not fill whole vectors, one model at a time: the rest of a vector is computed by other
-    code, which rounds otherwise, and whose values are in the rest must not depend on the number of models.
+    If a model's values do not fill whole vectors, models are taken one at a time: the rest of a vector is computed by
+    other code, which rounds differently, and which model's values are in the rest must not depend on their number.
     """
     if values[0].numel() % VECTOR == 0:
         return function(values)
@@ -96,7 +96,7 @@ def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 def standardised(maps: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Each channel of each model with mean 0 and variance 1 over a batch; that mean and variance [models, channels].
 
-    A channel's row is what LayerNorm sees as a sample, which PyTorch vectorises and its BatchNorm of one image not.
+    A channel's row is one sample of LayerNorm, which PyTorch vectorises, as it does not do with BatchNorm of one image.
     """
     rows = maps.flatten(2)
     out, mean, scale = torch.native_layer_norm(rows, rows.shape[2:], None, None, eps)

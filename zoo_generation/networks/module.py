@@ -23,7 +23,7 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """What decides a network but for its weights: what its architecture's function is given."""
+    """All that decides a network except its weights: the arguments of its architecture's function."""
 
     architecture: str
     channels: int
@@ -56,8 +56,10 @@ def kept(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def load(module: nn.Module, state: State) -> None:
-    """Give a module what a zoo keeps of its state dict. It is in training mode then, as the weights are: some networks
-    fold weights into others when they leave it."""
+    """Give a module what a zoo keeps of its state dict, and leave it in training mode.
+
+    That is the mode that the weights are of: some networks fold weights into others when they leave it.
+    """
     module.train()
     module.load_state_dict(state, strict=False)
 
@@ -65,8 +67,8 @@ def load(module: nn.Module, state: State) -> None:
 def build_module(row: pd.Series) -> nn.Module:
     """The module of a row of a zoo, in evaluation mode, its weights not yet those of any checkpoint.
 
-    Raises `InputError` where it cannot be built of its columns, first of all where its activation is not known, and
-    where a user's network does not return logits for the row's images.
+    Raises `InputError` if it cannot be built from the row's columns, for instance if its activation is not known, and
+    if a user's network does not return logits for the row's images.
     """
     name, given, dropout = row["architecture"], row["activation"], row.get("dropout")
     given, known = None if pd.isna(given) else given, known_activation(given)
@@ -92,7 +94,7 @@ def build_module(row: pd.Series) -> nn.Module:
                 f"{which} cannot be built, since the column 'activation' of their zoo {told}; the activations that "
                 f"are known are {', '.join(ACTIVATIONS)}: import them again with one of these"
             ) from None
-        raise InputError(f"{which} cannot be built of their columns: {first_line(error)}") from None
+        raise InputError(f"{which} cannot be built from their columns: {first_line(error)}") from None
     image = torch.zeros(2, int(row["channels"]), int(row["image_size"]), int(row["image_size"]))
     with seeded(EVALUATION_SEED), torch.no_grad():
         output_of(name, module, image, int(row["classes"]))
@@ -100,7 +102,7 @@ def build_module(row: pd.Series) -> nn.Module:
 
 
 def runnable_module(row: pd.Series) -> nn.Module:
-    """As `build_module`; raises `InputError` also where it cannot be run on images of the row's size."""
+    """As `build_module`; raises `InputError` also if the module cannot be run on images of the row's size."""
     module, size = build_module(row), int(row["image_size"])
     try:
         with torch.no_grad():
@@ -115,7 +117,7 @@ def runnable_module(row: pd.Series) -> nn.Module:
 
 
 def output_of(name: str, module: nn.Module, images: Tensor, classes: int) -> Tensor:
-    """What a network returns for images [batch, channels, height, width]; raises `InputError` unless it is logits."""
+    """The logits of a network for images [batch, channels, height, width]. Raises `InputError` if it returns others."""
     mode = "training" if module.training else "evaluation"
     try:
         output = module(images)
@@ -143,5 +145,5 @@ def _described(output: Any) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, or what it is."""
+    """The first line of an error's message, or its type if it has no message."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

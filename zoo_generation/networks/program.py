@@ -24,7 +24,7 @@ CPU_MODELS = 8  # at once, at most; more save no calls
 CPU_ELEMENTS = 2**20  # of a layer's output for all of them: larger ones fall out of the cache, and are new memory
 GPU_MODELS = 256
 GPU_SHARE = 0.05  # of the free memory for one layer's output: there are copies of it, in other orders
-SMALLEST_BATCH = 64  # images, where there are as many
+SMALLEST_BATCH = 64  # images, if there are as many
 LARGEST_BATCH = 500  # images
 FLOAT_BYTES = 4
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,11 +39,10 @@ class Chunks:
 
 
 class Program:
-    """Forward passes of models that differ in nothing but weights, in evaluation mode: a stack, or one by one where
-    there can be none, or a stack gains nothing (`alone`).
+    """Forward passes of models that differ in nothing but weights, in evaluation mode.
 
-    The module is used as it is: its weights become those of the models. `image` [1, channels, height, width] is such as
-    it is shown.
+    Models run in a stack, or one by one if their network cannot be stacked or if `alone` asks for it. The module itself
+    is used: its weights become those of the models. `image` [1, channels, height, width] is an example of its images.
     """
 
     def __init__(self, module: nn.Module, layout: Layout, image: Tensor, device: str, *, alone: bool = False) -> None:
@@ -53,7 +52,7 @@ class Program:
         self.stack: Stack | None = None
         self.norms = norms_of(module)
         if not alone:
-            with _momentum(self.norms, 1.0):  # a stack asks for one; which, is decided where statistics are averaged
+            with _momentum(self.norms, 1.0):  # a stack needs some momentum; `average_statistics` sets its own
                 try:
                     _, channels, height, width = image.shape
                     self.stack = proven_stack([self.module], (channels, height, width), device)
@@ -62,7 +61,7 @@ class Program:
         self.state: dict[str, Tensor] = {}
 
     def load(self, weights: Tensor) -> None:
-        """Take up models [models, D]; one, where there is no stack. Entries that share a tensor become their mean."""
+        """Take up models [models, D], or one model [1, D] without a stack. Tied entries become their mean."""
         parts = self.layout.unflatten(with_ties(weights, self.layout, self.module))
         if self.stack is None:
             load(self.module, {name: part[0] for name, part in parts.items()})
@@ -99,7 +98,7 @@ class Program:
     def chunks(self, image: Tensor) -> Chunks:
         """Chunks that keep layers' outputs in a CPU's cache, or in a share of a GPU's free memory; `image` [1, ...].
 
-        One model at a time where a stack of two would not fit: its layers are wide enough to keep the machine busy.
+        One model at a time if a stack of two would not fit: its layers are wide enough to keep the machine busy.
         """
         elements, most = CPU_ELEMENTS, CPU_MODELS
         if image.device.type != "cpu":
@@ -114,12 +113,12 @@ class Program:
 
 
 def device_of(name: str) -> str:
-    """`cpu` or `cuda`, of which `auto` takes the latter where there is one. Raises `InputError` for another name."""
+    """The device `cpu` or `cuda` of a name; `auto` is `cuda` if there is one. Raises `InputError` for another name."""
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise InputError("the device 'cuda' was asked for, and PyTorch finds none; take --device cpu")
+        raise InputError("the device 'cuda' was asked for, and PyTorch finds none; use --device cpu")
     return "cuda" if there and name != "cpu" else "cpu"
 
 
@@ -141,7 +140,7 @@ def _momentum(norms: Sequence[_BatchNorm], momentum: float) -> Iterator[None]:
 
 
 def with_ties(weights: Tensor, layout: Layout, module: nn.Module) -> Tensor:
-    """Weights [models, D] in which entries that are one tensor of the module are equal: each becomes their mean."""
+    """Weights [models, D] in which tied entries, which are one tensor of the module, are equal: each is their mean."""
     names = defaultdict(list)
     for name, value in module.state_dict(keep_vars=True).items():
         if name in layout:
@@ -151,13 +150,13 @@ def with_ties(weights: Tensor, layout: Layout, module: nn.Module) -> Tensor:
         mean = first + torch.stack([weights[:, layout[name].span] - first for name in tied]).mean(0)
         weights = weights.clone()
         for name in tied:
-            weights[:, layout[name].span] = mean  # to the bit what they are where they are equal
+            weights[:, layout[name].span] = mean  # the same to the bit if they were equal
     return weights
 
 
 @torch.no_grad()
 def sizes_of_outputs(module: nn.Module, images: Tensor, but: Set[str] = frozenset()) -> list[int]:
-    """Elements of the output of every layer, but for those of these names, in evaluation mode."""
+    """Elements of the output of every layer in evaluation mode, except layers of these names."""
     sizes: list[int] = []
 
     def count(layer: nn.Module, inputs: Any, output: Any) -> None:

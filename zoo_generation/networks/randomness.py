@@ -1,4 +1,4 @@
-"""What is random in a network: dropout from a generator of its own, and all else from generators that are seeded."""
+"""Random numbers of networks: dropout has a generator of its own, everything else draws from seeded ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ EVALUATION_SEED = 0
 
 @contextmanager
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Within the block, the global generators of PyTorch, NumPy and Python are of that seed; after it, as before.
+    """Seed the global generators of PyTorch, NumPy and Python for a block; after it they are as before.
 
-    From these a user's network draws: functional dropout, noise, its initial weights.
+    A user's network draws from these: functional dropout, noise, its initial weights.
     """
     numbers, arrays = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
@@ -47,15 +47,15 @@ class Dropout(nn.Dropout):
 
 
 def keep(shape: torch.Size | tuple[int, ...], p: float, generator: torch.Generator) -> Tensor:
-    """What to multiply values of that shape by: 0 with probability `p`, else 1 / (1 − p)."""
+    """Factors of that shape: 0 with probability `p`, else 1 / (1 − p)."""
     return (torch.rand(shape, generator=generator, device=generator.device) >= p) / (1 - p or 1)
 
 
 def seed_dropout(module: nn.Module, generator: torch.Generator) -> None:
     """Let every `nn.Dropout` within a module draw from the generator.
 
-    A layer becomes one of this class where it is, since a network may know it by several names, and hooks hang on it. A
-    user's subclass stays what it is, and draws from PyTorch's own generator.
+    A layer changes its class in place, since a network may know it by several names, and it may have hooks. A user's
+    subclass stays as it is, and draws from PyTorch's own generator.
     """
     for layer in module.modules():
         if type(layer) is nn.Dropout:

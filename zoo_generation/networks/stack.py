@@ -41,7 +41,7 @@ FLATTEN = {torch.flatten, "flatten"}
 
 
 class UnstackableError(Exception):
-    """A module that has to be trained alone; the message names what is not known for many models at once."""
+    """A module cannot be stacked, and is trained alone; the message names what stacks do not know."""
 
 
 class _Tracer(fx.Tracer):
@@ -52,8 +52,8 @@ class _Tracer(fx.Tracer):
 class Stack(fx.Interpreter):
     """Runs the weights of several modules that differ in nothing but weights and dropout.
 
-    Raises `UnstackableError` for a module whose forward pass cannot be traced, is another in evaluation, or holds a
-    layer that is not known. Whether what is left computes what the modules do, `trial.proven_stack` finds out.
+    Raises `UnstackableError` if the forward pass cannot be traced, differs between training and evaluation, or has a
+    layer that is not known. `trial.proven_stack` tests whether a stack computes what its modules compute.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -74,7 +74,7 @@ class Stack(fx.Interpreter):
         pooled = _join_pooling(graph, module)
         super().__init__(fx.GraphModule(module, graph))
         self.program = program
-        """What decides what it computes: layers and operations, but no weights."""
+        """All that decides what it computes, except weights: layers and operations."""
         self.pooled = pooled
         self.trained = trained[0]
         """Names of the parameters that a gradient reaches; the others stay as they are."""
@@ -90,13 +90,13 @@ class Stack(fx.Interpreter):
         """Logits [models, classes, batch].
 
         weights: parameters and buffers by name, [models, *shape] each; running statistics change in training. maps:
-        [models, channels, height, width, batch], or [1, …] where all models see the same images.
+        [models, channels, height, width, batch], or [1, …] if all models see the same images.
         """
         self.weights, self.training = weights, training
         return self.run(maps)
 
     def run_node(self, n: fx.Node) -> Any:
-        """Without the interpreter's book-keeping for error messages, which takes as long as a small layer."""
+        """Run a node without the interpreter's records for error messages, which take as long as a small layer."""
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         return getattr(self, n.op)(n.target, args, kwargs)
 
@@ -145,7 +145,7 @@ class Stack(fx.Interpreter):
                 if count == 1:
                     raise InputError(
                         f"BatchNorm (layer '{name}') cannot be trained on a batch of one image with maps of one pixel; "
-                        "choose another batch_size, or train_images that it leaves no rest of one of"
+                        "choose another batch_size or train_images, so that the last batch has more images than one"
                     )
                 mean.lerp_(batch_mean, layer.momentum or 0.0)
                 variance.lerp_(batch_variance * (count / (count - 1)), layer.momentum or 0.0)
@@ -173,7 +173,7 @@ class Stack(fx.Interpreter):
 
 
 def _traced(module: nn.Module) -> fx.Graph:
-    """The operations of a forward pass, which have to be the same in training and in evaluation."""
+    """The operations of a forward pass, which must be the same in training and in evaluation."""
     modes = {layer: layer.training for layer in module.modules()}
     graphs = []
     try:
@@ -249,7 +249,7 @@ def _plain(node: fx.Node) -> bool:
 
 
 def _problem(layer: nn.Module) -> str | None:
-    """What of a layer is not known for a stack."""
+    """What stacks do not know about a layer; None if they know it."""
     kind = type(layer)
     if isinstance(layer, nn.Conv2d) and kind is nn.Conv2d:  # not a subclass, which may do something else
         return None if layer.padding_mode == "zeros" else f"padding mode {layer.padding_mode} is not known"
@@ -273,7 +273,7 @@ def padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:
 
 
 def _grouped(layer: nn.Conv2d, maps: Tensor, weight: Tensor, bias: Tensor | None, pool: int) -> Tensor:
-    """A convolution of groups: as many models of one group each. Then the largest of each 2 × 2."""
+    """A convolution of groups, as if each group were a model; then the largest of each 2 × 2 if `pool` is 2."""
     groups, models = layer.groups, len(weight)
     if groups > 1:
         maps = maps.expand(models, -1, -1, -1, -1).unflatten(1, (groups, -1)).flatten(0, 1)
@@ -307,7 +307,7 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _join_pooling(graph: fx.Graph, module: nn.Module) -> set[str]:
-    """Take pooling that follows a convolution, and nothing else does, out of the graph: names of the convolutions."""
+    """Take pooling that alone reads a convolution's output out of the graph; return the names of the convolutions."""
     layers = {node: module.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
     calls = Counter(str(node.target) for node in layers)
     pooled = set()

@@ -1,7 +1,7 @@
-"""Threads of PyTorch and of numba's kernels: as many of these as of those.
+"""Threads of PyTorch and of numba's kernels, of which there are equally many.
 
-Both run on the same OpenMP, and numba, where it starts first, sets the number of PyTorch's threads to that of all
-cores: two processes that were given a core each then wait for each other, and take five times as long.
+Both run on the same OpenMP. If numba starts first, it sets the number of PyTorch's threads to that of all cores: two
+processes that were given one core each then wait for each other, and take five times as long.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 
 
 def use_threads(count: int) -> None:
-    """Compute on a CPU with so many threads."""
+    """Use so many threads for all that runs on the CPU."""
     torch.set_num_threads(count)
     kernels_as_torch()
 

@@ -1,4 +1,4 @@
-"""One batch, before anything is trained: whether a network can be, and whether a stack computes what it computes."""
+"""One batch, before anything is trained: whether a stack computes what its networks compute."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ IMAGES = 3
 NEAR = {torch.float64: 1e-6, torch.float32: 0.25}
 """How far numbers may be apart, as a share of the largest of their kind.
 
-In double precision only what computes something else is: rounding stays below 1e-10, also where BatchNorm divides by
-the deviation of three values. In single precision, that of the stack's own kernels, such a division leaves three
-digits, and a unit on the other side of a kink moves a gradient by a fiftieth: there only what is wrong altogether is.
+In double precision every other computation is found: rounding stays below 1e-10, even if BatchNorm divides by the
+deviation of three values. In single precision, that of the stack's own kernels, such a division leaves three digits,
+and a unit on the other side of a kink moves a gradient by a fiftieth: only gross errors are found.
 """
 RANDOM = 0.05  # added to weights, so that biases and norms are not what they begin as
 
@@ -27,16 +27,16 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
 _PROVEN: set[tuple[Any, ...]] = set()
-"""Of which modules, on which images, stacks have computed the same in this process. Of such modules only that nothing
-but layers and operations can tell apart."""
+"""The modules and images for which a stack has computed the same in this process. Only modules that are wholly decided
+by their layers and operations are remembered."""
 OURS = ("torch.nn.", "zoo_generation.")
 
 
 def proven_stack(modules: Sequence[nn.Module], shape: Shape, device: str) -> Stack:
-    """A stack of modules that computes what each of them does, which is seen on a batch of images of that shape.
+    """A stack of modules that computes what each of them does, as one batch of images of that shape shows.
 
-    Compared are the logits in training and in evaluation, the gradients, and what the state dict holds after both.
-    Raises `UnstackableError` where any differs. The modules' weights change.
+    It compares the logits in training and in evaluation, the gradients, and the state dict after both. Raises
+    `UnstackableError` if any of these differs. The modules' weights change.
     """
     stack = Stack(modules)
     key = (stack.program, shape, device)
@@ -98,8 +98,10 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _computed(module: nn.Module, images: Tensor, shared: Tensor) -> tuple[list[str], dict[str, Tensor]]:
-    """What a module computes in training on its images, and in evaluation on what all are shown, by what it is; and
-    before it the names of the parameters that have a gradient."""
+    """What a module computes, by name, in training on its own images and in evaluation on the shared ones.
+
+    Before it, the names of the parameters that have a gradient.
+    """
     module.zero_grad(set_to_none=True)
     found = {}
     for training in (True, False):
@@ -146,7 +148,7 @@ def near(one: Tensor, other: Tensor, share: float) -> bool:
 
 
 def _attributes(module: nn.Module) -> dict[str, list[Any]]:
-    """All that hangs on a module and those in it, whose forward passes may count or remember."""
+    """All attributes of a module and of those in it, in which a forward pass may count or remember."""
     return {
         f"{name}.{key}".lstrip("."): list(value.values())
         if isinstance(value, dict)

@@ -18,7 +18,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job takes: cores, and GPUs or a fraction of one. With `auto`, a job takes a GPU where there are some."""
+    """What one job takes: cores, and GPUs or a fraction of one. With `auto`, a job takes a GPU if there is one."""
 
     device: Device = "auto"
     cpus: float = 1
@@ -26,17 +26,18 @@ class Resources:
 
     @classmethod
     def of(cls, device: str, cpus: float, gpus: float | None) -> Resources:
-        """Resources as a user names them; raises `InputError` for a device that is none, and for less than nothing."""
+        """Resources as a user names them. Raises `InputError` for an unknown device, and for too few cores or GPUs."""
         if device not in get_args(Device):
             raise unknown("device", device, get_args(Device))
         if not 0 < cpus < math.inf or not 0 <= (gpus or 0) < math.inf:
             raise InputError(
-                f"a job of {cpus:g} cores and {gpus or 0:g} GPUs was asked for; it takes cores, and no less"
+                f"a job of {cpus:g} cores and {gpus or 0:g} GPUs was asked for; give more than 0 cores, and no fewer "
+                "than 0 GPUs"
             )
         return cls(cast(Device, device), cpus, gpus)
 
     def on(self, ray: Any) -> tuple[float, float]:
-        """Cores and GPUs of a job on this cluster. Raises `InputError` where no job would ever start."""
+        """Cores and GPUs of a job on this cluster. Raises `InputError` if no job would ever start."""
         there = ray.cluster_resources()
         cores, cards = there.get("CPU", 0), there.get("GPU", 0)
         wanted = self.gpus if self.gpus is not None else float(self.device == "cuda" or bool(cards))
@@ -60,7 +61,7 @@ def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
     """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it.
 
     The local one is for this process and its user alone, whatever other Ray runs here: see `local_ray`. Raises
-    `InputError` where no cluster answers at the address, where none can be started here, and where one is lost.
+    `InputError` if no cluster answers at the address, if none can be started here, and if the cluster is lost.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about

@@ -15,14 +15,14 @@ from zoo_generation.training.models import network_of
 from zoo_generation.training.spec import ModelSpec
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
-SHARE = 0.5  # of the memory there is, the rest for what the estimate does not see
+SHARE = 0.5  # of the memory there is; the rest is for what the estimate leaves out
 FLOAT_BYTES = 4
 COPIES_OF_ACTIVATIONS = 3  # the value, what a layer keeps beside it, its gradient
 COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
 
 
 def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
-    """Raise `InputError` where this machine could not hold the weights of one such model while it is trained."""
+    """Raise `InputError` if this machine could not hold the weights of one such model while it is trained."""
     architecture = get_architecture(spec.architecture)
     layout = architecture.layout(channels=dataset.channels, classes=len(dataset.classes), width=spec.width)
     needed, there = FLOAT_BYTES * COPIES_OF_WEIGHTS * layout.size, psutil.virtual_memory().total
@@ -34,7 +34,7 @@ def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
 
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
-    """How many models to train at once with the memory that there is: on a CPU, this process's share by cores."""
+    """How many models to train at once with the memory that is free: on a CPU, this process's share by cores."""
     if device == "cpu":
         share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))

@@ -1,4 +1,4 @@
-"""What training starts from and ends with, one model at a time or many."""
+"""What both trainers share: how a model is built, how its status is decided, and how its epochs are told."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CHANCE_DEVIATIONS = 3.0
 
 
 def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: State | None = None) -> nn.Module:
-    """The model of a spec as it is before training, on the device.
+    """The model of a spec before training, on the device.
 
-    Its weights are those of `start`; without one they depend on `spec.seed` alone.
+    Its weights are those of `start`; if that is None, they depend on `spec.seed` alone.
     """
     model = network_of(spec, dataset).build(spec.seed, spec.init)
     if start is not None:
@@ -30,9 +30,10 @@ def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: Stat
 
 
 def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Status:
-    """`diverged`, or `at_chance`: the last validation accuracy is not `CHANCE_DEVIATIONS` above the largest class's.
+    """The status of a trained model.
 
-    That is in standard deviations of a binomial distribution over the validation images.
+    It is `at_chance` if its last validation accuracy is not `CHANCE_DEVIATIONS` above the share of the largest class,
+    in standard deviations of a binomial distribution over the validation images.
     """
     if diverged:
         return "diverged"

@@ -1,4 +1,4 @@
-"""Adam and SGD of many models at once: elementwise, with a learning rate and a weight decay of each model's own."""
+"""Adam and SGD for many models at once: elementwise, each model with its own learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VECTORS = 64  # elements, a multiple of what unrolled vector code takes at once
 
 
 def rate_factors(schedule: Schedule, steps: int) -> list[float]:
-    """What the learning rate is multiplied by at each step; OneCycle is PyTorch's, with its defaults."""
+    """The factors of the learning rate, one per step; OneCycle is PyTorch's, with its defaults."""
     if schedule == "constant":
         return [1.0] * steps
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
@@ -32,7 +32,7 @@ def rate_factors(schedule: Schedule, steps: int) -> list[float]:
 
 
 class StackedOptimizer:
-    """`torch.optim.Adam` or `torch.optim.SGD` with momentum for parameters [models, *shape], one spec a model."""
+    """`torch.optim.Adam` or `torch.optim.SGD` with momentum for parameters [models, *shape], one spec per model."""
 
     def __init__(self, parameters: Sequence[Tensor], specs: Sequence[ModelSpec]) -> None:
         self.parameters = parameters
@@ -70,11 +70,11 @@ class StackedOptimizer:
         return self.mean.mul_(MOMENTUM).add_(gradient).clone()
 
     def _flat(self, values: Sequence[Tensor]) -> Tensor:
-        """Laid end to end, and filled up to whole vectors, whose rest is computed by code that rounds otherwise."""
+        """Values end to end, filled up to whole vectors, since the rest of a vector is rounded by other code."""
         flat = [value.reshape(-1) for value in values]
         return torch.cat([*flat, flat[0].new_zeros(-sum(len(value) for value in flat) % VECTORS)])
 
     def _each(self, values: Sequence[float]) -> Tensor:
-        """A value of each model, at each of its elements."""
+        """Each model's value, repeated for each of its elements."""
         column = torch.tensor(values, device=self.parameters[0].device)[:, None]
         return self._flat([column.expand(len(values), parameter[0].numel()) for parameter in self.parameters])

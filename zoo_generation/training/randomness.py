@@ -1,4 +1,4 @@
-"""What is random in training a model: each from a generator of its own, seeded by the spec."""
+"""Random numbers of training: a generator for each purpose, seeded by the spec."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MARGIN = 4  # pixels that a crop may be off, as is usual on CIFAR (He et al., ar
 
 
 def order_generator(spec: ModelSpec) -> torch.Generator:
-    """For the order of the images and their augmentation: by `order_seed` where models share one."""
+    """For the order of the images and their augmentation; seeded by `order_seed` if models share one."""
     return torch.Generator().manual_seed(spec.seed if spec.order_seed is None else spec.order_seed)
 
 
 def dropout_generator(spec: ModelSpec, device: str) -> torch.Generator:
-    """For dropout masks, drawn where they are used; seeded apart from the order, which they would follow else."""
+    """For dropout masks, on the device that uses them. Its seed is not that of the order, so that the two differ."""
     return torch.Generator(device).manual_seed(_seed_of("dropout", spec))
 
 
 def training_seed(spec: ModelSpec) -> int:
-    """For `seeded`, while the model is trained: what its forward pass draws without a generator of its own."""
+    """For `seeded`, while the model is trained: for all that its forward pass draws from global generators."""
     return _seed_of("training", spec)
 
 
@@ -52,7 +52,7 @@ class Augmentation:
 
     @classmethod
     def join(cls, parts: Sequence[Augmentation]) -> Augmentation:
-        """Those of several models, one after the other."""
+        """The augmentation of several models, one after the other."""
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("flip", "top", "left")))
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
     """Ray on this machine with `workers` cores (those that there are), for this process alone.
 
     It listens on the loopback only, asks for a token that nobody else has, has no dashboard, and keeps its files in a
-    folder of its own under a short path, which is removed in the end. What the user's environment says of tokens stays.
+    folder of its own under a short path, which is removed in the end. Tokens in the user's environment are respected.
     """
     with _temporary_folder() as folder, _closed():
         try:
@@ -86,7 +86,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
 
 @contextmanager
 def remote_ray(ray: Any, address: str) -> Iterator[None]:
-    """A cluster; raises `InputError` where none answers within seconds, and where it ends while the block runs."""
+    """A cluster. Raises `InputError` if none answers within seconds, and if it ends while the block runs."""
     _forget_token()
     _answers(address)
     try:
@@ -99,10 +99,10 @@ def remote_ray(ray: Any, address: str) -> Iterator[None]:
 
 @contextmanager
 def _watched(ray: Any) -> Iterator[None]:
-    """Ray that is shut down when the block ends; raises `InputError` where it goes down before.
+    """Ray that is shut down when the block ends. Raises `InputError` if it goes down before.
 
-    Ray ends the process that works with it then. So a thread looks whether the two parts that it cannot do without
-    still listen, and interrupts the block a little before, or ends the process itself with a sentence.
+    If Ray loses one of two parts, it ends the process that uses it. So a thread watches whether these parts still
+    listen, and interrupts the block a little earlier, or ends the process itself with a sentence.
     """
     if ray.util.client.ray.is_connected():  # by ray://, where all of Ray is elsewhere
         try:
@@ -146,7 +146,7 @@ def _watched(ray: Any) -> Iterator[None]:
 
 
 def _answers(address: str) -> None:
-    """Raise `InputError` where no cluster answers at an address within seconds."""
+    """Raise `InputError` if no cluster answers at an address within seconds."""
     if address != "auto":
         try:
             socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
@@ -168,7 +168,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
         parts = urlsplit(f"//{address.removeprefix('ray://')}")
         if parts.hostname and parts.port and parts.netloc == address.removeprefix("ray://") and "@" not in parts.netloc:
             return parts.hostname, parts.port
-    raise InputError(f"'{address}' is no address of a Ray cluster; give host:port, ray://host:port, or auto")
+    raise InputError(f"'{address}' is not the address of a Ray cluster; give host:port, ray://host:port, or auto")
 
 
 def _no_answer(address: str, reason: str) -> InputError:
@@ -186,7 +186,7 @@ def _token() -> str:
 
 
 def _forget_token() -> None:
-    """Let Ray look for the token of a cluster, where this process has had a Ray of its own before."""
+    """Let Ray look for the token of a cluster, even if this process has had a Ray of its own before."""
     if os.environ.get("RAY_AUTH_TOKEN") == _token():
         from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython
 
@@ -196,9 +196,9 @@ def _forget_token() -> None:
 
 @contextmanager
 def _closed() -> Iterator[None]:
-    """The environment in which Ray starts closed to others, and works as urgently, for as long as the block lasts.
+    """Set the environment for a block so that Ray starts closed to others, and its workers are as urgent as we are.
 
-    The token stays longer.
+    The token stays longer than the block.
     """
     from ray._private import ray_constants
 
@@ -222,7 +222,10 @@ def _closed() -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder of this user alone, under a path that sockets fit into, gone in the end; those of the dead go first."""
+    """A folder of this user alone, with a short path for sockets, removed in the end.
+
+    Folders that killed processes left are removed first.
+    """
     parent = _short_parent()
     for folder in parent.glob(f"{PREFIX}*"):
         _sweep(folder)
@@ -235,7 +238,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _short_parent() -> Path:
-    """The temporary folder, or where its path is too long for sockets, one that is short."""
+    """The temporary folder, or a folder with a short path if the temporary one's is too long for sockets."""
     with suppress(OSError):
         tempfile.gettempdir()
     chosen = [os.environ.get("RAY_TMPDIR"), tempfile.tempdir]
@@ -243,9 +246,7 @@ def _short_parent() -> Path:
         short = parent is not None and len(os.fsencode(f"{parent}/{SOCKET}")) <= SOCKET_BYTES
         if parent and short and os.access(parent, os.W_OK | os.X_OK) and shutil.disk_usage(parent).free >= ROOM:
             return Path(parent)
-    raise InputError(
-        "there is no temporary folder with a short path and room that can be written to; set TMPDIR to one"
-    )
+    raise InputError("no temporary folder has a short path, room, and leave to write; set TMPDIR to one")
 
 
 def _sweep(folder: Path) -> None:

@@ -33,14 +33,14 @@ def train_model(
     start: State | None = None,
     objective: Objective | None = None,
 ) -> TrainedModel:
-    """Train one model, from `start` if there is one, and keep its checkpoints.
+    """Train one model, from the weights `start` if there are any, and keep its checkpoints.
 
-    It makes `objective` small; if there is none, the cross-entropy with the labels of the training images.
+    It minimises `objective`, or the cross-entropy with the labels of the training images if that is None.
 
     Everything random (weights, dropout, noise, order of the images, augmentation) comes from `spec.seed`, so that the
-    result depends on the spec, the images and the start alone. `dataset` must already have the channels and size of the
-    model. Weights that stop being finite end the training: what was saved stays, with status `diverged`. Metrics are of
-    what a zoo keeps of the model, in a network as it is built.
+    result depends on the spec, the images, the start and the objective alone. `dataset` must already have the channels
+    and size of the model. Training ends if a weight is not finite: what was saved stays, with status `diverged`.
+    Metrics are measured in a new network with the weights that a zoo keeps.
     """
     started = time.perf_counter()
     model, shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
@@ -67,7 +67,7 @@ def train_model(
 
 
 def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
-    """Channels-last, which is a third faster on a CPU, unless the model has a layer that it corrupts the heap on.
+    """Channels-last, which is a third faster on a CPU, unless a layer of the model corrupts the heap in that order.
 
     That layer is a strided 1×1 convolution of fewer than eight channels: the gradient that oneDNN 3.13
     (PyTorch 2.15) computes for it in channels-last order writes past its memory. A user's network has the order of
@@ -84,7 +84,7 @@ def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
 
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of a model in evaluation mode; what it draws is the same each time."""
+    """Mean cross-entropy and accuracy of a model in evaluation mode; its random numbers are the same each time."""
     model.eval()
     loss = torch.zeros((), dtype=torch.float64)
     correct = 0

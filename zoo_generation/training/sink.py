@@ -1,4 +1,4 @@
-"""What a trainer hands over, and to whom: trainers write to a `Sink` and know nothing of how zoos are stored."""
+"""What trainers produce, and the `Sink` they write it to: they know nothing of how zoos are stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model and its checkpoints; `diverged` where a weight or loss stopped being finite."""
+    """A model and its checkpoints; `diverged` if a weight stopped being finite."""
 
     spec: ModelSpec
     status: Status

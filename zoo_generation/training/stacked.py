@@ -1,4 +1,4 @@
-"""Train many models of the same shape at once: the numbers of `single`, many times faster."""
+"""Train many models of the same shape at once: the same results as `single`, many times faster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout"}
 
 
 def stack_key(spec: ModelSpec) -> Hashable:
-    """Models of one key can be trained in one stack: a user's function is given their dropout, and may do anything."""
+    """Models of one key can be trained in one stack. Those of a user's function share their dropout, its argument."""
     own = OWN - {"dropout"} if ":" in spec.architecture else OWN
     return spec.model_copy(update={"order_seed": None}).model_dump_json(exclude=own), spec.order_seed is None
 
@@ -41,10 +41,11 @@ def train_stack(
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
 ) -> list[TrainedModel]:
-    """Train models of one `stack_key`, each from its `start` if there are any, in one forward and backward pass a step.
+    """Train models of one `stack_key`, with one forward and backward pass per step for all of them.
 
-    Equal to `train_model` of each within float tolerance; a model's result does not depend on the others. Raises
-    `UnstackableError` where the architecture has a layer that is not known for many models at once.
+    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. The results are
+    those of `train_model` within float tolerance, and no model's depends on the others. Raises `UnstackableError` if
+    the architecture has a layer that stacks do not know.
     """
     started = time.perf_counter()
     training = StackTraining(specs, dataset, device, start, objective)
@@ -124,7 +125,7 @@ class StackTraining:
         self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))
 
     def save(self, epoch: int) -> None:
-        """Note which models have diverged, and keep a checkpoint of the others if one is due."""
+        """Record which models have diverged, and keep a checkpoint of the others if one is due."""
         finite = [value.detach().flatten(1).isfinite().all(1) for value in self.weights.values()]
         self.diverged |= ~torch.stack(finite).all(0).cpu()
         if epoch not in self.spec.checkpoint_epochs or self.diverged.all():

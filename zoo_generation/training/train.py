@@ -37,13 +37,13 @@ def train_models(
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
 ) -> list[TrainedModel]:
-    """Train models of one `stack_key`: in stacks of `size`, or one at a time if stacks do not compute what they do.
+    """Train models of one `stack_key`: in stacks of `size`, or one at a time if a stack does not compute the same.
 
-    Each starts from its weights in `start`; without these, from its spec's initialization. Each makes its part of
-    `objective` small; without one, the cross-entropy with the labels of the training images. Metrics and status are
-    always those of the network alone, without offsets, against the labels of the images. `progress` is told of one
-    stage per model, which has the name of its id. Raises `InputError` if a user's network cannot be trained, and if the
-    objective does not fit the models or the images.
+    Each starts from its weights in `start`, or from its spec's initialization if that is None. Each minimises its part
+    of `objective`, or the cross-entropy with the labels of the training images if that is None. Metrics and status are
+    always those of the network alone, without offsets, against the labels of the images. `progress` gets one stage per
+    model, named by the model's id. Raises `InputError` if a user's network cannot be trained, and if the objective does
+    not fit the models or the images.
     """
     if objective is not None:
         objective.check(len(specs), len(dataset.train), len(dataset.classes), specs[0].augment)

@@ -1,4 +1,4 @@
-"""One step, before anything is trained: whether a network can be, and whether a stack may take its place."""
+"""One step, before anything is trained: whether a network can be trained, and whether in a stack."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from zoo_generation.training.spec import ModelSpec
 
 
 def why_alone(spec: ModelSpec, dataset: ImageDataset, device: str = "cpu") -> str | None:
-    """Why models of that spec's `stack_key` are trained one at a time; None where they are stacked.
+    """Why models of that spec's `stack_key` are trained one at a time; None if they are stacked.
 
-    Raises `InputError` where no zoo can be made of them: the network cannot be trained, or a zoo does not keep all that
-    it computes with.
+    Raises `InputError` if no zoo can be made of them: the network cannot be trained, or computes with something that a
+    zoo does not keep.
     """
     return _why_alone(network_of(spec, dataset), dataset.size, spec.optimizer, device)
 
@@ -40,9 +40,9 @@ def _why_alone(network: Network, size: int, optimizer: str, device: str) -> str 
 
 
 def _try(network: Network, shape: Shape, optimizer: str, device: str) -> None:
-    """Train a network for a step and evaluate it, and another of what a zoo keeps of it.
+    """Train a network for one step, and compare it with a new one that has the weights a zoo keeps of it.
 
-    Raises `InputError` where that fails, or they differ: the metrics of such a zoo would be of no model in it.
+    Raises `InputError` if that fails, or if the two differ: the metrics of such a zoo would not be those of its models.
     """
     name = network.architecture
     try:

@@ -26,7 +26,7 @@ def match_closest(weights: Tensor, reference: Tensor, layout: Layout, groups: Se
 
 
 def learnable_distance(weights: Tensor, reference: Tensor, layout: Layout) -> Tensor:
-    """L2 distance [...] of models [..., D] to others; of BatchNorm, its running statistics do not count."""
+    """L2 distance [...] of models [..., D] to others, without BatchNorm's running statistics."""
     places = torch.ones(layout.size, dtype=torch.bool)
     for entry in layout:
         if "running_" in entry.name:
@@ -35,7 +35,7 @@ def learnable_distance(weights: Tensor, reference: Tensor, layout: Layout) -> Te
 
 
 def _by_layer(weights: Tensor, reference: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
-    """The models [models, D], one group of units after the other matched by what writes it."""
+    """The models [models, D] with one group of units after the other matched by the weights that write it."""
     flips = of_kind(groups, "flip")
     for group in of_kind(groups, "permutation"):
         written = torch.zeros_like(reference)

@@ -30,7 +30,7 @@ BATCH = 2
 def symmetry_groups(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[Group, ...]:
     """The groups of a module for inputs of shape `input_shape` (without the batch): permutations, flips, scales.
 
-    Each kind's are in forward order. A module that torch.fx cannot trace has none.
+    Each kind's are in forward order. There are none if torch.fx cannot trace the module.
     """
     modes = {each: each.training for each in module.modules()}
     try:
@@ -55,7 +55,7 @@ def _traced(module: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule |
     images = torch.zeros(BATCH, *input_shape, dtype=parameter.dtype, device=parameter.device)
     try:
         traced = fx.symbolic_trace(module)
-        with torch.no_grad(), redirect_stderr(StringIO()):  # where it prints the traceback of whatever is raised
+        with torch.no_grad(), redirect_stderr(StringIO()):  # it prints a traceback there
             ShapeProp(traced).propagate(images)
     except Exception:  # whatever a user's forward raises when it is handed symbols, or images that it is not made for
         return None
@@ -63,7 +63,7 @@ def _traced(module: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule |
 
 
 def _movable(module: nn.Module, traced: fx.GraphModule) -> set[str]:
-    """State-dict entries of which one layer, and nothing else, makes use."""
+    """State-dict entries that one layer uses, and nothing else."""
     state = module.state_dict()
     sharers = Counter(value.data_ptr() for value in state.values())
     read_directly = {node.target for node in traced.graph.nodes if node.op == "get_attr"}
@@ -215,5 +215,5 @@ def _integers(argument: object) -> list[int]:
 
 
 def _shape(node: fx.Node) -> torch.Size:
-    """Shape of a tensor; no dimensions for what is none, such as a size."""
+    """Shape of a tensor; no dimensions for anything else, such as a size."""
     return getattr(node.meta.get("tensor_meta"), "shape", torch.Size())

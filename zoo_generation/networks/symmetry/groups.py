@@ -3,8 +3,8 @@
 A unit is one feature of a hidden tensor: a channel, or a neuron. Three exact symmetries act on units:
 
 - *permutation*: units change places, with all that writes and reads them;
-- *flip*: a unit changes its sign, where all between its writers and its readers is odd (tanh, average pooling);
-- *scale*: a unit is multiplied by a positive factor, where all between is positively homogeneous (relu, max-pooling).
+- *flip*: a unit changes its sign, if all between its writers and its readers is odd (tanh, average pooling);
+- *scale*: a unit is multiplied by a positive factor, if all between is positively homogeneous (relu, max-pooling).
 
 Sources: Hecht-Nielsen, On the algebraic structure of feedforward network weight spaces, 1990 (permutations and flips);
 Neyshabur et al., Path-SGD, arXiv 1506.02617 (scales).

@@ -78,5 +78,5 @@ def permute(flat: Tensor, layout: Layout, axis: Axis, permutation: Tensor) -> No
 
 
 def multiply(flat: Tensor, layout: Layout, axis: Axis, factor: Tensor) -> None:
-    """Multiply (divide, where the axis reads), in place, what lies along it in [..., D] by `factor` [..., size]."""
+    """Multiply (divide, if the axis reads), in place, what lies along it in [..., D] by `factor` [..., size]."""
     units_along(flat, layout, axis).mul_((factor.reciprocal() if axis.reads else factor)[..., None, :, None])

@@ -1,7 +1,7 @@
 """Weight matching: the permutation, and the signs, of units that bring a model closest to a reference.
 
 Source: Ainsworth et al., Git Re-Basin, arXiv 2209.04836, section 3.2 and algorithm 1; signs are matched along with
-permutations where units can be flipped, by the absolute value of what an assignment of units gains.
+permutations if units can be flipped, by the absolute value of what an assignment of units gains.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def match_weights(
     per_model = layout.size + max((block.size**2 for block in blocks), default=0)
     finite = weights.square().sum(1).isfinite().nonzero().flatten()
     for moving in finite.split(max(1, CHUNK_ELEMENTS // per_model)):
-        order = torch.Generator().manual_seed(seed)  # anew, so that no model's result depends on the others
+        order = torch.Generator().manual_seed(seed)  # a new one, so that no model's result depends on the others
         for _ in range(ROUNDS):
             current = matched[moving]
             changed = torch.zeros(len(moving), dtype=torch.bool)

@@ -1,7 +1,7 @@
 """Operations without weights, and which symmetries of units pass through them.
 
-A permutation passes where each unit is treated by itself and like all others, a flip where the operation is odd as
-well, a positive factor where it is positively homogeneous. Dropout is the identity of evaluation.
+A permutation passes if each unit is treated by itself and like all others, a flip if the operation is odd as well, a
+positive factor if it is positively homogeneous. Dropout is the identity, as in evaluation.
 """
 
 from __future__ import annotations

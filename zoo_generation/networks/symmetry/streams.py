@@ -24,7 +24,7 @@ class Stream:
 class Units:
     """Whose units a tensor holds: along dimension `dim`, each unit `repeat` consecutive indices of it.
 
-    A tensor without units (None, where units are asked for) is changed by no symmetry.
+    A tensor without units (None in place of units) is changed by no symmetry.
     """
 
     stream: Stream
