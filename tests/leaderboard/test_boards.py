@@ -21,7 +21,7 @@ from zoobench import files
 from zoobench.leaderboard import board as board_module
 from zoobench.leaderboard import fetching, read_entries, read_entry
 from zoobench.leaderboard.board import add
-from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused
 from zoobench.leaderboard.verification import verify
 
 

@@ -25,9 +25,9 @@ from zoobench.leaderboard.judging import content_digest
 from zoobench.leaderboard.reading import most_bytes, read_answers, wrong_artefact
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.untrusted.archive import pack
-from zoobench.leaderboard.untrusted.parquet.footer import Chunk
-from zoobench.leaderboard.untrusted.parquet.pages import check_pages
-from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.leaderboard.untrusted.parquet import Chunk
+from zoobench.leaderboard.untrusted.parquet import check_pages
+from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.leaderboard.verification import verify
 
 

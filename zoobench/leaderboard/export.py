@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,18 +12,36 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo_generation.data.load import images_of
+from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import visible
 from zoobench.display.environment import environment
-from zoobench.leaderboard.classes import classes_of
-from zoobench.leaderboard.judging import asked
+from zoobench.leaderboard.answers import asked
+from zoobench.leaderboard.judging import classes_of
+from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
-from zoobench.populations import Population, write_token_set
+from zoobench.populations import Population, TokenSet, write_token_set
 from zoobench.populations.selection import Selected
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.zoo.schema import entries_of
+from zoobench.zoo.workspace import Workspace
+
+
+def export_track(track: Track, out: Path, workspace: Workspace, progress: Progress = QUIET) -> None:
+    """Build what is missing of a track's zoos, and write what a method may read of it into the new folder `out`."""
+    if out.exists():
+        raise InputError(f"{out} exists already; choose another --out")
+    references = read_references(workspace.leaderboards, track)
+    tokens = zoos_of(workspace.leaderboards, [track], workspace, progress)
+    sets = {name: TokenSet.read(path) for name, path in tokens.items()}
+    zoos = {name: replace(each.populations[0], name=name) for name, each in sets.items()}
+    progress.stage(f"writing {out}")
+    token_size = next(iter(sets.values())).token_size
+    export_data(out, track, zoos, references, token_size, workspace.data_root)
 
 
 def export_data(

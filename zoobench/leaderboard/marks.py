@@ -15,9 +15,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from zoo_generation.networks.symmetry import Group
+from zoobench.leaderboard.answers import Answers
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint, read_fingerprints
-from zoobench.leaderboard.judging import Answers
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of

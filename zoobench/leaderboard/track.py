@@ -11,19 +11,34 @@ from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.settings import Fields, Name, read_fields
 from zoo_generation.text import quoted
+from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Seen = Literal["weights", "statistics", "images", "labels"]
+
+EVERYWHERE = (
+    "The training and validation models of the training zoos, with all that is recorded of them. Of test models, their "
+    "weights alone, when they are asked about. No other models."
+)
+ALLOWED: dict[Seen, str] = {
+    "weights": "No images.",
+    "statistics": "The first and second moments of each layer's inputs over training images, and no images.",
+    "images": "The training and validation images of each target, without their labels. No test images.",
+    "labels": "The training and validation images of each target, with their labels. No test images.",
+}
 
 
 class Track(Fields):
     """A track, as `leaderboards/<name>/track.yaml` says it.
 
-    zoos: each zoo's content, as `population_digest` has it, none where nobody has built it yet; training: whose
-    training and validation models a method may see; targets: what it is measured on; settings: how the task differs
-    from its defaults; metrics: what is reported, the first ranks; tolerance: by how much a score may differ when it is
-    computed on another machine; allowed: what a method may use, in words.
+    zoos: each zoo's content, as `population_digest` has it, None if nobody has built it yet; training: whose training
+    and validation models a method may see; targets: what it is measured on; settings: how the task differs from its
+    defaults; metrics: what is reported, the first ranks and higher is better; tolerance: by how much a score may differ
+    when it is computed on another machine; access: the most that a method may see; note: what else it may use, or may
+    not, in words. What is handed in follows from the task. A file may still say so (`holds`), as well as `direction`,
+    and call the note `allowed`.
     """
 
     format: Literal["zoobench-track/1"]
@@ -38,24 +53,42 @@ class Track(Fields):
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     seeds: Annotated[int, Field(gt=0, le=1000)] = 3
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    direction: Literal["higher"]
-    holds: Literal["predictions", "weights"]
     tolerance: NonNegativeFloat
-    allowed: Annotated[str, Field(min_length=1, max_length=1000)]
+    access: Seen = "weights"
+    note: Annotated[str, Field(max_length=1000)] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written_before(cls, values: Any) -> Any:
+        """Fields that the task says now are checked, and left out."""
+        if not isinstance(values, dict):
+            return values
+        direction, holds = values.get("direction", "higher"), values.get("holds")
+        if direction != "higher":
+            raise ValueError(f"the direction was given as '{quoted(direction, 60)}'; higher is better in every metric")
+        if holds is not None and isinstance(task := values.get("task"), str):
+            wanted = get_task(task, values.get("settings") or {}).hands_in
+            if holds != wanted:
+                raise ValueError(f"a submission for the task '{task}' holds {wanted}, not {quoted(holds, 60)}")
+        kept = {name: each for name, each in values.items() if name not in ("direction", "holds", "allowed")}
+        return {"note": values["allowed"]} | kept if "allowed" in values else kept
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Track:
         for zoo in (*self.training, *self.targets):
             if zoo not in self.zoos:
                 raise unknown("zoo of the track", zoo, self.zoos)
-        task = self.get_task()
-        if self.holds != task.hands_in:
-            raise ValueError(f"a submission for the task '{task.name}' holds {task.hands_in}, not {self.holds}")
+        self.get_task()
         return self
 
     def get_task(self) -> Task:
         """The task, as it is to be measured."""
         return get_task(self.task, self.settings)
+
+    @cached_property
+    def task_version(self) -> int:
+        """The version of the task: entries that another version scored are not compared with others."""
+        return int(getattr(self.get_task(), "version", 1))
 
     @property
     def metric(self) -> str:
@@ -69,13 +102,27 @@ class Track(Fields):
 
     @cached_property
     def properties(self) -> tuple[str, ...]:
-        """What is predicted, where predictions are handed in."""
+        """What is predicted, if predictions are handed in."""
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
+
+    @cached_property
+    def holds(self) -> str:
+        """What a submission holds: `predictions` or `weights`."""
+        return self.get_task().hands_in
 
     @property
     def artefact(self) -> str:
         """The name of the file that a submission holds."""
         return "predictions.parquet" if self.holds == "predictions" else "weights.safetensors"
+
+    @property
+    def rules(self) -> str:
+        """What a method may use, in words."""
+        return " ".join(part for part in (EVERYWHERE, ALLOWED[self.access], self.note.strip()) if part)
+
+    def fields(self) -> dict[str, Any]:
+        """What stands in its file, with what follows from the task, for other programs."""
+        return self.model_dump(mode="json") | {"holds": self.holds, "task_version": self.task_version}
 
 
 def track_names(leaderboards: Path) -> list[str]:
@@ -112,6 +159,19 @@ def spec_path(leaderboards: Path, zoo: str) -> Path:
 def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
     """The fields of that spec."""
     return read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
+
+
+def zoo_spec(leaderboards: Path, zoo: str) -> ZooSpec | None:
+    """What a track's zoo is built from; None if it is not built, but lies somewhere already (`path:`)."""
+    given = zoo_fields(leaderboards, zoo)
+    if "path" in given:
+        return None
+    try:
+        base = read_spec(str(given["spec"])) if "spec" in given else {}
+        spec = make_spec(base | {key: value for key, value in given.items() if key != "spec"})
+    except InputError as error:
+        raise InputError(f"zoo '{zoo}': {error}") from None
+    return spec.model_copy(update={"name": zoo})
 
 
 def sentence(error: ValidationError) -> str:
