@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -104,7 +104,7 @@ def read_fields(path: Path, what: str, example: str) -> dict[str, Any]:
     try:
         values = yaml.load(read_plain(path, what), Loader=PlainLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"the {what} {path} is not YAML that zoobench reads: {_sentence(error)}") from None
+        raise InputError(f"the {what} {path} is not YAML that zoobench reads: {_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise InputError(f"the {what} {path} must hold fields such as {example}")
     return values
@@ -115,7 +115,7 @@ def _found(problem: str, at: Any) -> ConstructorError:
     return ConstructorError(None, None, problem, at.start_mark)
 
 
-def _sentence(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> str:
     """What PyYAML found, where, on one line."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
@@ -141,6 +141,56 @@ class Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def sentence(error: ValidationError, label: str = "field", model: type[BaseModel] | None = None) -> str:
+    """The first of a validation's errors, see `sentences`."""
+    return sentences(error, label, model)[0]
+
+
+def sentences(error: ValidationError, label: str = "field", model: type[BaseModel] | None = None) -> list[str]:
+    """A validation's errors, one sentence each, on one line: the field, what was given, what is allowed.
+
+    label: what to call a field; model: whose fields are suggested for one that is not known.
+    """
+    return [_sentence(dict(each), label, model) for each in error.errors()]
+
+
+def _sentence(error: dict[str, Any], label: str, model: type[BaseModel] | None) -> str:
+    place = error["loc"]
+    while place and isinstance(place[-1], int):  # of a value in a list, the value itself is quoted
+        place = place[:-1]
+    where = ".".join(quoted(part, 40) for part in place)
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "json_invalid":
+        return "it is not JSON"
+    if not where:
+        return "it is not a JSON object" if error["type"] == "model_type" else reason
+    if error["type"] == "missing":
+        return f"the {label} '{where}' is missing"
+    if error["type"] == "extra_forbidden":
+        around = model and _model_at(model, place[:-1])
+        return str(unknown(label, where, around.model_fields)) if around else f"the {label} '{where}' is not known"
+    return f"the {label} '{where}' was given {as_given(error['input'])}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model of the value at a place within one; None if there are several, or none."""
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            within = list(_models_in(model.model_fields[part].annotation))
+            if len(within) != 1:
+                return None
+            model = within[0]
+    return model
+
+
+def _models_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type such as `dict[str, Model]` is made of."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for part in get_args(kind):
+        yield from _models_in(part)
+
+
 Settings = TypeVar("Settings")
 
 LARGEST = 2**31 - 1  # that a number among settings may be
@@ -161,13 +211,10 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
     try:
         result = _adapter(type(settings)).validate_python(own | dict(values))  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        where = f"the {what} {name} cannot be {as_given(first['input'])}: " if name else ""
-        raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(sentence(error, what)) from None
     for name in values:
         if not _is_finite(getattr(result, name)):
-            raise InputError(f"the {what} {name} cannot be {as_given(values[name])}: numbers go to ±{LARGEST:,}")
+            raise InputError(f"the {what} '{name}' was given {as_given(values[name])}: numbers go to ±{LARGEST:,}")
     return result
 
 

@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from zoo_generation.data.load import images_of
+from zoobench.evaluation import Origin, TrainingSet
+from zoobench.evaluation.trainings import chosen
 from zoobench.methods.baselines import RandomInit
 from zoobench.methods.sane import Sane, SaneConfig
 from zoobench.methods.sane.loss import Normalization
 from zoobench.populations import Population, TokenSet, select_checkpoints
-from zoobench.studies.study import Composition
-from zoobench.studies.training_sets import training_set
 from zoobench.tasks import generation, probe
 from zoobench.tasks.base import Setting
 from zoobench.zoo import Zoo
+from zoobench.zoo.source import Kind, Source
 
 CONFIG = SaneConfig(d_model=32, heads=2, layers=1, latent=8, steps=4, validate_every=2)
 
@@ -41,15 +42,14 @@ def spoiled(population: Population, split: str) -> Population:
 
 @pytest.mark.parametrize("normalization", ["token", "layer"])
 def test_a_method_and_its_statistics_are_fitted_to_the_training_models_of_the_composition(
-    digits: Population, normalization: Normalization
+    built: Path, digits: Population, normalization: Normalization
 ) -> None:
-    """The same to the bit, whatever test models and other zoos hold; another where a training model differs."""
-    other = replace(digits.with_weights(torch.full_like(digits.weights, 7.0)), name="held out")
-    composition = Composition(zoos=("digits",), models=6)
+    """The same to the bit, whatever test models hold; another where a training model differs."""
+    kind = Kind("digits", "cnn_s", 1.0, 28, None, frozenset(), 0)
+    origin = Origin("digits", (Source("digits", built, None, (kind,)),), kind)
 
     def fitted(population: Population) -> dict[str, torch.Tensor]:
-        zoos = {"digits": population, "held out": other}
-        tokens = training_set(composition, "x", zoos, digits.tokenizer.token_size).tokens
+        tokens = chosen(TrainingSet("x", (origin,), models=6), [population], digits.tokenizer.token_size)
         sane = Sane.fit(tokens, 0, replace(CONFIG, normalization=normalization))
         return sane.model.state_dict() | sane.standardization.statistics | sane.references
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from helpers.submitting import fingerprint
 
+from zoo_generation import files
 from zoo_generation.errors import InputError
 from zoo_generation.files import MARK, beside, directory_written_aside, sweep, written_aside
-from zoobench import files
 
 FILES = 5
 
@@ -141,7 +141,7 @@ def test_writers_at_once_all_succeed(tmp_path: Path) -> None:
 ENDLESS = """
 import itertools, sys
 from pathlib import Path
-from zoobench import files
+from zoo_generation import files
 files.GRACE = 0
 path = Path(sys.argv[1])
 for number in itertools.count():

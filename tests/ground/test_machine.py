@@ -21,9 +21,10 @@ from cli.test_faults import training, until
 from conftest import Run
 from packaging.requirements import Requirement
 
-from zoo_generation import machine, sessions
+from zoo_generation import machine
 from zoo_generation.errors import InputError
 from zoo_generation.machine import check_writable, cores, refusal
+from zoo_generation.training import sessions
 from zoobench.cli import app
 from zoobench.methods.sane.resume import Snapshots
 

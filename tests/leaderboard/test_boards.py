@@ -16,8 +16,8 @@ import pytest
 from helpers.board_process import submit
 from helpers.submitting import Board, artefact, change, fingerprint, read_fields, rewrite
 
+from zoo_generation import files
 from zoo_generation.files import exchange
-from zoobench import files
 from zoobench.leaderboard import board as board_module
 from zoobench.leaderboard import fetching, read_entries, read_entry
 from zoobench.leaderboard.board import add

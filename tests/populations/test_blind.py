@@ -24,10 +24,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import kendalltau
 from torch import Tensor
+from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
-from zoobench.evaluation.run import _pooled
+from zoobench.evaluation import Origin, TrainingSet
+from zoobench.evaluation.trainings import chosen
 from zoobench.leaderboard import Track, read_tracks
 from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
 from zoobench.leaderboard.export import export_data
@@ -37,16 +39,14 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of, write_answers
 from zoobench.leaderboard.verification import verify
 from zoobench.methods.baselines import FlatWeights
-from zoobench.populations import Population, Tokenizer, TokenSet, rows
+from zoobench.populations import Population, Tokenizer, rows
 from zoobench.populations.symmetries import groups_of
-from zoobench.studies.study import Composition
-from zoobench.studies.training_sets import training_set
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
-from zoobench.tasks.property_transfer import PropertyTransfer
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo
+from zoobench.zoo.source import Kind, Source
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 LAYOUT = Layout.of_shapes({"a.weight": (3, 4), "a.bias": (3,)})
@@ -142,9 +142,6 @@ def given_by_tasks(target: Population) -> Iterator[tuple[str, list[Population]]]
     for task, method in itertools.product((PropertyPrediction(), PropertyTransfer()), (Spy(), Seer())):
         task.observe(method, setting)
         yield f"{task.name} {type(method).__name__}", method.given
-    spy = Spy()
-    _pooled("spy", spy, TokenSet(5, (target, replace(target, name="other"))), 0)
-    yield "pooled", spy.given
 
 
 def test_whatever_asks_asks_blind() -> None:
@@ -204,8 +201,9 @@ def test_anchors_and_what_is_fitted_lead_to_no_test_model(small_board: Board) ->
     test = population.split("test")
     anchors = get_task("generation").judged(population)
     assert not told(anchors, test.table, test.weights)
-    trained = training_set(Composition(zoos=("a",)), "x", {"a": population}, 288)
-    for part in trained.tokens.populations:
+    kind = Kind("digits", "cnn_s", 1.0, 28, None, frozenset(), 0)
+    origin = Origin("a", (Source("a", small_board.path, None, (kind,)),), kind)
+    for part in chosen(TrainingSet("x", (origin,)), [population], 288).populations:
         assert not told(part.read_table, test.table, test.weights)
 
 

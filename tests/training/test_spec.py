@@ -44,7 +44,7 @@ def test_width_is_varied_only_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "lacks the field 'datasets'"),
+        ({}, "the spec field 'datasets' is missing"),
         ({"datasets": "digits", "epoch": 3}, "unknown spec field 'epoch': did you mean 'epochs'"),
         ({"datasets": "digits", "epochs": "many"}, "'epochs' was given 'many'"),
         ({"datasets": "digits", "activation": ["tanh", "swish"]}, "'activation' was given 'swish'"),
@@ -52,7 +52,7 @@ def test_width_is_varied_only_where_there_is_one() -> None:
         ({"datasets": "digits", "per_dataset": {"digits": {"seed": 1}}}, "per_dataset of 'digits' cannot set seed"),
         (
             {"datasets": "digits", "per_dataset": {"digits": {"dropout": 2}}},
-            "per_dataset of 'digits': spec field 'dropout' was given 2",
+            "per_dataset of 'digits': the spec field 'dropout' was given 2",
         ),
         ({"datasets": "digits", "epochs": 3, "checkpoint_epochs": [4]}, "checkpoint_epochs must name epochs from 0 to"),
     ],

@@ -207,11 +207,11 @@ def test_checksums_are_read_strictly(zoo: Path, edit: Callable[[str], str], sent
     ("fields", "sentence"),
     [
         ({"format": "zoobench-zoo/9"}, "this zoobench reads 'zoobench-zoo/1'"),
-        ({"format": None}, "it lacks the field 'format'"),
+        ({"format": None}, "the field 'format' is missing"),
         ({"name": "../../zoo"}, "no safe file name"),
-        ({"name": 5}, "'name' is 5"),
-        ({"built": "yesterday"}, "'built' is 'yesterday'"),
-        ({"spec": []}, "'spec' is []"),
+        ({"name": 5}, "'name' was given 5"),
+        ({"built": "yesterday"}, "'built' was given 'yesterday'"),
+        ({"spec": []}, "'spec' was given []"),
         ({"spec": {"datasets": "digits", "colour": "red"}}, "unknown spec field 'colour'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -132,6 +133,20 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
     order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
     return Images(images.contiguous(memory_format=order), labels)
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Where images are opened from, such as they are shown to the models of a zoo.
+
+    data_root: the folder with the datasets, None for `default_data_root()`. Each dataset is read once per process.
+    """
+
+    data_root: Path | None = None
+
+    def of(self, row: pd.Series, split: str) -> Images:
+        """The images of split `train`, `val` or `test` for the models of that row of a zoo; see `images_of`."""
+        return images_of(row, split, self.data_root)
 
 
 @lru_cache(maxsize=8)

@@ -25,8 +25,7 @@ from pydantic import (
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.registry import Registry
-from zoo_generation.settings import read_fields
-from zoo_generation.text import as_given
+from zoo_generation.settings import as_tuple, read_fields, sentence
 from zoo_generation.training.presets import preset_names, preset_path
 
 if TYPE_CHECKING:
@@ -110,10 +109,6 @@ class ModelSpec(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
 class ZooSpec(BaseModel):
     """A grid: every field given as a list is varied, and `seeds` seeds are trained of each combination.
 
@@ -126,18 +121,18 @@ class ZooSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)] | None = None
-    datasets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-    architectures: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ("cnn_s",)
-    width: Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)] = (1.0,)
+    datasets: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    architectures: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("cnn_s",)
+    width: Annotated[tuple[Width, ...], BeforeValidator(as_tuple)] = (1.0,)
     image_size: ImageSize | None = None
-    activation: Annotated[tuple[Activation, ...], BeforeValidator(_as_tuple)] = ("tanh",)
-    init: Annotated[tuple[Init, ...], BeforeValidator(_as_tuple)] = ("kaiming_uniform",)
-    optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(_as_tuple)] = ("adam",)
-    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(_as_tuple)] = (3e-4, 1e-3, 3e-3)
-    weight_decay: Annotated[tuple[Decay, ...], BeforeValidator(_as_tuple)] = (0.0,)
-    dropout: Annotated[tuple[Dropout, ...], BeforeValidator(_as_tuple)] = (0.0,)
-    batch_size: Annotated[tuple[Count, ...], BeforeValidator(_as_tuple)] = (32,)
-    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = ("constant",)
+    activation: Annotated[tuple[Activation, ...], BeforeValidator(as_tuple)] = ("tanh",)
+    init: Annotated[tuple[Init, ...], BeforeValidator(as_tuple)] = ("kaiming_uniform",)
+    optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(as_tuple)] = ("adam",)
+    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(as_tuple)] = (3e-4, 1e-3, 3e-3)
+    weight_decay: Annotated[tuple[Decay, ...], BeforeValidator(as_tuple)] = (0.0,)
+    dropout: Annotated[tuple[Dropout, ...], BeforeValidator(as_tuple)] = (0.0,)
+    batch_size: Annotated[tuple[Count, ...], BeforeValidator(as_tuple)] = (32,)
+    schedule: Annotated[tuple[Schedule, ...], BeforeValidator(as_tuple)] = ("constant",)
     augment: bool = False
     seeds: Count = 16
     seed: Seed = 0
@@ -164,7 +159,7 @@ class ZooSpec(BaseModel):
             try:
                 self.of_dataset(dataset)
             except ValidationError as error:
-                raise ValueError(f"per_dataset of '{dataset}': {_sentence(error)}") from None
+                raise ValueError(f"per_dataset of '{dataset}': {_problem(error)}") from None
         return self
 
     @model_validator(mode="after")
@@ -251,7 +246,7 @@ def make_spec(values: dict[str, Any]) -> ZooSpec:
     try:
         return ZooSpec(**values)
     except ValidationError as error:
-        raise InputError(_sentence(error)) from None
+        raise InputError(_problem(error)) from None
 
 
 def read_spec(name: str) -> dict[str, Any]:
@@ -262,14 +257,5 @@ def read_spec(name: str) -> dict[str, Any]:
     return read_fields(path, "spec", "'datasets: [mnist]'; see zoobench build-zoo --help")
 
 
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    reason = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return reason
-    field = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return str(unknown("spec field", field, ZooSpec.model_fields))
-    if first["type"] == "missing":
-        return f"the spec lacks the field '{field}', which has no default"
-    return f"spec field '{field}' was given {as_given(first['input'])}: {reason[0].lower()}{reason[1:]}"
+def _problem(error: ValidationError) -> str:
+    return sentence(error, "spec field", ZooSpec)

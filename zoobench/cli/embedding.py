@@ -20,7 +20,7 @@ from zoo_generation.names import inside
 from zoo_generation.training.sink import Status
 from zoobench.cli.console import console, counting, stages, table
 from zoobench.cli.learned import fitted_method
-from zoobench.methods.protocols import Embedder, LayerEmbedder, Learned
+from zoobench.methods.protocols import Embedder, FittedModel, LayerEmbedder
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
 from zoobench.populations import Population, select_checkpoints
@@ -144,7 +144,7 @@ def _places(source: Source, chosen: Chosen) -> Iterator[slice]:
 
 
 def _write(
-    source: Source, places: Sequence[slice], learned: Learned, layers: bool, file: Path, made: Written
+    source: Source, places: Sequence[slice], learned: FittedModel, layers: bool, file: Path, made: Written
 ) -> Iterator[int]:
     """Embed slice by slice into the file; yields 1 after each, and notes in `made` what was written."""
     writer: pq.ParquetWriter | None = None
@@ -171,7 +171,7 @@ def _write(
         writer.close()
 
 
-def _embed(learned: Learned, population: Population, layers: bool, hidden: Sequence[str]) -> Tensor:
+def _embed(learned: FittedModel, population: Population, layers: bool, hidden: Sequence[str]) -> Tensor:
     if layers:
         assert isinstance(learned, LayerEmbedder)
         return population.asked(learned.embed_layers, hidden)

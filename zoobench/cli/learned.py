@@ -12,7 +12,7 @@ from zoo_generation.files import SUMS, sums_of
 from zoo_generation.kept import check
 from zoo_generation.training.sink import Status
 from zoobench.evaluation import Stage, fitted, fitted_path, token_set
-from zoobench.methods.protocols import Learned
+from zoobench.methods.protocols import FittedModel
 from zoobench.methods.registry import Method
 from zoobench.methods.sane import Sane
 from zoobench.populations import Population, Tokenizer
@@ -24,7 +24,7 @@ class Fitted:
     """A fitted method, 16 hexadecimal digits of the SHA-256 of its files, and the zoos' populations in its tokens."""
 
     name: str
-    learned: Learned
+    learned: FittedModel
     digest: str
     populations: tuple[Population, ...]
 
@@ -57,7 +57,7 @@ def fitted_method(
     return Fitted(method.name, learned, _digest(folder), populations)
 
 
-def _read(method: Method, folder: Path) -> Learned:
+def _read(method: Method, folder: Path) -> FittedModel:
     if (folder / SUMS).exists():  # it lacks them where it was saved by an older zoobench, or by a script
         check(folder, f"the trained {method.name}", "train it again, or restore it")
     try:

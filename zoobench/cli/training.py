@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def train_method(
     with stages() as stage:
         bar = stage(f"{method.name}: training, seed {seed}")
 
-        def report(step: int, steps: int, losses: dict[str, float]) -> None:
-            told.append({"step": step} | losses)
-            bar(step, steps, losses)
+        def report(done: float, of: float, numbers: Mapping[str, float] = {}, note: str = "") -> None:
+            told.append({"step": done, **numbers})
+            bar(int(done), int(of), dict(numbers))
 
         scratch = out.with_name(f".{out.name}.training")
         learned = method.fit(tokens.without("test"), seed, config, replace(execution, scratch=scratch, report=report))

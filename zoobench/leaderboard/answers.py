@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from safetensors.torch import save_file
-from torch import Tensor
 
 from zoo_generation.text import quoted
 from zoobench.leaderboard.track import Track
@@ -18,10 +18,9 @@ from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.leaderboard.untrusted.tables import Columns, most_table_bytes, read_table
 from zoobench.leaderboard.untrusted.tensors import LARGEST, Shapes, most_tensor_bytes, read_tensors
 from zoobench.populations import Population
-from zoobench.tasks import probe
-from zoobench.tasks.base import Answer
-from zoobench.tasks.probe import NUMBERS
-from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
+from zoobench.tasks.base import Setting
+from zoobench.tasks.forms import ITEM, VALUES, Form, PredictionForm, ScoreForm, WeightForm
 
 Answers = Mapping[tuple[str, int], Answer]
 """What is handed in, by target and seed."""
@@ -30,105 +29,92 @@ CLASS = 100
 """Letters that the name of a class may have."""
 
 KEY = ["target", "seed", "checkpoint", "property"]
-PREDICTED = ["predicted", "predicted_class"]
 COLUMNS = Columns(
     {"target": "string", "seed": "int64", "checkpoint": "string", "property": "string"}
     | {"predicted": "double", "predicted_class": "string"},
-    nullable=PREDICTED,
+    nullable=VALUES,
     longest=4 * CLASS,  # bytes of a letter in UTF-8
 )
 
 
-def asked(track: Track, reference: Population) -> pd.DataFrame:
-    """What is to be predicted of a target under each seed: one row per checkpoint and property.
-
-    Columns: checkpoint, the name under which it is asked for, see `Population.names`; model, epoch; property, kind
-    (`number`, `class`). What is said of a checkpoint counts for all that have the same weights, and so the same name.
-    """
-    test = reference.split("test")
-    rows = test.table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
-    rows.insert(0, "checkpoint", test.names)
-    every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross")
-    kind = every["property"].isin(NUMBERS).map({True: "number", False: "class"})
-    return every.assign(kind=kind).sort_values(["checkpoint", "property"], kind="stable", ignore_index=True)
+def form_of(track: Track, reference: Population) -> Form:
+    """What is asked of a target under each seed; of predictions, the properties that the track reports."""
+    task = track.get_task()
+    if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
+        task = replace(task, properties=track.properties)  # type: ignore[type-var]
+    form = task.form(Setting(reference))
+    return form.of_properties(track.properties) if isinstance(form, PredictionForm) else form
 
 
 def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> pd.DataFrame:
-    """All that is asked, of columns target, seed, checkpoint, model, epoch, property, kind: a row of `KEY` that stands
-    in it several times is to be handed in once."""
+    """All predictions that are asked for: the columns of `PredictionForm.items`, target and seed. A row of `KEY` that
+    stands in it several times is to be handed in once."""
     parts = []
     for target in track.targets:
-        of_target = asked(track, references[target]).assign(target=target)
-        parts += [of_target.assign(seed=seed) for seed in seeds]
+        form = form_of(track, references[target])
+        assert isinstance(form, PredictionForm), "a track holds one kind of answers"
+        parts += [form.items.assign(target=target, seed=seed) for seed in seeds]
     return pd.concat(parts, ignore_index=True)
 
 
 def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> Shapes:
     """The tensors that are to be handed in, one for each target and seed."""
-    task = track.get_task()
-    return {
-        f"{target}/{seed}": (task.handed_in(references[target]), references[target].layout.size)
-        for target in track.targets
-        for seed in seeds
-    }
-
-
-def _asked_for(track: Track, reference: Population) -> Population | None:
-    """The checkpoints of a target that are handed in again, in the order of their names; None if new models are."""
-    task = track.get_task()
-    return task.chosen(reference) if isinstance(task, Reconstruction) else None
-
-
-def _as_judged(track: Track, reference: Population, handed_in: Tensor) -> Tensor:
-    """Weights as they are handed in, in the order in which they are judged."""
-    asked = _asked_for(track, reference)
-    return handed_in if asked is None else handed_in[asked.order[1]]
-
-
-def _as_handed_in(track: Track, reference: Population, judged: Tensor) -> Tensor:
-    """Weights as they are judged, in the order in which they are handed in."""
-    asked = _asked_for(track, reference)
-    return judged if asked is None else judged[asked.order[0]]
+    shapes: dict[str, tuple[range, int]] = {}
+    for target in track.targets:
+        form = form_of(track, references[target])
+        assert not isinstance(form, PredictionForm), "a track holds one kind of answers"
+        if isinstance(form, WeightForm):
+            shape = (form.models, form.size)
+        else:
+            shape = (range(len(form.rows), len(form.rows) + 1), len(form.columns))
+        shapes |= {f"{target}/{seed}": shape for seed in seeds}
+    return shapes
 
 
 def most_artefact_bytes(track: Track, references: Mapping[str, Population]) -> int:
     """Bytes that the file of a submission to a track has at most."""
-    if track.holds == "weights":
-        return most_tensor_bytes(shapes_of(track, references, track.all_seeds))
-    return _most_of_table(rows_of(track, references, track.all_seeds))
+    if track.holds == "predictions":
+        return _most_of_table(rows_of(track, references, track.all_seeds))
+    return most_tensor_bytes(shapes_of(track, references, track.all_seeds))
 
 
 def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequence[int], content: bytes) -> Answers:
     """What an artefact holds; raises `Refused` for anything but what the track asks for."""
-    if track.holds == "weights":
-        weights = read_tensors(track.artefact, content, shapes_of(track, references, seeds))
-        return {
-            (target, seed): _as_judged(track, references[target], weights[f"{target}/{seed}"])
-            for target in track.targets
-            for seed in seeds
-        }
-    expected = rows_of(track, references, seeds)
-    rows = len(expected[KEY].drop_duplicates())
-    table = read_table(track.artefact, content, COLUMNS, rows, _most_of_table(expected))
-    return answers_of(track.artefact, table, expected)
+    if track.holds == "predictions":
+        expected = rows_of(track, references, seeds)
+        rows = len(expected[KEY].drop_duplicates())
+        table = read_table(track.artefact, content, COLUMNS, rows, _most_of_table(expected))
+        return answers_of(track.artefact, table, expected)
+    tensors = read_tensors(track.artefact, content, shapes_of(track, references, seeds))
+    answers: dict[tuple[str, int], Answer] = {}
+    for target in track.targets:
+        form = form_of(track, references[target])
+        for seed in seeds:
+            tensor = tensors[f"{target}/{seed}"]
+            if isinstance(form, WeightForm):
+                answers[target, seed] = Weights(form.judged(tensor))
+            elif isinstance(form, ScoreForm):
+                answers[target, seed] = Scores(tensor, form.rows, form.columns)
+    return answers
 
 
 def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
     """Write the file that a submission holds, in the order of names; of predictions those that the track asks for."""
-    weights = {
-        f"{target}/{seed}": _as_handed_in(track, references[target], each)
-        for (target, seed), each in answers.items()
-        if isinstance(each, Tensor)
-    }
-    if track.holds == "weights":
-        save_file({name: each.contiguous() for name, each in weights.items()}, path)
+    forms = {target: form_of(track, references[target]) for target in track.targets}
+    tables, tensors = [], {}
+    for (target, seed), answer in answers.items():
+        form = forms[target]
+        if isinstance(answer, Predictions) and isinstance(form, PredictionForm):
+            wanted = form.items.drop(columns="kind")
+            rows = wanted.merge(answer.table, on=ITEM, validate="one_to_one")
+            tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY).reindex(columns=[*KEY, *VALUES]))
+        elif isinstance(answer, Weights) and isinstance(form, WeightForm):
+            tensors[f"{target}/{seed}"] = form.handed_in(answer.weights).contiguous()
+        elif isinstance(answer, Scores):
+            tensors[f"{target}/{seed}"] = answer.values.contiguous()
+    if track.holds != "predictions":
+        save_file(tensors, path)
         return
-    tables = []
-    for (target, seed), predictions in answers.items():
-        assert isinstance(predictions, pd.DataFrame), "a track holds one kind of answers"
-        wanted = asked(track, references[target]).drop(columns="kind")
-        rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
-        tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY))
     schema = pa.schema([(column, pa.type_for_alias(kind)) for column, kind in COLUMNS.types.items()])
     pd.concat(tables, ignore_index=True)[schema.names].to_parquet(path, index=False, schema=schema)
 
@@ -138,10 +124,11 @@ def content_digest(answers: Answers) -> str:
     digest = hashlib.sha256()
     for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
         digest.update(f"{target}:{seed}:".encode())
-        if isinstance(answer, Tensor):
-            digest.update((answer + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
+        if not isinstance(answer, Predictions):
+            values = answer.weights if isinstance(answer, Weights) else answer.values
+            digest.update((values + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
             continue
-        rows = answer.sort_values(probe.KEY)[[*probe.KEY, *PREDICTED]]
+        rows = answer.table.sort_values(ITEM)[[*ITEM, *VALUES]]
         for model, epoch, name, number, kind in rows.itertuples(index=False):
             told = (None, str(kind)) if pd.isna(number) else (float(number) + 0.0, None)
             digest.update(repr((str(model), int(epoch), str(name), *told)).encode())
@@ -153,8 +140,8 @@ def _most_of_table(expected: pd.DataFrame) -> int:
     return most_table_bytes(COLUMNS, len(expected), longest + COLUMNS.longest)
 
 
-def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
-    """Predictions by target and seed, of columns model, epoch, property, predicted, predicted_class.
+def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[tuple[str, int], Predictions]:
+    """Predictions by target and seed.
 
     Raises `Refused` unless the table has each of the expected rows once and no other, and each prediction is a number
     or a class, as its property is.
@@ -171,14 +158,11 @@ def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[t
     table = table.merge(expected, on=KEY)
     if problems := list(_wrong_values(table)):
         raise Refused(f"{name}: {problem}" for problem in problems)
-    columns = [*probe.KEY, *PREDICTED]
-    pairs = expected[["target", "seed"]].drop_duplicates().itertuples(index=False)
-    return {
-        (str(target), int(seed)): table.loc[(table["target"] == target) & (table["seed"] == seed), columns].reset_index(
-            drop=True
-        )
-        for target, seed in pairs
-    }
+    found = {}
+    for target, seed in expected[["target", "seed"]].drop_duplicates().itertuples(index=False):
+        rows = table.loc[(table["target"] == target) & (table["seed"] == seed), [*ITEM, *VALUES]]
+        found[str(target), int(seed)] = Predictions(rows.reset_index(drop=True))
+    return found
 
 
 def _former_names(expected: pd.DataFrame) -> set[str]:

@@ -19,8 +19,8 @@ from pydantic import (
     ValidationError,
 )
 
-from zoo_generation.settings import Fields, Name
-from zoobench.leaderboard.track import Digest, sentences
+from zoo_generation.settings import Fields, Name, sentences
+from zoobench.leaderboard.track import Digest
 from zoobench.leaderboard.untrusted.fetching import reachable
 from zoobench.leaderboard.untrusted.files import Refused, portable, read_plain
 

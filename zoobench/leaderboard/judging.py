@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
+from zoo_generation.data.load import ImageStore
 from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.text import quoted
+from zoo_generation.training.spec import ZooSpec
 from zoobench.evaluation.statistics import interval
 from zoobench.leaderboard.answers import Answers
 from zoobench.leaderboard.entry import Score
 from zoobench.leaderboard.track import Track, spec_path, zoo_spec
 from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.populations import Population
+from zoobench.tasks.answers import Answer, Predictions
 from zoobench.tasks.base import Setting
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.probe import NUMBERS, as_classes
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -37,23 +39,18 @@ def judge(
 
     Raises `InputError` where images that the task needs cannot be read.
     """
-    task, scores = track.get_task(), []
+    task, scores, images = track.get_task(), [], ImageStore(data_root)
     for target in track.targets:
-        observed = []
-        for seed in seeds:
-            setting = Setting(references[target], (), seed, data_root)
-            observed.append(task.judge(answers[target, seed], setting))
-        values, sums = [task.score(each) for each in observed], [task.sums(each) for each in observed]
-        scores += [_score(target, metric, values, sums) for metric in track.metrics]
+        settings = {seed: Setting(references[target], (), seed, images) for seed in seeds}
+        estimates = [task.score(task.judge(answers[target, seed], settings[seed])) for seed in seeds]
+        scores += [_score(target, metric, estimates) for metric in track.metrics]
     return tuple(scores)
 
 
-def _score(
-    target: str, metric: str, scored: Sequence[Mapping[str, float]], summed: Sequence[Mapping[str, Sums]]
-) -> Score:
-    """Of values, and of sums over models where there are such, by metric, one a seed."""
-    values = [each.get(metric, math.nan) for each in scored]
-    bounds = interval([each.get(metric, Sums.constant(value)) for each, value in zip(summed, values, strict=True)])
+def _score(target: str, metric: str, estimates: Sequence[Mapping[str, Estimate]]) -> Score:
+    """Of estimates by metric, one mapping per seed."""
+    known = [each.get(metric, Estimate.constant(math.nan)) for each in estimates]
+    values, bounds = [each.value() for each in known], interval(known)
     return Score(
         target=target,
         metric=metric,
@@ -78,7 +75,7 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
         return {}
     models = []
     for zoo in track.training:
-        if (spec := zoo_spec(leaderboards, zoo)) is None:
+        if not isinstance(spec := zoo_spec(leaderboards, zoo), ZooSpec):
             return {}
         for architecture in spec.user_architectures():
             import_architecture(architecture)
@@ -100,23 +97,24 @@ def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Popula
 
     Raises `Refused` for a class that neither a training model has, by its zoo's spec, nor a model that is asked about.
     """
-    if track.holds == "weights":
+    if track.holds != "predictions":
         return answers
     trained = trained_classes(leaderboards, track)
-    spelled, problems = {}, {}
+    spelled: dict[tuple[str, int], Answer] = {}
+    problems = {}
     for (target, seed), answer in answers.items():
-        assert not isinstance(answer, Tensor), "a track holds one kind of answers"
-        table = references[target].split("test").table
-        classes = answer["predicted_class"].copy()
+        assert isinstance(answer, Predictions), "a track holds one kind of answers"
+        given, table = answer.table, references[target].split("test").table
+        classes = given["predicted_class"].copy()
         for name in trained:
-            rows = answer["property"] == name
+            rows = given["property"] == name
             known = {_value(each): each for each in (*trained[name], *as_classes(table[name]))}
-            given = classes[rows].map(_value)
-            for strange in classes[rows][~given.isin(known)].unique()[:1]:
+            values = classes[rows].map(_value)
+            for strange in classes[rows][~values.isin(known)].unique()[:1]:
                 listed = ", ".join(trained[name][:LISTED]) + (", …" if len(trained[name]) > LISTED else "")
                 problems[name] = f"{track.artefact}: '{quoted(strange, 60)}' is no class of {name}, which are {listed}"
-            classes[rows] = given.map(known)
-        spelled[target, seed] = answer.assign(predicted_class=classes)
+            classes[rows] = values.map(known)
+        spelled[target, seed] = Predictions(given.assign(predicted_class=classes))
     if problems:
         raise Refused(problems.values())
     return spelled

@@ -18,11 +18,11 @@ from zoo_generation.progress import QUIET, Progress
 from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, read_entry
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
-from zoobench.leaderboard.running import FailedError, check_applicable, measure, zoos_of
+from zoobench.leaderboard.running import FailedError, measure, zoos_of
 from zoobench.leaderboard.track import Track, read_track, read_tracks
+from zoobench.methods.method import Method
 from zoobench.methods.registry import get_method, method_names
 from zoobench.populations import Population, TokenSet
-from zoobench.studies.study import MethodChoice
 from zoobench.zoo.workspace import Workspace
 
 FIRST, LAST = 10**6, 2**31
@@ -51,14 +51,12 @@ def rebuild(
     """Build each zoo of the tracks, and compare it with what was recorded or, with `record`, record it now."""
     leaderboards, found = workspace.leaderboards, []
     recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
-    for name, path in zoos_of(leaderboards, tracks, workspace, progress).items():
-        token_set = TokenSet.read(path)
-        population = replace(token_set.populations[0], name=name)
+    for name, (population, token_size) in zoos_of(tracks, workspace, progress).items():
         digest = population_digest(population)
         same: bool | None = recorded[name] == digest
         if record:
             asking = [track.get_task() for track in read_tracks(leaderboards) if name in track.targets]
-            write_reference(reference_path(leaderboards, name), name, population, asking, token_set.token_size)
+            write_reference(reference_path(leaderboards, name), name, population, asking, token_size)
             _record(leaderboards, name, digest)
             same, verdict = True, "recorded now"
         elif recorded[name] is None:
@@ -152,12 +150,11 @@ def _measured(
     leaderboards: Path, track: Track, entry: Entry, workspace: Workspace, seed: int, progress: Progress
 ) -> Fresh:
     """The scores of an entry's method; raises `InputError` or `FailedError` if it cannot be run here."""
-    method, choice = method_of(entry)
-    check_applicable(track, method)
-    found = measure(leaderboards, track, method, choice, workspace, progress, seed)
-    scores = judge(
-        track, found.targets, found.answers, sorted({each for _, each in found.answers}), workspace.data_root
-    )
+    method, config = method_of(entry)
+    results, answers = measure(method, config, track, workspace, progress, seed, leaderboards)
+    origins = {origin.name: origin for origin in results.plan.origins}
+    targets = {target: results.cells.population(origins[target]) for target in track.targets}
+    scores = judge(track, targets, answers, sorted({each for _, each in answers}), workspace.data_root)
     return Fresh(seed=seed, date=datetime.now(UTC).date(), scores=scores)
 
 
@@ -174,26 +171,25 @@ def drawn_seed(path: Path) -> int:
     return seed
 
 
-def method_of(entry: Entry) -> tuple[str, MethodChoice]:
-    """The method, and how it is configured, that an entry says it is of, by its command or else by its method's name.
+def method_of(entry: Entry) -> tuple[Method, object]:
+    """The method and the configuration that an entry says it is of, by its command or else by its method's name.
 
-    Raises `InputError` where that is none that is installed here, or it has no such configuration.
+    Raises `InputError` if no such method is installed here, or it has no such configuration.
     """
     try:
         words = shlex.split(entry.command)
     except ValueError:
         words = []
+    name, preset, settings = entry.method, None, dict[str, str]()
     if words[:2] == ["zoobench", "eval"]:
         given = _options(words[2:])
-        name = given.get("--model", "sane")
+        name = given.get("--method", given.get("--model", "sane"))
         pairs = [each.partition("=") for each in given.get("--set", "").split(",") if each.strip()]
-        choice = MethodChoice(preset=given.get("--preset"), set={key.strip(): value for key, _, value in pairs})
-    else:
-        name, choice = entry.method, MethodChoice()
+        preset, settings = given.get("--preset"), {key.strip(): value for key, _, value in pairs}
     if name not in method_names():
         raise InputError(f"no method '{name[:60]}' is installed here")
-    get_method(name).config(choice.preset, choice.set)
-    return name, choice
+    method = get_method(name)
+    return method, method.config(preset, settings)
 
 
 def _options(words: list[str]) -> dict[str, str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.settings import Fields, Name, read_fields
+from zoo_generation.settings import Fields, Name, read_fields, sentence
 from zoo_generation.text import quoted
 from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
+from zoobench.evaluation.plan import Origin, Plan, TrainingSet, applies
+from zoobench.methods.method import Method
+from zoobench.populations import KEPT, Access
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
+from zoobench.zoo import Zoo, zoo_path
+from zoobench.zoo.source import Source, check_apart
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seen = Literal["weights", "statistics", "images", "labels"]
@@ -67,7 +72,7 @@ class Track(Fields):
         if direction != "higher":
             raise ValueError(f"the direction was given as '{quoted(direction, 60)}'; higher is better in every metric")
         if holds is not None and isinstance(task := values.get("task"), str):
-            wanted = get_task(task, values.get("settings") or {}).hands_in
+            wanted = _kind_of(get_task(task, values.get("settings") or {}))
             if holds != wanted:
                 raise ValueError(f"a submission for the task '{task}' holds {wanted}, not {quoted(holds, 60)}")
         kept = {name: each for name, each in values.items() if name not in ("direction", "holds", "allowed")}
@@ -88,7 +93,7 @@ class Track(Fields):
     @cached_property
     def task_version(self) -> int:
         """The version of the task: entries that another version scored are not compared with others."""
-        return int(getattr(self.get_task(), "version", 1))
+        return self.get_task().version
 
     @property
     def metric(self) -> str:
@@ -107,18 +112,46 @@ class Track(Fields):
 
     @cached_property
     def holds(self) -> str:
-        """What a submission holds: `predictions` or `weights`."""
-        return self.get_task().hands_in
+        """What a submission holds: `predictions`, `weights` or `scores`."""
+        return _kind_of(self.get_task())
 
     @property
     def artefact(self) -> str:
         """The name of the file that a submission holds."""
-        return "predictions.parquet" if self.holds == "predictions" else "weights.safetensors"
+        return f"{self.holds}.{'parquet' if self.holds == 'predictions' else 'safetensors'}"
 
     @property
     def rules(self) -> str:
         """What a method may use, in words."""
         return " ".join(part for part in (EVERYWHERE, ALLOWED[self.access], self.note.strip()) if part)
+
+    def allows(self, method: Method) -> bool:
+        """Whether a method does what the track asks for, and is content with what it may see."""
+        return applies(self.get_task(), method) and method.access <= Access[self.access.upper()]
+
+    def plan(
+        self,
+        leaderboards: Path,
+        zoos: Path,
+        method: Method | None = None,
+        config: object = None,
+        seed: int | None = None,
+    ) -> Plan:
+        """What measures a method, in a configuration, on the track; without one, a plan of the track's zoos alone.
+
+        leaderboards: where the specs of zoos lie; zoos: where the zoos are to lie; seed: the first of their models,
+        None for that of their specs. Raises `InputError` for a zoo of several populations.
+        """
+        origins = {zoo: _origin(zoo, zoo_spec(leaderboards, zoo, seed), zoos) for zoo in self.zoos}
+        check_apart(source for origin in origins.values() for source in origin.zoos)
+        return Plan.of(
+            {} if method is None else {method: config},
+            [TrainingSet("training", tuple(origins[zoo] for zoo in self.training))],
+            [origins[target] for target in self.targets],
+            [self.get_task()],
+            self.all_seeds,
+            list(origins.values()),
+        )
 
     def fields(self) -> dict[str, Any]:
         """What stands in its file, with what follows from the task, for other programs."""
@@ -156,42 +189,38 @@ def spec_path(leaderboards: Path, zoo: str) -> Path:
     return leaderboards / "zoos" / zoo / "zoo.yaml"
 
 
-def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
-    """The fields of that spec."""
-    return read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
+def zoo_spec(leaderboards: Path, zoo: str, seed: int | None = None) -> ZooSpec | str:
+    """What a track's zoo is built from, or where it lies if it is there already (`path:`).
 
-
-def zoo_spec(leaderboards: Path, zoo: str) -> ZooSpec | None:
-    """What a track's zoo is built from; None if it is not built, but lies somewhere already (`path:`)."""
-    given = zoo_fields(leaderboards, zoo)
+    seed: the first of its models, None for the spec's own.
+    """
+    given = read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
     if "path" in given:
-        return None
+        if seed is not None:
+            raise InputError(f"zoo '{zoo}' is not built from a spec, so that no other seed can be given")
+        return str(given["path"])
     try:
         base = read_spec(str(given["spec"])) if "spec" in given else {}
-        spec = make_spec(base | {key: value for key, value in given.items() if key != "spec"})
+        own = {key: value for key, value in given.items() if key != "spec"}
+        spec = make_spec(base | own | ({} if seed is None else {"seed": seed}))
     except InputError as error:
         raise InputError(f"zoo '{zoo}': {error}") from None
     return spec.model_copy(update={"name": zoo})
 
 
-def sentence(error: ValidationError) -> str:
-    """The first of a validation's errors as one sentence, short and on one line."""
-    return sentences(error)[0]
+def _origin(name: str, spec: ZooSpec | str, zoos: Path) -> Origin:
+    if isinstance(spec, ZooSpec):
+        source = Source.planned(name, spec, zoos)
+    else:
+        source = Source.there(name, Zoo(zoo_path(spec)), KEPT)
+    if len(found := Origin.all_of(source)) != 1:
+        raise InputError(f"the zoo '{name}' has {len(found)} populations; a track's zoo has one, so make several zoos")
+    return found[0]
 
 
-def sentences(error: ValidationError) -> list[str]:
-    """A validation's errors, a sentence each, short and on one line."""
-    return [_sentence(each) for each in error.errors()]
-
-
-def _sentence(error: Any) -> str:
-    where = ".".join(quoted(part, 40) for part in error["loc"])
-    reason = error["msg"].removeprefix("Value error, ")
-    if not where:
-        return reason
-    if error["type"] == "missing":
-        return f"it lacks the field '{where}'"
-    if error["type"] == "extra_forbidden":
-        return f"it has a field '{where}', which is not known"
-    given = quoted(error["input"], 60)
-    return f"field '{where}' was given '{given}': {reason[0].lower()}{reason[1:]}"
+def _kind_of(task: Task) -> str:
+    """The kind of a task's form, as its method `form` is annotated: no population is needed to know it."""
+    kind = getattr(get_type_hints(type(task).form).get("return"), "kind", None)
+    if kind is None:
+        raise InputError(f"the task '{task.name}' does not say which form it returns; annotate its method 'form'")
+    return str(kind)

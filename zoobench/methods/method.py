@@ -1,4 +1,4 @@
-"""A method as zoobench knows it, built in or of another package: its class, its configurations, what it is like."""
+"""The record of a method, built in or of another package: its class, its configurations, what it needs and costs."""
 
 from __future__ import annotations
 
@@ -11,45 +11,74 @@ from typing import Any
 
 from zoo_generation.errors import unknown
 from zoo_generation.settings import changed
-from zoobench.methods.protocols import Fit, Fitted, Learned
+from zoobench.methods.protocols import Fittable, FittedModel
+from zoobench.populations.evidence import Access
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations, 0 if unknown: fit: of one fit; token: of encoding one token of a checkpoint."""
+
+    fit: float = 0.0
+    token: float = 0.0
+
+
+def _unknown_cost(config: Any) -> Cost:
+    return Cost()
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
     """A method: its class, and its configurations by name.
 
-    The first configuration is the default. A `baseline` is what others are shown beside. One that is not `random`
-    gives the same under every seed, and is measured under one. One that does not `learn` is the same whatever token set
-    it is fitted to.
+    kind: the class; presets: configurations, the first of which is the default; baseline: whether other methods are
+    shown beside it; random: False if it gives the same under every seed, so that it is measured under one; learns:
+    False if it is the same whatever token set it is fitted to. access: what it needs to see of the data; a task that
+    allows less leaves it out. summary: what it is, in one line; paper: where it is published, such as `arXiv
+    2406.09997`; version: raised by one whenever its scores change, so that old and new ones stay apart. sampling:
+    default settings of its sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: what fitting in a
+    configuration, and encoding, costs.
+
+    >>> from zoobench.methods.baselines import FlatWeights
+    >>> Method("mine", FlatWeights, learns=False, summary="The weights themselves").access.name
+    'WEIGHTS'
     """
 
     name: str
-    kind: type[Fitted]
+    kind: type[Fittable]
     presets: Mapping[str, object] = field(default_factory=lambda: {"default": None})
     baseline: bool = False
     random: bool = True
     learns: bool = True
+    access: Access = Access.WEIGHTS
+    summary: str = ""
+    paper: str = ""
+    version: int = 1
+    sampling: Any = None
+    cost: Callable[[Any], Cost] = _unknown_cost
 
     @property
-    def fit(self) -> Fit:
+    def fit(self) -> Callable[..., FittedModel]:
+        """Fits it: `fit(tokens, seed, config, execution=HERE)`."""
         return self.kind.fit
 
     @property
-    def load(self) -> Callable[[Path], Learned]:
+    def load(self) -> Callable[[Path], FittedModel]:
+        """Reads what a fitted one saved to a folder."""
         return self.kind.load
 
     def identity(self, config: object) -> str:
-        """What decides what it learns, besides data and seed: how it is configured and, of a method of another package,
-        the text of its module, which changes while it is written."""
+        """What decides, besides data and seed, what it learns: its configuration and, for a method of another package,
+        the text of the module, which changes while it is being written."""
         module = sys.modules[self.kind.__module__]
         if module.__name__.partition(".")[0] == "zoobench" or not module.__file__:
             return repr(config)
         return f"{config!r}:{hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}"
 
     def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
-        """The configuration of that name, with `settings` such as `window: 32` in place of its own.
+        """The configuration of that name, changed by `settings` such as `{"window": 32}`.
 
-        Raises `InputError` where there is none such, and for settings that it does not have or cannot take.
+        Raises `InputError` if there is no such configuration, and for settings that it does not have or cannot take.
         """
         if preset is not None and preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)

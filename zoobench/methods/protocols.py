@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,28 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
+from zoo_generation.progress import Step
 from zoobench.populations import Population, TokenSet
+from zoobench.populations.target import Target
 
 
 class InapplicableError(InputError):
-    """A method cannot do what it is asked in a setting, whatever the models there are; nothing went wrong.
-
-    Such a setting is left out of what is measured.
-    """
-
-
-Report = Callable[[int, int, dict[str, float]], None]
-"""Called now and then while fitting: steps done, steps in all, losses by name."""
+    """A method cannot do what a task asks in this setting, whatever the models are. Nothing went wrong; the setting is
+    left out of the results."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a method is fitted, and what is told and kept of it meanwhile: none of it changes what is learned.
+    """Where a method is fitted, and what is reported and kept meanwhile. None of it changes what is learned.
 
-    device: `auto`, `cpu`, `cuda`. workers: processes that share each step, over Ray; ray_address: a cluster that runs
-    already. scratch: a folder in which a fit that is interrupted keeps what it needs to go on. log_dir: where
-    TensorBoard finds the losses; wandb: the project in Weights & Biases that they go to.
+    device: `auto`, `cpu` or `cuda`; workers: processes that share each step, over Ray; ray_address: a running cluster;
+    scratch: a folder in which an interrupted fit keeps what it needs to go on; log_dir: a folder of losses for
+    TensorBoard; wandb: a project in Weights & Biases that losses go to; report: is called now and then with steps done,
+    steps in all, and losses by name.
     """
 
     device: str = "auto"
@@ -41,11 +39,11 @@ class Execution:
     scratch: Path | None = None
     log_dir: Path | None = None
     wandb: str | None = None
-    report: Report | None = None
+    report: Step | None = None
 
 
 HERE = Execution()
-"""In this process, on whichever device there is."""
+"""In this process, on a GPU if there is one."""
 
 
 @runtime_checkable
@@ -53,7 +51,7 @@ class Embedder(Protocol):
     """Turns checkpoints into vectors."""
 
     def embed(self, population: Population) -> Tensor:
-        """Features [checkpoints, features], float32, one row a checkpoint."""
+        """Features [checkpoints, features], float32, one row per checkpoint."""
         ...
 
 
@@ -68,15 +66,16 @@ class LayerEmbedder(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Predicts properties of checkpoints itself, where others leave that to a linear probe on their embedding."""
+    """Predicts properties of checkpoints itself, instead of leaving that to a linear probe on an embedding."""
 
     def predict(
         self, known: Sequence[Population], values: NDArray[Any], asked: Population
     ) -> NDArray[np.float64] | NDArray[np.str_]:
-        """A property of the checkpoints `asked` for, given that of the `known` ones, of one or several populations.
+        """Predict a property of the checkpoints `asked`, from its `values` for the `known` ones.
 
-        values: [all known checkpoints], float64 or, of a property that is a class, strings; returns as many of the same
-        kind as are asked for. The tables of populations hold what models are, and nothing that was measured of them.
+        values: one per known checkpoint, in the order of the populations, float64 or, if the property is a class,
+        strings. Returns as many of the same kind as there are asked checkpoints. Tables of the populations say what
+        models are, and nothing that was measured.
         """
         ...
 
@@ -86,7 +85,7 @@ class Generator(Protocol):
     """Makes new weights."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """New flat weights [count, D] for the population that the anchors are of."""
+        """New flat weights [count, D], or fewer, for the population that the anchors belong to."""
         ...
 
 
@@ -95,29 +94,79 @@ class Reconstructor(Protocol):
     """Encodes checkpoints, and decodes them again."""
 
     def reconstruct(self, population: Population) -> Tensor:
-        """Flat weights [checkpoints, D], one model a checkpoint, which are to be the same functions."""
+        """Flat weights [checkpoints, D]: one model per checkpoint, ideally the same function."""
         ...
 
 
-class Learned(Protocol):
-    """A method that is fitted to a token set and kept as safetensors and JSON."""
+@runtime_checkable
+class Merger(Protocol):
+    """Makes one or several models of those of one or several populations."""
+
+    def merge(self, sources: Sequence[Population], target: Target, seed: int) -> Tensor:
+        """Flat weights [models, D] of the target. What may be seen of the images is in `population.evidence`."""
+        ...
+
+
+@runtime_checkable
+class Transferrer(Protocol):
+    """Starts models of one kind from trained models of another, such as larger ones from smaller ones."""
+
+    def transfer(self, source: Population, target: Target, count: int, seed: int) -> Tensor:
+        """Flat weights [count, D], or fewer, of the target, which may be larger than the source's models."""
+        ...
+
+
+@runtime_checkable
+class Attributor(Protocol):
+    """Says how much each training image contributed to what models answer."""
+
+    def attribute(self, models: Population, asked: Images) -> Tensor:
+        """Scores [asked images, training images] float32, in the order of `models.evidence.labelled("train")`."""
+        ...
+
+
+@runtime_checkable
+class Tracer(Protocol):
+    """Says which models others were trained from."""
+
+    def trace(self, children: Population, candidates: Sequence[Population]) -> Tensor:
+        """Scores [children, candidates] float32: a candidate population with a higher score is the likelier parent."""
+        ...
+
+
+@runtime_checkable
+class Samplable(Protocol):
+    """A fitted method with a density that can be set up: generates for targets without models, and as settings say."""
+
+    def sampler(self, target: Target, settings: Any, known: Sequence[Population]) -> Generator:
+        """A generator of models of the target.
+
+        settings: the method's `Method.sampling`, changed; known: the training models that the method was fitted to.
+        """
+        ...
+
+    def recorded(self, settings: Any, *, anchors: bool, rounds: int) -> Mapping[str, Any]:
+        """What a zoo of generated models records of the settings, each with its value."""
+        ...
+
+
+class FittedModel(Protocol):
+    """What a method learned; it is kept as files, in a folder of its own."""
 
     def save(self, path: Path) -> None:
-        """Write to a directory, whole or not at all."""
+        """Write to a folder that is not there yet, whole or not at all."""
         ...
 
 
-class Fit(Protocol):
-    """Fits a method, as one of its configurations says, to the training split of a token set."""
-
-    def __call__(self, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> Learned: ...
-
-
-class Fitted(Learned, Protocol):
+class Fittable(FittedModel, Protocol):
     """The class of a method: how it is fitted, and how what it saved is read."""
 
     @classmethod
-    def fit(cls, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> Learned: ...
+    def fit(cls, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> FittedModel:
+        """Fit it, in one of its configurations, to the training split of a token set."""
+        ...
 
     @classmethod
-    def load(cls, path: Path) -> Learned: ...
+    def load(cls, path: Path) -> FittedModel:
+        """Read what `save` wrote."""
+        ...

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, read_json, write_json
+from zoo_generation.settings import sentence
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import TokenSet
 
@@ -39,8 +40,7 @@ class Unlearned:
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].lower()
-            raise InputError(f"{path / SETTINGS} is damaged ({reason}); make it again") from None
+            raise InputError(f"{path / SETTINGS} is damaged ({sentence(error)}); make it again") from None
 
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:

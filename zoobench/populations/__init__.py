@@ -1,5 +1,6 @@
 """Checkpoints ⇄ tokens, masks and positions; token sets on disk."""
 
+from zoobench.populations.evidence import Access, Evidence
 from zoobench.populations.population import Population
 from zoobench.populations.selection import KEPT, kept_statuses, select_checkpoints
 from zoobench.populations.tokenizer import Tokenizer
@@ -8,6 +9,8 @@ from zoobench.populations.windows import RandomWindows, WindowBatch, Windows
 
 __all__ = [
     "KEPT",
+    "Access",
+    "Evidence",
     "Population",
     "RandomWindows",
     "TokenSet",

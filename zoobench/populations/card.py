@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from zoo_generation.errors import InputError
 from zoo_generation.files import read_json
 from zoo_generation.networks.architectures import Layout
+from zoo_generation.settings import sentence
 from zoobench.zoo.schema import entries_of, layout_of
 
 FORMAT: Literal["zoobench-tokens/1"] = "zoobench-tokens/1"
@@ -99,8 +100,6 @@ def read_card(path: Path) -> TokenCard:
     try:
         return TokenCard.model_validate_json((path / "tokens.json").read_text())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
         raise InputError(
-            f"the card {path}/tokens.json is damaged ({where}: {first['msg'].lower()}); make the token set again"
+            f"the card {path}/tokens.json is damaged ({sentence(error)}); make the token set again"
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
+from zoobench.populations.evidence import Evidence
 from zoobench.populations.rows import Rows
 from zoobench.populations.schema import SPLITS
 from zoobench.populations.tokenizer import Tokenizer
@@ -33,7 +34,8 @@ class Population:
     """Checkpoints that share a layout.
 
     rows: their flat weights, in memory or mapped from a file; splits: [checkpoints] int8, each one's split as its
-    number in `SPLITS`; read_table: reads the table, one row a checkpoint in the same order, when first asked for.
+    number in `SPLITS`; read_table: reads the table, one row per checkpoint in the same order, when first asked for;
+    granted: what a method may see of the data besides, see `evidence` and `shown`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Population:
     rows: Rows
     splits: NDArray[np.int8]
     read_table: Callable[[], pd.DataFrame]
+    granted: Evidence = field(default=Evidence(), repr=False)
 
     @classmethod
     def of(cls, name: str, tokenizer: Tokenizer, weights: Tensor, table: pd.DataFrame) -> Population:
@@ -76,6 +79,15 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def evidence(self) -> Evidence:
+        """The images, or statistics of them, that a method may see with these models; by default none."""
+        return self.granted.of(self)
+
+    def shown(self, evidence: Evidence) -> Population:
+        """The same checkpoints with this evidence. Only `zoobench.methods.granting` calls this."""
+        return replace(self, granted=evidence)
 
     def select(self, rows: pd.Series | NDArray[np.bool_]) -> Population:
         """The checkpoints whose row of the table is true; weights are not copied."""

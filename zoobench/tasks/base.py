@@ -1,58 +1,75 @@
-"""What a task is: what it asks of a method, what it observes of it, and how that is scored."""
+"""What a task is: what it asks of a method, how it judges the answer, and how that is scored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Any, Protocol
 
 import pandas as pd
-from torch import Tensor
 
+from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
-from zoobench.populations import Population
-from zoobench.tasks.estimates import Sums
+from zoobench.populations import Access, Population
+from zoobench.tasks.answers import Answer
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forms import Form
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Where a method is measured.
+    """Everything that a task may read in one cell. A method never holds one.
 
-    target: the population, with all its splits; training: populations, with all their splits, that the method was
-    fitted to the training models of; data_root: where the target's images are.
+    target: the population that is asked about, all splits and columns; sources: what the method may draw on, training
+    and validation models only; seed: of everything random; images: opens any split, for judging; device: `cpu`, `cuda`.
     """
 
     target: Population
-    training: tuple[Population, ...]
-    seed: int
-    data_root: Path | None = None
+    sources: tuple[Population, ...] = ()
+    seed: int = 0
+    images: ImageStore = field(default_factory=ImageStore)
     device: str = "cpu"
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came of it.
+@dataclass(frozen=True)
+class Work:
+    """About what a cell takes: models that the method encodes or makes, forward passes of one model on one image, and
+    seconds besides."""
 
-    observations: a row each, of columns that are the task's own; one of them, `model`, says of which model. weights:
-    of the models that the method made [models, D], if it made any.
-    """
-
-    observations: pd.DataFrame
-    weights: Tensor | None = None
+    models: float = 0.0
+    images: float = 0.0
+    seconds: float = 0.0
 
 
-Answer = pd.DataFrame | Tensor
-"""What a method hands in, and can be judged by: predictions, or weights [models, D]."""
+TEST_IMAGES = 10_000
+"""That `Task.work` reckons with: about as many as the test splits of image datasets have."""
 
 
 class Task(Protocol):
     """A task, whose fields say how it is measured.
 
-    Scores depend on observations alone, and these on what a method hands in, so that both can be checked.
+    Scores depend on observations alone, these on the answer alone, and the answer describes itself: so a run, a
+    submission and a verification judge alike.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def version(self) -> int:
+        """Another number whenever scores change their meaning: those of other versions are not compared."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it asks, in one line."""
+        ...
+
+    @property
+    def paper(self) -> str:
+        """Where it comes from, as an arXiv number or URL."""
+        ...
 
     @property
     def primary(self) -> str:
@@ -60,42 +77,46 @@ class Task(Protocol):
         ...
 
     @property
-    def reads_training(self) -> bool:
-        """Whether it reads the training models itself, besides what the method learned of them."""
+    def asks(self) -> type | UnionType:
+        """The protocol that a method must implement, or several of which it needs one."""
         ...
 
     @property
-    def hands_in(self) -> Literal["predictions", "weights"]:
-        """What is judged: predictions (columns model, epoch, property, predicted, predicted_class), or weights."""
+    def access(self) -> Access:
+        """The most that a method may see of the data."""
         ...
 
-    def asks(self, method: Any) -> bool:
-        """Whether the method, or its class, implements what the task asks for."""
+    @property
+    def uses_sources(self) -> bool:
+        """Whether the task itself reads the sources, besides what the method learned of them."""
         ...
 
-    def observe(self, method: Any, setting: Setting) -> Outcome:
-        """Raises `InapplicableError` where that cannot be in such a setting."""
+    def form(self, setting: Setting) -> Form:
+        """What is to be answered in a setting."""
         ...
 
-    def handed_in(self, target: Population) -> range:
-        """How many models' weights may be handed in for a target; none, where predictions are."""
-        ...
+    def ask(self, method: Any, setting: Setting) -> Answer:
+        """Ask the fitted method. These are the only lines that call one.
 
-    def judged(self, target: Population) -> Population:
-        """The checkpoints of a target that judging reads: it needs no others."""
-        ...
-
-    def judge(self, answer: Any, setting: Setting) -> pd.DataFrame:
-        """The observations of what a method hands in: of an `Outcome` its weights, or else its observations.
-
-        Of a setting it reads all but what was trained on.
+        Raises `InapplicableError` if that cannot be in such a setting.
         """
         ...
 
-    def score(self, observations: pd.DataFrame) -> dict[str, float]:
-        """Values by metric."""
+    def judge(self, answer: Any, setting: Setting) -> pd.DataFrame:
+        """Observations: rows of columns that are the task's own; one of them, `model`, says of which model.
+
+        Of a setting it reads the target, the seed, the images and the device.
+        """
         ...
 
-    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
-        """Those metrics that can be computed anew when models are drawn again, as in a bootstrap."""
+    def score(self, observations: pd.DataFrame) -> Mapping[str, Estimate]:
+        """Estimates by metric."""
+        ...
+
+    def reads(self, target: Population) -> Population:
+        """The checkpoints of a target that judging reads: it needs no others."""
+        ...
+
+    def work(self, checkpoints: int, train_images: int) -> Work:
+        """About what a cell takes, for a target of so many checkpoints, whose training split has so many images."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import pandas as pd
 from torch import Tensor
@@ -24,10 +24,12 @@ from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoo_generation.training.train import train_models
 from zoobench.methods.protocols import Generator
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 from zoobench.populations.target import Target
-from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.answers import Weights
+from zoobench.tasks.base import TEST_IMAGES, Setting, Work
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forms import WeightForm
 from zoobench.tasks.generation import Generation, choose_anchors, generate
 
 COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
@@ -49,9 +51,13 @@ class FineTuning:
     models: int = 5
     generation: Generation = field(default_factory=Generation)
 
-    name = "fine_tuning"
-    reads_training = False
-    hands_in: ClassVar[Literal["weights"]] = "weights"
+    name: ClassVar[str] = "fine_tuning"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "Generate models, and train them further: test accuracy after some epochs"
+    paper: ClassVar[str] = "arXiv 2209.14733"
+    asks: ClassVar = Generator
+    access: ClassVar[Access] = Access.WEIGHTS
+    uses_sources: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.epochs or min(self.epochs) < 0 or max(self.epochs) < 1:
@@ -66,43 +72,42 @@ class FineTuning:
         """After the first of the epochs that is one."""
         return f"after_{next(epoch for epoch in self.epochs if epoch)}"
 
-    def asks(self, method: Any) -> bool:
-        """For a `Generator`."""
-        return isinstance(method, Generator)
-
-    def observe(self, method: Generator, setting: Setting) -> Outcome:
-        """Generate, train. Weights: of the models before training."""
-        anchors = choose_anchors(setting.target, self.generation.anchors)
-        generated = generate(method, anchors, self.generation, setting.seed, setting.data_root, device=setting.device)
-        weights = generated.weights[: self.models]
-        return Outcome(self.judge(weights, setting), weights)
-
-    def handed_in(self, target: Population) -> range:
+    def form(self, setting: Setting) -> WeightForm:
         """As many as are trained, or fewer."""
-        return range(1, self.models + 1)
+        return WeightForm.made(range(1, self.models + 1), setting.target.layout.size)
 
-    def judged(self, target: Population) -> Population:
+    def ask(self, method: Generator, setting: Setting) -> Weights:
+        """Generate; the weights are those before training."""
+        anchors = choose_anchors(setting.target, self.generation.anchors)
+        data_root, device = setting.images.data_root, setting.device
+        generated = generate(method, anchors, self.generation, setting.seed, data_root, device=device)
+        return Weights(generated.weights[: self.models])
+
+    def reads(self, target: Population) -> Population:
         return choose_anchors(target, self.generation.anchors)
 
-    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
+    def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
         """Train. Observations: model, its number, best first, as a string; epoch; test_accuracy."""
         anchors = choose_anchors(setting.target, self.generation.anchors)
         best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
-        specs = specs_like(best, len(answer), self.epochs, setting.seed)
-        tied = with_ties(answer, anchors.layout, Target.of(anchors).module())
-        trained = fine_tune(tied, anchors.layout, specs, setting.data_root, setting.device)
+        specs = specs_like(best, len(answer.weights), self.epochs, setting.seed)
+        tied = with_ties(answer.weights, anchors.layout, Target.of(anchors).module())
+        trained = fine_tune(tied, anchors.layout, specs, setting.images.data_root, setting.device)
         rows = []
         for number, model in enumerate(trained):
             rows += [(str(number), epoch, accuracy_after(model, epoch)) for epoch in self.epochs]
         return pd.DataFrame(rows, columns=["model", "epoch", "test_accuracy"])
 
-    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+    def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Mean test accuracy after each of the epochs."""
-        return {name: float(sums.value()) for name, sums in self.sums(observations).items()}
-
-    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
         by_epoch = observations.groupby("epoch", sort=True)
-        return {f"after_{epoch}": Sums.mean(rows["model"], rows["test_accuracy"]) for epoch, rows in by_epoch}
+        return {f"after_{epoch}": Estimate.mean(rows["model"], rows["test_accuracy"]) for epoch, rows in by_epoch}
+
+    def work(self, checkpoints: int, train_images: int) -> Work:
+        """Generation, then training (a backward pass is as two forward ones), and evaluation after the epochs."""
+        drawn = self.generation.work(checkpoints, train_images)
+        images = 3 * max(self.epochs) * train_images + len(self.epochs) * (train_images + TEST_IMAGES)
+        return Work(drawn.models, drawn.images + self.models * images)
 
 
 def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -> list[ModelSpec]:
@@ -139,3 +144,6 @@ def accuracy_after(model: TrainedModel, epoch: int) -> float:
     """Test accuracy after an epoch; one that has diverged by then is right about nothing."""
     reached = {checkpoint.epoch: checkpoint.metrics.test_accuracy for checkpoint in model.checkpoints}
     return reached.get(epoch, 0.0)
+
+
+FINE_TUNING = FineTuning()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -20,12 +20,14 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
 from zoo_generation.networks.program import with_ties
 from zoobench.methods.protocols import Generator
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.populations.target import Target
-from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.answers import Weights
+from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.diversity import to_anchors, to_others
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forms import WeightForm
 
 ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
 NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
@@ -43,11 +45,6 @@ class Generation:
     set BatchNorm's statistics.
     """
 
-    name = "generation"
-    reads_training = False
-    primary = "kept_mean"
-    hands_in: ClassVar[Literal["weights"]] = "weights"
-
     anchors: int = 5
     drawn: int = 200
     kept: int = 10
@@ -55,58 +52,74 @@ class Generation:
     rounds: int = 1
     passes: int = 3
 
-    def asks(self, method: Any) -> bool:
-        """For a `Generator`."""
-        return isinstance(method, Generator)
+    name: ClassVar[str] = "generation"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "Make new models without any training: how accurate and how new they are"
+    paper: ClassVar[str] = "arXiv 2406.09997"
+    primary: ClassVar[str] = "kept_mean"
+    asks: ClassVar = Generator
+    access: ClassVar[Access] = Access.WEIGHTS
+    uses_sources: ClassVar[bool] = False
 
-    def observe(self, method: Generator, setting: Setting) -> Outcome:
-        """Generate. Observations: a row a draw, see `observations_of`; weights: of the kept models, best first."""
+    def form(self, setting: Setting) -> WeightForm:
+        """As many as are kept, or fewer, best first."""
+        return WeightForm.made(range(1, self.kept + 1), setting.target.layout.size)
+
+    def ask(self, method: Generator, setting: Setting) -> Weights:
+        """Generate: draw, and keep the best on validation images."""
         anchors = choose_anchors(setting.target, self.anchors)
-        generated = generate(method, anchors, self, setting.seed, setting.data_root, device=setting.device)
-        return Outcome(observations_of(generated, anchors), generated.weights)
+        data_root, device = setting.images.data_root, setting.device
+        generated = generate(method, anchors, self, setting.seed, data_root, device=device)
+        return Weights(generated.weights, draws_of(generated))
 
-    def handed_in(self, target: Population) -> range:
-        """As many as are kept, or fewer."""
-        return range(1, self.kept + 1)
-
-    def judged(self, target: Population) -> Population:
+    def reads(self, target: Population) -> Population:
         return choose_anchors(target, self.anchors)
 
-    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
-        """Of kept models [models, D]: as if no others had been drawn."""
-        anchors = choose_anchors(setting.target, self.anchors)
-        target, device = Target.of(anchors), setting.device
-        test_accuracy, val_accuracy = (
-            accuracies(answer, target.layout, target.module(), images, device)
-            for images in (
-                images_of(target.row, "test", setting.data_root),
-                images_of(target.row, "val", setting.data_root).first(self.selection_images),
-            )
-        )
-        numbers = torch.arange(len(answer))
-        return observations_of(Generated(answer, test_accuracy, val_accuracy, val_accuracy, numbers), anchors)
+    def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
+        """One row per model that was drawn; if only those are known that were kept, per one of these.
 
-    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+        Columns: model, the draw's number as a string; val_accuracy; kept; and of those kept, elsewhere not a number:
+        test_accuracy, and distances as in `diversity`: to_anchor (the nearest), to_others (the mean over the others).
+        """
+        anchors = choose_anchors(setting.target, self.anchors)
+        target, weights = Target.of(anchors), answer.weights
+        networks = (weights, target.layout, target.module())
+        test, val = (setting.images.of(target.row, split) for split in ("test", "val"))
+        between = (weights, anchors.weights, anchors.layout, groups_of(anchors))
+        columns = {
+            "test_accuracy": accuracies(*networks, test, setting.device),
+            "to_anchor": to_anchors(*between),
+            "to_others": to_others(*between),
+        }
+        draws = answer.draws
+        if draws is None:
+            selected = accuracies(*networks, val.first(self.selection_images), setting.device)
+            numbers = range(len(weights))
+            draws = pd.DataFrame({"model": map(str, numbers), "val_accuracy": selected.tolist(), "place": numbers})
+        of_kept = pd.DataFrame({name: values.tolist() for name, values in columns.items()})
+        table = draws[["model", "val_accuracy"]].assign(kept=draws["place"] >= 0)
+        return table.join(of_kept.reindex(draws["place"]).set_axis(draws.index))
+
+    def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Mean, spread and best test accuracy of the kept models, and mean validation accuracy of all drawn.
 
         And of the kept, `diversity`: mean distance to each other, and `novelty`: mean distance to the nearest anchor.
         """
         kept = observations[observations["kept"]]
+        accuracy, drawn = kept["test_accuracy"], observations["val_accuracy"]
         return {
-            "kept_mean": float(kept["test_accuracy"].mean()),
-            "kept_std": float(kept["test_accuracy"].std(ddof=0)),
-            "kept_best": float(kept["test_accuracy"].max()),
-            "drawn_mean": float(observations["val_accuracy"].mean()),
-            "diversity": float(kept["to_others"].mean()),
-            "novelty": float(kept["to_anchor"].mean()),
+            "kept_mean": Estimate.mean(kept["model"], accuracy).exactly(float(accuracy.mean())),
+            "kept_std": Estimate.constant(float(accuracy.std(ddof=0))),
+            "kept_best": Estimate.constant(float(accuracy.max())),
+            "drawn_mean": Estimate.mean(observations["model"], drawn).exactly(float(drawn.mean())),
+            "diversity": Estimate.constant(float(kept["to_others"].mean())),
+            "novelty": Estimate.constant(float(kept["to_anchor"].mean())),
         }
 
-    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
-        kept = observations[observations["kept"]]
-        return {
-            "kept_mean": Sums.mean(kept["model"], kept["test_accuracy"]),
-            "drawn_mean": Sums.mean(observations["model"], observations["val_accuracy"]),
-        }
+    def work(self, checkpoints: int, train_images: int) -> Work:
+        """All draws on the validation images that select, and the kept ones on test images."""
+        drawn = self.rounds * self.drawn
+        return Work(models=drawn, images=drawn * self.selection_images + self.kept * TEST_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -204,19 +217,17 @@ class Kept:
         return Kept(weights[best], accuracy[best], draws[best])
 
 
-def observations_of(generated: Generated, anchors: Population) -> pd.DataFrame:
-    """A row a draw.
+def draws_of(generated: Generated) -> pd.DataFrame:
+    """One row per draw, as `Weights.draws`."""
+    place = {draw: row for row, draw in enumerate(generated.draws.tolist())}
+    accuracy = generated.drawn_accuracy.tolist()
+    return pd.DataFrame(
+        {
+            "model": [str(draw) for draw in range(len(accuracy))],
+            "val_accuracy": accuracy,
+            "place": [place.get(draw, -1) for draw in range(len(accuracy))],
+        }
+    )
 
-    Columns: model, the draw's number as a string; val_accuracy; kept; and of those kept, elsewhere not a number:
-    test_accuracy, and distances as in `diversity`, to_anchor (the nearest) and to_others (the mean over the others).
-    """
-    between = (generated.weights, anchors.weights, anchors.layout, groups_of(anchors))
-    columns = {
-        "test_accuracy": generated.test_accuracy,
-        "to_anchor": to_anchors(*between),
-        "to_others": to_others(*between),
-    }
-    kept = pd.DataFrame({name: values.tolist() for name, values in columns.items()}, index=generated.draws.tolist())
-    draws = range(len(generated.drawn_accuracy))
-    table = pd.DataFrame({"model": map(str, draws), "val_accuracy": generated.drawn_accuracy.tolist()}, index=draws)
-    return table.assign(kept=table.index.isin(kept.index)).join(kept)
+
+GENERATION = Generation()

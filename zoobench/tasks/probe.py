@@ -17,12 +17,14 @@ from zoo_generation.errors import InputError
 from zoo_generation.training.spec import AXES
 from zoobench.methods.protocols import Embedder, InapplicableError, Predictor
 from zoobench.populations import Population
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.estimates import Estimate
 
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
 KEY = ["model", "epoch", "property"]
 NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
+ALL = (*NUMBERS, "hyperparameters")
+"""The properties that are read if none are chosen: numbers, and every hyperparameter that varies."""
 OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
 HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
@@ -80,8 +82,8 @@ Reader = Callable[[Array | Strings], Array | Strings]
 """Predicts a property of some checkpoints from that of others."""
 
 
-def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
-    """What probes that are fitted to `fit` read off `test`: a row for each property and checkpoint, see `observe`."""
+def read(fit: Embedded, test: Embedded, properties: Collection[str] = ALL) -> pd.DataFrame:
+    """What probes that are fitted to `fit` read off `test`: see `predict`."""
     check_widths(fit, test)
     models = fit.table["model_id"].to_numpy()
 
@@ -89,11 +91,14 @@ def read(fit: Embedded, test: Embedded) -> pd.DataFrame:
         fitted = regress if values.dtype.kind == "f" else classify
         return fitted(fit.features, values, models, test.features)
 
-    return observe(fit.table, test.table, probe)
+    return predict(fit.table, test.table, probe, properties)
 
 
-def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Population) -> pd.DataFrame:
-    """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`."""
+def read_by(
+    method: Embedder | Predictor, fit: Sequence[Population], test: Population, properties: Collection[str] = ALL
+) -> pd.DataFrame:
+    """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`: see
+    `predict`."""
     if not fit:
         raise InputError("a probe was to be fitted to no population; name one or more to train on")
     tables = pd.concat([population.table for population in fit], ignore_index=True)
@@ -102,30 +107,34 @@ def read_by(method: Embedder | Predictor, fit: Sequence[Population], test: Popul
     if isinstance(method, Predictor):
         known = [population.known() for population in fit]
 
-        def predict(values: Array | Strings) -> Array | Strings:
+        def answer(values: Array | Strings) -> Array | Strings:
             return test.asked(lambda asked: method.predict(known, values, asked=asked), hidden)
 
-        return observe(tables, test.table, predict)
+        return predict(tables, test.table, answer, properties)
     embedded = [Embedded.of(method, population, hidden) for population in fit]
-    return read(Embedded.join(embedded), Embedded.of(method, test, hidden))
+    return read(Embedded.join(embedded), Embedded.of(method, test, hidden), properties)
 
 
-def observe(known: pd.DataFrame, asked: pd.DataFrame, read: Reader) -> pd.DataFrame:
-    """What is read off the checkpoints of the table `asked`: a row for each property and checkpoint.
+def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: Collection[str] = ALL) -> pd.DataFrame:
+    """What is read off the checkpoints of the table `asked`: one row per property and checkpoint.
 
-    Columns: model, epoch, property, kind (`number` or `class`); truth and predicted of numbers; true_class and
-    predicted_class of classes, as strings. The properties are test accuracy, generalization gap and epoch, of those
-    that the zoos record of every checkpoint, and each hyperparameter that varies among the models of the table `known`.
-    Raises `InputError` where there are too few models.
+    Columns: model, epoch, property; predicted of numbers, predicted_class, a string, of classes. The properties are
+    those of `properties` that the zoos record of every checkpoint; of the hyperparameters, those that vary among the
+    models of the table `known`. Raises `InputError` if there are too few models.
     """
     _check_enough(known["model_id"].nunique(), len(asked))
     predictions = []
     for name, values in numbers(known).items():
-        if np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
+        if name in properties and np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
             predictions.append(_rows(asked, name, predicted=read(values)))
     for name, classes in varying_classes(known):
-        predictions.append(_rows(asked, name, predicted_class=read(classes)))
-    return judge(pd.concat(predictions, ignore_index=True), asked)
+        if name in properties or "hyperparameters" in properties:
+            predictions.append(_rows(asked, name, predicted_class=read(classes)))
+    if not predictions:
+        raise InputError(
+            f"none of the properties {', '.join(properties)} is recorded of all checkpoints, and varies; take another zoo"
+        )
+    return pd.concat(predictions, ignore_index=True).reindex(columns=[*KEY, "predicted", "predicted_class"])
 
 
 def _check_enough(known: int, asked: int) -> None:
@@ -136,7 +145,7 @@ def _check_enough(known: int, asked: int) -> None:
 
 def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     """Predictions (model, epoch, property, predicted or predicted_class) beside the truth, as the table `asked` has it,
-    in columns as those of `observe`. What is predicted of checkpoints that are not in it is left out."""
+    in the columns `OBSERVED`. What is predicted of checkpoints that are not in it is left out."""
     truths = []
     for name in predictions["property"].unique():
         known = {"truth": numbers(asked)[name]} if name in NUMBERS else {"true_class": as_classes(asked[name])}
@@ -213,29 +222,22 @@ def _predicted(
         return search.fit(features, targets, groups=models).predict(test)
 
 
-def score(observations: pd.DataFrame) -> dict[str, float]:
-    """R² and Kendall's τ-b of the properties that are numbers, accuracy of those that are classes."""
+def score(observations: pd.DataFrame) -> dict[str, Estimate]:
+    """R² and Kendall's τ-b of the properties that are numbers, accuracy of those that are classes.
+
+    τ compares pairs of checkpoints, and is not a function of sums over models.
+    """
     scores = {}
     for (name, kind), rows in observations.groupby(["property", "kind"], sort=False):
         if kind == "number":
             truth, predicted = rows["truth"].to_numpy(float), rows["predicted"].to_numpy(float)
-            scores[f"r2:{name}"] = r_squared(truth, predicted)
-            scores[f"tau:{name}"] = kendall_tau(truth, predicted)
+            of_sums = Estimate.r2(rows["model"], rows["truth"], rows["predicted"])
+            scores[f"r2:{name}"] = of_sums.exactly(r_squared(truth, predicted))
+            scores[f"tau:{name}"] = Estimate.constant(kendall_tau(truth, predicted))
         else:
-            scores[f"accuracy:{name}"] = float((rows["true_class"] == rows["predicted_class"]).mean())
+            right = rows["true_class"] == rows["predicted_class"]
+            scores[f"accuracy:{name}"] = Estimate.mean(rows["model"], right.astype(float)).exactly(float(right.mean()))
     return scores
-
-
-def sums(observations: pd.DataFrame) -> dict[str, Sums]:
-    """Of R² and accuracy; τ compares pairs of checkpoints, and is no function of sums over models."""
-    found = {}
-    for (name, kind), rows in observations.groupby(["property", "kind"], sort=False):
-        if kind == "number":
-            found[f"r2:{name}"] = Sums.r2(rows["model"], rows["truth"], rows["predicted"])
-        else:
-            right = (rows["true_class"] == rows["predicted_class"]).astype(float)
-            found[f"accuracy:{name}"] = Sums.mean(rows["model"], right)
-    return found
 
 
 def r_squared(truth: Array, predicted: Array) -> float:

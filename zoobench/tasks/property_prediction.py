@@ -1,56 +1,102 @@
-"""How well a linear probe reads a checkpoint's properties off its embedding, on the population it was fitted to.
+"""How well a linear probe reads a checkpoint's properties off its embedding.
 
-Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
+Sources: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4 (in and out of distribution); Falk, Schürholt &
+Borth, arXiv 2504.10141 (across architectures).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 
+from zoo_generation.errors import InputError
 from zoobench.methods.protocols import Embedder, Predictor
-from zoobench.populations import Population
-from zoobench.tasks import probe
-from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.estimates import Sums
-
-POOLED = "pooled_property_prediction"
-"""The same with one probe for all populations that a method was trained on, tested on the test models of all."""
+from zoobench.populations import Access, Population
+from zoobench.tasks import probe as probes
+from zoobench.tasks.answers import Predictions
+from zoobench.tasks.base import Setting, Work
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forms import PredictionForm
 
 
 @dataclass(frozen=True)
 class PropertyPrediction:
-    """A probe is fitted to the target's training and validation models, and tested on its test models.
+    """A probe is fitted to training and validation models, and tested on the target's test models.
 
-    Observations and metrics are those of `probe.read` and `probe.score`.
+    probe: `own`, to the target's own models; `sources`, to those of all populations that the method was trained on,
+    pooled: then it sees none of the target's, unless the target is one of these. properties: numbers, hyperparameters
+    by name, or `hyperparameters` for all that vary. A `Predictor` takes the place of the probe. Across zoos it ranks by
+    τ, since accuracies have another scale in each.
     """
 
-    name = "property_prediction"
-    reads_training = False
-    primary = "r2:test_accuracy"
-    hands_in: ClassVar[Literal["predictions"]] = "predictions"
+    probe: Literal["own", "sources"] = "own"
+    properties: tuple[str, ...] = probes.ALL
 
-    def asks(self, method: Any) -> bool:
-        """For an `Embedder`, and for a `Predictor`, which takes the place of the probe."""
-        return isinstance(method, Embedder | Predictor)
+    version: ClassVar[int] = 1
+    paper: ClassVar[str] = "arXiv 2209.14764"
+    asks: ClassVar = Embedder | Predictor
+    access: ClassVar[Access] = Access.WEIGHTS
 
-    def observe(self, method: Embedder | Predictor, setting: Setting) -> Outcome:
-        """Embed the target, fit, read."""
-        return Outcome(probe.read_by(method, [setting.target.without("test")], setting.target.split("test")))
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a property that is not known."""
+        known = (*probes.ALL, *probes.HYPERPARAMETERS)
+        if strange := [name for name in self.properties if name not in known]:
+            raise InputError(f"property prediction was asked for '{strange[0]}'; the properties are {', '.join(known)}")
 
-    def handed_in(self, target: Population) -> range:
-        return range(0)
+    @property
+    def name(self) -> str:
+        """`property_prediction`, or of a probe on sources `property_transfer`."""
+        return "property_prediction" if self.probe == "own" else "property_transfer"
 
-    def judged(self, target: Population) -> Population:
+    @property
+    def summary(self) -> str:
+        """In one line."""
+        where = "models of the same zoo" if self.probe == "own" else "other zoos"
+        return (
+            f"Read accuracy, generalization gap, epoch and hyperparameters off weights, with a probe fitted to {where}"
+        )
+
+    @property
+    def primary(self) -> str:
+        """By R², across zoos by Kendall's τ."""
+        return "r2:test_accuracy" if self.probe == "own" else "tau:test_accuracy"
+
+    @property
+    def uses_sources(self) -> bool:
+        """For a probe on sources."""
+        return self.probe == "sources"
+
+    def form(self, setting: Setting) -> PredictionForm:
+        """Of the target's test models: numbers that are recorded of all of them, and the hyperparameters."""
+        test = setting.target.split("test")
+        numbers = [name for name in probes.NUMBERS if name in self.properties]
+        every = "hyperparameters" in self.properties
+        varying = [name for name, _ in probes.varying_classes(setting.target.table)] if every else []
+        classes = [name for name in probes.HYPERPARAMETERS if name in self.properties or name in varying]
+        return PredictionForm.of(test, numbers, classes)
+
+    def ask(self, method: Embedder | Predictor, setting: Setting) -> Predictions:
+        """Embed, fit, read. Raises `InapplicableError` if the populations' features differ in number."""
+        known = (setting.target,) if self.probe == "own" else setting.sources
+        test = setting.target.split("test")
+        return Predictions(probes.read_by(method, [each.without("test") for each in known], test, self.properties))
+
+    def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
+        """One row per checkpoint and property, see `probe.judge`."""
+        return probes.judge(answer.table, setting.target.split("test").table)
+
+    def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
+        return probes.score(observations)
+
+    def reads(self, target: Population) -> Population:
         return target.split("test")
 
-    def judge(self, answer: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-        return probe.judge(answer, setting.target.split("test").table)
+    def work(self, checkpoints: int, train_images: int) -> Work:
+        """The embedding of every checkpoint, and the probes."""
+        return Work(models=checkpoints, seconds=5.0)
 
-    def score(self, observations: pd.DataFrame) -> dict[str, float]:
-        return probe.score(observations)
 
-    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
-        return probe.sums(observations)
+PROPERTY_PREDICTION = PropertyPrediction()
+PROPERTY_TRANSFER = PropertyPrediction(probe="sources")

@@ -6,21 +6,22 @@ Source: Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from zoo_generation.data.load import images_of
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
 from zoobench.methods.protocols import Reconstructor
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 from zoobench.populations.target import Target
-from zoobench.tasks.base import Outcome, Setting
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.answers import Weights
+from zoobench.tasks.base import TEST_IMAGES, Setting, Work
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forms import WeightForm
 
 
 @dataclass(frozen=True)
@@ -33,44 +34,39 @@ class Reconstruction:
     checkpoints: int = 32
     passes: int = 3
 
-    name = "reconstruction"
-    reads_training = False
-    primary = "kept"
-    hands_in: ClassVar[Literal["weights"]] = "weights"
+    name: ClassVar[str] = "reconstruction"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "Encode and decode models: how much of their accuracy is left"
+    paper: ClassVar[str] = "arXiv 2406.09997"
+    primary: ClassVar[str] = "kept"
+    asks: ClassVar = Reconstructor
+    access: ClassVar[Access] = Access.WEIGHTS
+    uses_sources: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.checkpoints < 1:
             raise InputError(f"reconstruction was given {self.checkpoints} checkpoints to reconstruct; take 1 or more")
 
-    def asks(self, method: Any) -> bool:
-        """For a `Reconstructor`."""
-        return isinstance(method, Reconstructor)
+    def form(self, setting: Setting) -> WeightForm:
+        """One model per checkpoint that is to be reconstructed; those with the same weights once."""
+        return WeightForm.of_each(self.reads(setting.target))
 
-    def observe(self, method: Reconstructor, setting: Setting) -> Outcome:
-        """Reconstruct. Weights: reconstructed, in the order of the test models."""
-        made = self.chosen(setting.target).asked(method.reconstruct)
-        return Outcome(self.judge(made, setting), made)
+    def ask(self, method: Reconstructor, setting: Setting) -> Weights:
+        """Reconstruct, in the order of the test models."""
+        return Weights(self.reads(setting.target).asked(method.reconstruct))
 
-    def chosen(self, target: Population) -> Population:
+    def reads(self, target: Population) -> Population:
         """The checkpoints that are to be reconstructed."""
         return last_checkpoints(target.split("test"), self.checkpoints)
 
-    def handed_in(self, target: Population) -> range:
-        """All of them, those with the same weights once."""
-        count = len(self.chosen(target).order[0])
-        return range(count, count + 1)
-
-    def judged(self, target: Population) -> Population:
-        return self.chosen(target)
-
-    def judge(self, answer: Tensor, setting: Setting) -> pd.DataFrame:
+    def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
         """Observations: model, and its test accuracy as it is (original) and reconstructed."""
-        chosen = self.chosen(setting.target)
+        asked = self.reads(setting.target)
         return pd.DataFrame(
             {
-                "model": chosen.table["model_id"].astype(str),
-                "original": self._accuracies(chosen.weights, chosen, setting).tolist(),
-                "reconstructed": self._accuracies(answer, chosen, setting).tolist(),
+                "model": asked.table["model_id"].astype(str),
+                "original": self._accuracies(asked.weights, asked, setting).tolist(),
+                "reconstructed": self._accuracies(answer.weights, asked, setting).tolist(),
             }
         )
 
@@ -79,7 +75,7 @@ class Reconstruction:
         accuracy = torch.zeros(len(weights), dtype=torch.float64)
         for _, rows in population.table.groupby("activation", dropna=False):
             target, places = Target.of(population.select(population.table.index.isin(rows.index))), rows.index.tolist()
-            training, test = (images_of(target.row, split, setting.data_root) for split in ("train", "test"))
+            training, test = (setting.images.of(target.row, split) for split in ("train", "test"))
             module, layout = target.module(), target.layout
             conditioned = condition_batch_norm(
                 weights[places], layout, module, training, self.passes, device=setting.device
@@ -87,17 +83,19 @@ class Reconstruction:
             accuracy[places] = accuracies(conditioned, layout, module, test, setting.device)
         return accuracy
 
-    def score(self, observations: pd.DataFrame) -> dict[str, float]:
+    def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Mean accuracies, original and reconstructed, and which part of the first is kept in the second."""
-        return {name: float(sums.value()) for name, sums in self.sums(observations).items()}
-
-    def sums(self, observations: pd.DataFrame) -> dict[str, Sums]:
         model, original, reconstructed = (observations[name] for name in ("model", "original", "reconstructed"))
         return {
-            "original": Sums.mean(model, original),
-            "reconstructed": Sums.mean(model, reconstructed),
-            "kept": Sums.ratio(model, reconstructed, original),
+            "original": Estimate.mean(model, original),
+            "reconstructed": Estimate.mean(model, reconstructed),
+            "kept": Estimate.ratio(model, reconstructed, original),
         }
+
+    def work(self, checkpoints: int, train_images: int) -> Work:
+        """A tenth of the checkpoints, encoded, decoded and evaluated, and evaluated as they are."""
+        models = min(self.checkpoints, checkpoints / 10)
+        return Work(models=2 * models, images=2 * models * TEST_IMAGES)
 
 
 def last_checkpoints(population: Population, count: int) -> Population:
@@ -110,3 +108,6 @@ def last_checkpoints(population: Population, count: int) -> Population:
     last = population.table.groupby("model_id", sort=False)["epoch"].idxmax().to_numpy()
     some = np.linspace(0, len(last) - 1, min(count, len(last))).round().astype(int)
     return population.select(population.table.index.isin(last[some]))
+
+
+RECONSTRUCTION = Reconstruction()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError, field_validator
 
 from zoo_generation.names import ALLOWED, is_file_name
+from zoo_generation.settings import sentences
 from zoo_generation.training.spec import make_spec
 from zoobench.zoo.schema import FORMAT
 
@@ -51,18 +52,4 @@ def card_of(content: bytes) -> tuple[Card | None, list[str]]:
     try:
         return Card.model_validate_json(content), []
     except ValidationError as error:
-        return None, [_clause(dict(each)) for each in error.errors()]
-
-
-def _clause(error: dict[str, Any]) -> str:
-    """What pydantic says, in the words of zoobench."""
-    field = ".".join(map(str, error["loc"]))
-    match error["type"]:
-        case "json_invalid":
-            return "it is not JSON"
-        case "missing":
-            return f"it lacks the field '{field}'"
-    reason = str(error["msg"]).removeprefix("Value error, ")
-    if not field:
-        return "it holds no JSON object"
-    return f"its field '{field}' is {error['input']!r:.80}: {reason[:1].lower()}{reason[1:]}"
+        return None, sentences(error)

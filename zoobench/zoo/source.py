@@ -1,11 +1,12 @@
-"""A zoo that a plan draws on: one that will be built from a spec, or one that is there."""
+"""A zoo by what is known of it before it is opened, or built: where it lies, and which populations it has."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from zoo_generation.kept import tell
 from zoo_generation.names import inside
 from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.spec import ZooSpec
+from zoo_generation.training.spec import ModelSpec, ZooSpec
 from zoobench.zoo.building import build_zoo
 from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.splits import split_models
@@ -24,52 +25,29 @@ from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A zoo of one population, known before it is built.
+@dataclass(frozen=True)
+class Kind:
+    """What the models of a population are, and which they are.
 
-    spec: what it is built from, None if it was there already; ids: of its models; checkpoints: how many it has, or
-    will have.
+    train_images: how many images they were trained on, None if that is not limited or not known; ids: of the models;
+    checkpoints: how many they have, or will have.
     """
 
-    name: str
-    path: StoragePath
-    spec: ZooSpec | None
-    ids: tuple[str, ...]
-    checkpoints: int
     dataset: str
     architecture: str
     width: float
     image_size: int
     train_images: int | None
+    ids: frozenset[str]
+    checkpoints: int
 
     @classmethod
-    def planned(cls, name: str, spec: ZooSpec, zoos: Path) -> Source:
-        """The zoo of a spec; it lies in the folder `zoos`, under a name that says what its models are.
-
-        Raises `InputError` if the spec is of several populations.
-        """
-        for architecture in spec.user_architectures():
-            import_architecture(architecture)
-        models = spec.models()
-        _check_kinds(name, len({(each.dataset, each.architecture, each.width, each.image_size) for each in models}))
-        ids, first = tuple(model.id for model in models), models[0]
-        checkpoints = len(ids) * len([epoch for epoch in spec.saved_epochs if epoch])
-        return cls(
-            *(name, inside(zoos, f"{name}-{_key(ids, checkpoints)[:8]}"), spec, ids, checkpoints),
-            *(first.dataset, first.architecture, first.width, first.image_size, first.train_images),
-        )
-
-    @classmethod
-    def there(cls, name: str, zoo: Zoo, statuses: Collection[str]) -> Source:
-        """A zoo that is there, of which models of these statuses count; raises `InputError` unless it has exactly one
-        population."""
-        kept = zoo.checkpoints[zoo.checkpoints["status"].isin(statuses)]
-        _check_kinds(name, len(kept[POPULATION].drop_duplicates()))
-        row = kept.iloc[0]
+    def of(cls, table: pd.DataFrame) -> Kind:
+        """Of a table of checkpoints of one population, one row per checkpoint."""
+        row = table.iloc[0]
         images = None if pd.isna(row["train_images"]) else int(row["train_images"])
-        kind = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]), images)
-        return cls(name, zoo.path, None, tuple(kept["model_id"].unique()), len(kept), *kind)
+        shape = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]))
+        return cls(*shape, images, frozenset(table["model_id"]), len(table))
 
     @property
     def shape(self) -> tuple[str, float]:
@@ -77,12 +55,66 @@ class Source:
         return self.architecture, self.width
 
     @property
+    def words(self) -> dict[str, str]:
+        """What tells it from other populations, as words, by what it is."""
+        return {
+            "dataset": self.dataset,
+            "architecture": self.architecture,
+            "width": f"w{self.width:g}",
+            "image_size": f"{self.image_size}px",
+        }
+
+    @property
     def training_models(self) -> int:
-        """How many models its training split has if none fails."""
-        return int((split_models(pd.Series(self.ids)) == "train").sum())
+        """How many models its training split has, if none of them fail."""
+        return int((split_models(pd.Series(sorted(self.ids))) == "train").sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A zoo that is there, or one that is built from a spec before it is used.
+
+    name: what it is called in tables; spec: None if it was there already; kinds: its populations.
+    """
+
+    name: str
+    path: StoragePath
+    spec: ZooSpec | None
+    kinds: tuple[Kind, ...]
+
+    @classmethod
+    def there(cls, name: str, zoo: Zoo, statuses: Collection[str]) -> Source:
+        """A zoo that is there, with those of its models that have one of the statuses."""
+        table = zoo.checkpoints[zoo.checkpoints["status"].isin(statuses)]
+        kinds = tuple(Kind.of(rows) for _, rows in table.groupby(POPULATION, sort=True))
+        if not kinds:
+            raise InputError(f"the zoo {zoo.path} has no models that are {' or '.join(statuses)}; take another zoo")
+        return cls(name, zoo.path, None, kinds)
+
+    @classmethod
+    def planned(cls, name: str, spec: ZooSpec, folder: Path) -> Source:
+        """A zoo that is built from a spec, in a folder of its own whose name tells its content."""
+        for each in spec.user_architectures():
+            import_architecture(each)
+        models = spec.models()
+        saved = len([epoch for epoch in spec.saved_epochs if epoch])
+        shapes = sorted({_shape(each) for each in models})
+        kinds = []
+        for shape in shapes:
+            of_kind = [each for each in models if _shape(each) == shape]
+            ids = frozenset(each.id for each in of_kind)
+            kinds.append(Kind(*shape, of_kind[0].train_images, ids, len(ids) * saved))
+        listed = ",".join(sorted(each.id for each in models))
+        content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
+        return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of all its models."""
+        return frozenset(each for kind in self.kinds for each in kind.ids)
 
     def zoo(self) -> Zoo:
-        """The zoo as it lies there."""
+        """The zoo, opened."""
         return Zoo(self.path)
 
     def build(self, workspace: Workspace | None = None, progress: Progress = QUIET) -> Zoo:
@@ -97,7 +129,7 @@ def check_apart(sources: Iterable[Source]) -> None:
     """Raise `InputError` if two zoos have a model in common: it could be in the training split of one and in the test
     split of the other."""
     for one, other in itertools.combinations(sources, 2):
-        if common := set(one.ids) & set(other.ids):
+        if common := one.ids & other.ids:
             raise InputError(
                 f"the zoos '{one.name}' and '{other.name}' have {len(common)} models in common, which would be in two "
                 "splits; give one of them another 'seed'"
@@ -118,13 +150,5 @@ def _check_card(path: StoragePath, spec: ZooSpec) -> None:
         card.unlink()
 
 
-def _check_kinds(name: str, kinds: int) -> None:
-    if kinds != 1:
-        raise InputError(
-            f"zoo '{name}' has {kinds} populations; a zoo that is compared has one dataset and one architecture, so "
-            "give each a zoo of its own"
-        )
-
-
-def _key(ids: Sequence[str], checkpoints: int) -> str:
-    return hashlib.sha256(f"{checkpoints}:{','.join(sorted(ids))}".encode()).hexdigest()[:16]
+def _shape(model: ModelSpec) -> tuple[str, str, float, int]:
+    return model.dataset, model.architecture, model.width, model.image_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -119,8 +120,8 @@ def _worker(setting: dict[str, Any]) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // workers.count))
     model.to(ray.train.torch.get_device())
 
-    def report(step: int, steps: int, values: dict[str, float]) -> None:
-        mailbox.tell.remote("report", step, steps, values)
+    def report(done: float, of: float, numbers: Mapping[str, float] = {}, note: str = "") -> None:
+        mailbox.tell.remote("report", done, of, dict(numbers))
 
     def log(step: int, values: dict[str, float]) -> None:
         mailbox.tell.remote("log", step, values)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoobench.methods.protocols import Report
+from zoo_generation.progress import Step
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
@@ -47,7 +47,7 @@ def train(
     validation: WindowSampler | None,
     config: SaneConfig,
     *,
-    report: Report | None = None,
+    report: Step | None = None,
     log: Log | None = None,
     snapshots: Snapshots | None = None,
     workers: Workers = ALONE,

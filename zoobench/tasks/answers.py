@@ -1,0 +1,47 @@
+"""What a method answers to a task, and what a submission holds: predictions, weights, or scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Properties of checkpoints, as a method predicts them.
+
+    table: one row per checkpoint and property. Columns: model, epoch, property, and `predicted` of a property that is a
+    number, `predicted_class`, a string, of one that is a class.
+    """
+
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Models that a method made: flat weights [models, D], float32.
+
+    draws: one row per model that was drawn, of which these were kept; None if nothing else was drawn, or is known.
+    Columns: model, its number as a string; val_accuracy in [0, 1]; place, its row among the weights, -1 if it was not
+    kept.
+    """
+
+    weights: Tensor
+    draws: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How much each of some rows has to do with each of some columns, as images and models, or children and parents.
+
+    values: float32 [rows, columns]; rows, columns: their names, each once.
+    """
+
+    values: Tensor
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+Answer = Predictions | Weights | Scores

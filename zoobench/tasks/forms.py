@@ -1,0 +1,163 @@
+"""The form of an answer: what a task asks for on a target, in which order, and how much of it.
+
+One form checks what a method answers, and says what strangers hand in: leaderboards write, bound and read files by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo_generation.errors import InputError
+from zoobench.populations import Population
+from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
+
+ITEM = ["model", "epoch", "property"]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionForm:
+    """Properties of checkpoints.
+
+    items: one row per checkpoint and property that is asked for. Columns: checkpoint, the name under which it is asked
+    for (see `Population.names`); model; epoch; property; kind, `number` or `class`. Checkpoints with the same weights
+    share a name: what is said of it counts for all of them.
+    """
+
+    items: pd.DataFrame
+
+    kind: ClassVar[Literal["predictions"]] = "predictions"
+
+    @classmethod
+    def of(cls, asked: Population, numbers: Sequence[str], classes: Sequence[str]) -> PredictionForm:
+        """Each of the properties, numbers and classes, of each checkpoint."""
+        rows = asked.table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
+        rows.insert(0, "checkpoint", asked.names)
+        kinds = dict.fromkeys(numbers, "number") | dict.fromkeys(classes, "class")
+        properties = pd.DataFrame({"property": list(kinds), "kind": list(kinds.values())})
+        every = rows.merge(properties, how="cross")
+        return cls(every.sort_values(["checkpoint", "property"], kind="stable", ignore_index=True))
+
+    def of_properties(self, names: Sequence[str]) -> PredictionForm:
+        """The items of these properties alone."""
+        return PredictionForm(self.items[self.items["property"].isin(names)].reset_index(drop=True))
+
+    @property
+    def words(self) -> str:
+        """What is handed in, in words."""
+        properties = ", ".join(self.items["property"].unique())
+        return f"predictions of {properties} for {self.items['checkpoint'].nunique()} checkpoints"
+
+    def check(self, answer: Answer) -> None:
+        """Raise `InputError` unless the answer has one row for each item, of its kind."""
+        if not isinstance(answer, Predictions):
+            raise _other(self.words, answer)
+        wanted, given = (pd.MultiIndex.from_frame(table[ITEM]) for table in (self.items, answer.table))
+        if given.has_duplicates:
+            raise InputError(f"the answer has two rows for {_item(given[given.duplicated()][0])}; give one")
+        if len(missing := wanted.difference(given)):
+            raise InputError(f"the answer has no row for {_item(missing[0])}; give one for each that is asked for")
+        kinds = self.items.merge(answer.table, on=ITEM)
+        empty = kinds["predicted"].isna().where(kinds["kind"] == "number", kinds["predicted_class"].isna())
+        if empty.any():
+            raise InputError(f"the answer says nothing of {_item(tuple(kinds.loc[empty, ITEM].iloc[0]))}")
+
+
+@dataclass(frozen=True, eq=False)
+class WeightForm:
+    """Flat weights of models.
+
+    models: how many there may be; size: numbers of each; first, place: if each model answers for a checkpoint that is
+    asked about, the way to the order of the checkpoints' names and back, see `Population.order`; else None.
+    """
+
+    models: range
+    size: int
+    first: NDArray[np.int64] | None = None
+    place: NDArray[np.int64] | None = None
+
+    kind: ClassVar[Literal["weights"]] = "weights"
+
+    @classmethod
+    def made(cls, models: range, size: int) -> WeightForm:
+        """Of new models, the best first."""
+        return cls(models, size)
+
+    @classmethod
+    def of_each(cls, asked: Population) -> WeightForm:
+        """One model per checkpoint; they are handed in once per name, in the order of names."""
+        first, place = asked.order
+        return cls(range(len(first), len(first) + 1), asked.layout.size, first, place)
+
+    @property
+    def words(self) -> str:
+        """What is handed in, in words."""
+        return f"weights [{counted(self.models)} models, {self.size}], float32"
+
+    def handed_in(self, judged: Tensor) -> Tensor:
+        """Weights as they are judged, in the order in which they are handed in."""
+        return judged if self.first is None else judged[torch.from_numpy(self.first)]
+
+    def judged(self, handed_in: Tensor) -> Tensor:
+        """Weights as they are handed in, in the order in which they are judged."""
+        return handed_in if self.place is None else handed_in[torch.from_numpy(self.place)]
+
+    def check(self, answer: Answer) -> None:
+        """Raise `InputError` unless the answer, in the order in which it is judged, has such a shape."""
+        if not isinstance(answer, Weights):
+            raise _other(self.words, answer)
+        shape = (
+            tuple(self.handed_in(answer.weights).shape) if answer.weights.dim() == 2 else tuple(answer.weights.shape)
+        )
+        if len(shape) != 2 or shape[0] not in self.models or shape[1] != self.size:
+            raise InputError(f"the answer has the shape {list(shape)}; give {self.words}")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreForm:
+    """A matrix of numbers; rows, columns: the names of what they are of."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    kind: ClassVar[Literal["scores"]] = "scores"
+
+    @property
+    def words(self) -> str:
+        """What is handed in, in words."""
+        return f"scores [{len(self.rows)} rows, {len(self.columns)} columns], float32"
+
+    def check(self, answer: Answer) -> None:
+        """Raise `InputError` unless the answer has these rows and columns, in this order, and finite float32 values."""
+        if not isinstance(answer, Scores):
+            raise _other(self.words, answer)
+        if (answer.rows, answer.columns) != (self.rows, self.columns):
+            raise InputError(f"the answer has other rows or columns, or in another order; give {self.words}")
+        if tuple(answer.values.shape) != (len(self.rows), len(self.columns)) or answer.values.dtype != torch.float32:
+            raise InputError(f"the answer is {answer.values.dtype} {list(answer.values.shape)}; give {self.words}")
+        if not bool(answer.values.isfinite().all()):
+            raise InputError("the answer has scores that are not finite; give a finite number for each")
+
+
+Form = PredictionForm | WeightForm | ScoreForm
+
+
+def counted(numbers: range) -> str:
+    """A range in words: `10`, or `1 to 10`."""
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _other(words: str, answer: object) -> InputError:
+    return InputError(f"the answer is {type(answer).__name__}; give {words}")
+
+
+def _item(item: tuple[object, ...]) -> str:
+    model, epoch, name = item
+    return f"{name} of model {model} after epoch {epoch}"
