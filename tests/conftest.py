@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of the processes that Ray starts
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that Ray starts
     warn_of_plugins_named.cache_clear()
 
     def installed(package: str, entry_points: dict[str, str], group: str = "zoobench.methods", **modules: str) -> None:
