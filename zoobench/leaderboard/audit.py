@@ -43,6 +43,13 @@ class Finding:
     folder: Path | None = None
 
     @property
+    def words(self) -> list[str]:
+        """Its reasons, one sentence each, which say what they are of."""
+        said = {"refused": "Refused", "to look at": "For a person to look at"}
+        of = f"{self.track}/{shown(self.entry)[:80]}" if self.entry else said[self.verdict]
+        return [f"{of}: {reason}" for reason in self.reasons]
+
+    @property
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return self.verdict in GOOD

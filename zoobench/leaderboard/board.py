@@ -26,7 +26,7 @@ from zoobench.zoo.workspace import Workspace
 
 LOCK = ".lock"
 
-Places = list[tuple[int | None, Entry]]
+Places = Sequence[tuple[int | None, Entry]]
 """Entries, best first, each with its place, None if it has none."""
 
 

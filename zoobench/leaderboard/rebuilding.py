@@ -15,6 +15,7 @@ from typing import Literal
 from zoo_generation.errors import InputError
 from zoo_generation.files import read_json, write_json, written_aside
 from zoo_generation.progress import QUIET, Progress
+from zoo_generation.text import shown
 from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, read_entry
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
@@ -106,6 +107,14 @@ class Refreshed:
     reason: str
     seconds: float
 
+    @property
+    def words(self) -> str:
+        """The same in one line."""
+        scores = "" if self.fresh is None else f" {self.fresh:.3f}, recorded {self.recorded:.3f}"
+        reason = f" ({shown(self.reason)})" if self.reason else ""
+        of = f"{self.track}/{shown(self.entry)[:80]}"
+        return f"{of}: {self.kind}{scores}{reason}, zoos of seed {self.seed}, {self.seconds / 60:.1f} minutes"
+
 
 def refresh(
     entries: Sequence[tuple[str, Path]],
@@ -120,6 +129,8 @@ def refresh(
     where it ended; a drawn seed is drawn anew once all entries were measured. minutes: after which no further entry is
     begun.
     """
+    if not entries:
+        return
     leaderboards, folder = workspace.leaderboards, workspace.runs / "fresh"
     kept = folder / "seed.json"
     first = drawn_seed(kept) if seed is None else seed
