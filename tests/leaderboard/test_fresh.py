@@ -17,7 +17,7 @@ from zoo_generation.files import write_json
 from zoo_generation.training.cluster import ray_session
 from zoobench.cli.app import app
 from zoobench.leaderboard import Entry, read_entry
-from zoobench.leaderboard.fresh import FIRST, LAST, drawn_seed, method_of
+from zoobench.leaderboard.rebuilding import FIRST, LAST, drawn_seed, method_of
 
 ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
 TRACK = {
@@ -31,10 +31,8 @@ TRACK = {
     "targets": ["tiny"],
     "seeds": 2,
     "metrics": ["r2:test_accuracy", "accuracy:learning_rate"],
-    "direction": "higher",
-    "holds": "predictions",
     "tolerance": 1e-6,
-    "allowed": "All.",
+    "note": "All.",
 }
 WHO = ["--authors", "A. Author", "--licence", "MIT"]
 

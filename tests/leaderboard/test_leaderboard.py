@@ -23,31 +23,28 @@ from zoobench.populations import TokenSet
 
 ROOT = Path(__file__).parents[2]
 ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
-COMMON = {"format": "zoobench-track/1", "scale": "two-cores", "direction": "higher", "seeds": 2}
-TEXTS = {"summary": "For tests.", "allowed": "All."}
+COMMON = {"format": "zoobench-track/1", "scale": "two-cores", "seeds": 2}
+TEXTS = {"summary": "For tests.", "note": "All."}
 WHO = ["--authors", "A. Author, B. Author", "--licence", "MIT"]
 TRACKS = {
     "property": {
         "task": "property_prediction",
         "metrics": ["r2:test_accuracy", "accuracy:learning_rate"],
-        "holds": "predictions",
         "tolerance": 1e-6,
     },
     "generation": {
         "task": "generation",
         "settings": {"drawn": 4, "kept": 2, "selection_images": 50},
         "metrics": ["kept_mean"],
-        "holds": "weights",
         "tolerance": 0.005,
     },
     "fine": {
         "task": "fine_tuning",
         "settings": {"epochs": [1], "models": 1, "generation": {"drawn": 2, "kept": 1}},
         "metrics": ["after_1"],
-        "holds": "weights",
         "tolerance": 0.05,
     },
-    "reconstruction": {"task": "reconstruction", "metrics": ["kept"], "holds": "weights", "tolerance": 0.005},
+    "reconstruction": {"task": "reconstruction", "metrics": ["kept"], "tolerance": 0.005},
 }
 
 

@@ -10,16 +10,15 @@ import pytest
 import torch
 from conftest import Install, Run
 from tasks.test_tasks import LARGE, SMALL, population
+from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoobench.methods import InapplicableError, Unlearned
-from zoobench.methods.plugins import warn_of_plugins_named
-from zoobench.methods.registry import baselines, get_method, method_names
+from zoobench.methods.registry import baselines, get_method, method_names, warn_of_plugins_named
 from zoobench.populations import Population, TokenSet
 from zoobench.studies.study import Study
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
-from zoobench.tasks.property_transfer import PropertyTransfer
 
 PLAIN = """
 from zoobench.methods import Method, Unlearned
