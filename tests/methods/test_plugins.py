@@ -10,11 +10,10 @@ import pytest
 import torch
 from conftest import Install, Run
 from tasks.test_tasks import LARGE, SMALL, population
-from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoobench.methods import InapplicableError, Unlearned
-from zoobench.methods.registry import baselines, get_method, method_names, warn_of_plugins_named
+from zoobench.methods.registry import baselines, get_method, method_names
 from zoobench.populations import Population, TokenSet
 from zoobench.studies.study import Study
 from zoobench.tasks.base import Setting
@@ -100,9 +99,9 @@ def test_a_study_takes_it_by_name(template: None) -> None:
         ("absent:METHOD", "of the package others cannot be imported (ModuleNotFoundError: No module named 'absent')"),
         ("broken:METHOD", "of the package others cannot be imported (ZeroDivisionError: division by zero)"),
         ("plain:NOTHING", "of the package others cannot be imported (AttributeError: module 'plain' has no"),
-        ("plain:Plain", "is plain:Plain, of type type, and must be a zoobench.methods.Method"),
+        ("plain:Plain", "(plain:Plain) is of type type, not a zoobench.methods.Method; name one"),
         ("plain:SANE", "calls itself 'sane'; give the entry point and the Method one name"),
-        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator or Reconstructor"),
+        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator, Reconstructor, "),
         ("plain:FORGETFUL", "lacks save(); a method has fit, save and load"),
     ],
 )
@@ -129,7 +128,6 @@ def test_two_packages_of_one_name_are_refused(install: Install) -> None:
 
 def test_built_in_names_win(install: Install) -> None:
     sane = get_method("sane")
-    warn_of_plugins_named.cache_clear()
     install("others", {"sane": "plain:SANE"}, plain=PLAIN)
     with pytest.warns(UserWarning, match="'sane' of the package others is not used, since 'sane' is a built-in"):
         assert get_method("sane") is sane

@@ -20,7 +20,7 @@ PARTS = ("fit", "save", "load")
 PROTOCOLS = (Embedder, Predictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
 
 
-def _check(name: str, found: object) -> Method:
+def checked(name: str, found: object) -> Method:
     """The method that an entry point names. Raises `InputError` if it cannot be used under that name."""
     if not isinstance(found, Method):
         raise InputError(f"is of type {type(found).__name__}, not a zoobench.methods.Method; name one")
@@ -53,7 +53,7 @@ METHODS = Registry(
             "weight_density",
         )
     },
-    _check,
+    checked,
 )
 
 
