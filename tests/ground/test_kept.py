@@ -20,15 +20,14 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import MARK, SUMS
 from zoo_generation.kept import kept, save, sealed
 from zoo_generation.training.sink import TrainedModel
-from zoobench.evaluation import fitted, fitted_path, token_set
+from zoobench.evaluation import Plan, fitted, training_set_of
+from zoobench.evaluation.cells import Cells, prepare
+from zoobench.evaluation.runner import missing
 from zoobench.methods.registry import get_method
 from zoobench.populations import TokenSet, select_checkpoints, write_token_set
-from zoobench.studies.bench import Bench, token_sets
-from zoobench.studies.plan import Plan
-from zoobench.studies.runner import missing
-from zoobench.studies.sources import sources_of
 from zoobench.studies.study import Study
 from zoobench.zoo import Zoo, ZooSink, zoo_path
+from zoobench.zoo.workspace import Workspace
 
 
 def zoo_of(path: Path, *parts: list[TrainedModel]) -> Zoo:
@@ -126,19 +125,21 @@ def test_models_of_one_id_without_a_common_epoch_are_refused(tmp_path: Path) -> 
 
 
 def test_a_zoo_that_is_edited_in_place_makes_what_was_kept_of_it_stale(tmp_path: Path) -> None:
-    models, runs, path = trained("cnn_s", 6), tmp_path / "runs", tmp_path / "zoo"
+    models, pca, path = trained("cnn_s", 6), get_method("pca"), tmp_path / "zoo"
     seen = []
     for content in (models, changed(models), changed(models, test_accuracy=0.25), models):
         shutil.rmtree(path, ignore_errors=True)
-        key, tokens = token_set([zoo_of(path, content)], ("trained",), runs, lambda _: None)
-        fitted(get_method("pca"), get_method("pca").config(None), tokens, 0, runs / key, lambda _: None)
-        (population,) = tokens.populations
+        zoo = zoo_of(path, content)
+        fitted(pca, pca.config(None), [zoo], workspace=Workspace(tmp_path))
+        (origin,) = training_set_of([zoo]).origins
+        cells = prepare([origin], Workspace(tmp_path))
+        population = cells.population(origin)
         fresh = TokenSet.load(select_checkpoints([Zoo(path)])).populations[0]
         assert torch.equal(population.weights, fresh.weights)
         assert population.table["test_accuracy"].equals(fresh.table["test_accuracy"])
-        seen.append(key)
+        seen.append(cells.tokens[origin.name].name)
     assert seen[0] == seen[3] and len(set(seen)) == 3
-    assert sum(1 for fit in runs.glob("*/pca-*")) == 3
+    assert sum(1 for fit in (tmp_path / "runs" / "pieces" / "fits").iterdir()) == 3
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -206,7 +207,7 @@ def test_a_piece_in_whose_place_is_a_file_is_made_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Callable[[], tuple[Plan, Bench]]:
+def opened(tmp_path: Path) -> Callable[[], tuple[Plan, Cells]]:
     """Opens a study of a zoo that is there as a process would that begins."""
     zoo_of(tmp_path / "zoo", trained("cnn_s", 8))
     study = Study(
@@ -219,30 +220,30 @@ def bench(tmp_path: Path) -> Callable[[], tuple[Plan, Bench]]:
         seeds=1,
     )
 
-    def opened() -> tuple[Plan, Bench]:
-        tokens = token_sets(sources_of(study, tmp_path / "zoos"), tmp_path / "runs" / "tokens", lambda _: None)
-        return Plan(study), Bench(study, tokens, tmp_path / "runs" / "pieces")
+    def begun() -> tuple[Plan, Cells]:
+        plan = study.plan(Workspace(tmp_path))
+        return plan, prepare(plan.origins, Workspace(tmp_path, device="cpu"))
 
-    return opened
+    return begun
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("piece", ["tokens/*", "pieces/fits/*", "pieces/cells/*"])
 def test_every_piece_of_a_study_is_made_again_where_it_is_damaged(
-    bench: Callable[[], tuple[Plan, Bench]],
+    opened: Callable[[], tuple[Plan, Cells]],
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     piece: str,
     damage: str,
 ) -> None:
     def run() -> tuple[int, list[pd.DataFrame]]:
-        plan, there = bench()
+        plan, there = opened()
         fits, cells = missing(plan, there)
         for fit in fits:
             there.fit(fit)
         for cell in cells:
             there.measure(cell)
-        assert there.seconds(plan) >= 0
+        assert there.seconds(plan.fits, plan.cells) >= 0
         return len(fits) + len(cells), [there.observations(cell) for cell in plan.cells]
 
     made, whole = run()
@@ -261,13 +262,13 @@ def test_every_piece_of_a_study_is_made_again_where_it_is_damaged(
 
 
 def test_what_a_study_kept_of_a_zoo_that_changed_is_not_used(
-    bench: Callable[[], tuple[Plan, Bench]], tmp_path: Path
+    opened: Callable[[], tuple[Plan, Cells]], tmp_path: Path
 ) -> None:
-    plan, there = bench()
+    plan, there = opened()
     paths = {there.fit_path(fit) for fit in plan.fits} | {there.cell_path(cell) for cell in plan.cells}
     shutil.rmtree(tmp_path / "zoo")
     zoo_of(tmp_path / "zoo", changed(trained("cnn_s", 8)))
-    plan, there = bench()
+    plan, there = opened()
     others = {there.fit_path(fit) for fit in plan.fits} | {there.cell_path(cell) for cell in plan.cells}
     assert len(paths) == len(others) == 3 and not paths & others
 
@@ -316,12 +317,10 @@ def test_what_is_trained_leaves_nothing_beside_it(run: Run, tmp_path: Path) -> N
     command = ["train", "--zoo", tmp_path / "zoo", "--set", small, "--out", tmp_path / "method"]
     assert run(*command, "--home", tmp_path / "home")[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"zoo", "method", "home"}
-    _, tokens = token_set([Zoo(tmp_path / "zoo")], ("trained",), tmp_path / "runs", lambda _: None)
     sane, config = (
         get_method("sane"),
         get_method("sane").config(None, dict(each.split("=") for each in small.split(","))),
     )
-    path = fitted_path(sane, config, 0, tmp_path / "runs")
     for _ in range(2):
-        fitted(sane, config, tokens, 0, tmp_path / "runs", lambda _: None)
-        assert [each.name for each in (tmp_path / "runs").glob("*sane*")] == [path.name]
+        fitted(sane, config, [Zoo(tmp_path / "zoo")], workspace=Workspace(tmp_path / "home"))
+        assert len(list((tmp_path / "home" / "runs" / "pieces" / "fits").iterdir())) == 1

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from zoobench.studies.names import ID, NO_COMPOSITION
+from zoobench.evaluation.plan import NO_COMPOSITION
+from zoobench.studies.relations import ID
 from zoobench.studies.report import Report
 
 HOSTILE = "<script>alert(1)</script>"

@@ -12,7 +12,7 @@ import torch
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.symmetry import random_symmetries
-from zoobench.evaluation import run
+from zoobench.evaluation import evaluate
 from zoobench.methods import InapplicableError, Method
 from zoobench.methods.baselines import AnchorAverage, MatchedAverage, Pca, SpectralStatistics, WeightDensity
 from zoobench.methods.baselines.pca import PcaConfig
@@ -20,7 +20,9 @@ from zoobench.methods.registry import baselines, get_method
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.generation import Generation
+from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo import Zoo
+from zoobench.zoo.workspace import Workspace
 
 
 def anchors_of(weights: torch.Tensor, **columns: object) -> Population:
@@ -152,7 +154,7 @@ class Picky:
 
 def test_what_a_method_cannot_do_is_left_out_of_an_evaluation(built: Path, tmp_path: Path) -> None:
     methods = {Method("picky", Picky): None, get_method("pca"): PcaConfig()}
-    evaluation = run(
-        [Zoo(built / "zoos" / "digits-cnn_s")], methods, [0], tmp_path, protocol=Generation(drawn=2, kept=1)
-    )
-    assert {each.method for each in evaluation.measurements} == {"pca"} and not evaluation.generated
+    tasks, workspace = [PropertyPrediction(), Generation(drawn=2, kept=1)], Workspace(tmp_path, workers=1)
+    zoo = Zoo(built / "zoos" / "digits-cnn_s")
+    results = evaluate(methods, [zoo], tasks=tasks, baselines=False, seeds=[0], workspace=workspace)
+    assert set(results.measurements["method"]) == {"pca"} and not results.failures

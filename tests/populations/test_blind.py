@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Install, Run
+from helpers.measuring import observed
 from helpers.reaching import MEASURED, told
 from helpers.submitting import Board
 from hypothesis import given
@@ -24,11 +25,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import kendalltau
 from torch import Tensor
-from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
-from zoobench.evaluation.run import _pooled
+from zoobench.evaluation import Origin, TrainingSet
+from zoobench.evaluation.trainings import chosen
 from zoobench.leaderboard import Track, read_tracks
 from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
 from zoobench.leaderboard.export import export_data
@@ -38,15 +39,14 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of, write_answers
 from zoobench.leaderboard.verification import verify
 from zoobench.methods.baselines import FlatWeights
-from zoobench.populations import Population, Tokenizer, TokenSet, rows
+from zoobench.populations import Population, Tokenizer, rows
 from zoobench.populations.symmetries import groups_of
-from zoobench.studies.study import Composition
-from zoobench.studies.training_sets import training_set
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo
+from zoobench.zoo.source import Kind, Source
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 LAYOUT = Layout.of_shapes({"a.weight": (3, 4), "a.bias": (3,)})
@@ -139,12 +139,9 @@ class Seer:
 def given_by_tasks(target: Population) -> Iterator[tuple[str, list[Population]]]:
     """What methods are given that is not theirs to know, by each way there is to be measured."""
     setting = Setting(target, (target,), seed=0)
-    for task, method in itertools.product((PropertyPrediction(), PropertyTransfer()), (Spy(), Seer())):
-        task.observe(method, setting)
+    for task, method in itertools.product((PropertyPrediction(), PropertyPrediction("sources")), (Spy(), Seer())):
+        task.ask(method, setting)
         yield f"{task.name} {type(method).__name__}", method.given
-    spy = Spy()
-    _pooled("spy", spy, TokenSet(5, (target, replace(target, name="other"))), 0)
-    yield "pooled", spy.given
 
 
 def test_whatever_asks_asks_blind() -> None:
@@ -162,10 +159,10 @@ def test_whatever_asks_asks_blind() -> None:
 
 def test_what_is_to_be_reconstructed_is_given_blind(small_board: Board) -> None:
     spy = Spy()
-    outcome = Reconstruction().observe(spy, Setting(small_board.population, (), seed=0))
+    rows = observed(Reconstruction(), spy, Setting(small_board.population))
     (seen,) = spy.given
     assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
-    assert (outcome.observations["original"] == outcome.observations["reconstructed"]).all()
+    assert (rows["original"] == rows["reconstructed"]).all()
 
 
 def test_symmetries_are_those_under_each_activation_where_none_is_told(small_board: Board) -> None:
@@ -178,7 +175,7 @@ def test_symmetries_are_those_under_each_activation_where_none_is_told(small_boa
 def test_a_hyperparameter_that_is_asked_for_is_hidden_where_one_model_alone_is_asked_about() -> None:
     target = drawn(4, 2, 1)
     spy = Spy()
-    PropertyPrediction().observe(spy, Setting(target, (target,), seed=0))
+    PropertyPrediction().ask(spy, Setting(target, (target,)))
     assert target.split("test").table["activation"].nunique() == 1
     assert all(population.table["activation"].isna().all() for population in spy.given)
 
@@ -204,8 +201,9 @@ def test_anchors_and_what_is_fitted_lead_to_no_test_model(small_board: Board) ->
     test = population.split("test")
     anchors = get_task("generation").judged(population)
     assert not told(anchors, test.table, test.weights)
-    trained = training_set(Composition(zoos=("a",)), "x", {"a": population}, 288)
-    for part in trained.tokens.populations:
+    kind = Kind("digits", "cnn_s", 1.0, 28, None, frozenset(), 0)
+    origin = Origin("a", (Source("a", small_board.path, None, (kind,)),), kind)
+    for part in chosen(TrainingSet("x", (origin,)), [population], 288).populations:
         assert not told(part.read_table, test.table, test.weights)
 
 

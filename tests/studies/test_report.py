@@ -14,8 +14,9 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from zoo_generation.text import inert_markdown
-from zoobench.cli.ablation_tables import answer_tables, score_tables
-from zoobench.studies.names import ID, NO_COMPOSITION
+from zoobench.cli.tables import answer_tables, score_tables
+from zoobench.evaluation.plan import NO_COMPOSITION
+from zoobench.studies.relations import ID
 from zoobench.studies.report import Report, write_report
 from zoobench.studies.report.curves import epoch_curves, size_curves
 from zoobench.studies.report.scores import Row, matrices, ranking

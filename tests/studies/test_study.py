@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
+from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.statistics import RESAMPLES, Interval, difference, interval
-from zoobench.populations import Population, Tokenizer
-from zoobench.studies.names import NO_COMPOSITION
-from zoobench.studies.plan import Plan
-from zoobench.studies.sources import relation, sources_of
-from zoobench.studies.study import Composition, read_study
-from zoobench.studies.training_sets import training_set
-from zoobench.tasks.estimates import Sums
+from zoobench.evaluation.trainings import chosen, counts_of
+from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.studies.relations import relation
+from zoobench.studies.study import read_study
+from zoobench.tasks.estimates import Estimate
 from zoobench.zoo import split_models
+from zoobench.zoo.source import Kind, Source
+from zoobench.zoo.workspace import Workspace
 
 COMPOSITIONS = sorted((Path(__file__).parents[2] / "benchmarks" / "compositions").glob("*.yaml"))
 STUDY = {
@@ -42,11 +44,10 @@ def written(folder: Path, **changes: object) -> Path:
 def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
     study = read_study(path)
     assert study.name == path.stem
-    sources = sources_of(study, tmp_path)
-    for name, composition in study.all_compositions().items():
-        for zoo in composition.zoos:
-            share = (composition.models or 0) // len(composition.zoos)
-            assert share <= sources[zoo].training_models, f"{name} asks for too many models of {zoo}"
+    plan = study.plan(Workspace(tmp_path))  # raises if a composition takes more models than there are
+    assert {cell.target.name for cell in plan.cells} == set(study.all_targets())
+    assert {cell.fit.on.name for cell in plan.cells if cell.fit.on} == set(study.all_compositions())
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -87,34 +88,41 @@ def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
 )
 def test_a_wrong_field_is_told_in_one_sentence(tmp_path: Path, changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError) as told:
-        sources_of(read_study(written(tmp_path, **changes)), tmp_path)
+        read_study(written(tmp_path, **changes)).plan(Workspace(tmp_path))
     assert sentence in str(told.value) and "\n" not in str(told.value)
 
 
-def test_zoos_that_share_models_or_hold_several_populations_are_refused(tmp_path: Path) -> None:
+def test_zoos_that_share_models_are_refused(tmp_path: Path) -> None:
     twice = {"one": {"datasets": "digits"}, "two": {"datasets": "digits", "seeds": 8}}
     with pytest.raises(InputError, match="4 models in common"):
-        sources_of(read_study(written(tmp_path, zoos=twice, combine=["all"])), tmp_path)
-    several = {"both": {"datasets": ["digits", "glyphs"]}}
-    with pytest.raises(InputError, match="'both' has 2 populations"):
-        sources_of(read_study(written(tmp_path, zoos=several, combine=["all"])), tmp_path)
+        read_study(written(tmp_path, zoos=twice, combine=["all"])).plan(Workspace(tmp_path))
+
+
+def test_each_population_of_a_zoo_is_a_target(tmp_path: Path) -> None:
+    zoos = {"both": {"datasets": ["digits", "glyphs"]}, "large": {"datasets": "digits", "architectures": "cnn_l"}}
+    study = read_study(written(tmp_path, zoos=zoos, compositions={"x": {"zoos": ["both", "large"], "models": 6}}))
+    plan = study.plan(Workspace(tmp_path))
+    assert [origin.name for origin in plan.origins] == ["both.digits", "both.glyphs", "large"]
+    (training,) = {cell.fit.on for cell in plan.cells if cell.composition == "x" and cell.fit.on}
+    assert [origin.name for origin in training.origins] == ["both.digits", "both.glyphs", "large"]
+    assert training.share == 2 and relation(plan.origins[0], training) == "ID"
 
 
 def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
-    plan = Plan(read_study(written(tmp_path, seeds=2)))
+    plan = read_study(written(tmp_path, seeds=2)).plan(Workspace(tmp_path))
     assert len(plan.fits) == 3 * 2 + 3 and len(set(plan.cells)) == len(plan.cells)
-    of_pca = [fit for fit in plan.fits if fit.method == "pca"]  # a baseline that learns, by no chance
-    assert [(fit.composition, fit.seed) for fit in of_pca] == [("digits", 0), ("glyphs", 0), ("all", 0)]
-    assert {cell.task for cell in plan.cells if cell.fit in of_pca} == {
+    of_pca = [fit for fit in plan.fits if fit.method.name == "pca"]  # a baseline that learns, by no chance
+    assert [(fit.on.name, fit.seed) for fit in of_pca if fit.on] == [("digits", 0), ("glyphs", 0), ("all", 0)]
+    assert {cell.task.name for cell in plan.cells if cell.fit in of_pca} == {
         "property_prediction",
         "property_transfer",
         "reconstruction",
     }
-    of_baselines = [cell for cell in plan.cells if cell.fit.composition == NO_COMPOSITION]
-    assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "layer_statistics"} == {0}
-    assert {cell.fit.seed for cell in of_baselines if cell.fit.method == "random_init"} == {0, 1}
-    assert {cell.composition for cell in of_baselines if cell.task == "generation"} == {NO_COMPOSITION}
-    assert {cell.composition for cell in of_baselines if cell.task == "property_transfer"} == {
+    of_baselines = [cell for cell in plan.cells if cell.fit.on is None]
+    assert {cell.fit.seed for cell in of_baselines if cell.fit.method.name == "layer_statistics"} == {0}
+    assert {cell.fit.seed for cell in of_baselines if cell.fit.method.name == "random_init"} == {0, 1}
+    assert {cell.sources for cell in of_baselines if cell.task.name == "generation"} == {None}
+    assert {cell.composition for cell in of_baselines if cell.task.name == "property_transfer"} == {
         "digits",
         "glyphs",
         "all",
@@ -136,14 +144,16 @@ def test_relations(tmp_path: Path) -> None:
         "c": {"datasets": "glyphs", "architectures": "cnn_l"},
         "d": {"datasets": "digits", "activation": "relu"},
     }
-    sources = sources_of(read_study(written(tmp_path, zoos=zoos, combine=["all"])), tmp_path)
+    plan = read_study(written(tmp_path, zoos=zoos, combine=["all"])).plan(Workspace(tmp_path))
+    origins = {origin.name: origin for origin in plan.origins}
+
+    def related(target: str, *zoos: str) -> str:
+        return relation(origins[target], TrainingSet("x", tuple(origins[zoo] for zoo in zoos)))
+
     cases = [("a", "a"), ("a", "b"), ("c", "b"), ("c", "a"), ("d", "a")]
-    relations = [relation(target, [zoo], sources) for target, zoo in cases]
+    relations = [related(target, zoo) for target, zoo in cases]
     assert relations == ["ID", "OOD dataset", "OOD architecture", "OOD both", "OOD zoo"]
-    assert (
-        relation("a", ["b", "c", "d"], sources) == "OOD zoo"
-        and relation("c", ["a", "b"], sources) == "OOD architecture"
-    )
+    assert related("a", "b", "c", "d") == "OOD zoo" and related("c", "a", "b") == "OOD architecture"
 
 
 def population(name: str, models: int, checkpoints: int) -> Population:
@@ -160,33 +170,39 @@ def population(name: str, models: int, checkpoints: int) -> Population:
     return Population.of(name, tokenizer, torch.zeros(len(table), tokenizer.layout.size), table)
 
 
+def trained(zoos: dict[str, Population], **limits: Any) -> TokenSet:
+    origins = tuple(
+        Origin(name, (Source(name, Path(name), None, ()),), Kind("d", "a", 1.0, 28, None, frozenset(), 0))
+        for name in ("a", "b")
+    )
+    return chosen(TrainingSet("x", origins, **limits), [zoos["a"], zoos["b"]], 201)
+
+
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from([None, (1,), (1, 3)]))
 @settings(max_examples=30)
 def test_training_sets_are_nested_and_hold_no_test_model(one: int, other: int, epochs: tuple[int, ...] | None) -> None:
     zoos = {name: population(name, 24, 3) for name in ("a", "b", "held-out")}
-    chosen = []
+    taken = []
     for models in sorted((one, other)):
-        composition = Composition(zoos=("a", "b"), models=models, epochs=epochs)
-        trained = training_set(composition, "x", zoos, 201)
-        assert trained.models == 2 * max(1, models // 2)
-        tables = pd.concat(population.table for population in trained.tokens.populations)
+        tokens = trained(zoos, models=models, epochs=epochs)
+        assert counts_of(tokens)[0] == 2 * max(1, models // 2)
+        tables = pd.concat(population.table for population in tokens.populations)
         assert set(tables["split"]) == {"train", "val"} and not tables["model_id"].str.startswith("held-out").any()
         assert epochs is None or set(tables["epoch"]) == set(epochs)
-        chosen.append(set(tables["model_id"]))
-    assert chosen[0] <= chosen[1]
+        taken.append(set(tables["model_id"]))
+    assert taken[0] <= taken[1]
 
 
 def test_budgets_in_tokens_and_beyond_what_there_is() -> None:
     zoos = {name: population(name, 24, 3) for name in ("a", "b")}
     size = len(zoos["a"].tokenizer)
-    trained = training_set(Composition(zoos=("a", "b"), tokens=2 * 5 * 3 * size), "x", zoos, 201)
-    assert (trained.models, trained.checkpoints, trained.token_count) == (10, 30, 30 * size)
+    assert counts_of(trained(zoos, tokens=2 * 5 * 3 * size)) == (10, 30, 30 * size)
     with pytest.raises(InputError, match="takes 50 training models of 'a', which has 17"):
-        training_set(Composition(zoos=("a", "b"), models=100), "x", zoos, 201)
+        trained(zoos, models=100)
 
 
-def sums(generator: np.random.Generator, mean: float, models: int = 12) -> Sums:
-    return Sums.mean(pd.Series(range(models)), pd.Series(generator.normal(mean, 1.0, models)))
+def sums(generator: np.random.Generator, mean: float, models: int = 12) -> Estimate:
+    return Estimate.mean(pd.Series(range(models)), pd.Series(generator.normal(mean, 1.0, models)))
 
 
 def test_intervals_agree_with_a_plain_bootstrap() -> None:
@@ -210,17 +226,17 @@ def test_paired_differences_see_what_is_common() -> None:
     hard = generator.normal(0, 5, 40)
     models = pd.Series([f"m{i}" for i in range(40)])
     first, second = (
-        [Sums.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
+        [Estimate.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
     )
     paired = difference({"t": (first, second)})
     assert paired.verdict() == "better" and paired.high - paired.low < 0.2
-    renamed = [Sums("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
+    renamed = [Estimate("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
     assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
 
 
 def test_what_was_measured_once_is_told_from_nothing() -> None:
     """τ of a method under one seed, drawn again, is itself: that is no certainty."""
-    one, other = ([Sums.constant(value)] for value in (0.9, 0.1))
+    one, other = ([Estimate.constant(value)] for value in (0.9, 0.1))
     assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
     assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
 
@@ -238,7 +254,7 @@ def test_r2_is_computed_anew_when_models_are_drawn_again() -> None:
     models = pd.Series(np.repeat(list("abcde"), 4))
     truth = pd.Series(generator.normal(size=20))
     predicted = truth + generator.normal(0, 0.5, 20)
-    made = Sums.r2(models, truth, predicted)
+    made = Estimate.r2(models, truth, predicted)
     rows = np.concatenate([np.flatnonzero(models == model) for model in "aabde"])
     direct = 1 - np.sum((truth - predicted).iloc[rows] ** 2) / np.sum((truth.iloc[rows] - truth.iloc[rows].mean()) ** 2)
-    assert made.value(np.array([2.0, 1, 0, 1, 1])) == pytest.approx(direct)
+    assert made.resampled(np.array([2.0, 1, 0, 1, 1])) == pytest.approx(direct)

@@ -1,17 +1,26 @@
-"""`zoobench eval`: measure a method on zoos."""
+"""`zoobench eval`, `zoobench ablate`, `zoobench demo`: measure methods on zoos."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoobench.cli.console import show, shown_progress, styled
 from zoobench.cli.options import (
     LARGEST_SEED,
     MOST_SEEDS,
+    CpusPerJob,
     DataRoot,
+    Device,
+    GpusPerJob,
     Home,
+    Json,
+    MethodName,
+    PresetName,
+    Quiet,
     RayAddress,
     Settings,
     TrackOption,
@@ -23,32 +32,59 @@ from zoobench.cli.options import (
     listed,
     opened_zoos,
 )
+from zoobench.cli.tables import answer_tables, cost_tables, score_tables, standings_tables
 
 if TYPE_CHECKING:
-    from zoobench.cli.studying import Place
+    from rich.text import Text
 
-EXAMPLES = """
+    from zoobench.evaluation import Results
+    from zoobench.zoo.workspace import Workspace
+
+EVAL_EXAMPLES = """
 Examples:
 
-  zoobench eval --model sane
+  zoobench eval --method sane
 
-  zoobench eval --model sane --zoo zoos/mnist+cifar10-cnn_s --preset tiny --seeds 5
+  zoobench eval --method sane --zoo zoos/mnist+cifar10-cnn_s --preset tiny --seeds 5
 
-  zoobench eval --set normalization=batch,steps=2000
+  zoobench eval --set normalization=batch,steps=2000 --tasks property_prediction,generation
 
   zoobench eval --zoo s3://bucket/zoo --statuses trained
 
-  zoobench eval --model pca --track property-id,reconstruction
+  zoobench eval --method pca --track property-id,reconstruction
 """
+ABLATE_EXAMPLES = """
+Examples:
+
+  zoobench ablate benchmarks/compositions/smoke.yaml
+
+  zoobench ablate benchmarks/compositions/small.yaml --data-root data --dry-run
+
+  zoobench ablate my-study.yaml --seeds 5 --ray-address auto --gpus-per-job 0.5 --home /shared/bench
+"""
+DEMO_ZOOS: dict[str, dict[str, Any]] = {
+    "demo-cnn_s": {"architectures": ["cnn_s"], "learning_rate": [0.001, 0.003], "seeds": 8, "epochs": 6},
+    "demo-resnet18": {
+        "architectures": ["resnet18"],
+        "width": [0.0625],
+        "image_size": 16,
+        "activation": ["relu"],
+        "learning_rate": [0.003, 0.01],
+        "batch_size": [64],
+        "seeds": 5,
+        "epochs": 3,
+    },
+}
+DEMO_STEPS, DEMO_DRAWN = 200, 50
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="The method.")] = "sane",
-    preset: Annotated[
-        str | None,
-        typer.Option(help="One of the method's configurations, such as tiny or paper.", show_default="its first"),
-    ] = None,
+    method: MethodName = "sane",
+    preset: PresetName = None,
     settings: Settings = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Tasks, comma-separated: see 'zoobench list tasks'.", show_default="all")
+    ] = None,
     track: TrackOption = None,
     zoo: Zoos = None,
     statuses: Annotated[
@@ -64,57 +100,183 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(min=0, max=LARGEST_SEED, help="The first of them.", show_default="0")
     ] = None,
-    workers: Workers = None,
-    ray_address: RayAddress = None,
     architectures: UserArchitectures = None,
     data_root: DataRoot = None,
     home: Home = Path(),
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    device: Device = "auto",
+    cpus_per_job: CpusPerJob = 1,
+    gpus_per_job: GpusPerJob = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a method on zoos, and measure what it predicts and generates beside the baselines.
+    """Train a method on zoos, and measure it beside the baselines by every task that it can do.
 
-    Without --zoo it takes the zoo that was built last. What is expensive is kept under runs/. With --track it is
-    measured as a track of the leaderboards says, and what is written can be handed in (zoobench submit).
+    Without --zoo it takes the zoo that was built last. What is expensive is kept under runs/, so that the same command
+    again makes only what is missing. If a method fails, the others are measured all the same, and the exit code is 1.
+    With --track it is measured as a track of the leaderboards says, and what is written can be handed in (zoobench
+    submit).
     """
-    from zoobench.cli.evaluating import evaluate as evaluate_zoos
+    from zoo_generation.errors import InputError
+    from zoo_generation.machine import check_writable
+    from zoo_generation.names import inside
+    from zoobench.evaluation import evaluate as evaluate_zoos
     from zoobench.methods.registry import get_method
     from zoobench.populations import KEPT, kept_statuses
+    from zoobench.tasks.registry import get_task
 
     import_listed(architectures)
-    method = get_method(model)
-    config = method.config(preset, assigned(settings))
+    chosen = get_method(method)
+    config = chosen.config(preset, assigned(settings))
+    workspace = _workspace(home, data_root, device, workers, ray_address, cpus_per_job, gpus_per_job)
     if track is not None:
-        from zoobench.cli.studying import Place
-
-        own = {"--zoo": zoo, "--statuses": statuses, "--seeds": seeds, "--seed": seed}
-        refused = [f"{option} {value}" for option, value in own.items() if value is not None]
-        place = Place(home, data_root, workers, ray_address)
-        raise typer.Exit(_on_tracks(track, model, preset, settings, refused, place))
-    kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
+        own = {"--tasks": tasks, "--zoo": zoo, "--statuses": statuses, "--seeds": seeds, "--seed": seed}
+        if refused := [f"{option} {value}" for option, value in own.items() if value is not None]:
+            raise InputError(
+                f"{refused[0]} was given with --track {track}, which decides that itself; leave one of them out"
+            )
+        raise typer.Exit(_on_tracks(track, method, preset, settings, workspace))
     first = seed or 0
-    evaluate_zoos(
-        opened_zoos(zoo, home),
-        method,
-        config,
-        range(first, first + (seeds or 3)),
-        home,
-        data_root,
-        statuses=kept,
-    )
+    wanted = None if tasks is None else [get_task(name) for name in listed(tasks) or []]
+    zoos = opened_zoos(zoo, home)
+    kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
+    check_writable(home)
+    with shown_progress() as progress:
+        results = evaluate_zoos(
+            {chosen: config},
+            zoos,
+            tasks=wanted,
+            seeds=range(first, first + (seeds or 3)),
+            statuses=kept,
+            workspace=workspace,
+            progress=progress,
+        )
+    folder = inside(workspace.results, f"{'+'.join(each.name for each in zoos)}-{method}")
+    raise typer.Exit(_written(results, folder))
 
 
-def _on_tracks(
-    names: str, model: str, preset: str | None, settings: str | None, refused: list[str], place: Place
-) -> int:
+def _written(results: Results, folder: Path) -> int:
+    """Save and print what was measured; returns the exit code."""
+    results.save(folder)
+    standings = results.standings()
+    record = {"standings": standings.to_dict("records"), "failures": dict(results.failures), "results": str(folder)}
+    show(record, *standings_tables(standings), *_failed(results.failures), f"Results, tables and plot: {folder}")
+    return 1 if results.failures else 0
+
+
+def _failed(failures: Mapping[str, str]) -> list[Text]:
+    return [styled("failed ", "red") + styled(f"{piece}: {reason}") for piece, reason in failures.items()]
+
+
+def _workspace(
+    home: Path,
+    data_root: Path | None,
+    device: str,
+    workers: int | None,
+    ray_address: str | None,
+    cpus: float,
+    gpus: float | None,
+) -> Workspace:
+    from zoobench.zoo.workspace import Workspace
+
+    return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)  # type: ignore[arg-type]
+
+
+def _on_tracks(names: str, method: str, preset: str | None, settings: str | None, workspace: Workspace) -> int:
     """Measure a method on tracks; returns the exit code."""
-    from zoo_generation.errors import InputError
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.tracking import run_tracks
     from zoobench.studies.study import MethodChoice
 
-    if refused:
-        raise InputError(
-            f"{refused[0]} was given with --track {names}, which decides that itself; leave one of them out"
-        )
     choice = MethodChoice(preset=preset, set=assigned(settings))
-    tracks = chosen_tracks(listed(names), place.home / "leaderboards")
-    return 0 if run_tracks(tracks, model, choice, place) else 1
+    tracks = chosen_tracks(listed(names), workspace.leaderboards)
+    return 0 if run_tracks(tracks, method, choice, workspace) else 1
+
+
+def ablate(
+    study: Annotated[Path, typer.Argument(help="A YAML file: zoos, compositions, methods, targets, tasks.")],
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_SEEDS, help="Seeds to train and sample with.", show_default="the study's"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="The first of them.", show_default="the study's")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and its cost.")] = False,
+    data_root: DataRoot = None,
+    home: Home = Path(),
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    device: Device = "auto",
+    cpus_per_job: CpusPerJob = 1,
+    gpus_per_job: GpusPerJob = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build zoos, train methods on every composition of them, measure each on every target, and report.
+
+    The same command again makes only what is missing: after an interrupt, a failure, or with more seeds. What is made
+    is kept by content under runs/, and used again by other studies. On a cluster, all nodes must see --home.
+    """
+    from zoo_generation.machine import cores
+    from zoo_generation.names import inside
+    from zoobench.studies.results import duration, plan_study, run_study
+    from zoobench.studies.study import read_study
+
+    workspace = _workspace(home, data_root, device, workers, ray_address, cpus_per_job, gpus_per_job)
+    changes = {name: value for name, value in (("seeds", seeds), ("seed", seed)) if value is not None}
+    asked = read_study(study, changes)
+    if dry_run:
+        cost = plan_study(asked, workspace).cost()
+        total = float(cost["seconds"].sum())
+        sentence = (
+            f"About {duration(total)} of one core of this machine, {duration(total / cores())} on its {cores()}; what "
+            f"is kept under {workspace.runs} is not made again"
+        )
+        show(cost.to_dict("records"), *cost_tables(cost), sentence)
+        return
+    with shown_progress() as progress:
+        results = run_study(asked, workspace, progress)
+        path = inside(workspace.results, asked.name)
+        results.save(path)
+    standings = results.standings()
+    record = {
+        "standings": standings.to_dict("records"),
+        "comparisons": results.comparisons.to_dict("records"),
+        "failures": results.failures,
+        "report": str(path / "report.html"),
+    }
+    tables = (*score_tables(results.report), *answer_tables(results.report), *standings_tables(standings))
+    where = f"Report: {path / 'report.html'}, and as Markdown, Parquet and CSV beside it"
+    show(record, *tables, *_failed(results.failures), where)
+    raise typer.Exit(1 if results.failures else 0)
+
+
+def demo(
+    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path("zoobench-demo"),
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build zoos on bundled images, train SANE on all of them, evaluate, rank: minutes, and no network."""
+    from zoo_generation.training.spec import make_spec
+    from zoobench.evaluation import evaluate as evaluate_zoos
+    from zoobench.methods.registry import get_method
+    from zoobench.tasks.registry import get_task
+    from zoobench.zoo.building import build_zoo
+    from zoobench.zoo.workspace import Workspace
+
+    workspace = Workspace(home, workers=workers)
+    method = get_method("sane")
+    tasks = [get_task("property_prediction"), get_task("generation", {"drawn": DEMO_DRAWN}), get_task("reconstruction")]
+    with shown_progress() as progress, workspace.ray():
+        zoos = []
+        for name, values in DEMO_ZOOS.items():
+            spec = make_spec({"name": name, "datasets": ["digits", "glyphs"], "train_images": 2000} | values)
+            zoos.append(build_zoo(spec, workspace.zoos / name, workspace, progress))
+        configured = {method: method.config("tiny", {"steps": DEMO_STEPS})}
+        results = evaluate_zoos(configured, zoos, tasks=tasks, seeds=range(2), workspace=workspace, progress=progress)
+    code = _written(results, workspace.results / f"{'+'.join(DEMO_ZOOS)}-{method.name}")
+    show({}, f"Done. Look at {workspace.results}, and go on with 'zoobench build-zoo --help'.")
+    raise typer.Exit(code)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from zoo_generation.files import write_json, written_aside
+from zoo_generation.files import write_json
 from zoo_generation.names import inside
 from zoo_generation.text import shown
 from zoobench.cli.console import Table, console, table
-from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport
-from zoobench.zoo.plotting import plot
+from zoobench.display.figures import save
+from zoobench.zoo.inspection import BINS, PopulationReport, ZooReport, figure_of
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -25,8 +25,7 @@ def show(report: ZooReport, results: Path) -> None:
     console.print(f"{decimal(report.bytes)} in {report.path}; {report.core_hours:.2f} core-hours on {report.hardware}")
     file = inside(results, f"zoo-{report.name}", ".json")
     write_json(file, asdict(report))
-    with written_aside(file.with_suffix(".png")) as aside:
-        plot(report.populations, aside)
+    save(figure_of(report.populations), file.with_suffix(".png"))
     console.print(f"Report and plot: {file}, .png")
 
 

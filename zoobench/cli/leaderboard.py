@@ -167,13 +167,13 @@ def verify(
     elsewhere are told, and left out unless they are fetched.
     """
     from zoo_generation.errors import InputError
-    from zoobench.cli.studying import Place
     from zoobench.cli.verifying import Anew
     from zoobench.cli.verifying import verify as verify_entries
+    from zoobench.zoo.workspace import Workspace
 
     if seed is not None and not fresh:
         raise InputError(f"--seed {seed} is that of fresh zoos; give --fresh too, or leave it out")
-    place, anew = Place(home, data_root, workers), Anew(seed, minutes) if fresh else None
+    place, anew = Workspace(home, data_root, workers=workers), Anew(seed, minutes) if fresh else None
     fine = verify_entries(names or [], home / "leaderboards", proposed, place, fetch, json, anew)
     raise typer.Exit(0 if fine else 2)
 
@@ -229,13 +229,12 @@ def rebuild(
     cpus_per_job: CpusPerJob = 1,
 ) -> None:
     """Build the zoos of tracks from their specs, and compare them with what was recorded; exit code 1: they differ."""
-    from zoo_generation.training.cluster import Resources
     from zoobench.cli.options import chosen_tracks
     from zoobench.cli.rebuilding import rebuild as rebuild_zoos
-    from zoobench.cli.studying import Place
+    from zoobench.zoo.workspace import Workspace
 
     folder = home / "leaderboards"
-    place = Place(home, data_root, resources=Resources.of(device, cpus_per_job, None))
+    place = Workspace(home, data_root, device, cpus=cpus_per_job)  # type: ignore[arg-type]
     same = rebuild_zoos(chosen_tracks(tracks, folder), folder, place, record)
     raise typer.Exit(0 if same else 1)
 
@@ -257,10 +256,10 @@ def data(
     """Write what a method may read of a track, for methods in any framework: tokens, weights, what is asked for."""
     from zoo_generation.errors import InputError
     from zoobench.cli.exporting_track import export_track
-    from zoobench.cli.studying import Place
     from zoobench.leaderboard import read_track
+    from zoobench.zoo.workspace import Workspace
 
     if out.exists():
         raise InputError(f"{out} is there already; choose another --out")
     folder = home / "leaderboards"
-    export_track(read_track(folder, track), out, folder, Place(home, data_root))
+    export_track(read_track(folder, track), out, folder, Workspace(home, data_root))

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo_generation.text import shown
 from zoobench.cli.console import Console, Table, styled, table
-from zoobench.cli.ranking import score_text
+from zoobench.cli.tables import score_text
 from zoobench.leaderboard import Entry, Track, ranked
 from zoobench.leaderboard.comparison import Difference
 from zoobench.leaderboard.entry import leading, mean_of, read_all

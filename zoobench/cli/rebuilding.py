@@ -8,32 +8,33 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_generation.files import written_aside
-from zoobench.cli.console import console, table
-from zoobench.cli.studying import Place, build_zoos
+from zoobench.cli.console import console, shown_progress, table
+from zoobench.evaluation.cells import prepare
 from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
 from zoobench.leaderboard.running import study_of
 from zoobench.leaderboard.track import Track, read_tracks
 from zoobench.populations import Population, TokenSet
-from zoobench.studies.sources import sources_of
+from zoobench.zoo.workspace import Workspace
 
 
-def rebuild(tracks: Sequence[Track], leaderboards: Path, place: Place, record: bool) -> bool:
+def rebuild(tracks: Sequence[Track], leaderboards: Path, place: Workspace, record: bool) -> bool:
     """Build each zoo of the tracks, compare it with what was recorded or, with `record`, record it now.
 
     Returns whether all are as recorded.
     """
     recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
-    studies = [study_of(leaderboards, track) for track in tracks]
-    sources = {name: source for study in studies for name, source in sources_of(study, place.home / "zoos").items()}
-    tokens = {name: TokenSet.read(path) for name, path in build_zoos(sources, place).items()}
+    plans = [study_of(leaderboards, track).plan(place) for track in tracks]
+    origins = {origin.name: origin for plan in plans for origin in plan.origins}
+    with shown_progress() as progress:
+        cells = prepare(list(origins.values()), place, progress)
     shown = table("Zoos of tracks", ["zoo"], ["models", "checkpoints", "content", "as recorded"])
     same = True
-    for name, token_set in tokens.items():
-        population = replace(token_set.populations[0], name=name)
+    for name, origin in origins.items():
+        population = replace(cells.population(origin), name=name)
         digest = population_digest(population)
         if record:
             asking = [track.get_task() for track in read_tracks(leaderboards) if name in track.targets]
-            write_reference(reference_path(leaderboards, name), name, population, asking, token_set.token_size)
+            write_reference(reference_path(leaderboards, name), name, population, asking, cells.token_size)
             _record(leaderboards, name, digest)
             verdict = "recorded now"
         elif recorded[name] is None:

@@ -12,12 +12,13 @@ from typing import Literal
 from zoo_generation.errors import InputError
 from zoo_generation.files import write_json
 from zoo_generation.training.cluster import ray_session
-from zoobench.cli.studying import Place, run_study
+from zoobench.evaluation import run
 from zoobench.leaderboard import Entry, Track, read_entry, read_track
 from zoobench.leaderboard.entry import ENTRY, Fresh, mean_of
 from zoobench.leaderboard.fresh import drawn_seed, fresh_study, method_of
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.running import answers_of, check_applicable
+from zoobench.zoo.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Refreshed:
 
 
 def refresh(
-    entries: Sequence[tuple[str, Path]], leaderboards: Path, place: Place, seed: int | None, minutes: float
+    entries: Sequence[tuple[str, Path]], leaderboards: Path, place: Workspace, seed: int | None, minutes: float
 ) -> Iterator[Refreshed]:
     """Measure entries, by track and folder, one after another; of a seed that is drawn where none is given.
 
@@ -68,14 +69,18 @@ def refresh(
         kept.unlink(missing_ok=True)
 
 
-def _measured(leaderboards: Path, track: Track, entry: Entry, place: Place, seed: int) -> Fresh:
+def _measured(leaderboards: Path, track: Track, entry: Entry, place: Workspace, seed: int) -> Fresh:
     """The scores of an entry's method; raises `InputError` where it cannot be run here, or fails."""
     method, choice = method_of(entry)
     check_applicable(track, method)
-    studied = run_study(fresh_study(leaderboards, track, method, choice, seed), place)
-    for piece, reason in studied.failures.items():
+    results = run(fresh_study(leaderboards, track, method, choice, seed).plan(place), place)
+    for piece, reason in results.failures.items():
         raise InputError(f"{piece} failed: {reason}")
-    answers = answers_of(studied.plan, studied.bench)
-    targets = {target: studied.bench.population(target) for target in track.targets}
+    answers = answers_of(results)
+    targets = {
+        origin.name: replace(results.cells.population(origin), name=origin.name)
+        for origin in results.plan.origins
+        if origin.name in track.targets
+    }
     scores = judge(track, targets, answers, sorted({each for _, each in answers}), place.data_root)
     return Fresh(seed=seed, date=datetime.now(UTC).date(), scores=scores)

@@ -13,9 +13,9 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, sha256_of, write_json
 from zoo_generation.names import inside
 from zoo_generation.provenance import command, hardware, versions
-from zoobench.cli.console import console, stages, styled
+from zoobench.cli.console import console, shown_progress, styled
 from zoobench.cli.leaderboards import track_table
-from zoobench.cli.studying import Place, Studied, run_study
+from zoobench.evaluation import Results, run
 from zoobench.leaderboard import Entry, Track, read_entries
 from zoobench.leaderboard.entry import ENTRY, FORMAT
 from zoobench.leaderboard.judging import judge
@@ -23,9 +23,10 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import answers_of, check_applicable, study_of, write_answers
 from zoobench.methods.registry import get_method
 from zoobench.studies.study import MethodChoice
+from zoobench.zoo.workspace import Workspace
 
 
-def run_tracks(tracks: Sequence[Track], method: str, choice: MethodChoice, place: Place) -> bool:
+def run_tracks(tracks: Sequence[Track], method: str, choice: MethodChoice, place: Workspace) -> bool:
     """Run the method on each track that it can do, of several; returns whether nothing failed."""
     failed = False
     for track in tracks:
@@ -39,23 +40,24 @@ def run_tracks(tracks: Sequence[Track], method: str, choice: MethodChoice, place
     return not failed
 
 
-def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> bool:
+def run_track(track: Track, method: str, choice: MethodChoice, place: Workspace) -> bool:
     """Run, judge, show, write `results/<track>/<method>/`; returns whether nothing failed."""
     leaderboards = place.home / "leaderboards"
     references = read_references(leaderboards, track)
-    studied = run_study(study_of(leaderboards, track, method, choice), place)
-    for piece, reason in studied.failures.items():
+    with shown_progress() as progress:
+        results = run(study_of(leaderboards, track, method, choice).plan(place), place, progress)
+    for piece, reason in results.failures.items():
         console.print(styled("failed", "red"), f"{piece}: {reason}", soft_wrap=True)
-    if studied.failures:
+    if results.failures:
         return False
-    answers = answers_of(studied.plan, studied.bench)
+    answers = answers_of(results)
     seeds = sorted({seed for _, seed in answers})
     folder = inside(inside(place.home / "results", track.name), method)
-    with stages() as stage, directory_written_aside(folder, marked=False) as aside:
-        stage(f"judging {method} on {track.name}")
+    with shown_progress() as progress, directory_written_aside(folder, marked=False) as aside:
+        progress.stage(f"judging {method} on {track.name}")
         write_answers(aside / track.artefact, track, references, answers)
         scores = judge(track, references, answers, seeds, place.data_root)
-        draft = _draft(track, method, seeds, aside / track.artefact, studied)
+        draft = _draft(track, method, seeds, aside / track.artefact, results)
         write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
     mine = Entry(**draft | {"authors": ("–",), "licence": "–", "scores": scores})
     others = [each for each in read_entries(leaderboards, track.name) if each.name != mine.name]
@@ -64,16 +66,16 @@ def run_track(track: Track, method: str, choice: MethodChoice, place: Place) -> 
     return True
 
 
-def _draft(track: Track, method: str, seeds: Sequence[int], artefact: Path, studied: Studied) -> dict[str, Any]:
+def _draft(track: Track, method: str, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
     """What a run knows of its entry: all but who hands it in, and under which licence."""
-    seconds = studied.bench.seconds(studied.plan)
+    seconds = results.seconds
     return {
         "format": FORMAT,
         "track": track.name,
         "name": method,
         "method": method,
         "baseline": get_method(method).baseline,
-        "parameters": _parameters(studied),
+        "parameters": _parameters(results),
         "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
         "seeds": list(seeds),
         "command": command(),
@@ -84,12 +86,12 @@ def _draft(track: Track, method: str, seeds: Sequence[int], artefact: Path, stud
     }
 
 
-def _parameters(studied: Studied) -> int | None:
+def _parameters(results: Results) -> int | None:
     """Numbers that the first of the trained methods is kept as; none of a method that learns nothing."""
-    if not studied.plan.fits:
+    if not results.plan.fits:
         return None
     total = 0
-    for file in studied.bench.fit_path(studied.plan.fits[0]).rglob("*.safetensors"):
+    for file in results.cells.fit_path(results.plan.fits[0]).rglob("*.safetensors"):
         with safe_open(file, framework="pt") as content:
             for name in content.keys():  # noqa: SIM118 – no mapping
                 total += int(content.get_tensor(name).numel())

@@ -12,11 +12,11 @@ from zoo_generation.errors import InputError
 from zoo_generation.text import shown
 from zoobench.cli.console import console, counting, styled, table, to_standard_error
 from zoobench.cli.leaderboards import print_json
-from zoobench.cli.ranking import score_text
 from zoobench.cli.refreshing import Refreshed, refresh
-from zoobench.cli.studying import Place
+from zoobench.cli.tables import score_text
 from zoobench.leaderboard.audit import Finding, audit, entries_of
 from zoobench.leaderboard.proposal import Proposal, proposal
+from zoobench.zoo.workspace import Workspace
 
 COLOURS = {"verified": "green", "refused": "red", "not here": "yellow", "not judged": "red"}
 
@@ -33,7 +33,7 @@ def verify(
     names: list[str],
     leaderboards: Path,
     proposed: Path | None,
-    place: Place,
+    place: Workspace,
     fetch: bool,
     json: bool,
     anew: Anew | None,

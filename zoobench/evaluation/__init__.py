@@ -1,5 +1,19 @@
-"""Zoo compositions × methods × targets: fit once, measure everything, keep what was made."""
+"""The one engine: a plan of fits and cells, made and kept by content, and what was measured of it."""
 
-from zoobench.evaluation.run import Evaluation, Stage, fitted, fitted_path, run, token_set
+from zoobench.evaluation.evaluate import evaluate, fitted, training_set_of
+from zoobench.evaluation.plan import Cell, Fit, Origin, Plan, TrainingSet
+from zoobench.evaluation.results import Results
+from zoobench.evaluation.runner import run
 
-__all__ = ["Evaluation", "Stage", "fitted", "fitted_path", "run", "token_set"]
+__all__ = [
+    "Cell",
+    "Fit",
+    "Origin",
+    "Plan",
+    "Results",
+    "TrainingSet",
+    "evaluate",
+    "fitted",
+    "run",
+    "training_set_of",
+]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zoobench.tasks.estimates import Sums
+from zoobench.tasks.estimates import Estimate
 
 Array = NDArray[np.float64]
 Verdict = Literal["better", "worse", "not distinguishable"]
@@ -21,7 +21,7 @@ SEED = 0  # of the resampling: the same measurements give the same intervals
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds within which `LEVEL` of the resampled values lie; not numbers where a metric cannot be resampled."""
+    """Bounds within which `LEVEL` of the resampled values lie; NaN if a metric cannot be resampled."""
 
     low: float
     high: float
@@ -34,22 +34,22 @@ class Interval:
         return cls(float(low), float(high))
 
     def verdict(self) -> Verdict:
-        """What it says of a difference."""
+        """What it says of a difference: whether zero is within."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not distinguishable"
 
 
-def interval(seeds: Sequence[Sums]) -> Interval:
+def interval(seeds: Sequence[Estimate]) -> Interval:
     """Of a metric's mean over seeds: a hierarchical bootstrap, over seeds and, in each, over models."""
     generator = np.random.default_rng(SEED)
     drawn = drawn_seeds(len(seeds), generator)
     return Interval.of(resampled(seeds, drawn, generator))
 
 
-def difference(pairs: Mapping[str, tuple[Sequence[Sums], Sequence[Sums]]]) -> Interval:
+def difference(pairs: Mapping[str, tuple[Sequence[Estimate], Sequence[Estimate]]]) -> Interval:
     """Of the mean over targets of the difference, first less second, of a metric's mean over seeds.
 
-    `pairs` holds each target's sums, one a seed, of both. They are paired: both have the same seeds, resampled
-    together, for all targets; and the same models, resampled together, where they are measured on the same.
+    pairs: by target, the estimates of both, one per seed. They are paired: both have the same seeds, resampled
+    together, for all targets; and the same models, resampled together, if they are measured on the same.
     """
     generator = np.random.default_rng(SEED)
     drawn = drawn_seeds(len(next(iter(pairs.values()))[0]), generator)
@@ -68,16 +68,16 @@ def drawn_seeds(seeds: int, generator: np.random.Generator) -> NDArray[np.int64]
     return generator.integers(seeds, size=(RESAMPLES, seeds))
 
 
-def resampled(seeds: Sequence[Sums], drawn: NDArray[np.int64], generator: np.random.Generator) -> Array:
+def resampled(seeds: Sequence[Estimate], drawn: NDArray[np.int64], generator: np.random.Generator) -> Array:
     """A metric's mean over the drawn seeds [resamples, seeds], models drawn again within each: [resamples].
 
-    Not numbers where there is one seed, and in it one value: drawn again it is the same, however uncertain it is.
+    NaN if there is one seed, and in it one value: drawn again it is the same, however uncertain it is.
     """
     values = np.empty(drawn.shape)
     if len(seeds) == 1 and len(seeds[0].models) == 1:
         return np.full(len(drawn), np.nan)
-    for seed, sums in enumerate(seeds):
-        models = len(sums.models)
+    for seed, estimate in enumerate(seeds):
+        models = len(estimate.models)
         weights = generator.multinomial(models, np.full(models, 1 / models), size=drawn.shape).astype(float)
-        values = np.where(drawn == seed, sums.value(weights), values)
+        values = np.where(drawn == seed, estimate.resampled(weights), values)
     return np.asarray(values.mean(1))

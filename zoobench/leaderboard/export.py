@@ -18,7 +18,7 @@ from zoobench.leaderboard.classes import classes_of
 from zoobench.leaderboard.judging import asked
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
-from zoobench.populations.selection import Selected
+from zoobench.populations.selection import Selection
 from zoobench.tasks.base import Task
 from zoobench.tasks.probe import NUMBERS
 from zoobench.tasks.reconstruction import Reconstruction
@@ -41,7 +41,7 @@ def export_data(
     task = track.get_task()
     training = [zoos[name].without("test") for name in track.training]
     with directory_written_aside(folder, new=True) as aside:
-        write_token_set(aside / "training", Selected.of(training, token_size))
+        write_token_set(aside / "training", Selection.of(training, token_size))
         if track.holds == "predictions":
             _write_asked(aside, track, references)
         elif isinstance(task, Reconstruction):
@@ -49,7 +49,7 @@ def export_data(
                 _write_weights(aside / "test" / f"{name}.safetensors", task.chosen(reference))
         else:
             anchors = [task.judged(each) for each in references.values()]
-            write_token_set(aside / "anchors", Selected.of(anchors, token_size))
+            write_token_set(aside / "anchors", Selection.of(anchors, token_size))
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], data_root)
         (aside / "README.md").write_text(_readme(track, task, references, training), encoding="utf-8")

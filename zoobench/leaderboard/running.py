@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoobench.evaluation import Results
 from zoobench.leaderboard.asked import KEY
 from zoobench.leaderboard.judging import Answers, asked
 from zoobench.leaderboard.track import Track, zoo_fields
@@ -18,9 +19,8 @@ from zoobench.leaderboard.untrusted.tables import COLUMNS
 from zoobench.leaderboard.untrusted.tensors import as_handed_in
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population
-from zoobench.studies.bench import Bench
-from zoobench.studies.plan import Plan
 from zoobench.studies.study import Composition, MethodChoice, Study
+from zoobench.tasks.answers import Predictions
 
 TRAINING = "training"
 
@@ -39,18 +39,17 @@ def study_of(leaderboards: Path, track: Track, method: str | None = None, choice
     )
 
 
-def answers_of(plan: Plan, bench: Bench) -> Answers:
+def answers_of(results: Results) -> Answers:
     """What was measured, as it is handed in; raises `InputError` where the task could not be done on a target."""
     answers: dict[tuple[str, int], pd.DataFrame | Tensor] = {}
-    for cell in plan.cells:
-        path, observations = bench.cell_path(cell), bench.observations(cell)
-        if observations.empty:
+    for cell in results.plan.cells:
+        answer = results.cells.answer(cell)
+        if answer is None:
             raise InputError(
-                f"{cell.fit.method} cannot do {cell.task} on {cell.target}, which does not fit what it is or was "
-                "trained on; leave this track to other methods"
+                f"{cell.fit.method.name} cannot do {cell.task.name} on {cell.target.name}, which does not fit what it "
+                "is or was trained on; leave this track to other methods"
             )
-        weights = path / "weights.safetensors"
-        answers[cell.target, cell.fit.seed] = load_file(weights)["weights"] if weights.exists() else observations
+        answers[cell.target.name, cell.fit.seed] = answer.table if isinstance(answer, Predictions) else answer.weights
     return answers
 
 

@@ -1,84 +1,163 @@
-"""What a study measured, as tidy tables: scores, and their means over seeds with uncertainty."""
+"""A study as it was run: its tables, the answers to its questions, its report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 
-from zoobench.evaluation.statistics import Interval, interval
-from zoobench.studies.bench import Bench
-from zoobench.studies.names import NO_COMPOSITION
-from zoobench.studies.plan import Plan
-from zoobench.studies.sources import Source, relation
-from zoobench.tasks.estimates import Sums
+from zoo_generation.errors import InputError
+from zoo_generation.files import directory_written_aside
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.provenance import command, commit, hardware, versions
+from zoobench.evaluation.plan import NO_COMPOSITION, Plan, TrainingSet
+from zoobench.evaluation.results import Results
+from zoobench.evaluation.runner import run
+from zoobench.evaluation.trainings import counts_of
+from zoobench.studies.comparisons import compare
+from zoobench.studies.relations import relation
+from zoobench.studies.report import Report, write_report
+from zoobench.studies.study import Study
+from zoobench.zoo.workspace import Workspace
 
-Place = tuple[str, str, str, str]
-"""Composition, method, task, target."""
 
-KEYS = ["composition", "method", "task", "target", "relation", "metric"]
+def plan_study(study: Study, workspace: Workspace | None = None) -> Plan:
+    """What a study does, before anything is built; `.cost()` says about how long it takes.
 
-
-@dataclass
-class Results:
-    """What was measured, by place and seed: values by metric, and the sums over models of those that have them.
-
-    relations: of compositions and targets.
+    Raises `InputError` for zoos that have models in common, and for a composition that takes more models than there
+    are.
     """
+    return study.plan(workspace or Workspace())
 
-    relations: Mapping[tuple[str, str], str]
-    scores: dict[Place, dict[int, dict[str, float]]] = field(default_factory=dict)
-    sums: dict[Place, dict[int, dict[str, Sums]]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, plan: Plan, bench: Bench, sources: Mapping[str, Source]) -> Results:
-        """What is there of a plan's cells; those that failed, or cannot be, are left out."""
-        relations = {
-            (name, target): relation(target, composition.zoos, sources)
-            for name, composition in plan.study.all_compositions().items()
-            for target in plan.study.all_targets()
+def run_study(study: Study, workspace: Workspace | None = None, progress: Progress = QUIET) -> StudyResults:
+    """Build the zoos of a study, train its methods, measure them: all that is not kept under `runs/` yet.
+
+    Raises `InputError` as `plan_study` does; of what fails later, `failures` says why.
+    """
+    started, workspace = time.monotonic(), workspace or Workspace()
+    results = run(study.plan(workspace), workspace, progress)
+    progress.stage("drawing samples again for intervals")
+    return StudyResults(study, results, time.monotonic() - started)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """What came of a study. seconds: how long it took to make what was not there yet."""
+
+    study: Study
+    results: Results
+    seconds: float
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why pieces failed, by their names."""
+        return dict(self.results.failures)
+
+    @cached_property
+    def relations(self) -> dict[tuple[str, str], str]:
+        """What each target is to each composition, by their names."""
+        targets = {cell.target for cell in self.results.plan.cells}
+        return {
+            (training.name, target.name): relation(target, training)
+            for training in self._trainings
+            for target in targets
         }
-        results = cls(relations)
-        for cell in plan.cells:
-            if len(observed := bench.observations(cell)):
-                task = bench.task(cell.task)
-                place = (cell.composition, cell.fit.method, cell.task, cell.target)
-                results.scores.setdefault(place, {})[cell.fit.seed] = task.score(observed)
-                results.sums.setdefault(place, {})[cell.fit.seed] = task.sums(observed)
-        return results
 
-    def sums_of(self, place: Place, metric: str, seed: int) -> Sums:
-        """A metric's sums over models; of one that has none, a sum that leaves its value as it is."""
-        found = self.sums[place][seed].get(metric)
-        return Sums.constant(self.scores[place][seed][metric]) if found is None else found
-
+    @cached_property
     def measurements(self) -> pd.DataFrame:
-        """One row a measurement."""
-        rows = [
-            (*place, self._relation(place), metric, seed, value)
-            for place, seeds in self.scores.items()
-            for seed, metrics in seeds.items()
-            for metric, value in metrics.items()
-        ]
-        return pd.DataFrame(rows, columns=[*KEYS, "seed", "value"])
+        """One row per measurement, as `Results.measurements`, with the relation of composition and target."""
+        return self._related(self.results.measurements)
 
+    @cached_property
     def summary(self) -> pd.DataFrame:
-        """Mean and standard deviation (Bessel's) over seeds, and bounds `low` and `high` by a bootstrap over seeds and,
-        where a metric is one over models, models."""
-        averaged = self.measurements().groupby(KEYS, sort=False)["value"].agg(mean="mean", std="std", seeds="count")
-        table = averaged.reset_index()
-        rows = table[["composition", "method", "task", "target", "metric"]].itertuples(index=False)
-        bounds = [
-            self._interval((composition, method, task, target), metric)
-            for composition, method, task, target, metric in rows
-        ]
-        return table.assign(low=[each.low for each in bounds], high=[each.high for each in bounds])
+        """Means over seeds, as `Results.summary`, with the relation of composition and target."""
+        return self._related(self.results.summary())
 
-    def _interval(self, place: Place, metric: str) -> Interval:
-        seeds = [seed for seed, values in self.scores[place].items() if metric in values]
-        return interval([self.sums_of(place, metric, seed) for seed in seeds])
+    def standings(self) -> pd.DataFrame:
+        """Methods ranked, as `Results.standings`."""
+        return self.results.standings()
 
-    def _relation(self, place: Place) -> str:
-        composition, _, _, target = place
-        return NO_COMPOSITION if composition == NO_COMPOSITION else self.relations[composition, target]
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """The study's questions answered, one row per method, task, and target or mean over targets."""
+        return compare(self.study, self.results, self.relations)
+
+    @cached_property
+    def compositions(self) -> pd.DataFrame:
+        """One row per composition: its zoos, and how many models, checkpoints and tokens of theirs train."""
+        zoos = {name: ", ".join(each.zoos) for name, each in self.study.all_compositions().items()}
+        rows = []
+        for training in self._trainings:
+            try:
+                counts = counts_of(self.results.cells.training(training))
+            except InputError:
+                counts = (0, 0, 0)
+            rows.append((training.name, zoos[training.name], *counts))
+        return pd.DataFrame(rows, columns=["composition", "zoos", "models", "checkpoints", "tokens"])
+
+    @cached_property
+    def report(self) -> Report:
+        """What its pages are made of."""
+        return Report(
+            title=self.study.name,
+            description=self.study.description,
+            compositions=self.compositions,
+            summary=self.summary,
+            measurements=self.measurements,
+            comparisons=self.comparisons,
+            failures=pd.DataFrame(list(self.failures.items()), columns=["cell", "reason"]),
+            primary={task.name: task.primary for task in self.results.plan.tasks},
+            made=self._made(),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the report and its tables into the folder `path`.
+
+        What was written there before is replaced. Raises `InputError` if there is anything else.
+        """
+        with directory_written_aside(path) as aside:
+            write_report(self.report, aside)
+            self.standings().to_csv(aside / "standings.csv", index=False)
+
+    def _repr_html_(self) -> str:
+        return self.results._repr_html_()
+
+    @property
+    def _trainings(self) -> tuple[TrainingSet, ...]:
+        given = (each for cell in self.results.plan.cells for each in (cell.fit.on, cell.sources) if each is not None)
+        return tuple(dict.fromkeys(given))
+
+    def _related(self, table: pd.DataFrame) -> pd.DataFrame:
+        places = zip(table["composition"], table["target"], strict=True)
+        related = table.copy()
+        related.insert(4, "relation", [self.relations.get(place, NO_COMPOSITION) for place in places])
+        return related
+
+    def _made(self) -> dict[str, str]:
+        """How it was made."""
+        return {
+            "command": command(),
+            "commit": commit(),
+            "hardware": hardware(),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+            "date": datetime.now(UTC).date().isoformat(),
+            "seeds": ", ".join(map(str, self.study.all_seeds())),
+            "duration": f"{duration(self.seconds)} for what was not there yet; trainings and cells took "
+            f"{duration(self.results.seconds)} in all",
+        }
+
+
+def duration(seconds: float) -> str:
+    """A time as words.
+
+    >>> duration(3725)
+    '1 h 02 min'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

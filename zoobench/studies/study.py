@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +13,16 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.settings import Fields, Name, Names, as_tuple, read_fields, sentence
 from zoo_generation.training.spec import Seed, ZooSpec, make_spec, read_spec
-from zoobench.methods.registry import Method, get_method
+from zoobench.evaluation.plan import Origin, Plan, TrainingSet
+from zoobench.evaluation.trainings import check_enough
+from zoobench.methods.method import Method
+from zoobench.methods.registry import baselines, get_method
+from zoobench.populations import KEPT
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS, get_task
+from zoobench.zoo import Zoo, zoo_path
+from zoobench.zoo.source import Source, check_apart
+from zoobench.zoo.workspace import Workspace
 
 MOST_CELLS = 1_000_000
 ALL = "all"  # the name of the composition of all zoos
@@ -26,7 +33,7 @@ def _all_tasks() -> dict[str, dict[str, Any]]:
 
 
 class Existing(Fields):
-    """A zoo that is there already, as a directory or URL."""
+    """A zoo that is there already, given as a directory or URL."""
 
     path: str
 
@@ -36,7 +43,7 @@ class Composition(Fields):
 
     zoos: whose training models; models: how many of them in all, as many from each zoo; tokens: how many tokens their
     checkpoints have in all, as many from each zoo; epochs: which checkpoints; set: hyperparameters of the methods that
-    learn, baselines aside, such as `steps`. What is not given is not limited.
+    learn, baselines aside, such as `steps`. A limit that is not given does not apply.
     """
 
     zoos: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -44,11 +51,6 @@ class Composition(Fields):
     tokens: PositiveInt | None = None
     epochs: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     set: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def share(self) -> int | None:
-        """Models of each zoo; none where their number is not limited."""
-        return None if self.models is None else max(1, self.models // len(self.zoos))
 
     @model_validator(mode="after")
     def _one_limit(self) -> Composition:
@@ -76,9 +78,9 @@ class Study(Fields):
     """A study: compositions × methods × targets × tasks × seeds.
 
     defaults: fields of every zoo's spec that it does not give itself. combine: compositions made of the zoos: each
-    `alone`, all `pairs`, `all` of them. targets: zoos that methods are measured on, all of them where none are named.
-    Methods that learn nothing from a composition are measured once, beside it. tasks: by name, with what differs from
-    how they are measured by default.
+    `alone`, all `pairs`, `all` of them. targets: zoos that methods are measured on, all of them if none are named; of
+    a zoo of several populations, each is a target. Methods that learn nothing from a composition are measured once,
+    beside it. tasks: by name, each with the settings that differ from its defaults.
     """
 
     name: Name
@@ -156,10 +158,48 @@ class Study(Fields):
         theirs = composition.set if composition is not None and known.learns and not known.baseline else {}
         return known.config(chosen.preset, chosen.set | theirs)
 
+    def plan(self, workspace: Workspace) -> Plan:
+        """What the study does; its zoos need not be built yet, and are to lie in the workspace's folder of zoos.
+
+        Raises `InputError` if two zoos have a model in common, which could then be in the training split of one and the
+        test split of the other; and if a composition takes more models than there are.
+        """
+        sources = {name: self._source(name, workspace.zoos) for name in self.zoos}
+        check_apart(sources.values())
+        origins = {name: Origin.all_of(source) for name, source in sources.items()}
+        trainings = [self._training_set(name, each, origins) for name, each in self.all_compositions().items()]
+        for training in trainings:
+            for origin in training.origins:
+                check_enough(training.name, training.share or 0, origin.name, origin.kind.training_models)
+        return Plan.of(
+            {method: self.config(method.name) for method in self.all_methods()},
+            trainings,
+            [origin for name in self.all_targets() for origin in origins[name]],
+            self.all_tasks(),
+            self.all_seeds(),
+            [origin for of_zoo in origins.values() for origin in of_zoo],
+        )
+
+    def _source(self, name: str, zoos: Path) -> Source:
+        given = self.zoo(name)
+        if isinstance(given, ZooSpec):
+            return Source.planned(name, given, zoos)
+        return Source.there(name, Zoo(zoo_path(given.path)), KEPT)
+
+    def _training_set(
+        self, name: str, composition: Composition, origins: Mapping[str, Sequence[Origin]]
+    ) -> TrainingSet:
+        return TrainingSet(
+            name,
+            tuple(origin for zoo in composition.zoos for origin in origins[zoo]),
+            composition.models,
+            composition.tokens,
+            composition.epochs,
+            {method: self.config(method.name, composition) for method in self.all_methods()},
+        )
+
     def all_methods(self) -> tuple[Method, ...]:
         """The methods named, then the baselines that are not among them."""
-        from zoobench.methods.registry import baselines
-
         named = tuple(get_method(name) for name in self.methods)
         return named + tuple(each for each in baselines() if self.baselines and each not in named)
 

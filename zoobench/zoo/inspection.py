@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from zoo_generation.training.sink import Status
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoobench.zoo.parts import FOLDERS, asked_at_once, part_names
 from zoobench.zoo.store import Zoo
+
+if TYPE_CHECKING:
+    from zoobench.display.figures import Drawing
 
 KEYS = ["dataset", "architecture", "width", "image_size"]  # of a population, as far as a spec decides them
 BINS = 20  # of a histogram of accuracies from 0 to 1
@@ -95,6 +98,13 @@ def inspect(zoo: Zoo) -> ZooReport:
             for key in dict.fromkeys([*wanted, *found])
         ),
     )
+
+
+def figure_of(populations: Sequence[PopulationReport]) -> Drawing:
+    """Histograms of test accuracies and their course over epochs, one row of panels per population."""
+    from zoobench.display import figures
+
+    return figures.populations([asdict(each) | {"title": each.title} for each in populations])
 
 
 def wanted_models(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:

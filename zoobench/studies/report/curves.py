@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from zoobench.studies.names import NO_COMPOSITION
+from zoobench.evaluation.plan import NO_COMPOSITION
 from zoobench.studies.report.content import Report
 from zoobench.studies.report.scores import primary_scores
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zoo_generation.text import inert_markdown
 from zoobench.display.environment import asset, digest, environment, html_environment
-from zoobench.studies.names import ID
+from zoobench.studies.relations import ID
 from zoobench.studies.report.content import SIGNS, Report
 from zoobench.studies.report.sections import Section, answers
 

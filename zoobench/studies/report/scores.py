@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from zoobench.studies.names import NO_COMPOSITION
+from zoobench.evaluation.plan import NO_COMPOSITION
 from zoobench.studies.report.content import Report
 
 
 @dataclass(frozen=True)
-class Cell:
+class ScoreCell:
     """A score on a target: mean and standard deviation over seeds, 95 % interval, relation to the composition.
 
     `heat` is where the mean stands among all scores on the target, from 0 to 1.
@@ -25,7 +25,7 @@ class Cell:
     heat: float
 
 
-Row = dict[str, Cell]
+Row = dict[str, ScoreCell]
 """By target; one that has no score is missing."""
 
 
@@ -86,10 +86,10 @@ def ranking(report: Report, task: str) -> pd.DataFrame:
 
 
 def _rows(scores: pd.DataFrame, by: str) -> dict[str, Row]:
-    columns = [field.name for field in fields(Cell)]
+    columns = [field.name for field in fields(ScoreCell)]
     return {
         str(name): {
-            str(target): Cell(*values)
+            str(target): ScoreCell(*values)
             for target, values in zip(rows["target"], rows[columns].to_numpy(dtype=object).tolist(), strict=True)
         }
         for name, rows in scores.groupby(by, sort=False)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from zoobench.display.plotting import Plot
 from zoobench.display.text import words
-from zoobench.studies.names import MEAN
+from zoobench.studies.relations import MEAN
 from zoobench.studies.report.content import Report
 from zoobench.studies.report.curves import epoch_curves, size_curves
 from zoobench.studies.report.plotting import line_plot
@@ -17,7 +17,7 @@ from zoobench.studies.report.scores import Matrix, matrices, ranking, tasks
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answered:
     """Comparisons that answer one question: over means of targets, and over single targets."""
 
     question: str
@@ -44,12 +44,12 @@ class Section:
         return [*([self.sizes] if self.sizes else []), *self.epochs]
 
 
-def answers(report: Report) -> list[Answers]:
+def answers(report: Report) -> list[Answered]:
     """The comparisons by question, in order of appearance."""
     found = []
     for question, rows in report.comparisons.groupby("question", sort=False):
         mean = rows["targets"].str.startswith(MEAN)
-        found.append(Answers(str(question), rows[mean], rows[~mean]))
+        found.append(Answered(str(question), rows[mean], rows[~mean]))
     return found
 
 

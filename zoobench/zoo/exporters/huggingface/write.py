@@ -13,13 +13,14 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from zoobench.display.figures import save
 from zoobench.zoo.exporters.huggingface.card import card_text
 from zoobench.zoo.exporters.huggingface.files import write_population
 from zoobench.zoo.exporters.huggingface.licences import check_licence
 from zoobench.zoo.exporters.huggingface.populations import populations_of
 from zoobench.zoo.exporters.models import ExportedModel
 from zoobench.zoo.exporters.registry import Exporter
-from zoobench.zoo.plotting import plot
+from zoobench.zoo.inspection import figure_of
 from zoobench.zoo.store import Zoo
 
 
@@ -32,7 +33,7 @@ def write_dataset(out: Path, models: Iterable[ExportedModel], zoo: Zoo, licence:
         for population, of in groupby(models, key=lambda model: of_model[model.row["model_id"]])
     }
     (out / "plots").mkdir()
-    plot([population.report for population in populations], out / "plots" / "test-accuracy.png")
+    save(figure_of([each.report for each in populations]), out / "plots" / "test-accuracy.png")
     (out / "README.md").write_text(card_text(zoo.card, populations, sizes, licence), encoding="utf-8")
 
 

@@ -1,0 +1,122 @@
+"""Tables that several commands print, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.text import Text
+
+from zoo_generation.text import shown
+from zoobench.cli.console import Table, styled, table
+from zoobench.display.text import NOT_A_NUMBER, score, words
+
+if TYPE_CHECKING:
+    from zoobench.studies.report import Report
+    from zoobench.studies.report.scores import Matrix, Row, ScoreCell
+
+TARGETS_ABREAST = 3
+LONGEST_NAME = 24
+"""Characters: with as many targets abreast as that, a table is 80 wide."""
+
+CAPTION = "mean ± std over seeds; • in distribution: the target's population is in the composition"
+
+
+def standings_tables(standings: pd.DataFrame) -> list[Table]:
+    """One table per task, of `standings`: one row per method, best first, one column per target."""
+    tables = []
+    for (task, metric), rows in standings.groupby(["task", "metric"], sort=False):
+        targets = list(dict.fromkeys(rows["target"]))
+        result = table(
+            f"{words(str(task)).capitalize()}: {words(str(metric))}",
+            ["", "method"],
+            ["mean", *(name.replace("-", "\n") for name in targets)],
+        )
+        for (rank, method), of_method in rows.groupby(["rank", "method"], sort=True):
+            scores = of_method.set_index("target")[["mean", "std"]]
+            cells = [score_text(*scores.loc[target]) if target in scores.index else "–" for target in targets]
+            result.add_row(str(rank), str(method), score_text(of_method["average"].iloc[0], None), *cells)
+        tables.append(result)
+    return tables
+
+
+def score_text(mean: float | None, std: float | None) -> str:
+    """`mean ± std`, or what there is of it."""
+    if mean is None or pd.isna(mean):
+        return "–"
+    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+
+
+def cost_tables(cost: pd.DataFrame) -> list[Table]:
+    """What a plan costs, as `Plan.cost` has it: a table of zoos, one of trainings and one of cells."""
+    from zoobench.studies.results import duration
+
+    tables = []
+    for kind, rows in cost.groupby("kind", sort=False):
+        result = table(f"{kind}: {len(rows)}", ["what"], ["core time, about"])
+        result.columns[0].no_wrap = False
+        for name, seconds in zip(rows["name"], rows["seconds"], strict=True):
+            result.add_row(name, duration(seconds))
+        tables.append(result)
+    return tables
+
+
+def answer_tables(report: Report) -> list[Table]:
+    """One table per question: verdicts and sentences; of single targets if there is no mean over several."""
+    from zoobench.studies.relations import MEAN
+    from zoobench.studies.report.content import SIGNS
+
+    result = []
+    for question, rows in report.comparisons.groupby("question", sort=False):
+        answers = table(str(question), ["verdict"], [])
+        answers.add_column("answer", overflow="fold")
+        means = rows["targets"].str.startswith(MEAN)
+        shown_rows = rows[means] if means.any() else rows
+        for verdict, sentence in zip(shown_rows["verdict"], shown_rows["sentence"], strict=True):
+            answers.add_row(f"{SIGNS[verdict]} {verdict}", sentence)
+        result.append(answers)
+    return result
+
+
+def score_tables(report: Report) -> list[Table]:
+    """Tables of each task and method: primary metric by composition and target, a few targets in each."""
+    from zoobench.studies.report.scores import matrices, tasks
+
+    return [
+        _score_table(f"{words(task).capitalize()}, {words(report.primary[task])}", matrix, targets)
+        for task in tasks(report)
+        for matrix in matrices(report, task)
+        for targets in _abreast(matrix.targets)
+    ]
+
+
+def _score_table(title: str, matrix: Matrix, targets: Sequence[str]) -> Table:
+    whose = f"{title}: {matrix.method}" if matrix.method else title
+    result = table(whose, ["composition"], [shown(target) for target in targets])
+    result.caption, result.caption_justify = CAPTION, "left"
+    for rows in (matrix.compositions, matrix.baselines):
+        for name, row in rows.items():
+            result.add_row(_name(name), *_cells(row, targets))
+        result.add_section()
+    return result
+
+
+def _cells(row: Row, targets: Sequence[str]) -> list[Text]:
+    return [_cell(row[target]) if target in row else styled(NOT_A_NUMBER) for target in targets]
+
+
+def _cell(cell: ScoreCell) -> Text:
+    text = score(cell.mean, cell.std)
+    return styled(f"{text} •", "bold") if cell.relation == "ID" else styled(f"{text}  ")
+
+
+def _name(name: str) -> Text:
+    text = styled(shown(name))
+    text.truncate(LONGEST_NAME, overflow="ellipsis")
+    return text
+
+
+def _abreast(targets: list[str]) -> list[list[str]]:
+    starts = range(0, len(targets), TARGETS_ABREAST)
+    return [targets[start : start + TARGETS_ABREAST] for start in starts]

@@ -1,0 +1,266 @@
+"""The work of plans, one piece at a time, kept by content: what is there is not made again, by whichever plan."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import load_file, save_file
+
+from zoo_generation.data.load import ImageStore
+from zoo_generation.errors import InputError
+from zoo_generation.files import read_json, write_json
+from zoo_generation.kept import check, is_kept, sealed
+from zoo_generation.networks.architectures import import_architecture
+from zoo_generation.networks.program import device_of
+from zoo_generation.progress import QUIET, Progress
+from zoobench import __version__
+from zoobench.evaluation.plan import Cell, Fit, Origin, TrainingSet
+from zoobench.evaluation.trainings import chosen, key_of
+from zoobench.methods.fitting import fit_kept
+from zoobench.methods.granting import granted
+from zoobench.methods.protocols import InapplicableError
+from zoobench.populations import Population, TokenSet, select_checkpoints, write_token_set
+from zoobench.populations.selection import Selection, Stored
+from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
+from zoobench.tasks.base import Setting, Task
+from zoobench.zoo.workspace import Workspace
+
+FIT, CELL = "fit.json", "cell.json"
+"""What a piece is of, and how long it took to make, beside what it holds."""
+
+AGAIN = "run the same command again, which makes it again"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the pieces of plans are made and kept.
+
+    folder: that pieces are kept in; tokens: the token set of each population, by the name of its origin, in a folder
+    that is named by its content; names: what methods know each population as; architectures: of users, by import path,
+    which workers import too; device: what methods run on.
+    """
+
+    folder: Path
+    tokens: Mapping[str, Path]
+    names: Mapping[str, str]
+    architectures: tuple[str, ...] = ()
+    data_root: Path | None = None
+    device: str = "cpu"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What workers are sent: not what was opened here."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def _opened(self) -> dict[str, TokenSet]:
+        return {}
+
+    @cached_property
+    def _chosen(self) -> dict[str, TokenSet]:
+        return {}
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """Where images are read from."""
+        return ImageStore(self.data_root)
+
+    @property
+    def token_size(self) -> int:
+        """Numbers in a token, the same for all populations."""
+        return self._token_set(next(iter(self.tokens))).token_size
+
+    def population(self, origin: Origin) -> Population:
+        """All the models of a population, but for checkpoints that ran away."""
+        return replace(self._token_set(origin.name).populations[0], name=self.names[origin.name])
+
+    def training(self, training: TrainingSet) -> TokenSet:
+        """What a training set holds. Raises `InputError` if its populations have too few models."""
+        if training.name not in self._chosen:
+            populations = [self.population(origin) for origin in training.origins]
+            self._chosen[training.name] = chosen(training, populations, self.token_size)
+        return self._chosen[training.name]
+
+    def fit_path(self, fit: Fit) -> Path:
+        """Where a fitted method is kept."""
+        method = fit.method
+        made_of = (method.name, method.version, method.identity(fit.config), fit.seed)
+        return self.folder / "fits" / _key(*made_of, self._content(fit.on))
+
+    def cell_path(self, cell: Cell) -> Path:
+        """Where what came of a cell is kept."""
+        target = (self.names[cell.target.name], self.tokens[cell.target.name].name)
+        made_of = (self.fit_path(cell.fit).name, self._content(cell.sources), *_identity(cell.task))
+        return self.folder / "cells" / _key(*made_of, *target)
+
+    def fit(self, fit: Fit, progress: Progress = QUIET) -> Any:
+        """The method as it is kept, or fitted now; a fit that was interrupted goes on from where it was."""
+        if fit.on is None:
+            return fit.method.fit(TokenSet(self.token_size, ()), fit.seed, fit.config)
+        return fit_kept(
+            fit.method,
+            fit.config,
+            self.training(fit.on),
+            fit.seed,
+            self.fit_path(fit),
+            device=self.device,
+            images=self.images,
+            beside={FIT: {"method": fit.method.name, "composition": fit.on.name, "seed": fit.seed}},
+            progress=progress,
+        )
+
+    def measure(self, cell: Cell) -> None:
+        """Ask and judge, unless that was done already, and keep what came of it: nothing, if the task cannot be done in
+        such a setting."""
+        path = self.cell_path(cell)
+        if is_kept(path):
+            return
+        started, answer, observations = time.monotonic(), None, pd.DataFrame()
+        try:
+            setting = self._setting(cell)
+            answer = cell.task.ask(self.fit(cell.fit), setting)
+            observations = cell.task.judge(answer, setting)
+        except InapplicableError:
+            answer = None
+        with sealed(path) as aside:
+            observations.to_parquet(aside / "observations.parquet", index=False)
+            if answer is not None:
+                _write(answer, aside)
+            about = {"name": cell.name, "task": cell.task.name, "task_version": cell.task.version}
+            write_json(aside / CELL, about | {"seconds": round(time.monotonic() - started, 1)})
+
+    def _setting(self, cell: Cell) -> Setting:
+        """What a task may read in a cell. The one place where a method's evidence is granted to be measured."""
+        method, allowed = cell.fit.method, cell.task.access
+        sources = () if cell.sources is None else self.training(cell.sources).populations
+        given = [granted(method, each, allowed, self.images) for each in (self.population(cell.target), *sources)]
+        return Setting(given[0], tuple(given[1:]), cell.fit.seed, self.images, self.device)
+
+    def observations(self, cell: Cell) -> pd.DataFrame:
+        """What was observed of a cell; empty if nothing was, or could be."""
+        path = self.cell_path(cell)
+        if not path.exists():
+            return pd.DataFrame()
+        check(path, "what was observed", AGAIN)
+        return pd.read_parquet(path / "observations.parquet")
+
+    def answer(self, cell: Cell) -> Answer | None:
+        """What the method answered in a cell. None if nothing is kept of it, or it could not be asked."""
+        path = self.cell_path(cell)
+        if not path.exists():
+            return None
+        check(path, "what was answered", AGAIN)
+        return _read(path)
+
+    def seconds(self, fits: Sequence[Fit], cells: Sequence[Cell]) -> float:
+        """How long those of these that are there took to make, each for itself."""
+        paths = {self.fit_path(fit) / FIT for fit in fits} | {self.cell_path(cell) / CELL for cell in cells}
+        return sum(float(read_json(path, "what was kept of a piece")["seconds"]) for path in paths if path.exists())
+
+    def import_architectures(self) -> None:
+        """Import the users' architectures that were imported where the plan was made."""
+        for name in self.architectures:
+            import_architecture(name)
+
+    def _token_set(self, name: str) -> TokenSet:
+        if name not in self._opened:
+            check(self.tokens[name], "the token set", AGAIN)
+            self._opened[name] = TokenSet.read(self.tokens[name]).bounded()
+        return self._opened[name]
+
+    def _content(self, training: TrainingSet | None) -> str:
+        """Changes if a training set does, or any model of its populations."""
+        if training is None:
+            return ""
+        return _key(key_of(self.training(training)), *(self.tokens[origin.name].name for origin in training.origins))
+
+
+def prepare(origins: Sequence[Origin], workspace: Workspace, progress: Progress = QUIET) -> Cells:
+    """Build the zoos of populations if they are to be built, and make the token sets that are not kept yet.
+
+    All token sets have the same size of token: that of the longest row of all.
+    """
+    for source in dict.fromkeys(source for origin in origins for source in origin.zoos):
+        source.build(workspace, progress)
+    zoos = {source: source.zoo() for origin in origins for source in origin.zoos}
+    statuses = tuple(dict.fromkeys(status for origin in origins for status in origin.statuses))
+    size = select_checkpoints(list(zoos.values()), statuses=statuses).token_size
+    tokens, known_as = {}, {}
+    for sources, kept in dict.fromkeys((origin.zoos, origin.statuses) for origin in origins):
+        selected = select_checkpoints([zoos[source] for source in sources], size, statuses=kept)
+        for origin in (each for each in origins if (each.zoos, each.statuses) == (sources, kept)):
+            of_origin = _of(origin, selected)
+            alone = replace(selected, sources=(of_origin,))
+            path = (workspace.runs / "tokens" / alone.digest).absolute()
+            if not is_kept(path):
+                progress.stage(f"tokenizing {origin.name}")
+                write_token_set(path, alone)
+            tokens[origin.name], known_as[origin.name] = path, of_origin.name
+    often = Counter(known_as.values())
+    return Cells(
+        folder=(workspace.runs / "pieces").absolute(),
+        tokens=tokens,
+        names={origin: name if often[name] == 1 else origin for origin, name in known_as.items()},
+        architectures=tuple(sorted({each.kind.architecture for each in origins if ":" in each.kind.architecture})),
+        data_root=None if workspace.data_root is None else workspace.data_root.absolute(),
+        device=device_of(workspace.device),
+    )
+
+
+def _of(origin: Origin, selected: Selection) -> Stored:
+    """The population that is of an origin, among selected ones."""
+    for each in selected.sources:
+        if not origin.kind.ids.isdisjoint(each.table["model_id"]):
+            return each
+    raise InputError(
+        f"no model of '{origin.name}' is {' or '.join(origin.statuses)}; train it otherwise, or leave it out"
+    )
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    """Write an answer beside what was observed of it."""
+    if isinstance(answer, Predictions):
+        answer.table.to_parquet(folder / "predictions.parquet", index=False)
+    elif isinstance(answer, Weights):
+        save_file({"weights": answer.weights.contiguous()}, folder / "weights.safetensors")
+        if answer.draws is not None:
+            answer.draws.to_parquet(folder / "draws.parquet", index=False)
+    else:
+        save_file({"values": answer.values.contiguous()}, folder / "scores.safetensors")
+        write_json(folder / "scores.json", {"rows": list(answer.rows), "columns": list(answer.columns)})
+
+
+def _read(folder: Path) -> Answer | None:
+    """An answer as it was written. None if there is none."""
+    if (folder / "predictions.parquet").exists():
+        return Predictions(pd.read_parquet(folder / "predictions.parquet"))
+    if (folder / "weights.safetensors").exists():
+        draws = folder / "draws.parquet"
+        weights = load_file(folder / "weights.safetensors")["weights"]
+        return Weights(weights, pd.read_parquet(draws) if draws.exists() else None)
+    if (folder / "scores.safetensors").exists():
+        names = read_json(folder / "scores.json", "the names of scores")
+        values = load_file(folder / "scores.safetensors")["values"]
+        return Scores(values, tuple(names["rows"]), tuple(names["columns"]))
+    return None
+
+
+def _identity(task: Task) -> tuple[str, int, str, str]:
+    """What decides how a task is measured: its name, version and settings, and the text of its module if it is of
+    another package, which changes while it is written."""
+    module = sys.modules[type(task).__module__]
+    file = module.__file__ if module.__name__.partition(".")[0] != "zoobench" else None
+    text = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return task.name, task.version, repr(task), text
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:16]

@@ -1,0 +1,88 @@
+"""Methods measured on zoos: fitted to all of them, and measured on each of their populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.sink import Status
+from zoobench.evaluation.cells import prepare
+from zoobench.evaluation.plan import Fit, Origin, Plan, TrainingSet
+from zoobench.evaluation.results import Results
+from zoobench.evaluation.runner import run
+from zoobench.methods.method import Method
+from zoobench.methods.registry import baselines as all_baselines
+from zoobench.populations import KEPT, select_checkpoints
+from zoobench.tasks.base import Task
+from zoobench.tasks.registry import TASKS
+from zoobench.zoo import Zoo
+from zoobench.zoo.source import Kind, Source
+from zoobench.zoo.workspace import Workspace
+
+
+def evaluate(
+    methods: Sequence[Method] | Mapping[Method, object],
+    on: Sequence[Zoo],
+    *,
+    tasks: Sequence[Task] | None = None,
+    baselines: bool = True,
+    seeds: Sequence[int] = range(3),
+    statuses: Sequence[Status] = KEPT,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> Results:
+    """Fit methods to the training models of all the zoos, and measure each on each of their populations.
+
+    methods: with the configuration of each, or in their first ones; on: zoos, whose models of other `statuses` are left
+    out; tasks: None for all, of which each method is measured by those that it can do; baselines: whether these are
+    measured beside. What is there under the workspace's `runs/` is not made again. Raises `InputError` for an
+    architecture that is not registered, and for models of one id that differ between zoos.
+    """
+    return run(plan_of(methods, on, tasks, baselines, seeds, statuses), workspace or Workspace(), progress)
+
+
+def plan_of(
+    methods: Sequence[Method] | Mapping[Method, object],
+    on: Sequence[Zoo],
+    tasks: Sequence[Task] | None,
+    baselines: bool,
+    seeds: Sequence[int],
+    statuses: Sequence[Status],
+) -> Plan:
+    """What `evaluate` does."""
+    given = dict(methods) if isinstance(methods, Mapping) else {method: method.config(None) for method in methods}
+    beside = [each for each in all_baselines() if baselines and each not in given]
+    training = training_set_of(on, statuses)
+    for architecture in sorted({origin.kind.architecture for origin in training.origins}):
+        get_architecture(architecture)  # before hours of training: a user's has to be named
+    measured = tuple(TASKS.get(name) for name in TASKS) if tasks is None else tasks
+    return Plan.of(
+        given | {each: each.config(None) for each in beside}, [training], training.origins, measured, list(seeds)
+    )
+
+
+def training_set_of(zoos: Sequence[Zoo], statuses: Sequence[Status] = KEPT) -> TrainingSet:
+    """All the training models of zoos; models of one dataset and architecture are one population, whichever zoo they
+    are in."""
+    sources = tuple(Source.there(zoo.name, zoo, statuses) for zoo in zoos)
+    selected = select_checkpoints(zoos, statuses=statuses)
+    origins = tuple(Origin(each.name, sources, Kind.of(each.table), tuple(statuses)) for each in selected.sources)
+    return TrainingSet("+".join(zoo.name for zoo in zoos), origins)
+
+
+def fitted(
+    method: Method,
+    config: object,
+    on: Sequence[Zoo],
+    seed: int = 0,
+    *,
+    statuses: Sequence[Status] = KEPT,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> Any:
+    """The method as `evaluate` fits it to these zoos: as it is kept, or fitted now, in this process."""
+    training = training_set_of(on, statuses)
+    cells = prepare(training.origins, workspace or Workspace(), progress)
+    return cells.fit(Fit(method, config, training if method.learns else None, seed), progress)

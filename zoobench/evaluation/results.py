@@ -1,0 +1,155 @@
+"""What was measured of a plan: tidy tables, means over seeds with intervals, ranks, a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from zoo_generation.files import directory_written_aside
+from zoobench import __version__
+from zoobench.display import figures
+from zoobench.display.text import score, words
+from zoobench.evaluation.cells import Cells
+from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
+from zoobench.evaluation.statistics import Interval, interval
+from zoobench.tasks.answers import Answer
+from zoobench.tasks.estimates import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Place = tuple[str, str, str, str]
+"""Names of training set, method, task, target."""
+
+PLACE = ["composition", "method", "task", "target"]
+
+
+def place_of(cell: Cell) -> Place:
+    """Where a cell stands in tables."""
+    return cell.composition, cell.fit.method.name, cell.task.name, cell.target.name
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is there of a plan. Cells that failed, and those that cannot be, are left out.
+
+    failures: why pieces failed, by their names.
+    """
+
+    plan: Plan
+    cells: Cells
+    failures: Mapping[str, str]
+
+    @cached_property
+    def estimates(self) -> dict[Place, dict[int, Mapping[str, Estimate]]]:
+        """What each task scored, by place and seed, and by metric."""
+        found: dict[Place, dict[int, Mapping[str, Estimate]]] = {}
+        for cell in self.plan.cells:
+            if len(observed := self.cells.observations(cell)):
+                found.setdefault(place_of(cell), {})[cell.fit.seed] = cell.task.score(observed)
+        return found
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        """One row per measurement.
+
+        Columns: composition (the training set's name, – for methods that learn nothing), method, task, target, metric,
+        seed, value; task_version, method_version and zoobench say what measured it.
+        """
+        cells = {place_of(cell): cell for cell in self.plan.cells}
+        versions = {place: (cell.task.version, cell.fit.method.version) for place, cell in cells.items()}
+        rows = [
+            (*place, metric, seed, estimate.value(), *versions[place], __version__)
+            for place, seeds in self.estimates.items()
+            for seed, metrics in seeds.items()
+            for metric, estimate in metrics.items()
+        ]
+        of_versions = ["task_version", "method_version", "zoobench"]
+        return pd.DataFrame(rows, columns=[*PLACE, "metric", "seed", "value", *of_versions])
+
+    def summary(self) -> pd.DataFrame:
+        """One row per place and metric: over seeds mean, std (Bessel's, NaN for one seed) and seeds; low and high bound
+        95 % of what a bootstrap over seeds and, for metrics over models, over models gives."""
+        values = self.measurements.groupby([*PLACE, "metric"], sort=False)["value"]
+        table = values.agg(mean="mean", std="std", seeds="count").reset_index()
+        bounds = [self._interval(*row) for row in table[[*PLACE, "metric"]].itertuples(index=False)]
+        return table.assign(low=[each.low for each in bounds], high=[each.high for each in bounds])
+
+    def standings(self) -> pd.DataFrame:
+        """Methods ranked by each task's primary metric, by its mean over targets: one row per task, method and target,
+        best first.
+
+        A method that was fitted to several training sets is ranked once for each, as `sane.all`. Columns: task, metric,
+        rank, method, average (over targets, NaN if one is missing), target, and over seeds mean, std, seeds.
+        """
+        ranked = [_ranked(rows) for _, rows in self._primary().groupby("task", sort=False)]
+        columns = ["task", "metric", "rank", "method", "average", "target", "mean", "std", "seeds"]
+        return pd.concat(ranked, ignore_index=True)[columns] if ranked else pd.DataFrame(columns=columns)
+
+    @property
+    def answers(self) -> dict[tuple[str, int], Answer]:
+        """What one method answered for one task, by target and seed; cells that failed, or cannot be, are missing."""
+        found = {(cell.target.name, cell.fit.seed): self.cells.answer(cell) for cell in self.plan.cells}
+        return {place: answer for place, answer in found.items() if answer is not None}
+
+    @property
+    def seconds(self) -> float:
+        """How long all that is there took to fit and measure, each piece for itself."""
+        return self.cells.seconds(self.plan.fits, self.plan.cells)
+
+    def figure(self) -> Figure:
+        """Means of each task's primary metric with 95 % intervals: one panel per task and target."""
+        table = self._primary()
+        titles = table["task"].map(words) + " on " + table["target"] + ", " + table["metric"].map(words)
+        return figures.dots(table.assign(panel=titles, name=table["method"]))
+
+    def save(self, path: Path) -> None:
+        """Write measurements.parquet, summary.csv, standings.csv and scores.png into the folder `path`.
+
+        What was written there before is replaced. Raises `InputError` if there is anything else.
+        """
+        with directory_written_aside(path) as aside:
+            self.measurements.to_parquet(aside / "measurements.parquet", index=False)
+            self.summary().to_csv(aside / "summary.csv", index=False)
+            self.standings().to_csv(aside / "standings.csv", index=False)
+            if len(self.measurements):
+                figures.save(self.figure(), aside / "scores.png")
+
+    def _primary(self) -> pd.DataFrame:
+        """The summary by the metrics that tasks rank by, each method under the name that it is ranked by."""
+        table = self.summary()
+        trained = table["composition"] != NO_COMPOSITION
+        if table.loc[trained, "composition"].nunique() > 1:
+            names = table["method"] + "." + table["composition"]
+            table = table.assign(method=table["method"].where(~trained, names))
+        primary = {task.name: task.primary for task in self.plan.tasks}
+        return table[table["metric"] == table["task"].map(primary)]
+
+    def _interval(self, *row: str) -> Interval:
+        *place, metric = row
+        seeds = self.estimates[tuple(place)].values()  # type: ignore[index]
+        return interval([estimates[metric] for estimates in seeds if metric in estimates])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the standings, and what failed."""
+        table = self.standings()
+        shown = table.assign(
+            task=table["task"].map(words),
+            score=[score(mean, std) for mean, std in zip(table["mean"], table["std"], strict=True)],
+        )
+        html = shown.pivot(index=["task", "rank", "method"], columns="target", values="score").to_html(escape=True)
+        failed = pd.DataFrame(list(self.failures.items()), columns=["failed", "reason"])
+        return html + (failed.to_html(index=False, escape=True) if len(failed) else "")
+
+
+def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    average = rows.pivot(index="method", columns="target", values="mean").mean(axis=1, skipna=False)
+    order = average.sort_index().sort_values(ascending=False, kind="stable").index
+    rank = {method: place for place, method in enumerate(order, 1)}
+    ranked = rows.assign(rank=rows["method"].map(rank), average=rows["method"].map(average))
+    return ranked.sort_values("rank", kind="stable")

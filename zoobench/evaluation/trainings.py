@@ -1,0 +1,74 @@
+"""What a training set holds: which checkpoints of which models, within its budget."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pandas as pd
+
+from zoo_generation.errors import InputError
+from zoobench.evaluation.plan import TrainingSet
+from zoobench.populations import Population, TokenSet
+
+
+def chosen(training: TrainingSet, populations: Sequence[Population], token_size: int) -> TokenSet:
+    """The training set's part of its populations: no test model is in it, and no other zoo's.
+
+    Smaller budgets take models that larger ones take too, in the order of a hash of their ids, so that sizes are
+    nested. Validation models are not limited. Raises `InputError` if a population has too few training models.
+    """
+    parts = []
+    for origin, population in zip(training.origins, populations, strict=True):
+        table = population.table
+        eligible = pd.Series(True, table.index) if training.epochs is None else table["epoch"].isin(training.epochs)
+        learning = eligible & (table["split"] == "train")
+        models = _by_hash(table.loc[learning, "model_id"])
+        if not models:
+            what = "; name other epochs" if training.epochs else ", since it has too few models; take a larger zoo"
+            raise InputError(
+                f"the composition '{training.name}' has no checkpoints of '{origin.name}' to train on{what}"
+            )
+        wanted = _wanted(training, int(learning.sum()) * len(population.tokenizer) / len(models), len(models))
+        check_enough(training.name, wanted, origin.name, len(models))
+        taken = learning & table["model_id"].isin(models[:wanted])
+        parts.append(population.select(taken | (eligible & (table["split"] == "val"))).with_own_table())
+    return TokenSet(token_size, tuple(parts))
+
+
+def check_enough(training: str, wanted: int, origin: str, there: int) -> None:
+    """Raise `InputError` if a training set wants more training models of a population than there are."""
+    if wanted > there:
+        raise InputError(
+            f"the composition '{training}' takes {wanted} training models of '{origin}', which has {there}; ask for "
+            "fewer, or give the zoo more seeds"
+        )
+
+
+def key_of(tokens: TokenSet) -> str:
+    """Sixteen hexadecimal digits: a hash of which checkpoints of which models are trained on."""
+    parts = [
+        (each.name, sorted(zip(each.table["model_id"], each.table["epoch"], strict=True)))
+        for each in tokens.populations
+    ]
+    return hashlib.sha256(repr((tokens.token_size, parts)).encode()).hexdigest()[:16]
+
+
+def counts_of(tokens: TokenSet) -> tuple[int, int, int]:
+    """How many models train, how many checkpoints of theirs, and how many tokens these have."""
+    training = tokens.split("train").populations
+    models = sum(population.table["model_id"].nunique() for population in training)
+    checkpoints = sum(len(population) for population in training)
+    return models, checkpoints, sum(len(population) * len(population.tokenizer) for population in training)
+
+
+def _wanted(training: TrainingSet, tokens_of_model: float, there: int) -> int:
+    """How many of a population's training models are taken."""
+    if training.tokens is not None:
+        return max(1, round(training.tokens / len(training.origins) / tokens_of_model))
+    return training.share or there
+
+
+def _by_hash(models: pd.Series) -> list[str]:
+    """Each model once, in the order in which smaller budgets take them."""
+    return sorted(models.unique(), key=lambda model: hashlib.sha256(f"budget:{model}".encode()).digest())
