@@ -142,8 +142,9 @@ def entry_of(made: Path, **fields: str) -> Entry:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_method_and_its_settings_are_read_off_the_command_and_nothing_is_run(made: Path, command: str) -> None:
-    name, choice = method_of(entry_of(made, command=command, method="anchors"))
-    assert (name, choice.preset, choice.set) == COMMANDS[command]
+    name, preset, settings = COMMANDS[command]
+    method, config = method_of(entry_of(made, command=command, method="anchors"))
+    assert method.name == name and config == method.config(preset, settings)
 
 
 @pytest.mark.parametrize("command", UNKNOWN)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from zoo_generation.training.cluster import ray_session
 from zoobench.cli.app import app
 from zoobench.leaderboard import read_entry, read_tracks
-from zoobench.leaderboard.running import study_of
+from zoobench.methods.registry import get_method
 from zoobench.populations import TokenSet
 
 ROOT = Path(__file__).parents[2]
@@ -237,12 +237,16 @@ def test_any_framework_takes_part_by_files(
     assert code == 0, output
 
 
-def test_the_tracks_of_the_repository_hold_together() -> None:
+def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
     leaderboards = ROOT / "leaderboards"
     tracks = read_tracks(leaderboards)
     assert {track.task for track in tracks} == {track.task for track in tracks if track.scale == "paper"}
     for track in tracks:
-        study_of(leaderboards, track, "sane")
+        method = get_method("sane")
+        plan = track.plan(leaderboards, tmp_path, method, method.config(None))
+        assert len(plan.cells) == len(track.targets) * track.seeds and {each.name for each in plan.origins} == {
+            *track.zoos
+        }
         assert track.scale == "paper" or all(track.zoos.values())
         for metric in track.metrics:
             assert metric.partition(":")[0] in ("r2", "tau", "accuracy") or track.holds == "weights"

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Install, Run
+from helpers.measuring import observed, values
 from tasks.test_tasks import LARGE, SMALL, population
 
 from zoo_generation.errors import InputError
@@ -55,19 +56,19 @@ def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> No
     table = drawn.table.assign(test_accuracy=drawn.weights.mean(1).double().numpy())  # which the forest can see
     target = Population.of("a", drawn.tokenizer, drawn.weights, table)
     setting = Setting(target, (target,), seed=0)
-    observed = []
+    rows = []
     for seed in (0, 1):
         learned = method.fit(TokenSet(4, (target.split("train"),)), seed, config)
         learned.save(tmp_path / "kept")
         assert learned == method.load(tmp_path / "kept") and (learned.trees, learned.seed) == (30, seed)
-        observed.append(task.observe(learned, setting).observations)
-    assert not observed[0].equals(observed[1])  # another seed, another forest
-    assert task.score(observed[0])["r2:test_accuracy"] > 0.8
-    assert set(observed[0]["model"]) == set(target.split("test").table["model_id"])
-    assert set(observed[0]["predicted_class"].dropna()) <= {"0.1", "0.01"}
+        rows.append(observed(task, learned, setting))
+    assert not rows[0].equals(rows[1])  # another seed, another forest
+    assert values(task, rows[0])["r2:test_accuracy"] > 0.8
+    assert set(rows[0]["model"]) == set(target.split("test").table["model_id"])
+    assert set(rows[0]["predicted_class"].dropna()) <= {"0.1", "0.01"}
     with pytest.raises(InapplicableError, match="same number of layers"):
         two = LARGE.of_shapes({"weight": (3, 4), "bias": (3,)})
-        PropertyTransfer().observe(learned, Setting(population("b", 24, two, 1), (target,), seed=0))
+        PropertyPrediction("sources").ask(learned, Setting(population("b", 24, two, 1), (target,)))
     (tmp_path / "kept" / "settings.json").write_text('{"trees": "many"}')
     with pytest.raises(InputError, match="is damaged"):
         method.load(tmp_path / "kept")

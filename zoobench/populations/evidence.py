@@ -16,7 +16,6 @@ from zoo_generation.networks.module import runnable_module
 
 if TYPE_CHECKING:
     from zoo_generation.networks.capture import Moments
-
     from zoobench.populations.population import Population
 
 ImageSplit = Literal["train", "val"]
