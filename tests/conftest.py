@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from hypothesis import settings
 
 from zoobench.cli.app import main
 from zoobench.leaderboard.site import write_site
-from zoobench.methods.plugins import warn_of_plugins_named
 from zoobench.studies.report import write_report
 
 if TYPE_CHECKING:
@@ -96,21 +96,19 @@ def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of the processes that Ray starts
-    warn_of_plugins_named.cache_clear()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that Ray starts
 
-    def installed(package: str, entry_points: dict[str, str], **modules: str) -> None:
+    def installed(package: str, entry_points: dict[str, str], group: str = "zoobench.methods", **modules: str) -> None:
         about = tmp_path / f"{package.replace('-', '_')}-0.1.0.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
         lines = [f"{name} = {value}\n" for name, value in entry_points.items()]
-        (about / "entry_points.txt").write_text("".join(["[zoobench.methods]\n", *lines]))
+        (about / "entry_points.txt").write_text("".join([f"[{group}]\n", *lines]))
         for module, text in modules.items():
             monkeypatch.delitem(sys.modules, module, raising=False)
             (tmp_path / f"{module}.py").write_text(text)
 
     yield installed
-    warn_of_plugins_named.cache_clear()
 
 
 @pytest.fixture

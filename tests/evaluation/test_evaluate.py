@@ -66,7 +66,7 @@ def evaluated(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     tasks = [get_task(name) for name in TASKS.split(",")]
     workspace = Workspace(home, workers=1, device="cpu")
     results = evaluate(
-        {sane: sane.config(None, SANE)}, [Zoo(zoo_of(built))], tasks=tasks, seeds=[0, 1], workspace=workspace
+        {sane: sane.config(None, SANE)}, [Zoo(zoo_of(built))], tasks=tasks, seeds=[0], workspace=workspace
     )
     results.save(home / "results" / "digits-cnn_s-sane")
     return home, results
@@ -76,7 +76,7 @@ def test_two_workers_of_the_shell_measure_what_one_of_python_does(
     run: Run, built: Path, evaluated: tuple[Path, Results], tmp_path: Path
 ) -> None:
     home, results = evaluated
-    command = ["eval", "--method", "sane", "--set", SET, "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 2]
+    command = ["eval", "--method", "sane", "--set", SET, "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 1]
     code, output = run(*command, "--device", "cpu", "--workers", 2, "--home", tmp_path)
     assert code == 0 and "Property prediction" in output and "Reconstruction" in output, output
     for one, other in zip(tables(home, "sane"), tables(tmp_path, "sane"), strict=True):
@@ -103,7 +103,7 @@ def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated:
         methods={"sane": {"set": SANE}},
         baselines=False,
         tasks={"property_prediction": {}},
-        seeds=2,
+        seeds=1,
     )
     studied = run_study(study, workspace)
     assert not studied.failures and studied.compositions["models"].tolist() == [10]
@@ -143,8 +143,9 @@ def test_one_failed_method_does_not_end_it(
     pd.testing.assert_frame_equal(beside, expected)
 
 
+@pytest.mark.faults
 def test_an_evaluation_that_is_killed_goes_on(built: Path, evaluated: tuple[Path, Results], tmp_path: Path) -> None:
-    arguments = ["eval", "--set", SET, "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 2, "--device", "cpu"]
+    arguments = ["eval", "--set", SET, "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 1, "--device", "cpu"]
     command = [sys.executable, "-m", "zoobench", *map(str, arguments), "--workers", "1", "--home", str(tmp_path)]
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "start_new_session": True}
     running, deadline = subprocess.Popen(command, **options), time.monotonic() + 200

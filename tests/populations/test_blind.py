@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Install, Run
+from helpers.measuring import observed
 from helpers.reaching import MEASURED, told
 from helpers.submitting import Board
 from hypothesis import given
@@ -24,17 +25,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import kendalltau
 from torch import Tensor
-from zoobench.tasks.property_transfer import PropertyTransfer
+from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
+from zoobench.leaderboard.reading import read_answers
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
 from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen
 from zoobench.leaderboard import Track, read_tracks
-from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
 from zoobench.leaderboard.export import export_data
 from zoobench.leaderboard.judging import content_digest, judge
-from zoobench.leaderboard.reading import read_answers
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import study_of, write_answers
 from zoobench.leaderboard.verification import verify
@@ -139,8 +139,8 @@ class Seer:
 def given_by_tasks(target: Population) -> Iterator[tuple[str, list[Population]]]:
     """What methods are given that is not theirs to know, by each way there is to be measured."""
     setting = Setting(target, (target,), seed=0)
-    for task, method in itertools.product((PropertyPrediction(), PropertyTransfer()), (Spy(), Seer())):
-        task.observe(method, setting)
+    for task, method in itertools.product((PropertyPrediction(), PropertyPrediction("sources")), (Spy(), Seer())):
+        task.ask(method, setting)
         yield f"{task.name} {type(method).__name__}", method.given
 
 
@@ -159,10 +159,10 @@ def test_whatever_asks_asks_blind() -> None:
 
 def test_what_is_to_be_reconstructed_is_given_blind(small_board: Board) -> None:
     spy = Spy()
-    outcome = Reconstruction().observe(spy, Setting(small_board.population, (), seed=0))
+    rows = observed(Reconstruction(), spy, Setting(small_board.population))
     (seen,) = spy.given
     assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
-    assert (outcome.observations["original"] == outcome.observations["reconstructed"]).all()
+    assert (rows["original"] == rows["reconstructed"]).all()
 
 
 def test_symmetries_are_those_under_each_activation_where_none_is_told(small_board: Board) -> None:
@@ -175,7 +175,7 @@ def test_symmetries_are_those_under_each_activation_where_none_is_told(small_boa
 def test_a_hyperparameter_that_is_asked_for_is_hidden_where_one_model_alone_is_asked_about() -> None:
     target = drawn(4, 2, 1)
     spy = Spy()
-    PropertyPrediction().observe(spy, Setting(target, (target,), seed=0))
+    PropertyPrediction().ask(spy, Setting(target, (target,)))
     assert target.split("test").table["activation"].nunique() == 1
     assert all(population.table["activation"].isna().all() for population in spy.given)
 

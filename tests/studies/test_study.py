@@ -99,7 +99,7 @@ def test_zoos_that_share_models_are_refused(tmp_path: Path) -> None:
 
 
 def test_each_population_of_a_zoo_is_a_target(tmp_path: Path) -> None:
-    zoos = {"both": {"datasets": ["digits", "glyphs"]}, "large": {"architectures": "cnn_l"}}
+    zoos = {"both": {"datasets": ["digits", "glyphs"]}, "large": {"datasets": "digits", "architectures": "cnn_l"}}
     study = read_study(written(tmp_path, zoos=zoos, compositions={"x": {"zoos": ["both", "large"], "models": 6}}))
     plan = study.plan(Workspace(tmp_path))
     assert [origin.name for origin in plan.origins] == ["both.digits", "both.glyphs", "large"]

@@ -64,6 +64,8 @@ def test_a_form_takes_what_it_asks_for(form: Form, answer: Answer) -> None:
         (PREDICTIONS, Predictions(RIGHT.iloc[1:]), "no row for epoch of model"),
         (PREDICTIONS, Predictions(pd.concat([RIGHT, RIGHT.iloc[:1]])), "two rows for epoch of model"),
         (PREDICTIONS, Predictions(RIGHT.assign(predicted=np.nan)), "says nothing of epoch of model"),
+        (PREDICTIONS, Predictions(RIGHT.assign(predicted=np.inf)), "not finite for epoch of model"),
+        (PREDICTIONS, Predictions(RIGHT.drop(columns="predicted")), "no column 'predicted'"),
         (PREDICTIONS, Predictions(RIGHT.assign(predicted_class=None)), "says nothing of optimizer of model"),
         (PREDICTIONS, Weights(torch.zeros(4, 4)), "the answer is Weights; give predictions of epoch, optimizer for 3"),
         (WEIGHTS, Weights(torch.zeros(4, 4)), r"shape \[4, 4\]; give weights \[1 to 3 models, 4\]"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import shared
+from conftest import Install, shared
 from helpers.measuring import observed, values
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,6 +223,28 @@ def test_a_probe_is_carried_over_and_sees_nothing_of_the_target() -> None:
         read(target, first.select(first.table["model_id"] == "amodel-0"))
 
 
+def with_columns(population: Population, **columns: object) -> Population:
+    table = population.table.assign(**columns)
+    return Population.of(population.name, population.tokenizer, population.weights, table)
+
+
+def test_a_form_asks_for_what_known_models_can_tell() -> None:
+    """Whatever varies among others, and whatever is not recorded; what is asked for by name is never left out."""
+    target, source = population("a", 24, SMALL, 0), population("b", 24, SMALL, 1)
+    source = with_columns(source, learning_rate=0.1, dropout=source.table["learning_rate"], train_accuracy=np.nan)
+    task, setting = PropertyPrediction(probe="sources"), Setting(target, (source,))
+    assert set(task.form(setting).items["property"]) == {"test_accuracy", "epoch", "dropout"}
+    assert set(observed(task, FlatWeights(), setting)["property"]) == {"test_accuracy", "epoch", "dropout"}
+    few = PropertyPrediction(properties=("epoch", "learning_rate"))
+    assert set(observed(few, FlatWeights(), setting)["property"]) == {"epoch", "learning_rate"}
+    alone = Setting(with_columns(target.split("test"), learning_rate=0.1))  # as a leaderboard judges
+    assert set(few.form(alone).items["property"]) == {"epoch", "learning_rate"}
+    with pytest.raises(InputError, match="the learning_rate of the models that a probe is fitted to is the same"):
+        PropertyPrediction("sources", ("learning_rate",)).ask(FlatWeights(), setting)
+    with pytest.raises(InputError, match="asked for 'colour'"):
+        PropertyPrediction(properties=("colour",))
+
+
 def made_up(task: str, seed: int) -> pd.DataFrame:
     """Observations as a task makes them, of six models."""
     random = np.random.default_rng(seed)
@@ -284,3 +306,28 @@ def test_tasks_have_names() -> None:
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")
+    with pytest.raises(InputError, match="into 'property_transfer'; take that one instead"):
+        get_task("property_prediction", {"probe": "sources"})
+
+
+COUNTING = """
+from dataclasses import dataclass
+from zoobench.tasks.reconstruction import Reconstruction
+
+@dataclass(frozen=True)
+class Counting(Reconstruction):
+    most: int = 3
+    name = "{name}"
+
+TASK, HALF = Counting(), object()
+"""
+
+
+def test_a_package_may_bring_a_task(install: Install) -> None:
+    points = {"counting": "mine:TASK", "other": "mine:TASK", "half": "mine:HALF"}
+    install("mine", points, group="zoobench.tasks", mine=COUNTING.format(name="counting"))
+    assert "counting" in TASKS.names() and get_task("counting", {"most": 5}).most == 5  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"the task 'other' of the package mine .* calls itself 'counting'"):
+        get_task("other")
+    with pytest.raises(InputError, match=r"the task 'half' of the package mine .* lacks 'name'"):
+        get_task("half")

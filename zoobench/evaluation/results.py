@@ -61,9 +61,8 @@ class Results:
         Columns: composition (the training set's name, – for methods that learn nothing), method, task, target, metric,
         seed, value; task_version, method_version and zoobench say what measured it.
         """
-        versions = {
-            place_of(cell): (cell.task.version, cell.fit.method.version, __version__) for cell in self.plan.cells
-        }
+        cells = {place_of(cell): cell for cell in self.plan.cells}
+        versions = {place: (cell.task.version, cell.fit.method.version) for place, cell in cells.items()}
         rows = [
             (*place, metric, seed, estimate.value(), *versions[place], __version__)
             for place, seeds in self.estimates.items()

@@ -5,7 +5,7 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
-from zoo_generation.training.spec import AXES
 from zoobench.methods.protocols import Embedder, InapplicableError, Predictor
 from zoobench.populations import Population
+from zoobench.populations.population import HYPERPARAMETERS as HYPERPARAMETERS
+from zoobench.populations.population import as_classes as as_classes
+from zoobench.populations.population import varying_classes as varying_classes
 from zoobench.tasks.estimates import Estimate
 
 STRENGTHS = np.logspace(-1, 4, 6)
@@ -26,7 +28,6 @@ NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
 ALL = (*NUMBERS, "hyperparameters")
 """The properties that are read if none are chosen: numbers, and every hyperparameter that varies."""
 OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
-HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -123,17 +124,31 @@ def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: 
     models of the table `known`. Raises `InputError` if there are too few models.
     """
     _check_enough(known["model_id"].nunique(), len(asked))
-    predictions = []
-    for name, values in numbers(known).items():
-        if name in properties and np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
-            predictions.append(_rows(asked, name, predicted=read(values)))
-    for name, classes in varying_classes(known):
-        if name in properties or "hyperparameters" in properties:
-            predictions.append(_rows(asked, name, predicted_class=read(classes)))
+    number_names, class_names = askable(known, asked, properties)
+    values, classes = numbers(known), dict(varying_classes(known))
+    if constant := [name for name in class_names if name not in classes]:
+        raise InputError(
+            f"the {constant[0]} of the models that a probe is fitted to is the same, or not recorded, for all of them; "
+            "leave it out of the task's properties, or take another zoo"
+        )
+    predictions = [_rows(asked, name, predicted=read(values[name])) for name in number_names]
+    predictions += [_rows(asked, name, predicted_class=read(classes[name])) for name in class_names]
     if not predictions:
         names = ", ".join(properties)
         raise InputError(f"none of the properties {names} is recorded of all checkpoints and varies; take another zoo")
     return pd.concat(predictions, ignore_index=True).reindex(columns=[*KEY, "predicted", "predicted_class"])
+
+
+def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str] = ALL) -> tuple[list[str], list[str]]:
+    """The names of the numbers, and those of the classes, among `properties` that are asked of the table `asked`.
+
+    Numbers are, if they are recorded of every checkpoint of both tables; hyperparameters, if they are named, or if
+    `hyperparameters` is and they vary in the table `known`.
+    """
+    recorded = [all(np.isfinite(numbers(table)[name]).all() for table in (known, asked)) for name in NUMBERS]
+    named = [name for name, is_there in zip(NUMBERS, recorded, strict=True) if is_there and name in properties]
+    varying = [name for name, _ in varying_classes(known)] if "hyperparameters" in properties else []
+    return named, [name for name in HYPERPARAMETERS if name in properties or name in varying]
 
 
 def _check_enough(known: int, asked: int) -> None:
@@ -176,19 +191,6 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
     gap = table["train_accuracy"] - table["test_accuracy"]
     columns = {"test_accuracy": table["test_accuracy"], "generalization_gap": gap, "epoch": table["epoch"]}
     return {name: column.to_numpy(float) for name, column in columns.items()}
-
-
-def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, Strings]]:
-    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
-    for column in HYPERPARAMETERS:
-        values = as_classes(table[column])
-        if len(set(values)) > 1 and table[column].notna().all():
-            yield column, values
-
-
-def as_classes(column: pd.Series) -> Strings:
-    """Values as strings."""
-    return column.to_numpy().astype(np.str_)
 
 
 def regress(features: Array, values: Array, models: Strings, test: Array) -> Array:
