@@ -139,8 +139,8 @@ def evaluate(
         raise typer.Exit(_on_tracks(track, method, preset, settings, workspace))
     first = seed or 0
     wanted = None if tasks is None else [get_task(name) for name in listed(tasks) or []]
-    zoos = opened_zoos(zoo, home)
     kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
+    zoos = opened_zoos(zoo, home)
     check_writable(home)
     with shown_progress() as progress:
         results = evaluate_zoos(
