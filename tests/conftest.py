@@ -100,12 +100,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that Ray starts
     warn_of_plugins_named.cache_clear()
 
-    def installed(package: str, entry_points: dict[str, str], **modules: str) -> None:
+    def installed(package: str, entry_points: dict[str, str], group: str = "zoobench.methods", **modules: str) -> None:
         about = tmp_path / f"{package.replace('-', '_')}-0.1.0.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
         lines = [f"{name} = {value}\n" for name, value in entry_points.items()]
-        (about / "entry_points.txt").write_text("".join(["[zoobench.methods]\n", *lines]))
+        (about / "entry_points.txt").write_text("".join([f"[{group}]\n", *lines]))
         for module, text in modules.items():
             monkeypatch.delitem(sys.modules, module, raising=False)
             (tmp_path / f"{module}.py").write_text(text)

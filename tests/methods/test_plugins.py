@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import Install, Run
 from tasks.test_tasks import LARGE, SMALL, population
+from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoobench.methods import InapplicableError, Unlearned
@@ -19,7 +20,6 @@ from zoobench.populations import Population, TokenSet
 from zoobench.studies.study import Study
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
-from zoobench.tasks.property_transfer import PropertyTransfer
 
 PLAIN = """
 from zoobench.methods import Method, Unlearned

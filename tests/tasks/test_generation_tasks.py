@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.measuring import observed, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -31,6 +32,7 @@ from zoobench.methods.baselines import AnchorAverage, Anchors, RandomInit
 from zoobench.methods.sane import PRESETS, Sane
 from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.tasks import generation as generation_module
+from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import Setting
 from zoobench.tasks.diversity import to_anchors, to_others
 from zoobench.tasks.fine_tuning import FineTuning, specs_like
@@ -94,7 +96,7 @@ class Watched:
 
 def test_generation_observes_every_draw(population: Population, setting: Setting) -> None:
     method, task = Watched(), Generation(drawn=8, kept=3, selection_images=200)
-    outcome = task.observe(method, setting)
+    answer = task.ask(method, setting)
     (anchors,) = method.given
     table = population.table
     training = table[table["split"] == "train"]
@@ -102,7 +104,7 @@ def test_generation_observes_every_draw(population: Population, setting: Setting
     best = training.groupby("model_id")["val_accuracy"].max().nlargest(5)
     assert sorted(anchors.table["val_accuracy"]) == sorted(best)
 
-    rows, made = outcome.observations, method.generate(anchors, 8, setting.seed)
+    rows, made = task.judge(answer, setting), method.generate(anchors, 8, setting.seed)
     row = table.iloc[0]
     validation, test = images_of(row, "val").first(200), images_of(row, "test")
     assert rows["model"].tolist() == [str(draw) for draw in range(8)]
@@ -112,9 +114,9 @@ def test_generation_observes_every_draw(population: Population, setting: Setting
     assert (rows[["test_accuracy", "to_anchor", "to_others"]].notna().all(axis=1) == kept).all()
     tested = accuracies(made[torch.tensor(kept)], anchors.layout, build_module(row), test).numpy()
     np.testing.assert_allclose(rows["test_accuracy"][kept], tested)
-    assert outcome.weights is not None and len(outcome.weights) == 3
+    assert isinstance(answer, Weights) and len(answer.weights) == 3
     expected = {"kept_mean": tested.mean(), "kept_std": tested.std(), "kept_best": tested.max()}
-    scores = task.score(rows)
+    scores = values(task, rows)
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
     nearest = rows["to_anchor"][kept].to_numpy()
     assert nearest.min() > 0 and (nearest < rows["to_others"][kept].to_numpy() + 0.5).all()
@@ -123,14 +125,14 @@ def test_generation_observes_every_draw(population: Population, setting: Setting
 def test_methods_with_few_models(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies are seen to be copies; an average is one model, and has no others to be far from."""
     task = Generation(drawn=20)
-    scores = task.score(task.observe(Anchors(), setting).observations)
+    scores = values(task, observed(task, Anchors(), setting))
     assert scores["novelty"] == 0 < scores["diversity"]
-    outcome = task.observe(AnchorAverage(), setting)
-    scores = task.score(outcome.observations)
-    assert len(outcome.observations) == 1 and np.isnan(scores["diversity"]) and scores["novelty"] > 0.1
+    rows = observed(task, AnchorAverage(), setting)
+    scores = values(task, rows)
+    assert len(rows) == 1 and np.isnan(scores["diversity"]) and scores["novelty"] > 0.1
     assert scores["kept_mean"] == scores["kept_best"] and scores["kept_std"] == 0
     monkeypatch.setattr(generation_module, "ELEMENTS", 7 * setting.target.layout.size)  # as of large models
-    assert len(task.observe(Anchors(), setting).observations) == 5
+    assert len(observed(task, Anchors(), setting)) == 5
 
 
 def plainly_trained(
@@ -158,23 +160,24 @@ def plainly_trained(
 
 def test_fine_tuning_is_the_plain_loop_from_the_generated_weights(population: Population, setting: Setting) -> None:
     task = FineTuning(epochs=(2, 0), models=2, generation=Generation(drawn=4, kept=3, selection_images=200))
-    outcome = task.observe(RandomInit(), setting)
-    assert outcome.weights is not None and len(outcome.weights) == 2 and task.primary == "after_2"
-    before = task.generation.observe(RandomInit(), setting)
-    assert before.weights is not None and torch.equal(outcome.weights, before.weights[:2])
+    answer = task.ask(RandomInit(), setting)
+    rows_of = task.judge(answer, setting)
+    assert len(answer.weights) == 2 and task.primary == "after_2"
+    before = task.generation.ask(RandomInit(), setting)
+    assert torch.equal(answer.weights, before.weights[:2])
     table = population.table
     row = table.loc[table[table["split"] == "train"]["val_accuracy"].idxmax()]
     specs = specs_like(row, 2, task.epochs, setting.seed)
     images = load_images(dataset_key(specs[0]), None)
-    for number, (spec, weights) in enumerate(zip(specs, outcome.weights, strict=True)):
-        rows = outcome.observations[outcome.observations["model"] == str(number)].set_index("epoch")
+    for number, (spec, weights) in enumerate(zip(specs, answer.weights, strict=True)):
+        rows = rows_of[rows_of["model"] == str(number)].set_index("epoch")
         expected = plainly_trained(weights, row, images, order_generator(spec), 2)
         assert rows["test_accuracy"][0] == pytest.approx(expected[0], abs=1e-9)
         assert rows["test_accuracy"][2] == pytest.approx(expected[2], abs=2 / len(images.test))
         assert expected[2] != expected[0]
-    scores = task.score(outcome.observations)
+    scores = values(task, rows_of)
     assert list(scores) == ["after_0", "after_2"] and scores["after_2"] > scores["after_0"]
-    pd.testing.assert_frame_equal(task.observe(RandomInit(), setting).observations, outcome.observations)
+    pd.testing.assert_frame_equal(observed(task, RandomInit(), setting), rows_of)
 
 
 @pytest.mark.parametrize(("name", "activation", "size"), [("cnn_s", "tanh", 28), ("resnet18", "relu", 16)])
@@ -210,7 +213,7 @@ def with_columns(population: Population, **columns: object) -> Population:
 def test_what_diverges_is_right_about_nothing(population: Population, setting: Setting) -> None:
     task = FineTuning(epochs=(0, 1), models=1, generation=Generation(drawn=1, kept=1))
     explosive = with_columns(population, optimizer="sgd", learning_rate=1e30, activation="relu")
-    scores = task.score(task.observe(Anchors(), replace(setting, target=explosive)).observations)
+    scores = values(task, observed(task, Anchors(), replace(setting, target=explosive)))
     assert scores["after_1"] == 0 < scores["after_0"]
 
 
@@ -218,7 +221,7 @@ def test_fine_tuning_needs_to_know_how(population: Population, setting: Setting)
     unknown = with_columns(population, batch_size=None)
     task = FineTuning(epochs=(1,), models=1, generation=Generation(drawn=1, kept=1))
     with pytest.raises(InputError, match="the zoo does not say the batch_size"):
-        task.observe(Anchors(), replace(setting, target=unknown))
+        observed(task, Anchors(), replace(setting, target=unknown))
     with pytest.raises(InputError, match="one of them above 0"):
         FineTuning(epochs=(0,))
 
@@ -236,38 +239,38 @@ class Forgetful:
 def test_a_perfect_reconstruction_keeps_everything(population: Population, setting: Setting) -> None:
     """Of the last checkpoints of test models, also where activations are mixed."""
     task = Reconstruction()
-    observed = task.observe(Perfect(), setting).observations
+    rows = observed(task, Perfect(), setting)
     test = population.table[population.table["split"] == "test"]
     last = test.sort_values("epoch").groupby("model_id")["test_accuracy"].last()
-    recorded = observed.set_index("model")["original"]
+    recorded = rows.set_index("model")["original"]
     assert len(recorded) == len(last) == 2
     np.testing.assert_allclose(recorded[last.index], last, atol=1e-9)
-    assert task.score(observed)["kept"] == 1
-    forgotten = task.score(task.observe(Forgetful(), setting).observations)
+    assert values(task, rows)["kept"] == 1
+    forgotten = values(task, observed(task, Forgetful(), setting))
     assert forgotten["kept"] < 0.5 and forgotten["kept"] == pytest.approx(
         forgotten["reconstructed"] / forgotten["original"]
     )
-    assert len(Reconstruction(checkpoints=1).observe(Perfect(), setting).observations) == 1
+    assert len(observed(Reconstruction(checkpoints=1), Perfect(), setting)) == 1
 
     first = population.table["model_id"] == last.index[0]
     mixed = with_columns(population, activation=np.where(first, "relu", "tanh"))
-    of_mixed = task.observe(Perfect(), replace(setting, target=mixed)).observations.set_index("model")["original"]
+    of_mixed = observed(task, Perfect(), replace(setting, target=mixed)).set_index("model")["original"]
     assert of_mixed[last.index[0]] != recorded[last.index[0]] and of_mixed[last.index[1]] == recorded[last.index[1]]
     with pytest.raises(InputError, match="too few models"):
-        task.observe(Perfect(), replace(setting, target=population.split("train")))
+        task.ask(Perfect(), replace(setting, target=population.split("train")))
 
 
 def test_sane_reconstructs(tokens: TokenSet, setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Function is what is kept: were its autoencoder exact, canonical form and all would cost nothing."""
     sane = Sane.fit(tokens, 0, replace(PRESETS["tiny"], d_model=16, layers=1, latent=8, steps=2, permutations=2))
     task = Reconstruction()
-    assert task.asks(sane) and not task.asks(Anchors())
-    outcome = task.observe(sane, setting)
-    assert outcome.weights is not None and outcome.weights.isfinite().all()
-    assert task.score(outcome.observations)["kept"] < 0.9
+    assert isinstance(sane, task.asks) and not isinstance(Anchors(), task.asks)
+    answer = task.ask(sane, setting)
+    assert answer.weights.isfinite().all()
+    assert values(task, task.judge(answer, setting))["kept"] < 0.9
     monkeypatch.setattr(Sane, "encode", lambda self, tokenizer, weights: tokenizer.tokens(weights))
     monkeypatch.setattr(Sane, "decode", lambda self, tokenizer, latents, base: tokenizer.weights(latents, base))
-    exact = task.observe(sane, setting)
-    assert task.score(exact.observations)["kept"] == pytest.approx(1, abs=0.01)
+    exact = task.ask(sane, setting)
+    assert values(task, task.judge(exact, setting))["kept"] == pytest.approx(1, abs=0.01)
     last = setting.target.split("test")
-    assert exact.weights is not None and not torch.equal(exact.weights[0], last.weights[-1])
+    assert not torch.equal(exact.weights[0], last.weights[-1])

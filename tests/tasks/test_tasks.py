@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import shared
+from conftest import Install, shared
+from helpers.measuring import observed, values
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier
@@ -24,7 +25,6 @@ from zoobench.tasks import probe
 from zoobench.tasks.base import Setting, Task
 from zoobench.tasks.probe import Embedded
 from zoobench.tasks.property_prediction import PropertyPrediction
-from zoobench.tasks.property_transfer import PropertyTransfer
 from zoobench.tasks.registry import TASKS, get_task
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.importers import import_zoo
@@ -48,7 +48,8 @@ def table_of(accuracy: np.ndarray, checkpoints: int) -> pd.DataFrame:
 
 def scores_of(features: np.ndarray, table: pd.DataFrame) -> dict[str, float]:
     embedded = Embedded(features, table)
-    return probe.score(probe.read(embedded.rest, embedded.test))
+    read = probe.judge(probe.read(embedded.rest, embedded.test), table[table["split"] == "test"])
+    return {metric: estimate.value() for metric, estimate in probe.score(read).items()}
 
 
 def test_a_probe_reads_what_is_linear_and_only_that() -> None:
@@ -164,7 +165,7 @@ def test_property_prediction_is_the_obvious_computation(reference: Zoo, method: 
     """On a published zoo, from its weights on: features, probe and scores."""
     (population,) = TokenSet.load(select_checkpoints([reference])).populations
     task = PropertyPrediction()
-    scores = task.score(task.observe(method, Setting(population, (population,), seed=0)).observations)
+    scores = values(task, observed(task, method, Setting(population)))
     table = population.table
     rows = reference.checkpoints.set_index(["model_id", "epoch"])
     stored = rows.loc[list(zip(table["model_id"], table["epoch"], strict=True))].reset_index()
@@ -197,22 +198,22 @@ def corrupted(population: Population, *splits: str) -> Population:
 def test_a_probe_is_carried_over_and_sees_nothing_of_the_target() -> None:
     """Nor of the test models of what it is fitted to."""
     first, second, target = (population(name, 24, SMALL, seed) for seed, name in enumerate("abc"))
-    task = PropertyTransfer()
+    task = PropertyPrediction(probe="sources")
 
     def read(target: Population, *training: Population) -> pd.DataFrame:
-        return task.observe(FlatWeights(), Setting(target, training, seed=0)).observations
+        return task.judge(task.ask(FlatWeights(), Setting(target, training)), Setting(target))
 
-    observed = read(target, first, second)
-    assert task.score(observed)[task.primary] > 0.95
-    assert set(observed["model"]) == set(target.split("test").table["model_id"])
+    rows = read(target, first, second)
+    assert values(task, rows)[task.primary] > 0.95
+    assert set(rows["model"]) == set(target.split("test").table["model_id"])
     unseen = read(corrupted(target, "train", "val"), corrupted(first, "test"), second)
-    pd.testing.assert_frame_equal(observed, unseen)
+    pd.testing.assert_frame_equal(rows, unseen)
     changed = read(corrupted(target, "test"), first, second)  # which are read, by the same probe
     assert (
-        changed.loc[changed["kind"] == "number", "predicted"] != observed.loc[observed["kind"] == "number", "predicted"]
+        changed.loc[changed["kind"] == "number", "predicted"] != rows.loc[rows["kind"] == "number", "predicted"]
     ).all()
-    assert not observed.equals(read(target, first, corrupted(second, "val")))
-    own = PropertyPrediction().observe(FlatWeights(), Setting(target, (first,), seed=0)).observations
+    assert not rows.equals(read(target, first, corrupted(second, "val")))
+    own = observed(PropertyPrediction(), FlatWeights(), Setting(target, (first,)))
     pd.testing.assert_frame_equal(read(target, target), own)
     with pytest.raises(InputError, match="different lengths for different architectures"):
         read(population("d", 24, LARGE, 3), first)
@@ -220,6 +221,28 @@ def test_a_probe_is_carried_over_and_sees_nothing_of_the_target() -> None:
         read(target, first, population("d", 24, LARGE, 3))
     with pytest.raises(InputError, match="two models"):
         read(target, first.select(first.table["model_id"] == "amodel-0"))
+
+
+def with_columns(population: Population, **columns: object) -> Population:
+    table = population.table.assign(**columns)
+    return Population.of(population.name, population.tokenizer, population.weights, table)
+
+
+def test_a_form_asks_for_what_known_models_can_tell() -> None:
+    """Whatever varies among others, and whatever is not recorded; what is asked for by name is never left out."""
+    target, source = population("a", 24, SMALL, 0), population("b", 24, SMALL, 1)
+    source = with_columns(source, learning_rate=0.1, dropout=source.table["learning_rate"], train_accuracy=np.nan)
+    task, setting = PropertyPrediction(probe="sources"), Setting(target, (source,))
+    assert set(task.form(setting).items["property"]) == {"test_accuracy", "epoch", "dropout"}
+    assert set(observed(task, FlatWeights(), setting)["property"]) == {"test_accuracy", "epoch", "dropout"}
+    few = PropertyPrediction(properties=("epoch", "learning_rate"))
+    assert set(observed(few, FlatWeights(), setting)["property"]) == {"epoch", "learning_rate"}
+    alone = Setting(with_columns(target.split("test"), learning_rate=0.1))  # as a leaderboard judges
+    assert set(few.form(alone).items["property"]) == {"epoch", "learning_rate"}
+    with pytest.raises(InputError, match="the learning_rate of the models that a probe is fitted to is the same"):
+        PropertyPrediction("sources", ("learning_rate",)).ask(FlatWeights(), setting)
+    with pytest.raises(InputError, match="asked for 'colour'"):
+        PropertyPrediction(properties=("colour",))
 
 
 def made_up(task: str, seed: int) -> pd.DataFrame:
@@ -251,32 +274,60 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             return pd.DataFrame({"model": [f"m{number}" for number in range(6)]} | columns)
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+ALL = [get_task(name) for name in TASKS.own]
+
+
+@pytest.mark.parametrize("task", ALL, ids=TASKS.own)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_sums_are_scores_of_whatever_models_are_drawn_again(task: Task, seed: int) -> None:
+def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, seed: int) -> None:
     observations = made_up(task.name, seed)
     drawn = np.random.default_rng(seed).choice(observations["model"].unique(), 6)
     again = pd.concat([observations[observations["model"] == model] for model in drawn])
     scores = task.score(observations)
-    sums = task.sums(observations)
-    assert task.primary in (sums if task.primary[:3] != "tau" else scores) and sums.keys() <= scores.keys()
-    redrawn = task.score(again) if task.name != "generation" or again["kept"].any() else {}
-    for metric, each in sums.items():
-        counts = np.array([list(drawn).count(model) for model in each.models], dtype=float)
-        assert each.value() == pytest.approx(scores[metric], rel=1e-9, abs=1e-9)
-        if metric in redrawn:
-            assert each.value(counts) == pytest.approx(redrawn[metric], rel=1e-6, abs=1e-9, nan_ok=True)
+    redrawn = values(task, again) if task.name != "generation" or again["kept"].any() else {}
+    for metric, each in scores.items():
+        assert float(each.resampled(np.ones(len(each.models)))) == pytest.approx(each.value(), rel=1e-9, nan_ok=True)
+        if each.models != ("",) and metric in redrawn:  # τ and the like stay as they are
+            counts = np.array([list(drawn).count(model) for model in each.models], dtype=float)
+            expected = pytest.approx(redrawn[metric], rel=1e-6, abs=1e-9, nan_ok=True)
+            assert float(each.resampled(counts)) == expected
+    assert task.primary in scores and (scores[task.primary].models != ("",)) == (task.primary[:3] != "tau")
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+@pytest.mark.parametrize("task", ALL, ids=TASKS.own)
 def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path: Path) -> None:
     observations = made_up(task.name, 0)
     observations.to_parquet(tmp_path / "observations.parquet")
-    assert task.score(pd.read_parquet(tmp_path / "observations.parquet")) == task.score(observations)
+    assert values(task, pd.read_parquet(tmp_path / "observations.parquet")) == values(task, observations)
 
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "reconstruction"]
-    assert list(TASKS) == names and [get_task(name).name for name in names] == names
+    assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")
+    with pytest.raises(InputError, match="into 'property_transfer'; take that one instead"):
+        get_task("property_prediction", {"probe": "sources"})
+
+
+COUNTING = """
+from dataclasses import dataclass
+from zoobench.tasks.reconstruction import Reconstruction
+
+@dataclass(frozen=True)
+class Counting(Reconstruction):
+    most: int = 3
+    name = "{name}"
+
+TASK, HALF = Counting(), object()
+"""
+
+
+def test_a_package_may_bring_a_task(install: Install) -> None:
+    points = {"counting": "mine:TASK", "other": "mine:TASK", "half": "mine:HALF"}
+    install("mine", points, group="zoobench.tasks", mine=COUNTING.format(name="counting"))
+    assert "counting" in TASKS.names() and get_task("counting", {"most": 5}).most == 5  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="the task 'other' of the package mine calls itself 'counting'"):
+        get_task("other")
+    with pytest.raises(InputError, match="the task 'half' of the package mine lacks 'name'"):
+        get_task("half")

@@ -19,7 +19,7 @@ from zoo_generation.errors import InputError
 from zoobench.populations import Population
 from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
 
-ITEM = ["model", "epoch", "property"]
+ITEM, VALUES = ["model", "epoch", "property"], ["predicted", "predicted_class"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +59,20 @@ class PredictionForm:
         """Raise `InputError` unless the answer has one row for each item, of its kind."""
         if not isinstance(answer, Predictions):
             raise _other(self.words, answer)
+        if missing := [name for name in (*ITEM, *VALUES) if name not in answer.table]:
+            raise InputError(f"the answer has no column '{missing[0]}'; give {', '.join((*ITEM, *VALUES))}")
         wanted, given = (pd.MultiIndex.from_frame(table[ITEM]) for table in (self.items, answer.table))
         if given.has_duplicates:
             raise InputError(f"the answer has two rows for {_item(given[given.duplicated()][0])}; give one")
-        if len(missing := wanted.difference(given)):
-            raise InputError(f"the answer has no row for {_item(missing[0])}; give one for each that is asked for")
-        kinds = self.items.merge(answer.table, on=ITEM)
+        if len(absent := wanted.difference(given)):
+            raise InputError(f"the answer has no row for {_item(absent[0])}; give one for each that is asked for")
+        kinds = self.items[[*ITEM, "kind"]].merge(answer.table[[*ITEM, *VALUES]], on=ITEM)
         empty = kinds["predicted"].isna().where(kinds["kind"] == "number", kinds["predicted_class"].isna())
         if empty.any():
             raise InputError(f"the answer says nothing of {_item(tuple(kinds.loc[empty, ITEM].iloc[0]))}")
+        if (wrong := (kinds["kind"] == "number") & ~np.isfinite(kinds["predicted"].astype(float))).any():
+            item = _item(tuple(kinds.loc[wrong, ITEM].iloc[0]))
+            raise InputError(f"the answer has a number that is not finite for {item}; give a finite one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +118,9 @@ class WeightForm:
         """Raise `InputError` unless the answer, in the order in which it is judged, has such a shape."""
         if not isinstance(answer, Weights):
             raise _other(self.words, answer)
-        shape = (
-            tuple(self.handed_in(answer.weights).shape) if answer.weights.dim() == 2 else tuple(answer.weights.shape)
-        )
-        if len(shape) != 2 or shape[0] not in self.models or shape[1] != self.size:
+        shape = tuple(answer.weights.shape)
+        models = self.models if self.place is None else range(len(self.place), len(self.place) + 1)
+        if len(shape) != 2 or shape[0] not in models or shape[1] != self.size:
             raise InputError(f"the answer has the shape {list(shape)}; give {self.words}")
 
 

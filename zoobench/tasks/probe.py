@@ -123,18 +123,31 @@ def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: 
     models of the table `known`. Raises `InputError` if there are too few models.
     """
     _check_enough(known["model_id"].nunique(), len(asked))
-    predictions = []
-    for name, values in numbers(known).items():
-        if name in properties and np.isfinite(values).all() and np.isfinite(numbers(asked)[name]).all():
-            predictions.append(_rows(asked, name, predicted=read(values)))
-    for name, classes in varying_classes(known):
-        if name in properties or "hyperparameters" in properties:
-            predictions.append(_rows(asked, name, predicted_class=read(classes)))
-    if not predictions:
+    number_names, class_names = askable(known, asked, properties)
+    values, classes = numbers(known), dict(varying_classes(known))
+    if constant := [name for name in class_names if name not in classes]:
         raise InputError(
-            f"none of the properties {', '.join(properties)} is recorded of all checkpoints, and varies; take another zoo"
+            f"the {constant[0]} of the models that a probe is fitted to is the same, or not recorded, for all of them; "
+            "leave it out of the task's properties, or take another zoo"
         )
+    predictions = [_rows(asked, name, predicted=read(values[name])) for name in number_names]
+    predictions += [_rows(asked, name, predicted_class=read(classes[name])) for name in class_names]
+    if not predictions:
+        names = ", ".join(properties)
+        raise InputError(f"none of the properties {names} is recorded of all checkpoints and varies; take another zoo")
     return pd.concat(predictions, ignore_index=True).reindex(columns=[*KEY, "predicted", "predicted_class"])
+
+
+def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str] = ALL) -> tuple[list[str], list[str]]:
+    """The names of the numbers, and those of the classes, among `properties` that are asked of the table `asked`.
+
+    Numbers are, if they are recorded of every checkpoint of both tables; hyperparameters, if they are named, or if
+    `hyperparameters` is and they vary in the table `known`.
+    """
+    recorded = [all(np.isfinite(numbers(table)[name]).all() for table in (known, asked)) for name in NUMBERS]
+    named = [name for name, is_there in zip(NUMBERS, recorded, strict=True) if is_there and name in properties]
+    varying = [name for name, _ in varying_classes(known)] if "hyperparameters" in properties else []
+    return named, [name for name in HYPERPARAMETERS if name in properties or name in varying]
 
 
 def _check_enough(known: int, asked: int) -> None:

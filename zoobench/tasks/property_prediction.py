@@ -69,19 +69,21 @@ class PropertyPrediction:
         return self.probe == "sources"
 
     def form(self, setting: Setting) -> PredictionForm:
-        """Of the target's test models: numbers that are recorded of all of them, and the hyperparameters."""
+        """Each property of each of the target's test models, see `probe.askable`.
+
+        If there are no models to fit a probe to, as when a leaderboard judges, the target's own say which ones vary.
+        """
         test = setting.target.split("test")
-        numbers = [name for name in probes.NUMBERS if name in self.properties]
-        every = "hyperparameters" in self.properties
-        varying = [name for name, _ in probes.varying_classes(setting.target.table)] if every else []
-        classes = [name for name in probes.HYPERPARAMETERS if name in self.properties or name in varying]
-        return PredictionForm.of(test, numbers, classes)
+        known = [each.table for each in self._known(setting) if len(each)] or [test.table]
+        return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
     def ask(self, method: Embedder | Predictor, setting: Setting) -> Predictions:
         """Embed, fit, read. Raises `InapplicableError` if the populations' features differ in number."""
-        known = (setting.target,) if self.probe == "own" else setting.sources
-        test = setting.target.split("test")
-        return Predictions(probes.read_by(method, [each.without("test") for each in known], test, self.properties))
+        return Predictions(probes.read_by(method, self._known(setting), setting.target.split("test"), self.properties))
+
+    def _known(self, setting: Setting) -> list[Population]:
+        """The models that a probe is fitted to."""
+        return [each.without("test") for each in ((setting.target,) if self.probe == "own" else setting.sources)]
 
     def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
         """One row per checkpoint and property, see `probe.judge`."""

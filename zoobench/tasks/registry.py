@@ -49,4 +49,7 @@ def get_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     >>> get_task("generation", {"drawn": 50}).drawn
     50
     """
-    return changed(TASKS.get(name), settings or {}, f"setting of {name}")
+    task = changed(TASKS.get(name), settings or {}, f"setting of {name}")
+    if task.name != name:
+        raise InputError(f"these settings make the task '{name}' into '{task.name}'; take that one instead")
+    return task
