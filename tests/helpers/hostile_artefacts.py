@@ -75,15 +75,15 @@ def _with(value: float) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
 
 
 for value in (float("nan"), float("inf"), -float("inf"), 3e38):
-    weights(str(value), "'digits-b/1' of model 2 are not finite", _with(value))
+    weights(str(value), "'digits-b/1' is not finite in row 2", _with(value))
 weights("float64", "at most", lambda of: {key: each.double() for key, each in of.items()})
 weights("half", "must be F32", lambda of: {key: each.half() for key, each in of.items()})
-weights("too_many", "1 to 3 models", lambda of: {key: torch.cat([each, each[:1]]) for key, each in of.items()})
-weights("none", "1 to 3 models", lambda of: {key: each[:0] for key, each in of.items()})
-weights("short", "models", lambda of: {key: each[:, 1:] for key, each in of.items()})
-weights("flat", "models", lambda of: {key: each.flatten() for key, each in of.items()})
-weights("missing_seed", "lacks the weights 'digits-a/1'", lambda of: {k: v for k, v in of.items() if k != "digits-a/1"})
-weights("missing_target", "lacks the weights 'digits-b/0'", lambda of: {k: v for k, v in of.items() if "-a" in k})
+weights("too_many", "must be [1 to 3, 2464]", lambda of: {key: torch.cat([each, each[:1]]) for key, each in of.items()})
+weights("none", "must be [1 to 3, 2464]", lambda of: {key: each[:0] for key, each in of.items()})
+weights("short", "must be [1 to 3, 2464]", lambda of: {key: each[:, 1:] for key, each in of.items()})
+weights("flat", "must be [1 to 3, 2464]", lambda of: {key: each.flatten() for key, each in of.items()})
+weights("missing_seed", "lacks the tensor 'digits-a/1'", lambda of: {k: v for k, v in of.items() if k != "digits-a/1"})
+weights("missing_target", "lacks the tensor 'digits-b/0'", lambda of: {k: v for k, v in of.items() if "-a" in k})
 weights("extra", "may hold only", lambda of: of | {"../\n\x1b[31m" + "x" * 999: torch.zeros(1)})
 
 
@@ -110,11 +110,11 @@ def _alike(of: dict[str, Any]) -> dict[str, Any]:
 
 
 header("overlap", "overlap, or have gaps", _alike)
-header("offsets_beyond", "do not lie where", _entry(data_offsets=[0, 2**62]))
-header("negative_offsets", "do not lie where", _entry(data_offsets=[-4, 100]))
-header("shape_that_overflows", "must be [1 to 3 models", _entry(shape=[2**32, 2**32]))
-header("shape_of_truths", "must be [1 to 3 models", _entry(shape=[True, True]))
-header("shape_of_floats", "must be [1 to 3 models", _entry(shape=[1e308, "x" * 999]))
+header("offsets_beyond", "does not lie where", _entry(data_offsets=[0, 2**62]))
+header("negative_offsets", "does not lie where", _entry(data_offsets=[-4, 100]))
+header("shape_that_overflows", "must be [1 to 3, 2464]", _entry(shape=[2**32, 2**32]))
+header("shape_of_truths", "must be [1 to 3, 2464]", _entry(shape=[True, True]))
+header("shape_of_floats", "must be [1 to 3, 2464]", _entry(shape=[1e308, "x" * 999]))
 header("more_fields", "not just", _entry(pickle="x"))
 header("twins", "stands in it twice", lambda of: json.dumps(of).replace("digits-a/1", "digits-a/0").encode())
 header("deep", "nested too deeply", lambda of: b'{"a":' + b"[" * 50_000)

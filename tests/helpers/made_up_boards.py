@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoobench.leaderboard.entry import Artefact, Entry, Score, ranked
-from zoobench.leaderboard.site import Board
+from zoobench.leaderboard.board import Board
+from zoobench.leaderboard.entry import Artefact, Entry, Score
 from zoobench.leaderboard.track import Track
 
 HOSTILE = "<script>alert(1)</script>"
@@ -36,10 +36,8 @@ def made_up_track(name: str = "property-id", **changes: Any) -> Track:
         "training": ZOOS,
         "targets": ZOOS,
         "metrics": METRICS,
-        "direction": "higher",
-        "holds": "predictions",
         "tolerance": 0.000001,
-        "allowed": "The training and validation models of the training zoos. No other models, and no images.",
+        "note": "Nothing else.",
     }
     return Track(**{**fields, **changes})
 
@@ -107,7 +105,7 @@ def made_up_boards() -> list[Board]:
 
 def _board(track: Track, entries: list[Entry]) -> Board:
     of_track = [entry.model_copy(update={"track": track.name}) for entry in entries]
-    return Board(track, tuple(entry for _, entry in ranked(of_track, track.metric, track.tolerance)))
+    return Board(track, tuple(entry for _, entry in Board(track, tuple(of_track)).ranked()))
 
 
 def _hostile() -> dict[str, Any]:

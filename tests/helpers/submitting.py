@@ -17,12 +17,14 @@ from zoo_generation.data.load import load_images
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.spec import make_spec
 from zoo_generation.training.train import train_models
-from zoobench.leaderboard import Track, read_track
+from zoobench.leaderboard import Entry, Track, read_track
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.reference import write_reference
+from zoobench.leaderboard.verification import verified
 from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, WeightDensity
 from zoobench.populations import Population, TokenSet, select_checkpoints
-from zoobench.tasks.base import Outcome, Setting
+from zoobench.tasks.answers import Answer, Predictions, Weights
+from zoobench.tasks.base import Setting
 from zoobench.zoo import Zoo, ZooSink
 
 ZOOS = ["digits-a", "digits-b"]
@@ -36,26 +38,23 @@ COMMON = {
     "training": ZOOS,
     "targets": ZOOS,
     "seeds": 2,
-    "direction": "higher",
     "tolerance": 1e-6,
-    "allowed": "All.",
+    "note": "All.",
 }
 TRACKS: dict[str, dict[str, Any]] = {
     "property": {
         "task": "property_prediction",
         "metrics": ["r2:test_accuracy", "tau:test_accuracy", "accuracy:learning_rate"],
-        "holds": "predictions",
     },
     "generation": {
         "task": "generation",
         "settings": {"drawn": 4, "kept": 3, "selection_images": 50},
         "metrics": ["kept_mean", "diversity"],
-        "holds": "weights",
     },
 }
 HONEST = {"property": LayerStatistics(), "generation": WeightDensity()}
 EARLIER = {"property": FlatWeights(), "generation": Anchors()}
-Outcomes = dict[tuple[str, int], Outcome]
+Outcomes = dict[tuple[str, int], Answer]
 COLUMNS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_class"]
 
 
@@ -63,7 +62,7 @@ COLUMNS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_c
 class Board:
     """Leaderboards with an entry `earlier` on each track, and honest submissions in folders that are named as theirs.
 
-    outcomes, earlier: what methods did on each track, by target and seed.
+    outcomes, earlier: what methods answered on each track, by target and seed.
     """
 
     path: Path
@@ -103,33 +102,32 @@ def make_board(path: Path) -> Board:
 
 
 def observe(track: Track, population: Population, method: Any) -> Outcomes:
-    """What the method does; of predictions with the names under which checkpoints are asked for."""
+    """What the method answers; of predictions with the names under which checkpoints are asked for."""
     names = population.table.assign(model=population.table["model_id"], checkpoint=population.names)
-    outcomes = {
-        (target, seed): track.get_task().observe(method, Setting(population, (population,), seed))
-        for target in ZOOS
-        for seed in track.all_seeds
-    }
-    if track.holds == "predictions":
-        for outcome in outcomes.values():
-            asked = outcome.observations[["model", "epoch"]].merge(names, how="left")
-            outcome.observations["checkpoint"] = asked["checkpoint"].to_numpy()
+    outcomes: Outcomes = {}
+    for target in ZOOS:
+        for seed in track.all_seeds:
+            answer = track.get_task().ask(method, Setting(population, (population.without("test"),), seed))
+            if isinstance(answer, Predictions):
+                asked = answer.table[["model", "epoch"]].merge(names, how="left")
+                answer = Predictions(answer.table.assign(checkpoint=asked["checkpoint"].to_numpy()))
+            outcomes[target, seed] = answer
     return outcomes
 
 
 def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: Any) -> Path:
     """What a method hands in, as a user would write it."""
     folder.mkdir(parents=True)
-    if track.holds == "weights":
-        weights = {f"{target}/{seed}": outcome.weights for (target, seed), outcome in outcomes.items()}
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / track.artefact)  # type: ignore[union-attr]
+    tables, weights = [], {}
+    for (target, seed), answer in outcomes.items():
+        if isinstance(answer, Weights):
+            weights[f"{target}/{seed}"] = answer.weights.contiguous()
+        elif isinstance(answer, Predictions):
+            wanted = answer.table["property"].isin(track.properties)
+            tables.append(answer.table[wanted].assign(target=target, seed=seed))
+    if weights:
+        save_file(weights, folder / track.artefact)
     else:
-        tables = [
-            outcome.observations[outcome.observations["property"].isin(track.properties)].assign(
-                target=target, seed=seed
-            )
-            for (target, seed), outcome in outcomes.items()
-        ]
         pd.concat(tables)[COLUMNS].to_parquet(folder / track.artefact, index=False)
     entry = {
         "format": "zoobench-submission/1",
@@ -145,6 +143,11 @@ def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: A
     write_entry(folder, entry | fields)
     seal(folder)
     return folder
+
+
+def judged(leaderboards: Path, track: Track, path: Path, data_root: Path | None, fetch: bool = False) -> Entry:
+    """The entry of a submission as verification makes it."""
+    return verified(leaderboards, track, path, data_root, fetch).entry
 
 
 def write_entry(folder: Path, entry: Any) -> None:

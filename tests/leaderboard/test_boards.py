@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 from helpers.board_process import submit
-from helpers.submitting import Board, artefact, change, fingerprint, read_fields, rewrite
+from helpers.submitting import Board, artefact, change, fingerprint, judged, read_fields, rewrite
 
 from zoo_generation import files
 from zoo_generation.files import exchange
 from zoobench.leaderboard import board as board_module
-from zoobench.leaderboard import fetching, read_entries, read_entry
+from zoobench.leaderboard import read_entries, read_entry
 from zoobench.leaderboard.board import add
-from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
-from zoobench.leaderboard.verification import verify
+from zoobench.leaderboard.untrusted import fetching
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused
 
 
 def another(board: Board, folder: str, name: str, shift: float) -> Path:
@@ -184,15 +184,15 @@ def test_an_artefact_elsewhere_is_neither_verified_nor_refused_until_it_is_fetch
     folder, server = remote
     track = board.track("property")
     with pytest.raises(AbsentError, match="not in the repository, but at https://") as caught:
-        verify(board.path, track, folder, None)
+        judged(board.path, track, folder, None)
     assert not isinstance(caught.value, Refused) and not server.calls
-    first = verify(board.path, track, folder, None, fetch=True)
-    assert first.scores and verify(board.path, track, folder, None, fetch=True) == first and server.calls == 1
+    first = judged(board.path, track, folder, None, fetch=True)
+    assert first.scores and judged(board.path, track, folder, None, fetch=True) == first and server.calls == 1
     place = add(board.path, track, folder, None, fetch=True)
     assert [path.name for path in place.iterdir()] == ["entry.json"]
     for kept in (fetching.cache_folder() / "artefacts").iterdir():
         kept.write_bytes(b"spoilt")
-    assert verify(board.path, track, place, None, fetch=True) == first and server.calls == 2
+    assert judged(board.path, track, place, None, fetch=True) == first and server.calls == 2
 
 
 @pytest.mark.parametrize("endless", [True, False])
@@ -200,7 +200,7 @@ def test_another_file_at_the_address_is_refused(board: Board, remote: tuple[Path
     folder, server = remote
     server.endless, server.content = endless, server.content[:-1] + b"?"
     with pytest.raises(Refused, match="is not the artefact that the entry tells of"):
-        verify(board.path, board.track("property"), folder, None, fetch=True)
+        judged(board.path, board.track("property"), folder, None, fetch=True)
     assert server.sent <= read_fields(folder)["artefact"]["bytes"] + 1
     assert not (fetching.cache_folder() / "artefacts").exists()
 
@@ -239,7 +239,7 @@ def test_an_address_within_the_verifiers_own_network_is_refused(
     change(folder, artefact=read_fields(folder)["artefact"] | {"url": f"https://{host}:9/x"})
     artefact(folder).unlink()
     with pytest.raises(Refused, match="is no public address"):
-        verify(board.path, board.track("property"), folder, None, fetch=True)
+        judged(board.path, board.track("property"), folder, None, fetch=True)
 
 
 def test_a_server_that_drips_is_given_up_after_the_whole_patience(
@@ -258,7 +258,7 @@ def test_a_server_that_drips_is_given_up_after_the_whole_patience(
 
         monkeypatch.setattr(server, "open", lambda url, timeout, kind=Drips: kind(server.content))
         with pytest.raises(Refused, match=r"took more than 0\.3 seconds, and was given up"):
-            verify(board.path, board.track("property"), folder, None, fetch=True)
+            judged(board.path, board.track("property"), folder, None, fetch=True)
     ends.set()
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from helpers.submitting import COMMON, ZOOS, Board, artefact, change, read_fields, rewrite, seal
+from helpers.submitting import COMMON, ZOOS, Board, artefact, change, judged, read_fields, rewrite, seal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -23,9 +23,9 @@ from zoobench.leaderboard import read_entry, read_track
 from zoobench.leaderboard.audit import audit
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint
-from zoobench.leaderboard.verification import verify
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
+from zoobench.tasks.answers import Weights
 
 Change = Callable[[Tensor, Population], Tensor]
 
@@ -64,7 +64,7 @@ def hand_in(board: Board, name: str, weights: Tensor, track: str = "generation")
 
 
 def marks(board: Board, folder: Path) -> str:
-    return "; ".join(verify(board.path, board.track(read_fields(folder)["track"]), folder, None).marks)
+    return "; ".join(judged(board.path, board.track(read_fields(folder)["track"]), folder, None).marks)
 
 
 def last(board: Board, split: str) -> Tensor:
@@ -72,9 +72,9 @@ def last(board: Board, split: str) -> Tensor:
     table = board.population.table
     rows = (table["split"] == split) & (table["epoch"] == table["epoch"].max())
     weights = board.population.weights[rows.to_numpy()]
-    anchors = board.earlier["generation"][ZOOS[0], 0].weights
-    assert isinstance(anchors, Tensor)
-    return weights[torch.cdist(weights, anchors).amin(1) > 0]
+    earlier = board.earlier["generation"][ZOOS[0], 0]
+    assert isinstance(earlier, Weights)
+    return weights[torch.cdist(weights, earlier.weights).amin(1) > 0]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in COPIES if kind != "as it is"])
@@ -159,7 +159,7 @@ def test_without_fingerprints_anchors_are_recognised_and_damaged_ones_are_told(b
 @pytest.fixture
 def reconstructing(board: Board) -> Board:
     """The board with a track of reconstruction."""
-    fields = {"task": "reconstruction", "metrics": ["kept"], "holds": "weights"}
+    fields = {"task": "reconstruction", "metrics": ["kept"]}
     (board.path / "reconstruction").mkdir()
     (board.path / "reconstruction" / "track.yaml").write_text(yaml.safe_dump(COMMON | fields))
     return board
@@ -167,7 +167,7 @@ def reconstructing(board: Board) -> Board:
 
 def test_inputs_that_are_given_back_are_marked_and_what_comes_close_to_them_is_not(reconstructing: Board) -> None:
     board, track = reconstructing, reconstructing.track("reconstruction")
-    originals = track.get_task().judged(board.population).weights  # type: ignore[attr-defined]
+    originals = track.get_task().reads(board.population).weights
     count = 4 * len(originals)
     for kind in ("as it is", "moved", "grown", "rounded", "noise"):
         folder = hand_in(board, f"back-{kind.replace(' ', '-')}", COPIES[kind](originals, board.population), track.name)
@@ -230,9 +230,9 @@ def test_the_order_of_predictions_tells_of_a_copy(kind: str, tmp_path: Path) -> 
 
     rewrite(folder, edit)
     change(folder, name="mine", content=None, scores=[])
-    found = verify(leaderboards, track, folder, None).marks
+    found = judged(leaderboards, track, folder, None).marks
     assert found == (("copy of layer_statistics (3 of 3 predicted columns)",) if kind in BENT else ())
-    recorded = verify(leaderboards, track, leaderboards / track.name / "spectral_statistics", None)
+    recorded = judged(leaderboards, track, leaderboards / track.name / "spectral_statistics", None)
     assert recorded.marks == () and recorded == read_entry(leaderboards / track.name / "spectral_statistics")
 
 

@@ -17,7 +17,7 @@ from zoo_generation.files import write_json
 from zoo_generation.training.cluster import ray_session
 from zoobench.cli.app import app
 from zoobench.leaderboard import Entry, read_entry
-from zoobench.leaderboard.fresh import FIRST, LAST, drawn_seed, method_of
+from zoobench.leaderboard.rebuilding import FIRST, LAST, drawn_seed, method_of
 
 ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
 TRACK = {
@@ -31,10 +31,8 @@ TRACK = {
     "targets": ["tiny"],
     "seeds": 2,
     "metrics": ["r2:test_accuracy", "accuracy:learning_rate"],
-    "direction": "higher",
-    "holds": "predictions",
     "tolerance": 1e-6,
-    "allowed": "All.",
+    "note": "All.",
 }
 WHO = ["--authors", "A. Author", "--licence", "MIT"]
 
@@ -144,8 +142,9 @@ def entry_of(made: Path, **fields: str) -> Entry:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_method_and_its_settings_are_read_off_the_command_and_nothing_is_run(made: Path, command: str) -> None:
-    name, choice = method_of(entry_of(made, command=command, method="anchors"))
-    assert (name, choice.preset, choice.set) == COMMANDS[command]
+    name, preset, settings = COMMANDS[command]
+    method, config = method_of(entry_of(made, command=command, method="anchors"))
+    assert method.name == name and config == method.config(preset, settings)
 
 
 @pytest.mark.parametrize("command", UNKNOWN)

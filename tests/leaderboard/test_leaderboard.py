@@ -18,36 +18,33 @@ from safetensors.torch import load_file, save_file
 from zoo_generation.training.cluster import ray_session
 from zoobench.cli.app import app
 from zoobench.leaderboard import read_entry, read_tracks
-from zoobench.leaderboard.running import study_of
+from zoobench.methods.registry import get_method
 from zoobench.populations import TokenSet
 
 ROOT = Path(__file__).parents[2]
 ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
-COMMON = {"format": "zoobench-track/1", "scale": "two-cores", "direction": "higher", "seeds": 2}
-TEXTS = {"summary": "For tests.", "allowed": "All."}
+COMMON = {"format": "zoobench-track/1", "scale": "two-cores", "seeds": 2}
+TEXTS = {"summary": "For tests.", "note": "All."}
 WHO = ["--authors", "A. Author, B. Author", "--licence", "MIT"]
 TRACKS = {
     "property": {
         "task": "property_prediction",
         "metrics": ["r2:test_accuracy", "accuracy:learning_rate"],
-        "holds": "predictions",
         "tolerance": 1e-6,
     },
     "generation": {
         "task": "generation",
         "settings": {"drawn": 4, "kept": 2, "selection_images": 50},
         "metrics": ["kept_mean"],
-        "holds": "weights",
         "tolerance": 0.005,
     },
     "fine": {
         "task": "fine_tuning",
         "settings": {"epochs": [1], "models": 1, "generation": {"drawn": 2, "kept": 1}},
         "metrics": ["after_1"],
-        "holds": "weights",
         "tolerance": 0.05,
     },
-    "reconstruction": {"task": "reconstruction", "metrics": ["kept"], "holds": "weights", "tolerance": 0.005},
+    "reconstruction": {"task": "reconstruction", "metrics": ["kept"], "tolerance": 0.005},
 }
 
 
@@ -240,12 +237,16 @@ def test_any_framework_takes_part_by_files(
     assert code == 0, output
 
 
-def test_the_tracks_of_the_repository_hold_together() -> None:
+def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
     leaderboards = ROOT / "leaderboards"
     tracks = read_tracks(leaderboards)
     assert {track.task for track in tracks} == {track.task for track in tracks if track.scale == "paper"}
     for track in tracks:
-        study_of(leaderboards, track, "sane")
+        method = get_method("sane")
+        plan = track.plan(leaderboards, tmp_path, method, method.config(None))
+        assert len(plan.cells) == len(track.targets) * track.seeds and {each.name for each in plan.origins} == {
+            *track.zoos
+        }
         assert track.scale == "paper" or all(track.zoos.values())
         for metric in track.metrics:
             assert metric.partition(":")[0] in ("r2", "tau", "accuracy") or track.holds == "weights"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
-from helpers.submitting import Board, artefact, change, fingerprint, read_fields, seal
+from helpers.submitting import Board, artefact, change, fingerprint, judged, read_fields, seal
 from safetensors.torch import load_file, save_file
 
-from zoobench.leaderboard import ranked, read_entries, read_entry
+from zoobench.leaderboard import Board as Leaderboard
+from zoobench.leaderboard import read_entry
 from zoobench.leaderboard.audit import audit
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.proposal import proposal
-from zoobench.leaderboard.verification import verify
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_claim_within_the_tolerance_is_compared_and_never_kept(board: Board, p
     save_file(weights, artefact(folder))
     change(folder, name="copy", content=None, date="2020-01-01")
     seal(folder)
-    computed = verify(board.path, track, folder, None)
+    computed = judged(board.path, track, folder, None)
     scores = [score | {"mean": score["mean"] + 0.9 * track.tolerance} for score in computed.fields()["scores"]]
     change(folder, scores=scores, marks=["novel"], fresh=None)
     before = fingerprint(board.path)
@@ -46,10 +46,7 @@ def test_a_claim_within_the_tolerance_is_compared_and_never_kept(board: Board, p
     assert written.scores == computed.scores and fingerprint(board.path) == before
     assert any(mark.startswith("copy of honest (") for mark in written.marks) and "novel" not in written.marks
     shutil.copytree(folder, board.path / "generation" / "copy")
-    places = {
-        entry.name: place
-        for place, entry in ranked(read_entries(board.path, "generation"), track.metric, track.tolerance)
-    }
+    places = {entry.name: place for place, entry in Leaderboard.read(board.path, track).ranked()}
     assert places["honest"] == 1 and places["copy"] is None
     assert leads.marks == ()
     for finding in audit(

@@ -15,10 +15,10 @@ from helpers.made_up_boards import HOSTILE, METRICS, TURNING, ZOOS, made_up_boar
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import MARK
-from zoobench.leaderboard.entry import Fresh, leading, ranked
-from zoobench.leaderboard.site import Board, write_site
-from zoobench.leaderboard.site.content import Axis, axis, rows
-from zoobench.leaderboard.site.text import metric_words, one_line, size
+from zoobench.leaderboard.board import Board
+from zoobench.leaderboard.entry import Fresh
+from zoobench.leaderboard.site import write_site
+from zoobench.leaderboard.site.content import Axis, axis, metric_words, one_line, rows, size
 
 PAGES = ["index.html", "property-id/index.html", "property-id/hostile/index.html", "property-paper/index.html"]
 
@@ -130,7 +130,8 @@ def test_ties_share_a_place_the_earlier_first_and_baselines_and_copies_stand_bes
         for entry in entries
     ]
     for order in (entries, entries[::-1]):
-        placed = [(place, entry.name) for place, entry in ranked(order, METRICS[0], 0.005)]
+        board = Board(made_up_track(tolerance=0.005), tuple(order))
+        placed = [(place, entry.name) for place, entry in board.ranked()]
         assert placed == [
             (None, "base"),
             (None, "copy"),
@@ -140,11 +141,11 @@ def test_ties_share_a_place_the_earlier_first_and_baselines_and_copies_stand_bes
             (4, "next"),
             (None, "none"),
         ]
-        method, baseline = leading(order, METRICS[0], 0.005)
+        method, baseline = board.leading
         assert method is not None and baseline is not None and (method.name, baseline.name) == ("early", "base")
-    exact = [(place, entry.name) for place, entry in ranked(entries, METRICS[0], 0.0)]
+    exact = [(place, entry.name) for place, entry in Board(made_up_track(tolerance=0.0), tuple(entries)).ranked()]
     assert [name for place, name in exact if place] == ["late", "close", "early", "next"]
-    assert leading(entries[3:5], METRICS[0], 0.005)[0] is None
+    assert Board(made_up_track(), tuple(entries[3:5])).leading[0] is None
 
 
 def test_one_catastrophe_does_not_take_all_the_axis() -> None:

@@ -10,25 +10,24 @@ import pandas as pd
 import pytest
 import torch
 from helpers.hostile_artefacts import CASES, with_extension
-from helpers.submitting import TRACKS, Board, artefact, change, fingerprint, rewrite, seal, write_submission
+from helpers.submitting import TRACKS, Board, artefact, change, fingerprint, judged, rewrite, seal, write_submission
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoobench.leaderboard import read_entry
+from zoobench.leaderboard.answers import content_digest, read_answers
 from zoobench.leaderboard.board import add
-from zoobench.leaderboard.classes import as_spelled
 from zoobench.leaderboard.entry import parse_entry
-from zoobench.leaderboard.judging import content_digest
-from zoobench.leaderboard.reading import most_bytes, read_answers, wrong_artefact
+from zoobench.leaderboard.judging import as_spelled
 from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.submission import most_bytes, wrong_artefact
 from zoobench.leaderboard.untrusted.archive import pack
-from zoobench.leaderboard.untrusted.parquet.footer import Chunk
-from zoobench.leaderboard.untrusted.parquet.pages import check_pages
-from zoobench.leaderboard.untrusted.refusal import Refused
-from zoobench.leaderboard.verification import verify
+from zoobench.leaderboard.untrusted.files import Refused
+from zoobench.leaderboard.untrusted.parquet import Chunk, check_pages
+from zoobench.tasks.answers import Answer, Predictions, Weights
+from zoobench.tasks.base import Setting
 
 
 def one_sentence(error: InputError) -> str:
@@ -58,23 +57,24 @@ def test_these_are_many() -> None:
 @pytest.mark.parametrize("name", TRACKS)
 def test_an_honest_submission_is_taken_with_the_scores_that_its_task_gives(name: str, board: Board) -> None:
     track = board.track(name)
-    entry = verify(board.path, track, board.honest / name, None)
+    entry = judged(board.path, track, board.honest / name, None)
     for score in entry.scores:
         outcomes = [board.outcomes[name][score.target, seed] for seed in track.all_seeds]
-        expected = [track.get_task().score(outcome.observations)[score.metric] for outcome in outcomes]
+        observed = [track.get_task().judge(each, Setting(board.population, seed=0)) for each in outcomes]
+        expected = [track.get_task().score(each)[score.metric].value() for each in observed]
         assert score.values == pytest.approx(expected, abs=1e-6)
         assert score.mean == pytest.approx(np.mean(expected), abs=1e-6)
     assert {(score.target, score.metric) for score in entry.scores} == {
         (target, metric) for target in track.targets for metric in track.metrics
     }
-    assert verify(board.path, track, board.honest / name, None) == entry
+    assert judged(board.path, track, board.honest / name, None) == entry
     place = add(board.path, track, board.honest / name, None)
     assert place == board.path / name / "honest" and read_entry(place) == entry
     assert artefact(place).read_bytes() == artefact(board.honest / name).read_bytes()
-    assert verify(board.path, track, place, None) == entry  # it is no copy of itself, and claims what is true
+    assert judged(board.path, track, place, None) == entry  # it is no copy of itself, and claims what is true
     moved = shutil.copytree(place, place.parent / "other")
     with pytest.raises(Refused, match="lies in the folder 'other'"):
-        verify(board.path, track, moved, None)
+        judged(board.path, track, moved, None)
 
 
 @pytest.mark.parametrize("name", TRACKS)
@@ -84,19 +84,19 @@ def test_a_zip_is_as_its_folder(name: str, board: Board, tmp_path: Path) -> None
     for zipped in (tmp_path / "one.zip", tmp_path / "two.zip"):
         pack(board.honest / name, most, zipped)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-    expected = verify(board.path, track, board.honest / name, None)
-    assert verify(board.path, track, tmp_path / "one.zip", None) == expected
+    expected = judged(board.path, track, board.honest / name, None)
+    assert judged(board.path, track, tmp_path / "one.zip", None) == expected
 
 
 def test_one_seed_is_enough_where_a_method_knows_no_chance(board: Board, tmp_path: Path) -> None:
     outcomes = {key: outcome for key, outcome in board.outcomes["property"].items() if key[1] == 0}
     folder = write_submission(tmp_path / "one", board.track("property"), outcomes)
-    assert all(score.std is None for score in verify(board.path, board.track("property"), folder, None).scores)
+    assert all(score.std is None for score in judged(board.path, board.track("property"), folder, None).scores)
 
 
 @pytest.mark.parametrize("spelling", ["{:.4f}", "{:e}", "{:.17g}", "+{:.3f}00", "{:.1f}E-3"])
 def test_classes_that_are_numbers_are_compared_as_numbers(spelling: str, board: Board) -> None:
-    expected = verify(board.path, board.track("property"), board.honest / "property", None)
+    expected = judged(board.path, board.track("property"), board.honest / "property", None)
 
     def spelled(text: str) -> str:
         value = float(text) * (1000 if "E-3" in spelling else 1)
@@ -106,7 +106,7 @@ def test_classes_that_are_numbers_are_compared_as_numbers(spelling: str, board: 
         board.honest / "property",
         lambda of: of.assign(predicted_class=of["predicted_class"].map(spelled, na_action="ignore")),
     )
-    found = verify(board.path, board.track("property"), board.honest / "property", None)
+    found = judged(board.path, board.track("property"), board.honest / "property", None)
     assert (found.content, found.scores) == (expected.content, expected.scores)
 
 
@@ -131,13 +131,13 @@ def test_a_class_is_one_that_there_is(name: str, given: str, fits: str | None, b
     track = board.track("property").model_copy(update={"metrics": (f"accuracy:{name}",)})
     references = read_references(board.path, track)
     rows = pd.DataFrame({"property": [name], "predicted_class": [given]})
-    answers = {("digits-a", 0): rows}
+    answers = {("digits-a", 0): Predictions(rows)}
     if fits is None:
         with pytest.raises(Refused, match=f"'{given}' is no class of {name}, which are "):
             as_spelled(board.path, track, references, answers)
     else:
         (found,) = as_spelled(board.path, track, references, answers).values()
-        assert found["predicted_class"].tolist() == [fits]
+        assert isinstance(found, Predictions) and found.table["predicted_class"].tolist() == [fits]
 
 
 def test_markup_is_text(board: Board) -> None:
@@ -153,10 +153,10 @@ def test_markup_is_text(board: Board) -> None:
 
 def test_types_that_a_parquet_file_tells_of_run_nothing(board: Board) -> None:
     """An extension type with a pickle in it: it is read as the text that it is stored as."""
-    expected = verify(board.path, board.track("property"), board.honest / "property", None)
+    expected = judged(board.path, board.track("property"), board.honest / "property", None)
     with_extension(artefact(board.honest / "property"))
     seal(board.honest / "property")
-    found = verify(board.path, board.track("property"), board.honest / "property", None)
+    found = judged(board.path, board.track("property"), board.honest / "property", None)
     assert (found.content, found.scores) == (expected.content, expected.scores)
     assert not Path("/tmp/zoobench-was-here").exists()
 
@@ -218,20 +218,21 @@ def test_bytes_that_change_are_refused_or_are_another_submission(
     if changed != content:
         assert wrong_artefact(entry, track.artefact, bytes(changed))
     try:
-        answers = read_answers(entry, track, references, bytes(changed))
+        answers = read_answers(track, references, entry.seeds, bytes(changed))
     except InputError as error:
         one_sentence(error)
         return
     assert {*answers} == {*small_board.outcomes[name]}
-    if content_digest(answers) != content_digest(read_answers(entry, track, references, content)):
+    if content_digest(answers) != content_digest(read_answers(track, references, entry.seeds, content)):
         assert all(is_sound(answer) for answer in answers.values())
 
 
-def is_sound(answer: Tensor | pd.DataFrame) -> bool:
-    if isinstance(answer, Tensor):
-        return bool(torch.isfinite(answer).all()) and answer.shape == (3, 2464)
-    numbers = answer["predicted"].notna()
-    return bool((numbers ^ answer["predicted_class"].notna()).all() and np.isfinite(answer["predicted"][numbers]).all())
+def is_sound(answer: Answer) -> bool:
+    if isinstance(answer, Weights):
+        return bool(torch.isfinite(answer.weights).all()) and answer.weights.shape == (3, 2464)
+    assert isinstance(answer, Predictions)
+    table, numbers = answer.table, answer.table["predicted"].notna()
+    return bool((numbers ^ table["predicted_class"].notna()).all() and np.isfinite(table["predicted"][numbers]).all())
 
 
 def test_extreme_weights_are_judged(board: Board) -> None:
@@ -241,6 +242,6 @@ def test_extreme_weights_are_judged(board: Board) -> None:
         weights = {name: torch.full_like(each, value) for name, each in load_file(artefact(folder)).items()}
         save_file(weights, artefact(folder))
         seal(folder)
-        assert verify(board.path, track, folder, None).scores
+        assert judged(board.path, track, folder, None).scores
     rewrite(board.honest / "property", lambda of: of.assign(predicted=of["predicted"] * 0 + 1e10))
-    assert verify(board.path, board.track("property"), board.honest / "property", None).scores
+    assert judged(board.path, board.track("property"), board.honest / "property", None).scores

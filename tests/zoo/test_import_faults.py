@@ -31,8 +31,8 @@ from zoo.test_import import (  # the fixtures too
 
 from zoobench.zoo import Zoo
 from zoobench.zoo.importers import Imported
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.state import read_state
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.published import CONFIG, RESULTS
 from zoobench.zoo.schema import METRICS, MODELS
 

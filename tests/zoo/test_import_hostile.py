@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from zoo.test_import import EPOCHS, network, take, write_folders, write_trial
 
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.state import read_state
-from zoobench.zoo.importers.tolerance import RejectedError
 
 STATE = {name: tensor for name, tensor in network().items() if tensor.is_floating_point()}
 WATCHED: list[str] = []
@@ -219,7 +219,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from zoobench.zoo.importers.state import read_state
-from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.files import RejectedError
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

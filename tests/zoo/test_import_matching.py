@@ -16,9 +16,9 @@ from zoo.test_import_weights import of
 
 from zoo_generation.networks.architectures import Architecture
 from zoo_generation.networks.registry import ARCHITECTURES
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.recognise import recognise
 from zoobench.zoo.importers.state import State
-from zoobench.zoo.importers.tolerance import RejectedError
 
 
 class BatchNorms(nn.Module):

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import nn
 from zoo.test_import import Tensors, network, take
 
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.state import read_state
-from zoobench.zoo.importers.tolerance import RejectedError
 
 Save = Callable[[Tensors, Path], object]
 

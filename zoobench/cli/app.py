@@ -15,7 +15,7 @@ import typer
 from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoobench import __version__
-from zoobench.cli import build_zoo, embed, evaluate, generate, leaderboard, submit, tokens, train, zoo
+from zoobench.cli import build_zoo, embed, evaluate, generate, leaderboard, tokens, train, zoo
 from zoobench.cli.options import Home, Json, Quiet
 
 EPILOG = """
@@ -91,7 +91,7 @@ app.command("eval", epilog=evaluate.EVAL_EXAMPLES)(evaluate.evaluate)
 app.command("ablate", epilog=evaluate.ABLATE_EXAMPLES)(evaluate.ablate)
 app.command("generate", epilog=generate.EXAMPLES)(generate.generate)
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
-app.command("submit", epilog=submit.EXAMPLES)(submit.submit)
+app.command("submit", epilog=leaderboard.SUBMIT)(leaderboard.submit)
 app.command("demo")(evaluate.demo)
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(tokens.app, name="tokens")

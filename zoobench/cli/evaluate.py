@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoobench.cli.console import show, shown_progress, styled
+from zoobench.cli.leaderboard import run_on_tracks
 from zoobench.cli.options import (
     LARGEST_SEED,
     MOST_SEEDS,
@@ -136,7 +137,7 @@ def evaluate(
             raise InputError(
                 f"{refused[0]} was given with --track {track}, which decides that itself; leave one of them out"
             )
-        raise typer.Exit(_on_tracks(track, method, preset, settings, workspace))
+        raise typer.Exit(run_on_tracks(track, chosen, config, workspace))
     first = seed or 0
     wanted = None if tasks is None else [get_task(name) for name in listed(tasks) or []]
     kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
@@ -181,17 +182,6 @@ def _workspace(
     from zoobench.zoo.workspace import Workspace
 
     return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)  # type: ignore[arg-type]
-
-
-def _on_tracks(names: str, method: str, preset: str | None, settings: str | None, workspace: Workspace) -> int:
-    """Measure a method on tracks; returns the exit code."""
-    from zoobench.cli.options import chosen_tracks
-    from zoobench.cli.tracking import run_tracks
-    from zoobench.studies.study import MethodChoice
-
-    choice = MethodChoice(preset=preset, set=assigned(settings))
-    tracks = chosen_tracks(listed(names), workspace.leaderboards)
-    return 0 if run_tracks(tracks, method, choice, workspace) else 1
 
 
 def ablate(

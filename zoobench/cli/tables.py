@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -15,6 +15,8 @@ from zoobench.display.text import NOT_A_NUMBER, score, words
 if TYPE_CHECKING:
     import pandas as pd
 
+    from zoobench.leaderboard import Board, Finding
+    from zoobench.leaderboard.board import Difference, Places
     from zoobench.studies.report import Report
     from zoobench.studies.report.scores import Matrix, Row, ScoreCell
 
@@ -122,3 +124,76 @@ def _name(name: str) -> Text:
 def _abreast(targets: list[str]) -> list[list[str]]:
     starts = range(0, len(targets), TARGETS_ABREAST)
     return [targets[start : start + TARGETS_ABREAST] for start in starts]
+
+
+def track_tables(boards: Sequence[Board]) -> list[Table]:
+    """One table per scale, one row per track: what ranks, the best method, and in brackets the best baseline."""
+    tables = []
+    order = sorted(boards, key=lambda board: board.track.scale == "paper")
+    for scale in dict.fromkeys(board.track.scale for board in order):
+        title = f"Tracks, {scale.replace('-', ' ')}: the best method (and the best baseline)"
+        result = table(title, ["track", "ranks by", "best"], ["score", "entries"])
+        for column in result.columns:
+            column.no_wrap, column.overflow = str(column.header) in ("score", "entries"), "fold"
+        for board in (each for each in boards if each.track.scale == scale):
+            track, (method, baseline) = board.track, board.leading
+            found = [(each, form) for each, form in ((method, "{}"), (baseline, "({})")) if each is not None]
+            names = "\n".join(form.format(shown(each.name)) for each, form in found) or "–"
+            scores = "\n".join(form.format(score_text(each.mean(track.metric), None)) for each, form in found) or "–"
+            result.add_row(track.name, track.metric, styled(names), styled(scores), str(len(board.entries)))
+        tables.append(result)
+    return tables
+
+
+def board_tables(board: Board, pointed: Collection[str] = (), metric: str | None = None) -> list[Table | str]:
+    """One row per entry, best first, one column per target, then the marks; an arrow points to the entries `pointed`.
+
+    Entries that another version of the task scored stand in a table of their own.
+    """
+    metric = metric or board.track.metric
+    title = f"{board.track.name}: {metric}"
+    tables: list[Table | str] = [_board_table(title, board, board.ranked(metric), pointed, metric)]
+    for version in sorted({entry.task_version for entry in board.former}, reverse=True):
+        of = [(None, entry) for entry in board.former if entry.task_version == version]
+        tables.append(_board_table(f"{title}, by version {version} of the task", board, of, pointed, metric))
+    return tables + [f"{shown(entry.name)}: {shown(mark)}" for entry in board.entries for mark in entry.marks]
+
+
+def _board_table(title: str, board: Board, places: Places, pointed: Collection[str], metric: str) -> Table:
+    fresh, targets = any(entry.fresh for _, entry in places), board.track.targets
+    columns = ["mean", *(["fresh"] if fresh else []), *(each.replace("-", "\n") for each in targets)]
+    result = table(title, ["", "entry"], columns)
+    for place, entry in places:
+        scores = entry.of_metric(metric)
+        cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in targets]
+        if fresh:
+            cells.insert(0, score_text(entry.fresh.mean(metric), None) if entry.fresh else "–")
+        name = shown(entry.name) + (" ←" if entry.name in pointed else "")
+        style = "bold" if entry.name in pointed else None if entry.is_ranked else "dim"
+        result.add_row(str(place or "–"), name, score_text(entry.mean(metric), None), *cells, style=style)
+    return result
+
+
+def difference_tables(found: Sequence[Difference], first: str, second: str) -> list[Table]:
+    """One table per track, one row per target: both scores, and whether the intervals say that they differ."""
+    tables = []
+    for track in dict.fromkeys(each.track for each in found):
+        of_track = [each for each in found if each.track == track]
+        title = f"{track}: {of_track[0].metric} of {first} (A) and {second} (B)"
+        result = table(title, ["target"], ["A", "B", "A − B", "intervals"])
+        for each in of_track:
+            said = {None: "–", True: "apart", False: "overlap"}[each.apart]
+            difference = "–" if each.difference is None else f"{each.difference:+.3f}"
+            result.add_row(each.target, score_text(each.first, None), score_text(each.second, None), difference, said)
+        tables.append(result)
+    return tables
+
+
+def finding_table(findings: Sequence[Finding]) -> Table:
+    """One row per entry that was verified."""
+    colours = {"verified": "green", "former": "yellow", "not here": "yellow"}
+    result = table("Entries", ["track", "entry", "verdict"], ["seconds"])
+    for each in (finding for finding in findings if finding.entry):
+        verdict = styled(each.verdict, colours.get(each.verdict, "red"))
+        result.add_row(each.track, shown(each.entry)[:80], verdict, f"{each.seconds:.1f}")
+    return result

@@ -3,35 +3,86 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from zoo_generation.errors import InputError, unknown
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import quoted, shown
-from zoobench.leaderboard.entry import Entry
+from zoobench.leaderboard.entry import Entry, read_entry
 from zoobench.leaderboard.marks import Known
-from zoobench.leaderboard.track import read_track, read_tracks
-from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
-from zoobench.leaderboard.verification import record, verified
+from zoobench.leaderboard.proposal import Proposal, proposal
+from zoobench.leaderboard.submission import wrong_artefact
+from zoobench.leaderboard.track import Track, read_track, read_tracks
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused, read_plain
+from zoobench.leaderboard.verification import is_within, record, verified
+from zoobench.zoo.workspace import Workspace
 
-Verdict = Literal["verified", "refused", "not here", "not judged"]
+Verdict = Literal["verified", "former", "refused", "not here", "not judged", "to look at"]
+
+GOOD: tuple[Verdict, ...] = ("verified", "former", "not here", "to look at")
+"""Verdicts that speak against nothing."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one entry: its verdict, why, and how long that took."""
+    """What came of one entry: its verdict, why, and how many seconds that took.
+
+    verdict: `verified`; `former` if another version of the task scored it; `refused`; `not here` if its artefact lies
+    elsewhere and is not fetched; `not judged` if that failed. What is proposed besides entries has the track and entry
+    "": `refused`, or `to look at` by a person. folder: where the entry lies, None for what is none.
+    """
 
     track: str
     entry: str
     verdict: Verdict
     reasons: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
+    folder: Path | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """Its reasons, one sentence each, which say what they are of."""
+        said = {"refused": "Refused", "to look at": "For a person to look at"}
+        of = f"{self.track}/{shown(self.entry)[:80]}" if self.entry else said[self.verdict]
+        return [f"{of}: {reason}" for reason in self.reasons]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.verdict in GOOD
 
 
-def entries_of(leaderboards: Path, names: list[str]) -> list[tuple[str, Path]]:
-    """Track and folder of the entries named: a track, `track/entry`, or all where none are; raises `InputError`."""
+def verify(
+    names: Sequence[str],
+    workspace: Workspace,
+    *,
+    proposed: Path | None = None,
+    fetch: bool = False,
+    progress: Progress = QUIET,
+) -> list[Finding]:
+    """Compute the scores of entries anew from what they hold, and write what was computed into those that hold.
+
+    names: tracks, or entries as `track/entry`, all if there are none; proposed: another `leaderboards` folder, of which
+    what differs is verified instead, by the tracks of the workspace; fetch: download artefacts that lie elsewhere.
+    Raises `InputError` for a name that is not known.
+    """
+    leaderboards = workspace.leaderboards
+    if proposed is not None and names:
+        raise InputError(f"{', '.join(names)} was given with --proposed, which verifies all that differs; give one")
+    of = Proposal(entries_of(leaderboards, names), [], []) if proposed is None else proposal(leaderboards, proposed)
+    step, found = progress.stage("verifying"), list[Finding]()
+    for finding in audit(leaderboards, of.entries, workspace.data_root, fetch):
+        found.append(finding)
+        step(len(found), len(of.entries))
+    found += [Finding("", "", "refused", (stray,)) for stray in of.strays]
+    return found + [Finding("", "", "to look at", (other,)) for other in of.others]
+
+
+def entries_of(leaderboards: Path, names: Sequence[str]) -> list[tuple[str, Path]]:
+    """Track and folder of the entries named: a track, `track/entry`, or all if none are; raises `InputError`."""
     tracks = [track.name for track in read_tracks(leaderboards)]
     found = []
     for name in names or tracks:
@@ -51,7 +102,7 @@ def _folders(track: Path) -> list[Path]:
 
 
 def audit(
-    leaderboards: Path, entries: list[tuple[str, Path]], data_root: Path | None, fetch: bool = False
+    leaderboards: Path, entries: Sequence[tuple[str, Path]], data_root: Path | None, fetch: bool = False
 ) -> Iterator[Finding]:
     """Verify entries one after another, each against the track and its other entries, and those that came before.
 
@@ -61,7 +112,7 @@ def audit(
     for track, folder in entries:
         started = time.monotonic()
         verdict, reasons = _judged(leaderboards, track, folder, data_root, fetch, before.setdefault(track, []))
-        yield Finding(track, folder.name, verdict, reasons, time.monotonic() - started)
+        yield Finding(track, folder.name, verdict, reasons, time.monotonic() - started, folder)
 
 
 def _judged(
@@ -69,7 +120,10 @@ def _judged(
 ) -> tuple[Verdict, tuple[str, ...]]:
     """Verdict and reasons; what is proposed and verified joins those before."""
     try:
-        found = verified(leaderboards, read_track(leaderboards, track), folder, data_root, fetch, before)
+        of = read_track(leaderboards, track)
+        if is_within(leaderboards, of, folder) and (entry := read_entry(folder)).task_version != of.task_version:
+            return _former(of, entry, folder)
+        found = verified(leaderboards, of, folder, data_root, fetch, before)
         _check(found.entry, folder)
     except Refused as refused:
         return "refused", refused.problems
@@ -87,6 +141,21 @@ def _judged(
     if folder.resolve().parent != (leaderboards / track).resolve():
         before.append(found.known)
     return "verified", told
+
+
+def _former(track: Track, entry: Entry, folder: Path) -> tuple[Verdict, tuple[str, ...]]:
+    """Verdict and reasons for an entry of the board that another version of the task scored: that cannot be done again
+    here, so that only its artefact is compared with what it tells of."""
+    path = folder / track.artefact
+    if path.exists():
+        problems = wrong_artefact(entry, track.artefact, read_plain(path, entry.artefact.bytes))
+        if problems:
+            return "refused", tuple(problems)
+    said = (
+        f"version {entry.task_version} of the task {track.task} scored it, and this zoobench has version "
+        f"{track.task_version}: its scores stay as they are, apart from the others, and are not computed anew"
+    )
+    return "former", (said,)
 
 
 def _check(entry: Entry, folder: Path) -> None:

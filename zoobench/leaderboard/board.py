@@ -1,22 +1,182 @@
-"""Put verified entries into a leaderboard: whole or not at all, whoever else does the same at that moment."""
+"""Leaderboards: who stands where on a track; entries beside each other; submissions that are put among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from filelock import FileLock
 
-from zoo_generation.errors import InputError
+from zoo_generation.errors import InputError, unknown
 from zoo_generation.files import beside, exchange, write_json
-from zoobench.leaderboard.entry import ENTRY, read_entries
-from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted.files import folded
-from zoobench.leaderboard.untrusted.refusal import Refused
+from zoo_generation.progress import QUIET, Progress
+from zoobench.leaderboard.entry import ENTRY, Entry, Score, read_all, read_entries, read_entry
+from zoobench.leaderboard.submission import assemble
+from zoobench.leaderboard.track import Track, read_track
+from zoobench.leaderboard.untrusted.archive import pack
+from zoobench.leaderboard.untrusted.files import Refused, folded
 from zoobench.leaderboard.verification import Verified, copies, verified
+from zoobench.zoo.workspace import Workspace
 
 LOCK = ".lock"
+
+Places = Sequence[tuple[int | None, Entry]]
+"""Entries, best first, each with its place, None if it has none."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A track and its entries; damaged: why other entries cannot be read, a sentence each."""
+
+    track: Track
+    entries: tuple[Entry, ...]
+    damaged: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, leaderboards: Path, track: Track) -> Board:
+        """A track's entries as they lie in a folder."""
+        entries, damaged = read_all(leaderboards, track.name)
+        return cls(track, tuple(entries), tuple(damaged))
+
+    @property
+    def current(self) -> list[Entry]:
+        """Entries that the track's present version of its task scored."""
+        return [entry for entry in self.entries if entry.task_version == self.track.task_version]
+
+    @property
+    def former(self) -> list[Entry]:
+        """Entries that another version of the task scored: they stay readable, and take no place."""
+        return [entry for entry in self.entries if entry.task_version != self.track.task_version]
+
+    def ranked(self, metric: str | None = None) -> Places:
+        """The current entries, best first; baselines, marked entries and those without a score have no place.
+
+        Scores that differ from the best of a place by less than the tolerance are ties: they share it, the earliest
+        first. metric: None for the one that ranks.
+        """
+        metric = metric or self.track.metric
+        found: list[tuple[float, int | None, Entry]] = []
+        best, place = math.inf, 0
+        means = sorted(((entry.mean(metric), entry) for entry in self.current), key=lambda each: -_or_least(each[0]))
+        for before, (mean, entry) in enumerate(
+            (each for each in means if each[1].is_ranked and not math.isnan(each[0])), 1
+        ):
+            if mean != best and best - mean >= self.track.tolerance:
+                best, place = mean, before
+            found.append((best, place, entry))
+        found += [(_or_least(mean), None, entry) for mean, entry in means if math.isnan(mean) or not entry.is_ranked]
+        found.sort(key=lambda each: (-each[0], each[1] is None, each[2].date, each[2].name))
+        return [(place, entry) for _, place, entry in found]
+
+    def all(self, metric: str | None = None) -> Places:
+        """The current entries as `ranked` has them, then the former ones, without places."""
+        former = sorted(self.former, key=lambda entry: (-entry.task_version, entry.name))
+        return [*self.ranked(metric), *((None, entry) for entry in former)]
+
+    @property
+    def leading(self) -> tuple[Entry | None, Entry | None]:
+        """The best method and the best baseline, of the current entries that have a score; None if there is none."""
+        order = [each for each in self.ranked() if not math.isnan(each[1].mean(self.track.metric))]
+        method = next((entry for place, entry in order if place is not None), None)
+        return method, next((entry for _, entry in order if entry.baseline), None)
+
+    def table(self, metric: str | None = None) -> pd.DataFrame:
+        """One row per entry and target, best entry first.
+
+        Columns: rank (missing if the entry takes no place), entry, method, target, metric, mean, std, low, high,
+        average (of the means over targets), baseline, marks, fresh (the average on zoos that were built anew),
+        task_version, method_version, current (whether the present version of the task scored it), date.
+        """
+        metric, rows = metric or self.track.metric, []
+        for place, entry in self.all(metric):
+            scores = entry.of_metric(metric)
+            of = {
+                "average": entry.mean(metric),
+                "baseline": entry.baseline,
+                "marks": "; ".join(entry.marks),
+                "fresh": entry.fresh.mean(metric) if entry.fresh else math.nan,
+                "task_version": entry.task_version,
+                "method_version": entry.method_version,
+                "current": entry.task_version == self.track.task_version,
+                "date": entry.date,
+            }
+            for target in self.track.targets:
+                score = scores.get(target)
+                known = {name: getattr(score, name, None) for name in ("mean", "std", "low", "high")}
+                named = {"rank": place, "entry": entry.name, "method": entry.method, "target": target, "metric": metric}
+                rows.append(named | known | of)
+        types = {"rank": "Int64"} | dict.fromkeys(("mean", "std", "low", "high"), float)
+        return pd.DataFrame(rows, columns=[*TABLE]).astype(types)
+
+
+TABLE = (
+    *("rank", "entry", "method", "target", "metric", "mean", "std", "low", "high", "average"),
+    *("baseline", "marks", "fresh", "task_version", "method_version", "current", "date"),
+)
+"""Columns of `Board.table`."""
+
+
+def leaderboard(track: str, workspace: Workspace, metric: str | None = None) -> pd.DataFrame:
+    """Who stands where on a track, see `Board.table`; raises `InputError` if it has no such metric."""
+    found = read_track(workspace.leaderboards, track)
+    if metric is not None and metric not in found.metrics:
+        raise unknown(f"metric of {track}", metric, found.metrics)
+    return Board.read(workspace.leaderboards, found).table(metric)
+
+
+def _or_least(mean: float) -> float:
+    return -math.inf if math.isnan(mean) else mean
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The score of an entry on a target less that of another, by the metric that ranks.
+
+    apart: whether their 95 % intervals do not overlap; None if one has no interval.
+    """
+
+    track: str
+    target: str
+    metric: str
+    first: float | None
+    second: float | None
+    difference: float | None
+    apart: bool | None
+
+
+def differences(leaderboards: Path, tracks: Sequence[Track], first: str, second: str) -> list[Difference]:
+    """On every target of the tracks that both entries are on; raises `InputError` if there is none.
+
+    Entries that another version of a track's task scored are left out.
+    """
+    found: list[Difference] = []
+    names: set[str] = set()
+    for track in tracks:
+        entries = {entry.name: entry for entry in Board.read(leaderboards, track).current}
+        names |= entries.keys()
+        if first in entries and second in entries:
+            one, other = (entries[name].of_metric(track.metric) for name in (first, second))
+            found += [_difference(track, target, one[target], other[target]) for target in track.targets]
+    for name in (first, second):
+        if name not in names:
+            raise unknown("entry", name, names)
+    if not found:
+        raise InputError(f"the entries {first} and {second} are on no track together; name two that are")
+    return found
+
+
+def _difference(track: Track, target: str, one: Score, other: Score) -> Difference:
+    difference = None if one.mean is None or other.mean is None else one.mean - other.mean
+    apart = None
+    if one.low is not None and one.high is not None and other.low is not None and other.high is not None:
+        apart = one.low > other.high or one.high < other.low
+    return Difference(track.name, target, track.metric, one.mean, other.mean, difference, apart)
 
 
 def add(
@@ -29,7 +189,7 @@ def add(
 ) -> Path:
     """Verify a submission, a folder or a zip of one, and put it into the track; where it lies then.
 
-    replace: take the place of the entry of that name. Raises as `verify` does, and `Refused` where the name is taken;
+    replace: take the place of the entry of that name. Raises as `verified` does, and `Refused` if the name is taken;
     the leaderboard is then as it was.
     """
     found = verified(leaderboards, track, path, data_root, fetch)
@@ -72,3 +232,35 @@ def _aside(place: Path, found: Verified, artefact: str) -> Iterator[Path]:
         write_json(aside / ENTRY, found.entry.fields())
         aside.chmod(0o755)
         yield aside
+
+
+def submit(
+    source: Path,
+    workspace: Workspace,
+    *,
+    check: bool = False,
+    out: Path | None = None,
+    replace: bool = False,
+    url: str | None = None,
+    progress: Progress = QUIET,
+    **said: Any,
+) -> Entry:
+    """Judge a submission and, if nothing is wrong with it, put it into its track; returns the entry with its scores.
+
+    source: a folder that `run_track` wrote, a zip file of one, or an artefact alone; said: fields of the entry, such as
+    `authors`, `licence` or `track`; check: only judge it; out: write one zip file instead; replace: take the place of
+    the entry of that name; url: where the artefact lies, if it is too large for a repository. Raises `Refused` with all
+    that is wrong, and nothing has changed then.
+    """
+    leaderboards, data_root = workspace.leaderboards, workspace.data_root
+    with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:
+        folder = Path(temporary)
+        track = assemble(source, folder, leaderboards, said, url)
+        progress.stage(f"judging it on {track.name}")
+        if not check and out is None:
+            return read_entry(add(leaderboards, track, folder, data_root, replace, fetch=url is not None))
+        entry = verified(leaderboards, track, folder, data_root, fetch=url is not None).entry
+        if out is not None:
+            write_json(folder / ENTRY, entry.fields())
+            pack(folder, (ENTRY, track.artefact), out)
+        return entry

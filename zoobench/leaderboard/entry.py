@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -21,10 +20,9 @@ from pydantic import (
 )
 
 from zoo_generation.settings import Fields, Name, sentences
-from zoo_generation.text import quoted
 from zoobench.leaderboard.track import Digest
-from zoobench.leaderboard.untrusted.files import portable, read_plain
-from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.leaderboard.untrusted.fetching import reachable
+from zoobench.leaderboard.untrusted.files import Refused, portable, read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
@@ -60,20 +58,6 @@ SEEN = AfterValidator(_seen)
 
 Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
 Mark = Annotated[str, Field(min_length=1, max_length=200), SEEN]
-LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # of a host's name
-
-
-def reachable(url: str) -> str:
-    """An address, as it was given; raises `ValueError` where its host or its port can be none."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").removesuffix(".")
-    if len(host) > 253 or not re.fullmatch(rf"{LABEL}(\.{LABEL})*", host):
-        raise ValueError(f"'{quoted(host)}' is no host; give https://host/path")
-    if parts.port == 0:  # others that are none are told by `port` itself
-        raise ValueError("Port out of range 1-65535")
-    return url
-
-
 Link = Annotated[
     str,
     Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,9})?(/[!-~]*)?$", max_length=300),
@@ -112,13 +96,18 @@ class Fresh(Fields):
     date: datetime.date
     scores: Annotated[tuple[Score, ...], Field(max_length=1000)]
 
+    def mean(self, metric: str) -> float:
+        """Mean of a metric over targets; not a number if there is none."""
+        return mean_of(self.scores, metric)
+
 
 class Entry(Fields):
     """A submission; with `content`, `scores` and `marks`, once it was verified.
 
     name: of its folder; method: as it is shown; seeds: those of the track, or its first alone, of a method that knows
-    no chance; content: of what the artefact holds, whatever its bytes: two entries of a track have not the same; marks:
-    what of it is nobody's own, see `marks_of`; fresh: none where it is only recorded.
+    no chance; task_version, method_version: of the task that it was scored by, and of the method, 1 if it does not say;
+    content: of what the artefact holds, whatever its bytes: two entries of a track do not have the same; marks: what of
+    it is nobody's own, see `marks_of`; fresh: None if it is only recorded.
     """
 
     format: Literal["zoobench-submission/1"] = FORMAT
@@ -140,6 +129,8 @@ class Entry(Fields):
         dict[Annotated[str, Field(max_length=40), SEEN], Annotated[str, Field(max_length=40), SEEN]],
         Field(max_length=20),
     ] = Field(default_factory=dict)
+    task_version: PositiveInt = 1
+    method_version: PositiveInt = 1
     date: datetime.date
     artefact: Artefact
     content: Digest | None = None
@@ -149,7 +140,7 @@ class Entry(Fields):
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it takes a place: a baseline, and what verification marks, is a line beside those that do."""
+        """Whether it takes a place: a baseline, and an entry that verification marked, does not."""
         return not self.baseline and not self.marks
 
     def fields(self) -> dict[str, Any]:
@@ -222,35 +213,3 @@ def read_all(leaderboards: Path, track: str) -> tuple[list[Entry], list[str]]:
 def read_entries(leaderboards: Path, track: str) -> list[Entry]:
     """A track's entries, by name, without those that cannot be read."""
     return read_all(leaderboards, track)[0]
-
-
-def ranked(entries: Sequence[Entry], metric: str, tolerance: float) -> list[tuple[int | None, Entry]]:
-    """Best first, each with its place; baselines, marked entries and those without a score have none.
-
-    Scores that differ from the best of a place by less than the tolerance are ties: they share it, the earliest first.
-    """
-    found: list[tuple[float, int | None, Entry]] = []
-    best, place = math.inf, 0
-    means = sorted(((entry.mean(metric), entry) for entry in entries), key=lambda each: -_or_least(each[0]))
-    for before, (mean, entry) in enumerate(
-        (each for each in means if each[1].is_ranked and not math.isnan(each[0])), 1
-    ):
-        if mean != best and best - mean >= tolerance:
-            best, place = mean, before
-        found.append((best, place, entry))
-    found += [(_or_least(mean), None, entry) for mean, entry in means if math.isnan(mean) or not entry.is_ranked]
-    found.sort(key=lambda each: (-each[0], each[1] is None, each[2].date, each[2].name))
-    return [(place, entry) for _, place, entry in found]
-
-
-def leading(entries: Sequence[Entry], metric: str, tolerance: float) -> tuple[Entry | None, Entry | None]:
-    """The best method, and the best baseline, of those that have a score."""
-    order = [
-        (place, entry) for place, entry in ranked(entries, metric, tolerance) if not math.isnan(entry.mean(metric))
-    ]
-    method = next((entry for place, entry in order if place is not None), None)
-    return method, next((entry for _, entry in order if entry.baseline), None)
-
-
-def _or_least(mean: float) -> float:
-    return -math.inf if math.isnan(mean) else mean

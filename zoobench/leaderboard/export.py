@@ -10,19 +10,36 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_generation.data.load import images_of
-from zoo_generation.files import directory_written_aside
+from zoo_generation.data.load import ImageStore
+from zoo_generation.errors import InputError
+from zoo_generation.files import directory_written_aside, write_json
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import visible
 from zoobench.display.environment import environment
-from zoobench.leaderboard.classes import classes_of
-from zoobench.leaderboard.judging import asked
+from zoobench.leaderboard.answers import form_of
+from zoobench.leaderboard.judging import classes_of
+from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selected
-from zoobench.tasks.base import Task
+from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS
-from zoobench.tasks.reconstruction import Reconstruction
 from zoobench.zoo.schema import entries_of
+from zoobench.zoo.workspace import Workspace
+
+
+def export_track(track: Track, out: Path, workspace: Workspace, progress: Progress = QUIET) -> None:
+    """Build what is missing of a track's zoos, and write what a method may read of it into the new folder `out`."""
+    if out.exists():
+        raise InputError(f"{out} exists already; choose another --out")
+    references = read_references(workspace.leaderboards, track)
+    found = zoos_of([track], workspace, progress)
+    token_size = next(size for _, size in found.values())
+    progress.stage(f"writing {out}")
+    export_data(
+        out, track, {name: each for name, (each, _) in found.items()}, references, token_size, workspace.data_root
+    )
 
 
 def export_data(
@@ -38,26 +55,34 @@ def export_data(
     Of test models only weights are in it, under names that are theirs and in the order of these, which tells nothing;
     of images none that test.
     """
-    task = track.get_task()
     training = [zoos[name].without("test") for name in track.training]
+    forms = {name: form_of(track, reference) for name, reference in references.items()}
     with directory_written_aside(folder, new=True) as aside:
         write_token_set(aside / "training", Selected.of(training, token_size))
         if track.holds == "predictions":
-            _write_asked(aside, track, references)
-        elif isinstance(task, Reconstruction):
+            _write_asked(aside, forms, references)
+        elif track.holds == "scores":
+            named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
+            write_json(aside / "asked.json", named)
+        elif _gives_back(forms):
             for name, reference in references.items():
-                _write_weights(aside / "test" / f"{name}.safetensors", task.chosen(reference))
+                _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
         else:
-            anchors = [task.judged(each) for each in references.values()]
+            anchors = [track.get_task().reads(each) for each in references.values()]
             write_token_set(aside / "anchors", Selected.of(anchors, token_size))
             for name, reference in references.items():
-                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], data_root)
-        (aside / "README.md").write_text(_readme(track, task, references, training), encoding="utf-8")
+                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))
+        (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")
 
 
-def _write_asked(folder: Path, track: Track, references: Mapping[str, Population]) -> None:
-    """`asked.parquet`, a row each that is to be predicted, and the weights of the checkpoints that it is about."""
-    tables = [asked(track, each).assign(target=name) for name, each in references.items()]
+def _gives_back(forms: Mapping[str, Form]) -> bool:
+    """Whether models that are asked about are handed in again."""
+    return any(isinstance(form, WeightForm) and form.first is not None for form in forms.values())
+
+
+def _write_asked(folder: Path, forms: Mapping[str, Form], references: Mapping[str, Population]) -> None:
+    """`asked.parquet`, one row for each prediction, and the weights of the checkpoints that these are about."""
+    tables = [form.items.assign(target=name) for name, form in forms.items() if isinstance(form, PredictionForm)]
     columns = ["target", "checkpoint", "property", "kind"]
     rows = pd.concat(tables)[columns].drop_duplicates(ignore_index=True)
     rows.to_parquet(folder / "asked.parquet", index=False)
@@ -74,32 +99,25 @@ def _write_weights(path: Path, population: Population) -> None:
     save_file({"weights": population.blind().weights.contiguous()}, path, metadata)
 
 
-def _write_images(path: Path, row: pd.Series, data_root: Path | None) -> None:
+def _write_images(path: Path, row: pd.Series, store: ImageStore) -> None:
     """Training and validation images [images, channels, size, size], normalised as models see them, and labels."""
     path.parent.mkdir(exist_ok=True)
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
-        images = images_of(row, split, data_root)
+        images = store.of(row, split)
         tensors |= {f"{split}_images": images.images.contiguous(), f"{split}_labels": images.labels}
     save_file(tensors, path)
 
 
-def _readme(track: Track, task: Task, references: Mapping[str, Population], training: list[Population]) -> str:
-    tensors = {
-        f"{name}/{seed}": (_many(task.handed_in(reference)), reference.layout.size)
-        for name, reference in references.items()
-        for seed in track.all_seeds
-    }
-    originals = isinstance(task, Reconstruction)
+def _readme(track: Track, forms: Mapping[str, Form], training: list[Population]) -> str:
+    tensors = {f"{name}/{seed}": form.words for name, form in forms.items() for seed in track.all_seeds}
     template = environment("zoobench.leaderboard", visible).get_template("data.md.j2")
-    return template.render(track=track, tensors=tensors, originals=originals, classes=_classes(track, training))
+    return template.render(
+        track=track, tensors=tensors, originals=_gives_back(forms), classes=_classes(track, training)
+    )
 
 
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
     """How the values of the properties that are classes are spelled."""
     tables = pd.concat([population.table for population in training])
     return {name: classes_of(tables[name]) for name in track.properties if name not in NUMBERS}
-
-
-def _many(models: range) -> str:
-    return f"{models.start} to {models.stop - 1} models" if len(models) > 1 else f"{models.start} models"

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
+from zoo_generation.data.load import ImageStore
+from zoo_generation.networks.architectures import import_architecture
+from zoo_generation.text import quoted
+from zoo_generation.training.spec import ZooSpec
 from zoobench.evaluation.statistics import interval
+from zoobench.leaderboard.answers import Answers
 from zoobench.leaderboard.entry import Score
-from zoobench.leaderboard.track import Track
+from zoobench.leaderboard.track import Track, spec_path, zoo_spec
+from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.populations import Population
-from zoobench.tasks.base import Answer, Setting
-from zoobench.tasks.estimates import Sums
-from zoobench.tasks.probe import KEY, NUMBERS
+from zoobench.tasks.answers import Answer, Predictions
+from zoobench.tasks.base import Setting
+from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.probe import NUMBERS, as_classes
 
-Answers = Mapping[tuple[str, int], Answer]
-"""What is handed in, by target and seed."""
-
-PREDICTED = {"predicted": "number", "predicted_class": "class"}
-
-
-def asked(track: Track, reference: Population) -> pd.DataFrame:
-    """What is to be predicted of a target under each seed.
-
-    Columns: checkpoint, the name under which it is asked for, see `Population.names`; model, epoch; property, kind
-    (`number`, `class`). What is said of a checkpoint counts for all that have the same weights, and so the same name.
-    """
-    test = reference.split("test")
-    rows = test.table[["model_id", "epoch"]].rename(columns={"model_id": "model"})
-    rows.insert(0, "checkpoint", test.names)
-    every = rows.merge(pd.DataFrame({"property": track.properties}), how="cross")
-    kind = every["property"].isin(NUMBERS).map({True: "number", False: "class"})
-    return every.assign(kind=kind).sort_values(["checkpoint", "property"], kind="stable", ignore_index=True)
+INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LISTED = 20
+"""Classes that are named, at most, if one is given that there is not."""
 
 
 def judge(
@@ -47,23 +39,18 @@ def judge(
 
     Raises `InputError` where images that the task needs cannot be read.
     """
-    task, scores = track.get_task(), []
+    task, scores, images = track.get_task(), [], ImageStore(data_root)
     for target in track.targets:
-        observed = []
-        for seed in seeds:
-            setting = Setting(references[target], (), seed, data_root)
-            observed.append(task.judge(answers[target, seed], setting))
-        values, sums = [task.score(each) for each in observed], [task.sums(each) for each in observed]
-        scores += [_score(target, metric, values, sums) for metric in track.metrics]
+        settings = {seed: Setting(references[target], (), seed, images) for seed in seeds}
+        estimates = [task.score(task.judge(answers[target, seed], settings[seed])) for seed in seeds]
+        scores += [_score(target, metric, estimates) for metric in track.metrics]
     return tuple(scores)
 
 
-def _score(
-    target: str, metric: str, scored: Sequence[Mapping[str, float]], summed: Sequence[Mapping[str, Sums]]
-) -> Score:
-    """Of values, and of sums over models where there are such, by metric, one a seed."""
-    values = [each.get(metric, math.nan) for each in scored]
-    bounds = interval([each.get(metric, Sums.constant(value)) for each, value in zip(summed, values, strict=True)])
+def _score(target: str, metric: str, estimates: Sequence[Mapping[str, Estimate]]) -> Score:
+    """Of estimates by metric, one mapping per seed."""
+    known = [each.get(metric, Estimate.constant(math.nan)) for each in estimates]
+    values, bounds = [each.value() for each in known], interval(known)
     return Score(
         target=target,
         metric=metric,
@@ -79,16 +66,68 @@ def _finite(value: float | np.floating[Any]) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def content_digest(answers: Answers) -> str:
-    """SHA-256 (64 hexadecimal digits) of what is handed in, however it is written: a copy has the same."""
-    digest = hashlib.sha256()
-    for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
-        digest.update(f"{target}:{seed}:".encode())
-        if isinstance(answer, Tensor):
-            digest.update((answer + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
-            continue
-        rows = answer.sort_values(KEY)[[*KEY, *PREDICTED]]
-        for model, epoch, name, number, kind in rows.itertuples(index=False):
-            told = (None, str(kind)) if pd.isna(number) else (float(number) + 0.0, None)
-            digest.update(repr((str(model), int(epoch), str(name), *told)).encode())
-    return digest.hexdigest()
+def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
+    """By property, the classes that models of a track's training zoos have, as their specs say, sorted.
+
+    Properties that specs say nothing of are left out; so are all if a zoo has no spec.
+    """
+    if not all(spec_path(leaderboards, zoo).exists() for zoo in track.zoos):
+        return {}
+    models = []
+    for zoo in track.training:
+        if not isinstance(spec := zoo_spec(leaderboards, zoo), ZooSpec):
+            return {}
+        for architecture in spec.user_architectures():
+            import_architecture(architecture)
+        models += spec.models()
+    return {
+        name: classes_of(pd.Series([getattr(model, name) for model in models]))
+        for name in track.properties
+        if name not in NUMBERS and hasattr(models[0], name)
+    }
+
+
+def classes_of(column: pd.Series) -> list[str]:
+    """The classes that a column holds, as they are spelled, numbers by size."""
+    return sorted(set(as_classes(column)), key=_order)
+
+
+def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> Answers:
+    """Predictions whose classes are spelled as the track spells them; a number is the same however it is written.
+
+    Raises `Refused` for a class that neither a training model has, by its zoo's spec, nor a model that is asked about.
+    """
+    if track.holds != "predictions":
+        return answers
+    trained = trained_classes(leaderboards, track)
+    spelled: dict[tuple[str, int], Answer] = {}
+    problems = {}
+    for (target, seed), answer in answers.items():
+        assert isinstance(answer, Predictions), "a track holds one kind of answers"
+        given, table = answer.table, references[target].split("test").table
+        classes = given["predicted_class"].copy()
+        for name in trained:
+            rows = given["property"] == name
+            known = {_value(each): each for each in (*trained[name], *as_classes(table[name]))}
+            values = classes[rows].map(_value)
+            for strange in classes[rows][~values.isin(known)].unique()[:1]:
+                listed = ", ".join(trained[name][:LISTED]) + (", …" if len(trained[name]) > LISTED else "")
+                problems[name] = f"{track.artefact}: '{quoted(strange, 60)}' is no class of {name}, which are {listed}"
+            classes[rows] = values.map(known)
+        spelled[target, seed] = Predictions(given.assign(predicted_class=classes))
+    if problems:
+        raise Refused(problems.values())
+    return spelled
+
+
+def _value(text: str) -> int | float | str:
+    """What is written, as a number where it is one."""
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if NUMBER.fullmatch(text) else text
+
+
+def _order(text: str) -> tuple[float, str]:
+    """Numbers by size, before words."""
+    value = _value(text)
+    return (float("inf"), text) if isinstance(value, str) else (value, text)

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
 from zoo_generation.networks.symmetry import Group
+from zoobench.leaderboard.answers import Answers, form_of
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint, read_fingerprints
-from zoobench.leaderboard.judging import Answers
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
-from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.tasks.answers import Answer, Predictions, Weights
+from zoobench.tasks.forms import WeightForm
 
 SHARE = 0.2
 """Of the zoo's spread of fingerprints: models that are closer are copies. In the tracks' own zoos the nearest of two
@@ -65,7 +65,9 @@ def marks_of(
     """
     if track.holds == "predictions":
         return _marks_of_predictions(track, references, answers, others)
-    return _marks_of_weights(leaderboards, track, references, answers, others)
+    if track.holds == "weights":
+        return _marks_of_weights(leaderboards, track, references, answers, others)
+    return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ class _Ground:
     """
 
     reference: Population
+    form: WeightForm
     groups: tuple[Group, ...]
     spread: float
     training: list[Fingerprints]
@@ -88,17 +91,18 @@ class _Ground:
 
 
 def _ground(leaderboards: Path, track: Track, reference: Population) -> _Ground:
-    groups, task = groups_of(reference), track.get_task()
+    groups, form = groups_of(reference), form_of(track, reference)
+    assert isinstance(form, WeightForm), "a track holds one kind of answers"
     known = Fingerprints.of(reference.without("test"), groups)
     paths = {zoo: leaderboards / "zoos" / zoo / FILE for zoo in track.zoos}
     found = {zoo: read_fingerprints(path, reference.layout) for zoo, path in paths.items() if path.exists()}
     kept = {zoo: each for zoo, each in found.items() if each is not None}
     own = kept.get(reference.name) or Fingerprints.of(reference, groups)
     originals = None
-    if isinstance(task, Reconstruction):
-        originals = fingerprint(task.chosen(reference).weights, reference.layout, groups)
+    if form.first is not None:
+        originals = fingerprint(track.get_task().reads(reference).weights, reference.layout, groups)
     test = [] if originals is not None else [Fingerprints.of(reference.split("test"), groups)]
-    return _Ground(reference, groups, own.spread, [*kept.values(), known], test, originals)
+    return _Ground(reference, form, groups, own.spread, [*kept.values(), known], test, originals)
 
 
 def _marks_of_weights(
@@ -120,7 +124,7 @@ def _marks_of_weights(
             given_back = (prints - ground.originals).norm(dim=1) <= ROUNDING * ground.spread
             counted["input given back"] += int(given_back.sum())
         counted["equal to another of its own"] += int(_equal(prints, ground.spread).sum())
-        wanted = track.get_task().handed_in(ground.reference)[-1]
+        wanted = ground.form.models[-1]
         if len(prints) < wanted:
             fewest[len(prints)] = f"{len(prints)} {'model' if len(prints) == 1 else 'models'} where {wanted} are asked"
     marks = [f"{what} ({count} of {models} models)" for what, count in counted.items() if count]
@@ -152,9 +156,9 @@ def _equal(prints: Tensor, spread: float) -> Tensor:
     return apart.amin(1) <= SHARE * spread
 
 
-def _tensor(answer: object) -> Tensor:
-    assert isinstance(answer, Tensor), "a track holds one kind of answers"
-    return answer
+def _tensor(answer: Answer) -> Tensor:
+    assert isinstance(answer, Weights), "a track holds one kind of answers"
+    return answer.weights
 
 
 Predicted = dict[tuple[str, str], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]
@@ -182,8 +186,8 @@ def _predicted(references: Mapping[str, Population], answers: Answers) -> Predic
     """Those of properties that are numbers; classes are few, and agree by chance."""
     found: Predicted = {}
     for (target, _), answer in answers.items():
-        assert isinstance(answer, pd.DataFrame), "a track holds one kind of answers"
-        observed = probe.judge(answer, references[target].split("test").table)
+        assert isinstance(answer, Predictions), "a track holds one kind of answers"
+        observed = probe.judge(answer.table, references[target].split("test").table)
         for name, rows in observed[observed["kind"] == "number"].sort_values(["model", "epoch"]).groupby("property"):
             pair = rows["predicted"].to_numpy(float), rows["truth"].to_numpy(float)
             found.setdefault((target, str(name)), []).append(pair)

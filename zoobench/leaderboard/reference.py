@@ -44,7 +44,7 @@ def write_reference(path: Path, zoo: str, population: Population, tasks: Iterabl
 
     And, beside the folder, fingerprints of all training and validation models, by which copies of them are recognised.
     """
-    parts = [task.judged(population).table[KEYS] for task in tasks]
+    parts = [task.reads(population).table[KEYS] for task in tasks]
     read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
     chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
     write_token_set(path, Selected.of([replace(chosen, name=zoo)], token_size))

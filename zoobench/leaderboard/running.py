@@ -1,79 +1,147 @@
-"""A method run on a track: the study that does it, and what is handed in of it."""
+"""A method run on a track: it is measured as the track says, judged as everyone is, and written to be handed in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import safe_open
 
 from zoo_generation.errors import InputError
-from zoobench.evaluation import Results
-from zoobench.leaderboard.asked import KEY
-from zoobench.leaderboard.judging import Answers, asked
-from zoobench.leaderboard.track import Track, zoo_fields
-from zoobench.leaderboard.untrusted.tables import COLUMNS
-from zoobench.leaderboard.untrusted.tensors import as_handed_in
-from zoobench.methods.registry import get_method
-from zoobench.populations import Population
-from zoobench.studies.study import Composition, MethodChoice, Study
-from zoobench.tasks.answers import Predictions
+from zoo_generation.files import directory_written_aside, sha256_of, write_json
+from zoo_generation.names import inside
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.provenance import command, hardware, versions
+from zoobench.evaluation import Results, run
+from zoobench.evaluation.cells import prepare
+from zoobench.leaderboard.answers import Answers, write_answers
+from zoobench.leaderboard.entry import ENTRY, FORMAT, Entry
+from zoobench.leaderboard.judging import judge
+from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.track import Track
+from zoobench.methods.method import Method
+from zoobench.populations import Population, TokenSet
+from zoobench.zoo.workspace import Workspace
 
-TRAINING = "training"
-
-
-def study_of(leaderboards: Path, track: Track, method: str | None = None, choice: MethodChoice | None = None) -> Study:
-    """The study that measures a method, in a configuration, on a track; without one, that of the track's zoos alone."""
-    return Study(
-        name=track.name,
-        zoos={zoo: zoo_fields(leaderboards, zoo) for zoo in track.zoos},
-        compositions={TRAINING: Composition(zoos=track.training)},
-        targets=track.targets,
-        methods={method: choice or MethodChoice()} if method else {},
-        baselines=False,
-        tasks={track.task: track.settings},
-        seeds=track.seeds,
-    )
+NOBODY = {"authors": ("–",), "licence": "–"}
+"""What stands in an entry before somebody hands it in."""
 
 
-def answers_of(results: Results) -> Answers:
-    """What was measured, as it is handed in; raises `InputError` where the task could not be done on a target."""
-    answers: dict[tuple[str, int], pd.DataFrame | Tensor] = {}
+class FailedError(RuntimeError):
+    """Parts of a run failed. pieces: why, by the name of each."""
+
+    def __init__(self, pieces: Mapping[str, str]) -> None:
+        self.pieces = dict(pieces)
+        super().__init__("; ".join(f"{piece} failed: {reason}" for piece, reason in self.pieces.items()))
+
+
+def run_track(
+    method: Method, track: Track, workspace: Workspace, progress: Progress = QUIET, config: object = None
+) -> Entry:
+    """Run a method on a track and judge it; returns its entry, to which who hands it in adds authors and a licence.
+
+    config: of the method, None for its first preset. `results/<track>/<method>/` of the workspace then holds what can
+    be handed in, see `submit`. Raises `InputError` if the method does not do what the track asks for, or needs to see
+    more than the track allows, and `FailedError` if a part of the run failed.
+    """
+    references = read_references(workspace.leaderboards, track)
+    results, answers = measure(method, config, track, workspace, progress)
+    seeds = sorted({seed for _, seed in answers})
+    folder = inside(inside(workspace.results, track.name), method.name)
+    progress.stage(f"judging {method.name} on {track.name}")
+    with directory_written_aside(folder, marked=False) as aside:
+        write_answers(aside / track.artefact, track, references, answers)
+        scores = judge(track, references, answers, seeds, workspace.data_root)
+        draft = _draft(track, method, seeds, aside / track.artefact, results)
+        write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
+    return Entry(**draft | NOBODY | {"scores": scores})
+
+
+def measure(
+    method: Method,
+    config: object,
+    track: Track,
+    workspace: Workspace,
+    progress: Progress = QUIET,
+    seed: int | None = None,
+    leaderboards: Path | None = None,
+) -> tuple[Results, Answers]:
+    """What a method answers on a track, by target and seed, and what was measured with it; raises as `run_track` does.
+
+    seed: the first of the track's zoos, None for that of their specs; leaderboards: where these lie, None if they lie
+    in the workspace.
+    """
+    check_applicable(track, method)
+    specs = leaderboards or workspace.leaderboards
+    plan = track.plan(specs, workspace.zoos, method, method.config(None) if config is None else config, seed)
+    results = run(plan, workspace, progress)
+    if results.failures:
+        raise FailedError(results.failures)
+    answers = results.answers
     for cell in results.plan.cells:
-        answer = results.cells.answer(cell)
-        if answer is None:
+        if (cell.target.name, cell.fit.seed) not in answers:
             raise InputError(
-                f"{cell.fit.method.name} cannot do {cell.task.name} on {cell.target.name}, which does not fit what it "
-                "is or was trained on; leave this track to other methods"
+                f"{method.name} cannot do {track.task} on {cell.target.name}, which does not fit what it is or was "
+                "trained on; leave this track to other methods"
             )
-        answers[cell.target.name, cell.fit.seed] = answer.table if isinstance(answer, Predictions) else answer.weights
-    return answers
+    return results, answers
 
 
-def check_applicable(track: Track, method: str) -> None:
-    """Raise `InputError` where a method does nothing that a track asks for."""
-    if not track.get_task().asks(get_method(method).kind):
-        raise InputError(f"{method} does not do what the track {track.name} asks for ({track.task.replace('_', ' ')})")
+def check_applicable(track: Track, method: Method) -> None:
+    """Raise `InputError` if a method does not do what a track asks for, or needs to see more than it allows."""
+    task = track.task.replace("_", " ")
+    if not isinstance(method.kind, track.get_task().asks):
+        raise InputError(f"{method.name} does not do what the track {track.name} asks for ({task})")
+    if not track.allows(method):
+        raise InputError(f"{method.name} needs {method.access.words}, and the track {track.name} does not allow that")
 
 
-def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
-    """Write the file that a submission holds, in the order of names; of predictions those that the track asks for."""
-    weights = {
-        f"{target}/{seed}": as_handed_in(track, references[target], each)
-        for (target, seed), each in answers.items()
-        if isinstance(each, Tensor)
+def zoos_of(
+    tracks: Sequence[Track], workspace: Workspace, progress: Progress = QUIET
+) -> dict[str, tuple[Population, int]]:
+    """The populations of the tracks' zoos, built if they are not there, and the size of their tokens, by name."""
+    found: dict[str, tuple[Population, int]] = {}
+    for track in tracks:
+        with workspace.ray():
+            cells = prepare(track.plan(workspace.leaderboards, workspace.zoos).origins, workspace, progress)
+        for name, path in cells.tokens.items():
+            tokens = TokenSet.read(path)
+            found[name] = replace(tokens.populations[0], name=name), tokens.token_size
+    return found
+
+
+def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
+    """What a run knows of its entry: all but who hands it in, and under which licence."""
+    seconds = results.seconds
+    return {
+        "format": FORMAT,
+        "track": track.name,
+        "name": method.name,
+        "method": method.name,
+        "baseline": method.baseline,
+        "parameters": _parameters(results),
+        "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
+        "seeds": list(seeds),
+        "command": command(),
+        "hardware": hardware(),
+        "versions": versions(),
+        "task_version": track.task_version,
+        "method_version": method.version,
+        "date": datetime.now(UTC).date().isoformat(),
+        "artefact": {"sha256": sha256_of(artefact), "bytes": artefact.stat().st_size},
     }
-    if track.holds == "weights":
-        save_file({name: each.contiguous() for name, each in weights.items()}, path)
-        return
-    tables = []
-    for (target, seed), predictions in answers.items():
-        assert isinstance(predictions, pd.DataFrame), "a track holds one kind of answers"
-        wanted = asked(track, references[target]).drop(columns="kind")
-        rows = wanted.merge(predictions, on=["model", "epoch", "property"], validate="one_to_one")
-        tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY))
-    schema = pa.schema([(column, pa.type_for_alias(kind)) for column, kind in COLUMNS.items()])
-    pd.concat(tables, ignore_index=True)[schema.names].to_parquet(path, index=False, schema=schema)
+
+
+def _parameters(results: Results) -> int | None:
+    """Numbers that the first of the trained methods is kept as; None for a method that learns nothing."""
+    if not results.plan.fits:
+        return None
+    total = 0
+    for file in results.cells.fit_path(results.plan.fits[0]).rglob("*.safetensors"):
+        with safe_open(file, framework="pt") as content:
+            for name in content.keys():  # noqa: SIM118 – no mapping
+                total += int(content.get_tensor(name).numel())
+    return total

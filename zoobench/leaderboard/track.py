@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, NonNegativeFloat, ValidationError, model_validator
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.settings import Fields, Name, read_fields, sentence
+from zoo_generation.text import quoted
+from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
+from zoobench.evaluation.plan import Origin, Plan, TrainingSet, applies
+from zoobench.methods.method import Method
+from zoobench.populations import KEPT, Access
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import get_task
+from zoobench.zoo import Zoo, zoo_path
+from zoobench.zoo.source import Source, check_apart
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Seen = Literal["weights", "statistics", "images", "labels"]
+
+EVERYWHERE = (
+    "The training and validation models of the training zoos, with all that is recorded of them. Of test models, their "
+    "weights alone, when they are asked about. No other models."
+)
+ALLOWED: dict[Seen, str] = {
+    "weights": "No images.",
+    "statistics": "The first and second moments of each layer's inputs over training images, and no images.",
+    "images": "The training and validation images of each target, without their labels. No test images.",
+    "labels": "The training and validation images of each target, with their labels. No test images.",
+}
 
 
 class Track(Fields):
     """A track, as `leaderboards/<name>/track.yaml` says it.
 
-    zoos: each zoo's content, as `population_digest` has it, none where nobody has built it yet; training: whose
-    training and validation models a method may see; targets: what it is measured on; settings: how the task differs
-    from its defaults; metrics: what is reported, the first ranks; tolerance: by how much a score may differ when it is
-    computed on another machine; allowed: what a method may use, in words.
+    zoos: each zoo's content, as `population_digest` has it, None if nobody has built it yet; training: whose training
+    and validation models a method may see; targets: what it is measured on; settings: how the task differs from its
+    defaults; metrics: what is reported, the first ranks and higher is better; tolerance: by how much a score may differ
+    when it is computed on another machine; access: the most that a method may see; note: what else it may use, or may
+    not, in words. What is handed in follows from the task. A file may still say so (`holds`), as well as `direction`,
+    and call the note `allowed`.
     """
 
     format: Literal["zoobench-track/1"]
@@ -37,24 +58,42 @@ class Track(Fields):
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     seeds: Annotated[int, Field(gt=0, le=1000)] = 3
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    direction: Literal["higher"]
-    holds: Literal["predictions", "weights"]
     tolerance: NonNegativeFloat
-    allowed: Annotated[str, Field(min_length=1, max_length=1000)]
+    access: Seen = "weights"
+    note: Annotated[str, Field(max_length=1000)] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written_before(cls, values: Any) -> Any:
+        """Fields that the task says now are checked, and left out."""
+        if not isinstance(values, dict):
+            return values
+        direction, holds = values.get("direction", "higher"), values.get("holds")
+        if direction != "higher":
+            raise ValueError(f"the direction was given as '{quoted(direction, 60)}'; higher is better in every metric")
+        if holds is not None and isinstance(task := values.get("task"), str):
+            wanted = _kind_of(get_task(task, values.get("settings") or {}))
+            if holds != wanted:
+                raise ValueError(f"a submission for the task '{task}' holds {wanted}, not {quoted(holds, 60)}")
+        kept = {name: each for name, each in values.items() if name not in ("direction", "holds", "allowed")}
+        return {"note": values["allowed"]} | kept if "allowed" in values else kept
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Track:
         for zoo in (*self.training, *self.targets):
             if zoo not in self.zoos:
                 raise unknown("zoo of the track", zoo, self.zoos)
-        task = self.get_task()
-        if self.holds != task.hands_in:
-            raise ValueError(f"a submission for the task '{task.name}' holds {task.hands_in}, not {self.holds}")
+        self.get_task()
         return self
 
     def get_task(self) -> Task:
         """The task, as it is to be measured."""
         return get_task(self.task, self.settings)
+
+    @cached_property
+    def task_version(self) -> int:
+        """The version of the task: entries that another version scored are not compared with others."""
+        return self.get_task().version
 
     @property
     def metric(self) -> str:
@@ -68,13 +107,55 @@ class Track(Fields):
 
     @cached_property
     def properties(self) -> tuple[str, ...]:
-        """What is predicted, where predictions are handed in."""
+        """What is predicted, if predictions are handed in."""
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
+
+    @cached_property
+    def holds(self) -> str:
+        """What a submission holds: `predictions`, `weights` or `scores`."""
+        return _kind_of(self.get_task())
 
     @property
     def artefact(self) -> str:
         """The name of the file that a submission holds."""
-        return "predictions.parquet" if self.holds == "predictions" else "weights.safetensors"
+        return f"{self.holds}.{'parquet' if self.holds == 'predictions' else 'safetensors'}"
+
+    @property
+    def rules(self) -> str:
+        """What a method may use, in words."""
+        return " ".join(part for part in (EVERYWHERE, ALLOWED[self.access], self.note.strip()) if part)
+
+    def allows(self, method: Method) -> bool:
+        """Whether a method does what the track asks for, and is content with what it may see."""
+        return applies(self.get_task(), method) and method.access <= Access[self.access.upper()]
+
+    def plan(
+        self,
+        leaderboards: Path,
+        zoos: Path,
+        method: Method | None = None,
+        config: object = None,
+        seed: int | None = None,
+    ) -> Plan:
+        """What measures a method, in a configuration, on the track; without one, a plan of the track's zoos alone.
+
+        leaderboards: where the specs of zoos lie; zoos: where the zoos are to lie; seed: the first of their models,
+        None for that of their specs. Raises `InputError` for a zoo of several populations.
+        """
+        origins = {zoo: _origin(zoo, zoo_spec(leaderboards, zoo, seed), zoos) for zoo in self.zoos}
+        check_apart(source for origin in origins.values() for source in origin.zoos)
+        return Plan.of(
+            {} if method is None else {method: config},
+            [TrainingSet("training", tuple(origins[zoo] for zoo in self.training))],
+            [origins[target] for target in self.targets],
+            [self.get_task()],
+            self.all_seeds,
+            list(origins.values()),
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """What stands in its file, with what follows from the task, for other programs."""
+        return self.model_dump(mode="json") | {"holds": self.holds, "task_version": self.task_version}
 
 
 def track_names(leaderboards: Path) -> list[str]:
@@ -108,6 +189,38 @@ def spec_path(leaderboards: Path, zoo: str) -> Path:
     return leaderboards / "zoos" / zoo / "zoo.yaml"
 
 
-def zoo_fields(leaderboards: Path, zoo: str) -> dict[str, Any]:
-    """The fields of that spec."""
-    return read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
+def zoo_spec(leaderboards: Path, zoo: str, seed: int | None = None) -> ZooSpec | str:
+    """What a track's zoo is built from, or where it lies if it is there already (`path:`).
+
+    seed: the first of its models, None for the spec's own.
+    """
+    given = read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
+    if "path" in given:
+        if seed is not None:
+            raise InputError(f"zoo '{zoo}' is not built from a spec, so that no other seed can be given")
+        return str(given["path"])
+    try:
+        base = read_spec(str(given["spec"])) if "spec" in given else {}
+        own = {key: value for key, value in given.items() if key != "spec"}
+        spec = make_spec(base | own | ({} if seed is None else {"seed": seed}))
+    except InputError as error:
+        raise InputError(f"zoo '{zoo}': {error}") from None
+    return spec.model_copy(update={"name": zoo})
+
+
+def _origin(name: str, spec: ZooSpec | str, zoos: Path) -> Origin:
+    if isinstance(spec, ZooSpec):
+        source = Source.planned(name, spec, zoos)
+    else:
+        source = Source.there(name, Zoo(zoo_path(spec)), KEPT)
+    if len(found := Origin.all_of(source)) != 1:
+        raise InputError(f"the zoo '{name}' has {len(found)} populations; a track's zoo has one, so make several zoos")
+    return found[0]
+
+
+def _kind_of(task: Task) -> str:
+    """The kind of a task's form, as its method `form` is annotated: no population is needed to know it."""
+    kind = getattr(get_type_hints(type(task).form).get("return"), "kind", None)
+    if kind is None:
+        raise InputError(f"the task '{task.name}' does not say which form it returns; annotate its method 'form'")
+    return str(kind)

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from zoo_generation.files import write_json
 from zoo_generation.text import quoted
-from zoobench.leaderboard.classes import as_spelled
+from zoobench.leaderboard.answers import content_digest
 from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, Score, read_entries
-from zoobench.leaderboard.judging import content_digest, judge
+from zoobench.leaderboard.judging import as_spelled, judge
 from zoobench.leaderboard.marks import Known, copy_of, marks_of
-from zoobench.leaderboard.reading import Submission, most_bytes, read_submission
 from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.submission import Submission, most_bytes, read_submission
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.untrusted.archive import opened
-from zoobench.leaderboard.untrusted.files import folded
-from zoobench.leaderboard.untrusted.refusal import AbsentError, Refused
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused, folded
 from zoobench.populations import Population
 
 SPREAD = 5
@@ -44,17 +43,6 @@ class Verified:
         return Known(self.entry, self.submission.answers)
 
 
-def verify(leaderboards: Path, track: Track, path: Path, data_root: Path | None, fetch: bool = False) -> Entry:
-    """Judge a submission, a folder or a zip of one, anew; its entry with `content`, and the scores that came of it.
-
-    What it claims is compared, and never taken. fetch: download an artefact that is not there. Raises `Refused` with
-    all that is wrong, or where it claims scores that differ by more than the track's tolerance; `AbsentError` where the
-    artefact lies at an address and is not fetched; `InputError` where the track's references, or its images, cannot be
-    read.
-    """
-    return verified(leaderboards, track, path, data_root, fetch).entry
-
-
 def verified(
     leaderboards: Path,
     track: Track,
@@ -63,19 +51,22 @@ def verified(
     fetch: bool = False,
     before: Sequence[Known] = (),
 ) -> Verified:
-    """As `verify`, with what was read, so that nobody has to read again what may have changed since.
+    """Judge a submission, a folder or a zip of one, anew: its entry with `content`, and the scores that came of it.
 
-    before: entries that are proposed along with it, and came first.
+    What it claims is compared, and never taken. fetch: download an artefact that is not there; before: entries that are
+    proposed along with it, and came first. Raises `Refused` with all that is wrong, or if it claims scores that differ
+    by more than the track's tolerance; `AbsentError` if the artefact lies at an address and is not fetched;
+    `InputError` if the track's references, or its images, cannot be read.
     """
     references = read_references(leaderboards, track)
     with opened(path, most_bytes(track, references)) as folder:
         read = read_submission(folder, track, references, fetch)
     submission = replace(read, answers=as_spelled(leaderboards, track, references, read.answers))
-    claimed, within = submission.entry, _is_within(leaderboards, track, path)
+    claimed, within = submission.entry, is_within(leaderboards, track, path)
     entries = [each for each in read_entries(leaderboards, track.name) if each.name != claimed.name]
     if within:
         entries = [each for each in entries if _came_before(each, claimed)]
-    problems = _misplaced(leaderboards, track, path, claimed)
+    problems = [*_of_another_version(track, claimed), *_misplaced(leaderboards, track, path, claimed)]
     content = content_digest(submission.answers)
     if claimed.content not in (None, content):
         problems.append(f"the entry's content is not that of its {track.artefact}; leave it out")
@@ -160,14 +151,25 @@ def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
     ]
 
 
-def _is_within(leaderboards: Path, track: Track, path: Path) -> bool:
+def _of_another_version(track: Track, entry: Entry) -> list[str]:
+    """Whether a submission is not made for the task as it is now."""
+    if entry.task_version == track.task_version:
+        return []
+    return [
+        f"the submission is for version {entry.task_version} of the task {track.task}, and the track has version "
+        f"{track.task_version} now; run the method again"
+    ]
+
+
+def is_within(leaderboards: Path, track: Track, path: Path) -> bool:
+    """Whether a folder lies among the track's entries."""
     return path.resolve().parent == (leaderboards / track.name).resolve()
 
 
 def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> list[str]:
     """Whether an entry of the track lies where its name says, and can be told by its name from the others."""
     name = path.resolve().name
-    if _is_within(leaderboards, track, path) and name != entry.name:
+    if is_within(leaderboards, track, path) and name != entry.name:
         return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(name)}'"]
     there = sorted(each.name for each in (leaderboards / track.name).iterdir() if each.is_dir())
     return [

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from zoo_generation.files import StoragePath, files_in
+from zoo_generation.files import StoragePath, files_in, write_json
+from zoo_generation.names import inside
 from zoo_generation.training.sink import Status
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoobench.zoo.parts import FOLDERS, asked_at_once, part_names
@@ -26,7 +28,7 @@ HOUR = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class EpochAccuracy:
-    """Mean and standard deviation over models of the test accuracy after an epoch; no deviation of one model."""
+    """Mean and standard deviation over models of the test accuracy after an epoch; None for the latter of one model."""
 
     epoch: int
     mean: float
@@ -42,10 +44,10 @@ def population_title(dataset: str, architecture: str, width: float) -> str:
 class PopulationReport:
     """Models of one architecture on one dataset.
 
-    models: how many there are of each status, and how many of the zoo's spec are `missing` yet. Accuracies are
-    those on test images of the models that did not diverge, of their last checkpoints, with a histogram of `BINS`
-    bins from 0 to 1, and by epoch. Rates are of one core: models trained in an hour, of any status, and epochs
-    trained in an hour, of those models that were trained to the end; none where no time was measured.
+    models: how many there are of each status, and how many of the zoo's spec are `missing` yet. Accuracies are on test
+    images, of the last checkpoints of the models that did not diverge; they come with a histogram of `BINS` bins from
+    0 to 1, and by epoch. Rates are of one core: models of any status trained in an hour, and epochs of models that
+    were trained to the end; None if no time was measured.
     """
 
     dataset: str
@@ -68,7 +70,7 @@ class PopulationReport:
 
 @dataclass(frozen=True)
 class ZooReport:
-    """A zoo: where it is, what made it, the time that took, its size, its populations."""
+    """A zoo: where it is, when and on what it was built, the time that took, its size, its populations."""
 
     name: str
     path: str
@@ -78,9 +80,25 @@ class ZooReport:
     bytes: int
     populations: tuple[PopulationReport, ...]
 
+    def figure(self) -> Drawing:
+        """Test accuracies: a histogram and their course over epochs, one row of panels per population."""
+        return figure_of(self.populations)
 
-def inspect(zoo: Zoo) -> ZooReport:
-    """Look at a zoo; raises `InputError` where it is damaged. Parts that are written meanwhile do not disturb."""
+    def save(self, folder: Path) -> Path:
+        """Write `zoo-<name>.json` and the figure, `zoo-<name>.png`, into a folder; returns the former."""
+        from zoobench.display.figures import save
+
+        file = inside(folder, f"zoo-{self.name}", ".json")
+        write_json(file, asdict(self))
+        save(self.figure(), file.with_suffix(".png"))
+        return file
+
+
+def inspect_zoo(zoo: Zoo) -> ZooReport:
+    """Count what a zoo holds and what is missing; safe to call while the zoo is being built.
+
+    Raises `InputError` if the zoo is damaged.
+    """
     begun = bool(part_names(zoo.path))
     models = zoo.models if begun else pd.DataFrame(columns=["model_id", *KEYS, "status", "seconds", "epochs"])
     checkpoints = zoo.checkpoints if begun else pd.DataFrame(columns=["model_id", "epoch", "test_accuracy"])
@@ -108,9 +126,9 @@ def figure_of(populations: Sequence[PopulationReport]) -> Drawing:
 
 
 def wanted_models(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
-    """Ids of the models of a card's spec, by population; none of a card without one.
+    """Ids of the models of a card's spec, by population; empty for a card without one.
 
-    Raises `InputError` where it is no spec, or names an architecture that is not registered.
+    Raises `InputError` if the spec is not valid, or names an architecture that is not registered.
     """
     if not spec:
         return {}

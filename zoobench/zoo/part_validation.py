@@ -59,7 +59,7 @@ RULES: dict[str, dict[str, Rule]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """What one of the checks found: the file, relative to the zoo, and what is wrong with it, as a clause."""
+    """What a check found: the file, relative to the zoo, or the population, and what is wrong with it, as a clause."""
 
     check: str
     file: str
@@ -185,7 +185,7 @@ def _values(table: pa.Table, name: str) -> Iterator[str]:
         values = table[column].to_numpy()
         rows = np.flatnonzero(valid)[~rule(values[valid])]
         if len(rows):
-            more = f" (and {len(rows) - 1} more rows are no better)" if len(rows) > 1 else ""
+            more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
             yield f"'{column}' is '{shown(values[rows[0]])}' in row {rows[0]}{more}, and {words}"
 
 

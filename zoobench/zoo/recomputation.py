@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from zoo_generation.data.load import images_of
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.module import State, build_module, load
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.single import evaluate
 from zoobench.zoo import POPULATION, Zoo
 from zoobench.zoo.inspection import population_title
@@ -31,10 +32,8 @@ SPLITS: tuple[Split, ...] = ("test", "val")
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Accuracy in [0, 1] and mean cross-entropy, nats, of a checkpoint on the images of a split: recorded and again.
-
-    What is recorded is None where the zoo does not say it.
-    """
+    """Accuracy in [0, 1] and mean cross-entropy, nats, of a checkpoint on the images of a split: as the zoo records
+    them, None if it does not, and as they are computed again."""
 
     population: str
     model_id: str
@@ -48,18 +47,18 @@ class Recomputed:
 
     @property
     def difference(self) -> float | None:
-        """Of the accuracies, recomputed less recorded."""
+        """The recomputed accuracy less the recorded one; None if none is recorded."""
         return None if self.recorded is None else self.recomputed - self.recorded
 
     @property
     def accuracy_agrees(self) -> bool:
-        """Whether the accuracies differ by at most `IMAGES` images or `SHARE`; also where none is recorded."""
+        """Whether the accuracies differ by at most `IMAGES` images or `SHARE`; true if none is recorded."""
         allowed = max(IMAGES / self.images, SHARE) + 1e-9  # of rounding
         return self.difference is None or abs(self.difference) <= allowed
 
     @property
     def agrees(self) -> bool:
-        """Whether the accuracies do, and the losses within `LOSS`; losses of weights that explode are no numbers."""
+        """Whether the accuracies agree, and the losses within `LOSS`; a loss that is not finite is not compared."""
         if self.recorded_loss is None or not math.isfinite(self.recomputed_loss):
             return self.accuracy_agrees
         return self.accuracy_agrees and math.isclose(
@@ -69,36 +68,32 @@ class Recomputed:
 
 @dataclass(frozen=True)
 class Recomputation:
-    """Checkpoints evaluated again, and a sentence for each population that cannot be."""
+    """Checkpoints evaluated again; and why those of a population could not be, by its name."""
 
-    results: tuple[Recomputed, ...]
-    failures: tuple[str, ...]
+    results: tuple[Recomputed, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
 
 
-def recompute(
-    zoo: Zoo,
-    count: int,
-    seed: int = 0,
-    data_root: Path | None = None,
-    on_checkpoint: Callable[[int, int], None] | None = None,
+def evaluate_again(
+    zoo: Zoo, count: int, seed: int = 0, data_root: Path | None = None, progress: Progress = QUIET
 ) -> Recomputation:
     """Evaluate `count` of the zoo's checkpoints, drawn with the seed, on their test and validation images.
 
-    `on_checkpoint` is told how many are done, of how many. Raises `InputError` where the zoo is damaged.
+    Raises `InputError` if the zoo is damaged.
     """
+    step = progress.stage("evaluating checkpoints")
     drawn = zoo.checkpoints.sample(min(count, len(zoo.checkpoints)), random_state=seed)
     results: list[Recomputed] = []
-    failures: list[str] = []
+    failures: list[tuple[str, str]] = []
     done = 0
     for _, rows in drawn.sort_values([*POPULATION, "model_id", "epoch"]).groupby(POPULATION, sort=False):
         try:
             for of_checkpoint in _population(zoo, rows, data_root):
                 results += of_checkpoint
                 done += 1
-                if on_checkpoint is not None:
-                    on_checkpoint(done, len(drawn))
+                step(done, len(drawn))
         except InputError as error:
-            failures.append(f"{_title(rows.iloc[0])} cannot be evaluated again: {error}")
+            failures.append((_title(rows.iloc[0]), str(error)))
     return Recomputation(tuple(results), tuple(failures))
 
 
@@ -143,3 +138,8 @@ def _title(row: pd.Series) -> str:
 
 def _recorded(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
+
+
+def percent(share: float | None, sign: str = "") -> str:
+    """A share in [0, 1] as `93.12%`, or a dash if there is none; sign: `+` for one before positive ones too."""
+    return "–" if share is None else f"{share:{sign}.2%}"

@@ -24,6 +24,8 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from upath import UPath
+from upath.implementations.local import FilePath
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, local_copy, read_json
@@ -156,3 +158,34 @@ def latest_zoo(folder: Path) -> Path:
     if not cards:
         raise InputError(f"there is no zoo under {folder}; build one with 'zoobench build-zoo', or name one with --zoo")
     return max(cards)[1].parent
+
+
+def zoo_path(text: str) -> StoragePath:
+    """The path of a zoo: a plain `Path` for a directory or `file://` URL, else one under an fsspec URL.
+
+    Raises `InputError` where the store's protocol is unknown, its package is not installed, or it does not answer.
+    Which credentials it is given is the store's own affair: its environment variables and configuration files.
+    """
+    try:
+        path = UPath(text)
+    except ValueError as error:
+        raise InputError(
+            f"cannot use {text}: {_reason(error)}; name a directory or a URL such as s3://bucket/zoo"
+        ) from None
+    if isinstance(path, Path | FilePath):
+        return Path(path.path)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path
+    except ImportError as error:
+        raise InputError(f"cannot use {text}: {_reason(error)}; install that package, or name a directory") from None
+    except Exception as error:  # every store has its own
+        raise InputError(
+            f"cannot reach {text} ({_reason(error)}); check the address, the network and your credentials"
+        ) from None
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__

@@ -1,28 +1,30 @@
-"""Everything that can be wrong with a zoo, found and named. It never raises: whatever it meets is a `Problem`."""
+"""Everything that can be wrong with a zoo, found and named: whatever is met becomes a `Problem`, and raises nothing."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from zoo_generation.errors import InputError
-from zoo_generation.files import StoragePath, files_in
+from zoo_generation.files import StoragePath, files_in, write_json
 from zoo_generation.names import file_name
+from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
+from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again, percent
 from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import TEMPORARY
+from zoobench.zoo.store import Zoo
 
 OF_A_ZOO = {"zoo.json", ".lock", ".builder.json", *FOLDERS}
-
-OnPart = Callable[[int, int], None]
-"""Told how many parts have been checked, of how many; from several threads."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,86 @@ class Check:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """A zoo is valid where there are no problems; notes are worth knowing, and no faults."""
+    """A zoo is valid if it has no problems; notes are informational.
+
+    recomputed: the checkpoints that were evaluated again.
+    """
 
     name: str
     path: str
     checks: tuple[Check, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    recomputed: tuple[Recomputed, ...] = ()
 
     @property
     def valid(self) -> bool:
         return not self.problems
 
+    @property
+    def verdict(self) -> str:
+        """Whether the zoo is valid, in one sentence."""
+        if self.valid:
+            return f"{shown(self.path)} is valid"
+        if len(self.problems) == 1:
+            return f"{shown(self.path)} is not valid: {self.problems[0]}"
+        return f"{shown(self.path)} is not valid: it has {len(self.problems)} problems"
 
-def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationReport:
+    def record(self) -> dict[str, Any]:
+        """The report as plain values for JSON, which has no number for the loss of weights that explode."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "valid": self.valid,
+            "checks": [asdict(check) for check in self.checks],
+            "problems": [str(problem) for problem in self.problems],
+            "notes": list(self.notes),
+            "recomputed": [
+                {
+                    key: None if isinstance(value, float) and not math.isfinite(value) else value
+                    for key, value in (asdict(each) | {"agrees": each.agrees}).items()
+                }
+                for each in self.recomputed
+            ],
+        }
+
+    def save(self, file: Path) -> None:
+        """Write the report as JSON; raises `InputError` if that is impossible."""
+        try:
+            write_json(file, self.record())
+        except OSError as error:
+            raise InputError(f"cannot write {file} ({error.strerror or error}); choose another --home") from None
+
+
+def validate_zoo(
+    zoo: StoragePath | Zoo,
+    recompute: int = 0,
+    seed: int = 0,
+    data_root: Path | None = None,
+    progress: Progress = QUIET,
+) -> ValidationReport:
     """Check a zoo on this machine or on a remote store: card, files, checksums, tables, values, weights, layouts.
 
-    A zoo that is being built, or whose build ended early, is valid: models that are missing yet are a note.
+    recompute: how many checkpoints, drawn with the seed, to evaluate again on test and validation images and to compare
+    with what the zoo records, if it is valid otherwise. A zoo that is being built, or whose build ended early, is
+    valid: models that are missing yet are a note.
+
+    >>> report = validate_zoo(Path("zoos/none"))
+    >>> report.valid, str(report.problems[0])
+    (False, 'zoo.json: it is missing')
     """
+    path = zoo.path if isinstance(zoo, Zoo) else zoo
+    report = _checked_files(path, progress)
+    if not recompute:
+        return report
+    if not report.valid:
+        note = "no checkpoint was evaluated again, since the zoo is not valid"
+        return replace(report, notes=(*report.notes, note))
+    return _with_metrics(report, evaluate_again(Zoo(path), recompute, seed, data_root, progress))
+
+
+def _checked_files(zoo: StoragePath, progress: Progress) -> ValidationReport:
+    """All but metrics."""
     problems: list[Problem] = []
     card = _card(zoo, problems)
     files: list[str] = []
@@ -62,7 +126,7 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
     with told(problems, "files", "the zoo"):
         files = _files(zoo)  # before the parts, so that no file of a part written meanwhile seems stray
         parts = part_names(zoo)
-    findings = _checked(zoo, parts, on_part)
+    findings = _checked(zoo, parts, progress)
     strays, notes = _strays(files, parts, built=card is not None and bool(card.spec))
     problems += strays
     problems += (problem for part in findings for problem in part.problems)
@@ -74,6 +138,32 @@ def validate(zoo: StoragePath, on_part: OnPart | None = None) -> ValidationRepor
         problems=tuple(problems),
         notes=(*notes, *_boundless(findings), *_models(card, findings)),
     )
+
+
+def _with_metrics(report: ValidationReport, again: Recomputation) -> ValidationReport:
+    """The report, and what evaluating checkpoints again found."""
+    problems = [
+        Problem("metrics", population, f"it cannot be evaluated again: {why}") for population, why in again.failures
+    ]
+    problems += [Problem("metrics", each.population, _differs(each)) for each in again.results if not each.agrees]
+    checkpoints = len({(each.model_id, each.epoch) for each in again.results})
+    notes = list(report.notes)
+    if unrecorded := sum(each.recorded is None for each in again.results):
+        notes.append(f"{unrecorded} of {len(again.results)} accuracies are not recorded, and cannot be compared")
+    return replace(
+        report,
+        checks=(*report.checks, Check("metrics", checkpoints, "checkpoints evaluated", len(problems))),
+        problems=(*report.problems, *problems),
+        notes=tuple(notes),
+        recomputed=again.results,
+    )
+
+
+def _differs(each: Recomputed) -> str:
+    which = f"model {each.model_id} after epoch {each.epoch} is recorded with a {each.split}"
+    if not each.accuracy_agrees:
+        return f"{which} accuracy of {percent(each.recorded)}, and has {percent(each.recomputed)}"
+    return f"{which} loss of {each.recorded_loss:.4f}, and has {each.recomputed_loss:.4f}"
 
 
 def _card(zoo: StoragePath, problems: list[Problem]) -> Card | None:
@@ -90,13 +180,12 @@ def _files(zoo: StoragePath) -> list[str]:
     return found + [f"{folder}/{file.name}" for folder in FOLDERS for file in files_in(zoo / folder, "*")]
 
 
-def _checked(zoo: StoragePath, parts: Sequence[str], on_part: OnPart | None) -> list[PartFindings]:
-    done = itertools.count(1)
+def _checked(zoo: StoragePath, parts: Sequence[str], progress: Progress) -> list[PartFindings]:
+    step, done = progress.stage("checking parts"), itertools.count(1)
 
     def check(part: str) -> PartFindings:
         findings = check_part(zoo, part)
-        if on_part is not None:
-            on_part(next(done), len(parts))
+        step(next(done), len(parts))
         return findings
 
     return asked_at_once(check, parts)
@@ -111,7 +200,7 @@ def _strays(files: Sequence[str], parts: Sequence[str], built: bool) -> tuple[li
         if any(path.match(pattern) for pattern in TEMPORARY):
             notes.append(f"{shown(file)} is a temporary file of a build that runs, or was killed")
         elif path.parent.name not in FOLDERS:
-            notes.append(f"{shown(file)} is no file of a zoo, and no reader looks at it")
+            notes.append(f"{shown(file)} is not a file of a zoo, and no reader looks at it")
         elif path.suffix == f".{SUFFIXES[path.parent.name]}" and built:
             notes.append(f"{shown(file)} belongs to no part: the build that wrote it runs, or was killed")
         else:

@@ -1,6 +1,6 @@
 """The leaderboard as web pages: static files that open from a disk as from any host."""
 
-from zoobench.leaderboard.site.content import Board
+from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.site.write import write_site
 
 __all__ = ["Board", "write_site"]

@@ -7,16 +7,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from zoobench.leaderboard.entry import Entry, Score, mean_of, ranked
-from zoobench.leaderboard.track import Track
+from zoo_generation.text import visible
+from zoobench.display.text import words
+from zoobench.leaderboard.board import Board
+from zoobench.leaderboard.entry import Entry, Score
 
-
-@dataclass(frozen=True)
-class Board:
-    """A track and its entries."""
-
-    track: Track
-    entries: tuple[Entry, ...]
+MEASURES = {"r2": "R²", "tau": "τ"}
+UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,10 @@ class Cell:
 class Row:
     """An entry as the table shows it.
 
-    rank: 1 is best, ties share it, none of baselines, marked entries and those without a score; means: over targets, by
-    metric; on: over how many of them, by metric; cells: by metric, then by target, where there is a score; fresh: the
-    mean of the metric that ranks on zoos built anew, none where there is no such.
+    rank: 1 is best, ties share it, None for baselines, marked entries, former ones and those without a score; means:
+    over targets, by metric; on: over how many of them, by metric; cells: by metric, then by target, if there is a
+    score; fresh: the mean of the metric that ranks on zoos built anew, None if there is none; former: whether another
+    version of the task scored it.
     """
 
     rank: int | None
@@ -67,6 +65,7 @@ class Row:
     on: dict[str, int]
     cells: dict[str, dict[str, Cell]]
     fresh: float | None
+    former: bool
 
     @property
     def text(self) -> str:
@@ -79,10 +78,10 @@ class Row:
 
 
 def rows(board: Board) -> list[Row]:
-    """The entries in order, best first."""
+    """The entries in order, best first; then those that another version of the task scored."""
     track, made = board.track, []
     axes = {(metric, target): axis(board, metric, target) for metric in track.metrics for target in track.targets}
-    for rank, entry in ranked(board.entries, track.metric, track.tolerance):
+    for rank, entry in board.all():
         cells: dict[str, dict[str, Cell]] = {}
         for metric in track.metrics:
             scores = entry.of_metric(metric)
@@ -91,17 +90,17 @@ def rows(board: Board) -> list[Row]:
             }
         means = {metric: entry.mean(metric) for metric in track.metrics}
         on = {metric: len(cells[metric]) for metric in track.metrics}
-        fresh = mean_of(entry.fresh.scores, track.metric) if entry.fresh else None
-        made.append(Row(rank, entry, means, on, cells, fresh))
+        fresh = entry.fresh.mean(track.metric) if entry.fresh else None
+        made.append(Row(rank, entry, means, on, cells, fresh, entry.task_version != track.task_version))
     return made
 
 
 def axis(board: Board, metric: str, target: str) -> Axis:
-    """Of all entries' scores on a target; where they reach to both sides of 0 it begins there.
+    """Of all current entries' scores on a target; if they reach to both sides of 0 it begins there.
 
     One R² of -50 would leave the others all alike.
     """
-    scores = [entry.of_metric(metric).get(target) for entry in board.entries]
+    scores = [entry.of_metric(metric).get(target) for entry in board.current]
     values = [_number(value) for score in scores if score for value in (score.mean, score.low, score.high)]
     known = [value for value in values if not math.isnan(value)] or [0.0]
     low, high = min(known), max(known)
@@ -121,3 +120,22 @@ def _cell(score: Score, of: Axis) -> Cell:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def metric_words(name: str) -> str:
+    """A metric as words: `R² of test accuracy` for `r2:test_accuracy`."""
+    measure, _, of = name.partition(":")
+    return " of ".join(words(part) for part in (MEASURES.get(measure, measure), of) if part)
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that leaves the fewest digits: `1.2 MB`."""
+    value, place = float(count), 0
+    while value >= 999.5 and place < len(UNITS) - 1:
+        value, place = value / 1000, place + 1
+    return f"{value:.1f} {UNITS[place]}" if place else f"{count} {UNITS[0]}"
+
+
+def one_line(text: str) -> str:
+    """A text on one line, where it breaks too: what is pasted into a shell runs at a line's end."""
+    return visible(text).replace("\n", "\\n")

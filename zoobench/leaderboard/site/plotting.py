@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from zoobench.display.plotting import COLOURS, Plot, fitting, grid, panels_of, plot
 from zoobench.display.svg import without_styles
+from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.entry import Entry
-from zoobench.leaderboard.site.content import Board, Row, axis, rows
-from zoobench.leaderboard.site.text import metric_words
+from zoobench.leaderboard.site.content import Row, axis, metric_words, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,8 @@ def dot_plot(board: Board, one: Entry | None = None) -> Plot:
     """By the metric that ranks; all entries alike, or one among the others."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    shown, targets, metric = rows(board), board.track.targets, board.track.metric
+    shown = [row for row in rows(board) if not row.former]
+    targets, metric = board.track.targets, board.track.metric
     lines, columns = grid(len(targets))
     name = f"plot-{board.track.name}" + (f"-{one.name}" if one else "")
     among = f"{fitting(one.method)} among all entries" if one else "all entries"

@@ -8,10 +8,9 @@ from jinja2 import Environment
 
 from zoobench.display.environment import html_environment
 from zoobench.display.plotting import Plot
-from zoobench.leaderboard.entry import leading
-from zoobench.leaderboard.site.content import Board, Row, by_scale, rows
+from zoobench.leaderboard.board import Board
+from zoobench.leaderboard.site.content import Row, by_scale, metric_words, one_line, rows, size
 from zoobench.leaderboard.site.plotting import dot_plot
-from zoobench.leaderboard.site.text import metric_words, one_line, size
 
 GENERATOR = "zoobench leaderboard"
 """By which a page of ours is known."""
@@ -37,7 +36,7 @@ def index_page(environment: Environment, boards: Sequence[Board], repository: st
     groups = [
         (
             *SCALES[scale],
-            [(board, *leading(board.entries, board.track.metric, board.track.tolerance)) for board in those],
+            [(board, *board.leading) for board in those],
         )
         for scale, those in by_scale(boards)
     ]
@@ -46,14 +45,15 @@ def index_page(environment: Environment, boards: Sequence[Board], repository: st
 
 def track_page(environment: Environment, board: Board) -> str:
     """A track's table, plot and rules."""
-    plot = dot_plot(board) if board.entries else None
+    plot = dot_plot(board) if board.current else None
     template = environment.get_template("track.html.j2")
-    return template.render(root="../", board=board, track=board.track, rows=rows(board), plot=plot)
+    current, former = ([row for row in rows(board) if row.former == is_former] for is_former in (False, True))
+    return template.render(root="../", board=board, track=board.track, rows=current, former=former, plot=plot)
 
 
 def entry_page(environment: Environment, board: Board, row: Row) -> str:
     """All that there is to say of an entry."""
-    plot: Plot = dot_plot(board, row.entry)
+    plot: Plot | None = None if row.former else dot_plot(board, row.entry)
     template = environment.get_template("entry.html.j2")
     methods = sum(each.rank is not None for each in rows(board))
     return template.render(root="../../", methods=methods, track=board.track, row=row, entry=row.entry, plot=plot)

@@ -10,7 +10,8 @@ from typing import Any
 from zoo_generation.errors import InputError
 from zoo_generation.files import MARK, directory_written_aside, write_json
 from zoobench.display.environment import asset
-from zoobench.leaderboard.site.content import Board, rows
+from zoobench.leaderboard.board import Board
+from zoobench.leaderboard.site.content import rows
 from zoobench.leaderboard.site.render import GENERATOR, entry_page, index_page, site_environment, track_page
 
 INDEX, DATA = "index.html", "entries.json"
@@ -86,4 +87,4 @@ def _data(board: Board) -> dict[str, Any]:
         }
         for row in rows(board)
     ]
-    return {"format": FORMAT, "track": board.track.model_dump(mode="json"), "entries": entries}
+    return {"format": FORMAT, "track": board.track.fields(), "entries": entries}

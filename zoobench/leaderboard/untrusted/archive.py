@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from zoo_generation.files import written_aside
 from zoo_generation.text import quoted
-from zoobench.leaderboard.untrusted.files import check_folder, open_plain
-from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.leaderboard.untrusted.files import Refused, check_folder, open_plain
 
 OVERHEAD = 10_000
 """Bytes that a zip file may have beside the files in it."""

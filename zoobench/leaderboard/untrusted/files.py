@@ -6,14 +6,34 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from zoo_generation.errors import InputError
 from zoo_generation.names import RESERVED
 from zoo_generation.text import quoted
-from zoobench.leaderboard.untrusted.refusal import Refused
+
+MOST_PROBLEMS = 50
+"""Problems that are kept; a file may have as many as it has bytes."""
+
+
+class Refused(InputError):  # noqa: N818, the outcome's name
+    """A submission is refused. problems: a sentence each; told as one: the first, and how many more there are."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))[:MOST_PROBLEMS]
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        more = len(self.problems) - 1
+        return self.problems[0] + (f" (and {more} more)" if more else "")
+
+
+class AbsentError(InputError):
+    """An artefact lies at an address alone, and was not fetched: the entry is neither verified nor refused."""
+
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

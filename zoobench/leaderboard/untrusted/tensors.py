@@ -1,4 +1,4 @@
-"""Weights that were handed in: safetensors, whose header is checked before any of it is believed."""
+"""Tensors that nobody vouches for: safetensors, whose header is checked before any of it is believed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import safetensors.torch
 from torch import Tensor
 
 from zoo_generation.text import quoted
-from zoobench.leaderboard.track import Track
-from zoobench.leaderboard.untrusted.files import kind_of
-from zoobench.leaderboard.untrusted.refusal import Refused
-from zoobench.populations import Population
-from zoobench.tasks.reconstruction import Reconstruction
+from zoobench.leaderboard.untrusted.files import Refused, kind_of
 
 HEADER = 100_000
 """Bytes that a header may have, at most."""
 
 LARGEST = 1e10
-"""Beyond it, squares summed overflow: no model has such weights, and no property such values."""
+"""Beyond it, squares summed overflow: nothing that is handed in has such values."""
 
 ITEM = 4  # bytes of a float32
 FIELDS = {"dtype", "shape", "data_offsets"}
@@ -29,41 +25,13 @@ Shapes = Mapping[str, tuple[range, int]]
 """By a tensor's name, how many rows it may have, and how many columns it has."""
 
 
-def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> dict[str, tuple[range, int]]:
-    """What is to be handed in: a tensor for each target and seed."""
-    task = track.get_task()
-    return {
-        f"{target}/{seed}": (task.handed_in(references[target]), references[target].layout.size)
-        for target in track.targets
-        for seed in seeds
-    }
-
-
-def asked_for(track: Track, reference: Population) -> Population | None:
-    """The checkpoints of a target that are handed in again, in the order of their names; none where new models are."""
-    task = track.get_task()
-    return task.chosen(reference) if isinstance(task, Reconstruction) else None
-
-
-def as_judged(track: Track, reference: Population, handed_in: Tensor) -> Tensor:
-    """Weights as they are handed in, in the order in which they are judged."""
-    asked = asked_for(track, reference)
-    return handed_in if asked is None else handed_in[asked.order[1]]
-
-
-def as_handed_in(track: Track, reference: Population, judged: Tensor) -> Tensor:
-    """Weights as they are judged, in the order in which they are handed in."""
-    asked = asked_for(track, reference)
-    return judged if asked is None else judged[asked.order[0]]
-
-
-def most_weight_bytes(shapes: Shapes) -> int:
+def most_tensor_bytes(shapes: Shapes) -> int:
     """Bytes that a file of them has at most."""
     return 8 + HEADER + sum(ITEM * rows[-1] * size for rows, size in shapes.values())
 
 
-def read_weights(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]:
-    """The tensors [models, D] by name, float32 and finite; raises `Refused`."""
+def read_tensors(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]:
+    """The tensors [rows, columns] by name, float32 and finite; raises `Refused`."""
     header, body = _header(name, content)
     if problems := list(_wrong(name, header, shapes, body)):
         raise Refused(problems)
@@ -72,7 +40,7 @@ def read_weights(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]
     except Exception as error:  # libraries raise many things on hostile content
         raise Refused([f"{name} cannot be read as safetensors ({quoted(error, 200)})"]) from None
     if problems := [
-        f"{name}: the weights '{key}' of model {int(fine.int().argmin())} are not finite, or beyond {LARGEST:g}"
+        f"{name}: the tensor '{key}' is not finite in row {int(fine.int().argmin())}, or is beyond {LARGEST:g}"
         for key, tensor in sorted(tensors.items())
         if not bool((fine := (tensor.abs() <= LARGEST).all(1)).all())
     ]:
@@ -108,9 +76,9 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _wrong(name: str, header: Mapping[str, Any], shapes: Shapes, body: int) -> Iterator[str]:
     """What is wrong with a header that `body` bytes follow, a sentence each."""
     for key in sorted(header.keys() - shapes.keys()):
-        yield f"{name} holds weights '{quoted(key)}', and may hold only {_listed(shapes)}"
+        yield f"{name} holds a tensor '{quoted(key)}', and may hold only {_listed(shapes)}"
     for key in sorted(shapes.keys() - header.keys()):
-        yield f"{name} lacks the weights '{key}' (target/seed)"
+        yield f"{name} lacks the tensor '{key}'"
     spans = []
     for key in sorted(shapes.keys() & header.keys()):
         entry, (rows, columns) = header[key], shapes[key]
@@ -118,13 +86,13 @@ def _wrong(name: str, header: Mapping[str, Any], shapes: Shapes, body: int) -> I
             yield f"{name}: the header says of '{key}' not just {', '.join(sorted(FIELDS))}"
             continue
         if entry["dtype"] != "F32":
-            yield f"{name}: the weights '{key}' are {quoted(entry['dtype'], 20)}, and must be F32 (float32)"
+            yield f"{name}: the tensor '{key}' is {quoted(entry['dtype'], 20)}, and must be F32 (float32)"
         shape = entry["shape"]
         if not _are_counts(shape) or shape[0] not in rows or shape[1] != columns:
-            models = f"{rows[0]}" if len(rows) == 1 else f"{rows[0]} to {rows[-1]}"
-            yield f"{name}: the weights '{key}' are {quoted(shape, 60)}, and must be [{models} models, {columns}]"
+            count = f"{rows[0]}" if len(rows) == 1 else f"{rows[0]} to {rows[-1]}"
+            yield f"{name}: the tensor '{key}' is {quoted(shape, 60)}, and must be [{count}, {columns}]"
         elif not _are_counts(span := entry["data_offsets"]) or span[1] - span[0] != ITEM * shape[0] * shape[1]:
-            yield f"{name}: the weights '{key}' do not lie where their shape says ({quoted(span, 60)})"
+            yield f"{name}: the tensor '{key}' does not lie where its shape says ({quoted(span, 60)})"
         else:
             spans.append(span)
     if len(spans) == len(header) == len(shapes):
@@ -132,12 +100,12 @@ def _wrong(name: str, header: Mapping[str, Any], shapes: Shapes, body: int) -> I
 
 
 def _gaps(name: str, spans: Sequence[Sequence[int]], body: int) -> Iterator[str]:
-    """Weights must follow one another to the end, so that every byte is one of theirs, and no byte of two."""
+    """Tensors must follow one another to the end, so that every byte is of one of them, and no byte of two."""
     ends = [0, *(end for _, end in spans)]
     if [start for start, _ in spans] != ends[:-1]:
-        yield f"{name}: its weights overlap, or have gaps between them"
+        yield f"{name}: its tensors overlap, or have gaps between them"
     elif ends[-1] != body:
-        yield f"{name} has {body} bytes of weights, and its header says {ends[-1]}: it was cut short, or holds more"
+        yield f"{name} has {body} bytes of tensors, and its header says {ends[-1]}: it was cut short, or holds more"
 
 
 def _are_counts(values: Any) -> bool:

@@ -14,11 +14,11 @@ from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.content import content_id
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import Fault, FoundCheckpoint, FoundModel, Told
 from zoobench.zoo.importers.images import images_of
 from zoobench.zoo.importers.recognise import Recognised, recognise
 from zoobench.zoo.importers.status import LOSSES, status_of
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoobench.zoo.importers.columns import spelled
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import inside, read_object, shown_name
 from zoobench.zoo.importers.state import State, read_safetensors, read_state
-from zoobench.zoo.importers.tolerance import RejectedError
 
 SAFETENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

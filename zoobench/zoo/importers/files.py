@@ -10,11 +10,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
-from zoobench.zoo.importers.tolerance import RejectedError
-
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 ROWS = 100_000  # of results, at most
 TEXT = 32 << 20  # bytes of a configuration or of results, at most: JSON may take twenty times as much in memory
+
+
+class RejectedError(Exception):
+    """A model or checkpoint cannot come in, and is left out; the message is the reason, as a clause."""
 
 
 _FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)

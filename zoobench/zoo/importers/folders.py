@@ -21,6 +21,7 @@ from typing import Any
 
 from zoobench.zoo.importers.checkpoint_files import has_weights, hugging_face_weights
 from zoobench.zoo.importers.columns import model_columns, whole_row
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -32,7 +33,6 @@ from zoobench.zoo.importers.found import (
     shown_name,
     subfolders,
 )
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.values import UntakenError, is_nothing, number, value_of
 from zoobench.zoo.schema import MODELS
 from zoobench.zoo.sink import Row

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoobench.zoo.importers.files import read_inside
+from zoobench.zoo.importers.files import RejectedError, read_inside
 from zoobench.zoo.importers.state import State
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from zoo_generation.data.registry import find_dataset
 from zoo_generation.networks.architectures import Architecture, Layout
 from zoo_generation.networks.registry import ACTIVATIONS
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.recognise import Recognised
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
 
 USUAL = (28, 32, 64, 96, 128, 224, 256)

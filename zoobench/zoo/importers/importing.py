@@ -18,7 +18,7 @@ from zoo_generation.networks.architectures import architecture_names, get_archit
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
-from zoobench.zoo.importers.files import only_within
+from zoobench.zoo.importers.files import RejectedError, only_within
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -30,7 +30,6 @@ from zoobench.zoo.importers.found import (
 )
 from zoobench.zoo.importers.measured import measured
 from zoobench.zoo.importers.registry import IMPORTERS, usable_layouts
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.writing import PartWriter
 from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import BinaryIO, Literal
 
-from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.torch_files import PICKLE, records_of
 
 Kind = Literal["safetensors", "archive", "legacy"]

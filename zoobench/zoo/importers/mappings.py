@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.pickles import Odd, Place, StandIn
-from zoobench.zoo.importers.tolerance import RejectedError
 
 Entries = dict[str, Place | Odd]
 Path = tuple[str, ...]

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from zoobench.zoo.importers.checkpoint_files import only_weights
 from zoobench.zoo.importers.columns import model_columns, whole_row
-from zoobench.zoo.importers.files import ROWS, read_inside
+from zoobench.zoo.importers.files import ROWS, RejectedError, read_inside
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -30,7 +30,6 @@ from zoobench.zoo.importers.found import (
     shown_name,
     subfolders,
 )
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.values import UntakenError, value_of
 from zoobench.zoo.published import SAME_CONFIG
 from zoobench.zoo.schema import CHECKPOINTS, MODELS

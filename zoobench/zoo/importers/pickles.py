@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from zoobench.zoo.importers.tolerance import RejectedError
+from zoobench.zoo.importers.files import RejectedError
 
 BYTES = 32 << 20  # of a pickle, at most
 NAME = 500  # letters of what it asks for, at most

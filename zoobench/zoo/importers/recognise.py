@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any
 
 from zoo_generation.networks.architectures import Architecture, Layout, get_architecture
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.mappings import AVERAGE
 from zoobench.zoo.importers.matching import DoubtError, Order, more_layers, orders_by_name, orders_of_modules
 from zoobench.zoo.importers.state import State, listed
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.sink import Row
 
 Shapes = Sequence[tuple[int, ...]]

@@ -14,11 +14,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoobench.zoo.importers.files import open_inside
+from zoobench.zoo.importers.files import RejectedError, open_inside
 from zoobench.zoo.importers.kinds import kind_of
 from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
 from zoobench.zoo.importers.pickles import Place, Storage
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
 SHARE = 8  # a file may take one part in so many of the memory that is free; some are read at once

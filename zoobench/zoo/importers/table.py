@@ -17,6 +17,7 @@ from typing import Any
 
 from zoo_generation.errors import InputError
 from zoobench.zoo.importers.columns import model_columns
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import (
     Candidate,
     Fault,
@@ -29,7 +30,6 @@ from zoobench.zoo.importers.found import (
 from zoobench.zoo.importers.measured import key_of
 from zoobench.zoo.importers.state import State, read_state
 from zoobench.zoo.importers.tables import SUFFIXES, TableRows, canonical, read_rows
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.values import UntakenError, clean, is_nothing, value_of
 from zoobench.zoo.schema import CHECKPOINTS
 from zoobench.zoo.sink import Row

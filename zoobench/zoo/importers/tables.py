@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zoobench.zoo.importers.columns import column_named, spelled
-from zoobench.zoo.importers.files import read_inside
+from zoobench.zoo.importers.files import RejectedError, read_inside
 from zoobench.zoo.importers.found import Told, line_of, shown_name
 from zoobench.zoo.importers.measured import key_of
-from zoobench.zoo.importers.tolerance import RejectedError
 from zoobench.zoo.importers.values import clean
 from zoobench.zoo.schema import MODELS
 from zoobench.zoo.sink import Row

@@ -14,8 +14,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.pickles import BYTES, Odd, Place, Storage, read_pickle
-from zoobench.zoo.importers.tolerance import RejectedError
 
 DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it

@@ -1,26 +1,37 @@
-"""Artefacts that are too large for a repository, from their addresses: over HTTPS only, and no more than was told."""
+"""Files that are too large for a repository, from their addresses: over HTTPS only, and no more bytes than allowed."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import socket
 import threading
 import time
 import urllib.request
 from http.client import HTTPSConnection
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from zoo_generation.files import cache_folder, written_aside
 from zoo_generation.text import quoted
-from zoobench.leaderboard.entry import Artefact, reachable
-from zoobench.leaderboard.untrusted.files import read_plain
-from zoobench.leaderboard.untrusted.refusal import Refused
+from zoobench.leaderboard.untrusted.files import Refused, read_plain
 
 SILENCE = 30  # seconds that a server may say nothing
 PATIENCE = 3600  # seconds that it may take in all
 BLOCK = 2**20
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # of a host's name
+
+
+def reachable(url: str) -> str:
+    """An address, as it was given; raises `ValueError` where its host or its port can be none."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    if len(host) > 253 or not re.fullmatch(rf"{LABEL}(\.{LABEL})*", host):
+        raise ValueError(f"'{quoted(host)}' is no host; give https://host/path")
+    if parts.port == 0:  # others that are none are told by `port` itself
+        raise ValueError("Port out of range 1-65535")
+    return url
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
@@ -71,37 +82,37 @@ def _public(host: str, port: int) -> list[str]:
     return found
 
 
-def fetched(artefact: Artefact) -> bytes:
-    """The artefact's content, from its address or, where it was fetched before, from the user's cache.
+def fetched(url: str, sha256: str, size: int) -> bytes:
+    """The content of so many bytes, of that SHA-256, from its address, or from the user's cache if it is there.
 
-    Raises `Refused` where it cannot be had, or is another file than the entry tells of. That it has no more bytes than
-    the track allows is checked before.
+    Raises `Refused` if it cannot be had, or is another. Whoever calls this checks before that `size` is not too large.
     """
-    path = cache_folder() / "artefacts" / artefact.sha256
-    if path.is_file() and path.stat().st_size == artefact.bytes:
-        content = read_plain(path, artefact.bytes)
-        if hashlib.sha256(content).hexdigest() == artefact.sha256:
+    path = cache_folder() / "artefacts" / sha256
+    if path.is_file() and path.stat().st_size == size:
+        content = read_plain(path, size)
+        if hashlib.sha256(content).hexdigest() == sha256:
             return content
-    content = _download(artefact)
-    if len(content) != artefact.bytes or hashlib.sha256(content).hexdigest() != artefact.sha256:
-        raise Refused([f"what lies at {artefact.url} is not the artefact that the entry tells of"])
-    _keep(path, content)
+    content = _download(url, size)
+    if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
+        raise Refused([f"what lies at {url} is not the artefact that the entry tells of"])
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
     return content
 
 
-def _download(artefact: Artefact) -> bytes:
-    """At most one byte more than the artefact has, given up after `PATIENCE` seconds.
+def _download(url: str, size: int) -> bytes:
+    """At most one byte more than `size`, given up after `PATIENCE` seconds.
 
     A thread waits for it, whatever it waits for: a name that is looked up, a handshake, headers that drip.
     """
     until, came = time.monotonic() + PATIENCE, _Came()
-    waiting = threading.Thread(target=_receive, args=(artefact, came, until), daemon=True)
+    waiting = threading.Thread(target=_receive, args=(url, size, came, until), daemon=True)
     waiting.start()
     waiting.join(PATIENCE)
     if came.reason is not None:
         raise Refused([came.reason])
     if waiting.is_alive() or not came.is_whole:
-        raise Refused([f"{artefact.url} took more than {PATIENCE:g} seconds, and was given up"])
+        raise Refused([f"{url} took more than {PATIENCE:g} seconds, and was given up"])
     return bytes(came.content)
 
 
@@ -113,25 +124,18 @@ class _Came:
         self.reason: str | None = None
 
 
-def _receive(artefact: Artefact, came: _Came, until: float) -> None:
-    """Read what lies at an address until it ends, or is more than the artefact has, or it is too late."""
+def _receive(url: str, size: int, came: _Came, until: float) -> None:
+    """Read what lies at an address until it ends, or has more than `size` bytes, or it is too late."""
     opener = urllib.request.build_opener(_HttpsOnly, _PublicOnly)
     try:
-        with opener.open(str(artefact.url), timeout=SILENCE) as answer:
+        with opener.open(url, timeout=SILENCE) as answer:
             while time.monotonic() <= until:
-                block = answer.read1(min(BLOCK, artefact.bytes + 1 - len(came.content)))  # what is there, at once
+                block = answer.read1(min(BLOCK, size + 1 - len(came.content)))  # what is there, at once
                 came.content += block
-                if not block or len(came.content) > artefact.bytes:
+                if not block or len(came.content) > size:
                     came.is_whole = True
                     return
     except Refused as refused:
         came.reason = str(refused)
     except Exception as error:  # whatever a server, or an address, makes libraries raise
-        came.reason = (
-            f"the artefact cannot be fetched from {artefact.url} ({quoted(error, 100) or type(error).__name__})"
-        )
-
-
-def _keep(path: Path, content: bytes) -> None:
-    with written_aside(path) as aside:
-        aside.write_bytes(content)
+        came.reason = f"the artefact cannot be fetched from {url} ({quoted(error, 100) or type(error).__name__})"

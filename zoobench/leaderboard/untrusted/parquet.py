@@ -1,23 +1,31 @@
-"""What a Parquet file says of itself in its footer: which columns it has, and where they lie.
+"""What a Parquet file of a stranger says of itself, held against its bytes before Arrow believes it.
 
-It is read here, and not by pyarrow, whose metadata end the process on some footers that are wrong.
+Its footer says which columns it has and where they lie. It is read here, and not by pyarrow, whose metadata end the
+process on some footers that are wrong. Each page then says itself how its values are encoded, how many there are, and
+how large it is unpacked, and readers believe it: a page of a few bytes may claim gigabytes, whatever the footer says.
+So its headers are walked first.
 
 Source: https://github.com/apache/parquet-format, parquet.thrift, whose numbers of fields these are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo_generation.text import quoted
-from zoobench.leaderboard.untrusted.parquet.thrift import Fields, read_struct
+from zoobench.leaderboard.untrusted.thrift import Fields, read_struct
 
 MARK = b"PAR1"
 PHYSICAL = {2: "int64", 5: "double", 6: "string"}  # Type, of those that are asked for
 UTF8, INT_64 = 0, 9  # ConvertedType
 STRING, INTEGER = 1, 10  # LogicalType
+
+DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # PageType
+BODY = {DATA: 5, DICTIONARY: 7, DATA_V2: 8}  # the field of a page header that says more of such a page
+ENCODING = {DATA: 2, DICTIONARY: 2, DATA_V2: 4}  # the field of that
+ENCODINGS = {0, 2, 8}  # PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY: none that makes much of few bytes
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,7 @@ def read_footer(content: bytes, columns: Mapping[str, str], rows: int, groups: i
     names = _names(footer.get(2), columns)
     found = footer.get(4)
     if footer.get(3) != rows:
-        raise ValueError(
-            f"it has {footer.get(3)} rows, and must have {rows}: one for each target, seed, checkpoint and property"
-        )
+        raise ValueError(f"it has {footer.get(3)} rows, and must have {rows}")
     if not isinstance(found, list) or len(found) > groups:
         raise ValueError(f"it has more than {groups} row groups; write it with pandas' to_parquet")
     chunks = []
@@ -92,3 +98,35 @@ def _chunk(part: Fields, name: str, kind: str, rows: int, end: int) -> Chunk:
     if not len(MARK) <= start <= start + size <= end:
         raise ValueError(f"its column '{name}' does not lie in the file itself")
     return Chunk(rows, start, start + size)
+
+
+def check_pages(content: bytes, chunks: Sequence[Chunk], most: int) -> None:
+    """Raise `ValueError`, in a clause, unless the pages hold just as many values as their chunks have rows, in plain
+    encodings, and at most `most` bytes when they are unpacked."""
+    unpacked = 0
+    for chunk in chunks:
+        unpacked += _check_chunk(content, chunk, most)
+        if unpacked > most:
+            raise ValueError(f"its pages would take more than {most} bytes")
+
+
+def _check_chunk(content: bytes, chunk: Chunk, most: int) -> int:
+    """Walk the pages; bytes that they take."""
+    offset, seen, unpacked = chunk.start, 0, 0
+    while offset < chunk.end:
+        header, offset = read_struct(content, offset, chunk.end)
+        kind, size, packed = (header.get(field, -1) for field in (1, 2, 3))
+        body = header.get(BODY.get(kind, -1))
+        if not isinstance(body, dict) or size < 0 or packed < 0 or offset + packed > chunk.end:
+            raise ValueError("a page has no header of a data page or a dictionary, or is longer than its column")
+        if body.get(ENCODING[kind]) not in ENCODINGS:
+            raise ValueError("a column is neither plain nor by a dictionary; write it with pandas' to_parquet")
+        count = body.get(1, -1)
+        if not 0 <= count <= chunk.rows or size > most:
+            raise ValueError(f"a page claims {count} values in {size} bytes, of a column of {chunk.rows}")
+        seen += count if kind != DICTIONARY else 0
+        unpacked += size
+        offset += packed
+    if seen != chunk.rows:
+        raise ValueError(f"a column's pages hold {seen} values, and it should have {chunk.rows}")
+    return unpacked

@@ -1,0 +1,229 @@
+"""What a track asks for, and what was handed in of it: read from an artefact, written to one, told apart by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from safetensors.torch import save_file
+
+from zoo_generation.text import quoted
+from zoobench.leaderboard.track import Track
+from zoobench.leaderboard.untrusted.files import Refused
+from zoobench.leaderboard.untrusted.tables import Columns, most_table_bytes, read_table
+from zoobench.leaderboard.untrusted.tensors import LARGEST, Shapes, most_tensor_bytes, read_tensors
+from zoobench.populations import Population
+from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
+from zoobench.tasks.base import Setting
+from zoobench.tasks.forms import ITEM, VALUES, Form, PredictionForm, ScoreForm, WeightForm
+
+Answers = Mapping[tuple[str, int], Answer]
+"""What is handed in, by target and seed."""
+
+CLASS = 100
+"""Letters that the name of a class may have."""
+
+KEY = ["target", "seed", "checkpoint", "property"]
+COLUMNS = Columns(
+    {"target": "string", "seed": "int64", "checkpoint": "string", "property": "string"}
+    | {"predicted": "double", "predicted_class": "string"},
+    nullable=VALUES,
+    longest=4 * CLASS,  # bytes of a letter in UTF-8
+)
+
+
+def form_of(track: Track, reference: Population) -> Form:
+    """What is asked of a target under each seed; of predictions, the properties that the track reports."""
+    task = track.get_task()
+    if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
+        task = replace(task, properties=track.properties)  # type: ignore[type-var]
+    form = task.form(Setting(reference))
+    return form.of_properties(track.properties) if isinstance(form, PredictionForm) else form
+
+
+def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> pd.DataFrame:
+    """All predictions that are asked for: the columns of `PredictionForm.items`, target and seed. A row of `KEY` that
+    stands in it several times is to be handed in once."""
+    parts = []
+    for target in track.targets:
+        form = form_of(track, references[target])
+        assert isinstance(form, PredictionForm), "a track holds one kind of answers"
+        parts += [form.items.assign(target=target, seed=seed) for seed in seeds]
+    return pd.concat(parts, ignore_index=True)
+
+
+def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> Shapes:
+    """The tensors that are to be handed in, one for each target and seed."""
+    shapes: dict[str, tuple[range, int]] = {}
+    for target in track.targets:
+        form = form_of(track, references[target])
+        assert not isinstance(form, PredictionForm), "a track holds one kind of answers"
+        if isinstance(form, WeightForm):
+            shape = (form.models, form.size)
+        else:
+            shape = (range(len(form.rows), len(form.rows) + 1), len(form.columns))
+        shapes |= {f"{target}/{seed}": shape for seed in seeds}
+    return shapes
+
+
+def most_artefact_bytes(track: Track, references: Mapping[str, Population]) -> int:
+    """Bytes that the file of a submission to a track has at most."""
+    if track.holds == "predictions":
+        return _most_of_table(rows_of(track, references, track.all_seeds))
+    return most_tensor_bytes(shapes_of(track, references, track.all_seeds))
+
+
+def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequence[int], content: bytes) -> Answers:
+    """What an artefact holds; raises `Refused` for anything but what the track asks for."""
+    if track.holds == "predictions":
+        expected = rows_of(track, references, seeds)
+        rows = len(expected[KEY].drop_duplicates())
+        table = read_table(track.artefact, content, COLUMNS, rows, _most_of_table(expected))
+        return answers_of(track.artefact, table, expected)
+    tensors = read_tensors(track.artefact, content, shapes_of(track, references, seeds))
+    answers: dict[tuple[str, int], Answer] = {}
+    for target in track.targets:
+        form = form_of(track, references[target])
+        for seed in seeds:
+            tensor = tensors[f"{target}/{seed}"]
+            if isinstance(form, WeightForm):
+                answers[target, seed] = Weights(form.judged(tensor))
+            elif isinstance(form, ScoreForm):
+                answers[target, seed] = Scores(tensor, form.rows, form.columns)
+    return answers
+
+
+def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
+    """Write the file that a submission holds, in the order of names; of predictions those that the track asks for."""
+    forms = {target: form_of(track, references[target]) for target in track.targets}
+    tables, tensors = [], {}
+    for (target, seed), answer in answers.items():
+        form = forms[target]
+        if isinstance(answer, Predictions) and isinstance(form, PredictionForm):
+            wanted = form.items.drop(columns="kind")
+            rows = wanted.merge(answer.table, on=ITEM, validate="one_to_one")
+            tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY).reindex(columns=[*KEY, *VALUES]))
+        elif isinstance(answer, Weights) and isinstance(form, WeightForm):
+            tensors[f"{target}/{seed}"] = form.handed_in(answer.weights).contiguous()
+        elif isinstance(answer, Scores):
+            tensors[f"{target}/{seed}"] = answer.values.contiguous()
+    if track.holds != "predictions":
+        save_file(tensors, path)
+        return
+    schema = pa.schema([(column, pa.type_for_alias(kind)) for column, kind in COLUMNS.types.items()])
+    pd.concat(tables, ignore_index=True)[schema.names].to_parquet(path, index=False, schema=schema)
+
+
+def content_digest(answers: Answers) -> str:
+    """SHA-256 (64 hexadecimal digits) of what is handed in, however it is written: a copy has the same."""
+    digest = hashlib.sha256()
+    for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
+        digest.update(f"{target}:{seed}:".encode())
+        if not isinstance(answer, Predictions):
+            values = answer.weights if isinstance(answer, Weights) else answer.values
+            digest.update((values + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
+            continue
+        rows = answer.table.sort_values(ITEM)[[*ITEM, *VALUES]]
+        for model, epoch, name, number, kind in rows.itertuples(index=False):
+            told = (None, str(kind)) if pd.isna(number) else (float(number) + 0.0, None)
+            digest.update(repr((str(model), int(epoch), str(name), *told)).encode())
+    return digest.hexdigest()
+
+
+def _most_of_table(expected: pd.DataFrame) -> int:
+    longest = sum(int(expected[name].str.len().max()) for name in ("target", "checkpoint", "property"))
+    return most_table_bytes(COLUMNS, len(expected), longest + COLUMNS.longest)
+
+
+def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[tuple[str, int], Predictions]:
+    """Predictions by target and seed.
+
+    Raises `Refused` unless the table has each of the expected rows once and no other, and each prediction is a number
+    or a class, as its property is.
+    """
+    if table["checkpoint"].isin(_former_names(expected)).any():
+        raise Refused(
+            [
+                f"{name} names checkpoints as an earlier zoobench did, which told what they are of; run 'zoobench "
+                "leaderboard data' again, and hand in the same under the names that it writes now"
+            ]
+        )
+    if problems := list(_wrong_rows(table, expected)):
+        raise Refused(f"{name}: {problem}" for problem in problems)
+    table = table.merge(expected, on=KEY)
+    if problems := list(_wrong_values(table)):
+        raise Refused(f"{name}: {problem}" for problem in problems)
+    found = {}
+    for target, seed in expected[["target", "seed"]].drop_duplicates().itertuples(index=False):
+        rows = table.loc[(table["target"] == target) & (table["seed"] == seed), [*ITEM, *VALUES]]
+        found[str(target), int(seed)] = Predictions(rows.reset_index(drop=True))
+    return found
+
+
+def _former_names(expected: pd.DataFrame) -> set[str]:
+    """The names under which these checkpoints were asked for before names were those of weights."""
+    models = expected[["model", "epoch"]].drop_duplicates().itertuples(index=False)
+    return {hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16] for model, epoch in models}
+
+
+def _wrong_rows(table: pd.DataFrame, expected: pd.DataFrame) -> Iterator[str]:
+    """Rows that are not asked for, that stand twice, that are missing."""
+    given, wanted = (pd.MultiIndex.from_frame(each[KEY]) for each in (table, expected))
+    strange = given[~given.isin(wanted)].unique()
+    if len(strange):
+        yield f"{_row(strange[0])} is not asked for: {_why(strange[0], expected)}{_more(strange)}"
+    twice = given[given.duplicated()].unique()
+    if len(twice):
+        yield f"{_row(twice[0])} stands in it twice{_more(twice)}"
+    for target in expected["target"].unique():
+        if target not in set(table["target"]):
+            yield f"it lacks the target '{target}'"
+    for seed in expected["seed"].unique():
+        if seed not in set(table["seed"]):
+            yield f"it lacks the seed {seed}"
+    missing = wanted[~wanted.isin(given)]
+    if len(missing):
+        yield f"{_row(missing[0])} is missing{_more(missing)}"
+
+
+def _wrong_values(table: pd.DataFrame) -> Iterator[str]:
+    number, is_class = table["kind"] == "number", table["predicted_class"].notna()
+    with np.errstate(invalid="ignore"):
+        fine = table["predicted"].abs() <= LARGEST
+    length = table["predicted_class"].str.len().fillna(0)
+    rules = {
+        f"needs a finite number in 'predicted', of at most {LARGEST:g}": number & ~fine,
+        "is a number's, and must have null in 'predicted_class'": number & is_class,
+        "needs a class in 'predicted_class'": ~number & ~is_class,
+        "is a class's, and must have null in 'predicted'": ~number & table["predicted"].notna(),
+        f"has an empty class, or one of more than {CLASS} letters": ~number & is_class & ~length.between(1, CLASS),
+    }
+    for words, wrong in rules.items():
+        if wrong.any():
+            rows = pd.MultiIndex.from_frame(table.loc[wrong, KEY])
+            yield f"{_row(rows[0])} {words}{_more(rows)}"
+
+
+def _row(key: tuple[object, ...]) -> str:
+    target, seed, checkpoint, name = (quoted(part, 60) for part in key)
+    return f"the row of target '{target}', seed {seed}, checkpoint '{checkpoint}', property '{name}'"
+
+
+def _why(key: tuple[object, ...], expected: pd.DataFrame) -> str:
+    rows = expected
+    for column, value in zip(KEY, key, strict=True):
+        left = rows[rows[column] == value]
+        if left.empty:
+            known = [quoted(each, 60) for each in rows[column].unique()]
+            return f"its {column} is none of {', '.join(known[:6])}{', …' if len(known) > 6 else ''}"
+        rows = left
+    return "there is no such row"
+
+
+def _more(rows: pd.MultiIndex) -> str:
+    return f" (and {len(rows) - 1} more rows are no better)" if len(rows) > 1 else ""

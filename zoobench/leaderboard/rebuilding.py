@@ -1,0 +1,213 @@
+"""Zoos of tracks built anew: of their specs, to be compared and recorded, and of other seeds, for fresh scores."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from zoo_generation.errors import InputError
+from zoo_generation.files import read_json, write_json, written_aside
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.text import shown
+from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, read_entry
+from zoobench.leaderboard.judging import judge
+from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
+from zoobench.leaderboard.running import FailedError, measure, zoos_of
+from zoobench.leaderboard.track import Track, read_track, read_tracks
+from zoobench.methods.method import Method
+from zoobench.methods.registry import get_method, method_names
+from zoobench.populations import Population, TokenSet
+from zoobench.zoo.workspace import Workspace
+
+FIRST, LAST = 10**6, 2**31
+"""Seeds that are drawn: beyond those of the tracks' own zoos, and with room for each model's."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A zoo of tracks, built from its spec.
+
+    content: as `population_digest` has it; same: whether it is what was recorded, or is recorded now, None if nobody
+    has recorded it; verdict: the same in words.
+    """
+
+    zoo: str
+    models: int
+    checkpoints: int
+    content: str
+    same: bool | None
+    verdict: str
+
+
+def rebuild(
+    tracks: Sequence[Track], workspace: Workspace, record: bool = False, progress: Progress = QUIET
+) -> list[Rebuilt]:
+    """Build each zoo of the tracks, and compare it with what was recorded or, with `record`, record it now."""
+    leaderboards, found = workspace.leaderboards, []
+    recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
+    for name, (population, token_size) in zoos_of(tracks, workspace, progress).items():
+        digest = population_digest(population)
+        same: bool | None = recorded[name] == digest
+        if record:
+            asking = [track.get_task() for track in read_tracks(leaderboards) if name in track.targets]
+            write_reference(reference_path(leaderboards, name), name, population, asking, token_size)
+            _record(leaderboards, name, digest)
+            same, verdict = True, "recorded now"
+        elif recorded[name] is None:
+            same, verdict = None, "never recorded"
+        elif same:
+            verdict = "yes, to the bit"
+        else:
+            verdict = f"no: {_difference(population, reference_path(leaderboards, name))}"
+        models = population.table["model_id"].nunique()
+        found.append(Rebuilt(name, models, len(population), digest, same, verdict))
+    return found
+
+
+def _record(leaderboards: Path, zoo: str, digest: str) -> None:
+    """Write a zoo's content into every track that has it."""
+    line = re.compile(rf"^(  {re.escape(zoo)}:) (null|[0-9a-f]{{64}})$", re.MULTILINE)
+    for track in read_tracks(leaderboards):
+        path = leaderboards / track.name / "track.yaml"
+        with written_aside(path) as aside:
+            aside.write_text(line.sub(rf"\1 {digest}", path.read_text()))
+
+
+def _difference(population: Population, path: Path) -> str:
+    """How far checkpoints are from those that were recorded."""
+    there = TokenSet.read(path).populations[0].table[[*KEYS, "test_accuracy"]]
+    both = there.merge(population.table[[*KEYS, "test_accuracy"]], on=KEYS, suffixes=("", "_here"))
+    if len(both) < len(there):
+        return f"{len(there) - len(both)} of {len(there)} recorded checkpoints are missing"
+    largest = float((both["test_accuracy"] - both["test_accuracy_here"]).abs().max())
+    return f"other roundings; test accuracies differ by {largest:.4f} at most"
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What came of an entry's method on zoos of another seed.
+
+    kind: `fresh` if it has scores, and `recorded` if not, for a `reason`; recorded, fresh: means of the metric that
+    ranks, fresh None if there is none.
+    """
+
+    track: str
+    entry: str
+    seed: int
+    kind: Literal["fresh", "recorded"]
+    recorded: float
+    fresh: float | None
+    reason: str
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """The same in one line."""
+        scores = "" if self.fresh is None else f" {self.fresh:.3f}, recorded {self.recorded:.3f}"
+        reason = f" ({shown(self.reason)})" if self.reason else ""
+        of = f"{self.track}/{shown(self.entry)[:80]}"
+        return f"{of}: {self.kind}{scores}{reason}, zoos of seed {self.seed}, {self.seconds / 60:.1f} minutes"
+
+
+def refresh(
+    entries: Sequence[tuple[str, Path]],
+    workspace: Workspace,
+    seed: int | None = None,
+    minutes: float = 240,
+    progress: Progress = QUIET,
+) -> Iterator[Refreshed]:
+    """Run the methods of entries, by track and folder, on zoos that are built anew; writes the scores into the entries.
+
+    seed: of the zoos, drawn if None. All that is made is kept under `runs/fresh/`, so that the same command goes on
+    where it ended; a drawn seed is drawn anew once all entries were measured. minutes: after which no further entry is
+    begun.
+    """
+    if not entries:
+        return
+    leaderboards, folder = workspace.leaderboards, workspace.runs / "fresh"
+    kept = folder / "seed.json"
+    first = drawn_seed(kept) if seed is None else seed
+    there, started, whole = replace(workspace, home=folder), time.monotonic(), True
+    with workspace.ray():
+        for name, path in entries:
+            begun = time.monotonic()
+            track, entry = read_track(leaderboards, name), read_entry(path)
+            late = begun - started > 60 * minutes
+            whole &= not late
+            reason = f"not begun after {minutes:g} minutes; the same command goes on" if late else ""
+            scores = None
+            if not late:
+                try:
+                    scores = _measured(leaderboards, track, entry, there, first, progress)
+                    write_json(path / ENTRY, entry.model_copy(update={"fresh": scores}).fields())
+                except (InputError, FailedError) as error:
+                    reason = str(error)
+            fresh = None if scores is None else scores.mean(track.metric)
+            kind: Literal["fresh", "recorded"] = "recorded" if scores is None else "fresh"
+            known = (name, entry.name, first, kind, entry.mean(track.metric), fresh, reason)
+            yield Refreshed(*known, time.monotonic() - begun)
+    if seed is None and whole:
+        kept.unlink(missing_ok=True)
+
+
+def _measured(
+    leaderboards: Path, track: Track, entry: Entry, workspace: Workspace, seed: int, progress: Progress
+) -> Fresh:
+    """The scores of an entry's method; raises `InputError` or `FailedError` if it cannot be run here."""
+    method, config = method_of(entry)
+    results, answers = measure(method, config, track, workspace, progress, seed, leaderboards)
+    origins = {origin.name: origin for origin in results.plan.origins}
+    targets = {target: results.cells.population(origins[target]) for target in track.targets}
+    scores = judge(track, targets, answers, sorted({each for _, each in answers}), workspace.data_root)
+    return Fresh(seed=seed, date=datetime.now(UTC).date(), scores=scores)
+
+
+def drawn_seed(path: Path) -> int:
+    """A seed that nobody can foresee, kept at `path`, so that a run that ended early goes on with it."""
+    try:
+        kept = read_json(path, "the seed of fresh zoos").get("seed")
+    except InputError:  # there is none, or it was cut short: then nothing hangs on it
+        kept = None
+    if isinstance(kept, int) and FIRST <= kept < LAST:
+        return kept
+    seed = FIRST + secrets.randbelow(LAST - FIRST)
+    write_json(path, {"seed": seed})
+    return seed
+
+
+def method_of(entry: Entry) -> tuple[Method, object]:
+    """The method and the configuration that an entry says it is of, by its command or else by its method's name.
+
+    Raises `InputError` if no such method is installed here, or it has no such configuration.
+    """
+    try:
+        words = shlex.split(entry.command)
+    except ValueError:
+        words = []
+    name, preset, settings = entry.method, None, dict[str, str]()
+    if words[:2] == ["zoobench", "eval"]:
+        given = _options(words[2:])
+        name = given.get("--method", given.get("--model", "sane"))
+        pairs = [each.partition("=") for each in given.get("--set", "").split(",") if each.strip()]
+        preset, settings = given.get("--preset"), {key.strip(): value for key, _, value in pairs}
+    if name not in method_names():
+        raise InputError(f"no method '{name[:60]}' is installed here")
+    method = get_method(name)
+    return method, method.config(preset, settings)
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    """Values of options, as `--name value` or `--name=value`."""
+    found = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            found[name] = value if equals else following
+    return found

@@ -1,0 +1,169 @@
+"""Submissions: folders that nobody vouches for, read with bounded effort; and how one is put together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zoo_generation.errors import InputError
+from zoo_generation.files import write_json
+from zoo_generation.text import shown
+from zoobench import __version__
+from zoobench.leaderboard.answers import Answers, most_artefact_bytes, read_answers
+from zoobench.leaderboard.entry import ENTRY, FORMAT, MOST_BYTES, Entry, parse_entry, parse_fields
+from zoobench.leaderboard.reference import is_recorded, read_references
+from zoobench.leaderboard.track import Track, read_track, read_tracks
+from zoobench.leaderboard.untrusted.archive import opened
+from zoobench.leaderboard.untrusted.fetching import fetched
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused, check_folder, read_plain
+from zoobench.populations import Population
+
+NEEDED = ("name", "authors", "licence")
+ARTEFACTS = (".parquet", ".safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """What was read: the entry, the artefact's bytes, and the answers that they hold.
+
+    beside: whether the artefact lay beside the entry, and not at an address alone.
+    """
+
+    entry: Entry
+    artefact: bytes
+    answers: Answers
+    beside: bool
+
+
+def most_bytes(track: Track, references: Mapping[str, Population]) -> dict[str, int]:
+    """By the name of each file that a submission to a track may hold, how many bytes it has at most."""
+    return {ENTRY: MOST_BYTES, track.artefact: most_artefact_bytes(track, references)}
+
+
+def read_submission(
+    folder: Path, track: Track, references: Mapping[str, Population], fetch: bool = False
+) -> Submission:
+    """Read a folder; an artefact that is not there is fetched from its address, where `fetch` says so.
+
+    Raises `Refused` with all that is wrong, and `AbsentError` where the artefact is not there, and not fetched.
+    """
+    most = most_bytes(track, references)
+    check_folder(folder, most)
+    entry = parse_entry(read_plain(folder / ENTRY, most[ENTRY]))
+    problems = _wrong_entry(entry, track, most[track.artefact])
+    path = folder / track.artefact
+    beside = path.exists()
+    if beside:
+        content = read_plain(path, most[track.artefact])
+    elif entry.artefact.url is None:
+        raise Refused([*problems, f"{track.artefact} is missing, and the entry gives no address for it"])
+    elif problems:
+        raise Refused(problems)
+    elif fetch:
+        content = fetched(entry.artefact.url, entry.artefact.sha256, entry.artefact.bytes)
+    else:
+        raise AbsentError(
+            f"{track.artefact} of {entry.name} is not in the repository, but at {entry.artefact.url}; it can be "
+            "verified with --fetch"
+        )
+    problems += wrong_artefact(entry, track.artefact, content)
+    if problems:
+        raise Refused(problems)
+    return Submission(entry, content, read_answers(track, references, entry.seeds, content), beside)
+
+
+def _wrong_entry(entry: Entry, track: Track, most: int) -> list[str]:
+    """What is wrong with an entry, as one of the track; raises `Refused` where it is of another."""
+    if entry.track != track.name:
+        raise Refused([f"the entry is of the track '{entry.track}', and was handed in for '{track.name}'"])
+    problems = []
+    if entry.seeds not in (track.all_seeds, track.all_seeds[:1]):
+        wanted = " or ".join(f"{list(seeds)}" for seeds in (track.all_seeds, track.all_seeds[:1]))
+        problems.append(f"the entry has the seeds {str(list(entry.seeds))[:60]}; the track's are {wanted}")
+    if entry.artefact.bytes > most:
+        problems.append(f"the entry's artefact has {entry.artefact.bytes} bytes, and the track allows {most}")
+    return problems
+
+
+def wrong_artefact(entry: Entry, name: str, content: bytes) -> list[str]:
+    """What tells that an artefact is not the one that the entry tells of, a sentence each."""
+    problems = []
+    if len(content) != entry.artefact.bytes:
+        problems.append(f"{name} has {len(content)} bytes, and the entry says {entry.artefact.bytes}; pack it anew")
+    if hashlib.sha256(content).hexdigest() != entry.artefact.sha256:
+        problems.append(f"{name} is not the file that the entry tells of: its SHA-256 is another; pack it anew")
+    return problems
+
+
+def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
+    """Put a submission into an empty folder, ready to be verified; the track that it is of.
+
+    source: a folder with an entry, which may lack what `said` has, a zip of one, or an artefact alone; said: fields
+    that take the place of the entry's own; url: where the artefact lies, if it is to be left out. Raises `InputError`
+    where the source is none of these, or no track is named.
+    """
+    if source.suffix in ARTEFACTS and source.is_file():
+        track = _track(leaderboards, said)
+        here = {"seeds": list(track.all_seeds), "task_version": track.task_version}
+        _write(folder, leaderboards, track, here | {"versions": {"zoobench": __version__}} | dict(said), source, url)
+        return track
+    if source.is_dir() or source.suffix == ".zip":
+        most = _most_of_all(leaderboards)
+        with opened(source, most) as there:
+            check_folder(there, most)
+            return _from_folder(there, folder, leaderboards, said, url)
+    raise InputError(
+        f"{source} is no submission; give the folder that 'zoobench eval --track' wrote, a zip file of one, or "
+        "predictions.parquet or weights.safetensors with --track"
+    )
+
+
+def _from_folder(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
+    fields = parse_fields(read_plain(source / ENTRY, MOST_BYTES))
+    if (wanted := said.get("track")) and fields.get("track") not in (None, wanted):
+        raise InputError(f"the submission is of the track {shown(fields['track'])[:60]}, and --track says {wanted}")
+    fields |= said
+    track = _track(leaderboards, fields)
+    artefact = source / track.artefact
+    _write(folder, leaderboards, track, fields, artefact if artefact.exists() else None, url)
+    return track
+
+
+def _write(
+    folder: Path, leaderboards: Path, track: Track, fields: Mapping[str, Any], artefact: Path | None, url: str | None
+) -> None:
+    """Write entry and artefact; what everyone would say the same is filled in."""
+    name = fields.get("name", "")
+    fields = {"format": FORMAT, "method": name, "date": datetime.now(UTC).date().isoformat()} | dict(fields)
+    if artefact is not None:
+        content = read_plain(artefact, most_bytes(track, read_references(leaderboards, track))[track.artefact])
+        told = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        if url is None:
+            (folder / track.artefact).write_bytes(content)
+            fields = {"artefact": told} | fields
+        else:
+            fields = fields | {"artefact": told | {"url": url}}
+    if missing := [field for field in NEEDED if not fields.get(field)]:
+        raise Refused(f"the submission does not say its {field}; give --{field}" for field in missing)
+    write_json(folder / ENTRY, fields)
+
+
+def _track(leaderboards: Path, fields: Mapping[str, Any]) -> Track:
+    name = fields.get("track")
+    if not isinstance(name, str):
+        raise InputError("the submission does not say which track it is of; give --track")
+    return read_track(leaderboards, name)
+
+
+def _most_of_all(leaderboards: Path) -> dict[str, int]:
+    """Bytes that files may have in a submission to any track: which it is, is in it."""
+    most: dict[str, int] = {}
+    for track in read_tracks(leaderboards):
+        if is_recorded(leaderboards, track):
+            for name, size in most_bytes(track, read_references(leaderboards, track)).items():
+                most[name] = max(size, most.get(name, 0))
+    return most

@@ -1,1 +1,0 @@
-"""Parquet files of strangers: what they claim is held against their bytes before Arrow believes it."""
