@@ -1,34 +1,49 @@
-"""Text of strangers, made fit to be shown: nothing in it steers a terminal, breaks a line, or is markup on a page.
+"""Text as it is shown: names that others chose, made harmless, and numbers as every page and table shows them.
 
-Zoos, results and entries that others made name things as they like. Whatever shows such a name shows it through these.
+Zoos, results and entries of others hold any names. Whatever shows such a name passes it through here first: then
+nothing in it steers a terminal, breaks a line, or is markup on a page.
 """
 
 from __future__ import annotations
 
+import math
 import re
 
 MARKDOWN_SIGNS = re.compile(r"[\\`*_{}\[\]<>|#~$&!@]|(?<=http):|(?<=https):|(?<=www)\.", re.IGNORECASE)
 """What may begin markup, HTML, a link or a mention anywhere in a line."""
 
+NOT_A_NUMBER = "–"
+
 
 def printable(text: str) -> str:
-    """A text on one line, in which characters that cannot be printed are escaped, as Python does; among them those
-    that turn it."""
+    """A text with characters escaped that cannot be printed, or that turn the direction of text, as Python does.
+
+    >>> printable("two\\nlines")
+    'two\\\\nlines'
+    """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def shown(value: object, most: int = 300) -> str:
-    """The first line of a value as text of printable characters, cut where it is longer than `most`."""
+    """The first line of a value as printable text, cut if it is longer than `most` characters."""
     return _cut(printable(_text(value).strip().split("\n")[0][: most + 1]), most)
 
 
 def quoted(value: object, most: int = 80) -> str:
-    """What a user or a file says, as printable characters on one line, cut where it is longer than `most`."""
+    """What a user or a file says, as printable text on one line, cut if it is longer than `most` characters.
+
+    >>> quoted("a" * 100, 5)
+    'aaaa…'
+    """
     return _cut(printable(_text(value)[: most + 1]), most)
 
 
 def as_given(value: object) -> str:
-    """What a user gave, as `quoted`, and in quotes where it is text."""
+    """What a user gave, as `quoted`, and in quotes if it is text.
+
+    >>> as_given("soon"), as_given(3)
+    ("'soon'", '3')
+    """
     return f"'{quoted(value, 60)}'" if isinstance(value, str) else quoted(value, 60)
 
 
@@ -44,13 +59,42 @@ def _cut(line: str, most: int) -> str:
 
 
 def visible(value: object) -> str:
-    """A value as text in which nothing hides: characters that print nothing, or turn what follows around, are named.
-
-    Lines stay lines.
-    """
+    """A value as `printable` text whose lines stay lines."""
     return "\n".join(printable(line) for line in str(value).split("\n"))
 
 
 def inert_markdown(value: object) -> str:
-    """A value on one line whose signs are shown by GitHub's Markdown, not read as markup."""
+    """A value on one line whose signs GitHub's Markdown shows, and does not read as markup."""
     return MARKDOWN_SIGNS.sub(r"\\\g<0>", printable(" ".join(str(value).split())))
+
+
+def number(value: float) -> str:
+    """Three decimals, with a minus sign that is as wide as a plus.
+
+    >>> number(-0.5), number(float("nan"))
+    ('−0.500', '–')
+    """
+    return NOT_A_NUMBER if math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
+def score(mean: float, std: float) -> str:
+    """`mean ± std`, or what there is of it.
+
+    >>> score(0.5, 0.01)
+    '0.500 ± 0.010'
+    """
+    return number(mean) if math.isnan(mean) or math.isnan(std) else f"{number(mean)} ± {number(std)}"
+
+
+def interval(low: float, high: float) -> str:
+    """`[low, high]`, or nothing if a bound is unknown."""
+    return "" if math.isnan(low) or math.isnan(high) else f"[{number(low)}, {number(high)}]"
+
+
+def words(name: str) -> str:
+    """The name of a task or metric as words.
+
+    >>> words("property_prediction")
+    'property prediction'
+    """
+    return name.replace("_", " ")

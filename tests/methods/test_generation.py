@@ -21,7 +21,7 @@ from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.populations.target import Target, with_new_classifier
 from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.zoo import Zoo
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 SMALL = replace(PRESETS["tiny"], d_model=16, layers=1, latent=8, steps=3, permutations=2)
 
@@ -99,7 +99,7 @@ def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path:
         code, output = run("generate", *options, "--mode", "bootstrapped", "--rounds", "2", "--keep", "3")
         assert code == 0 and "random" in output and "3 models into" in output, number
     generated = Zoo(tmp_path / "generated" / "digits-cnn_s-sane")
-    assert validate(generated.path).valid
+    assert validate_zoo(generated.path).valid
     assert len(generated.models) == len(generated.checkpoints) == 3
     row = generated.checkpoints.iloc[0]
     assert (row["epoch"], row["epochs"], row["activation"]) == (0, 0, "tanh") and pd.isna(row["learning_rate"])
@@ -153,7 +153,7 @@ def test_models_of_an_architecture_and_width_that_no_zoo_has(run: Run, built: Pa
     assert code == 0, output
     rows = Zoo(out).checkpoints
     assert set(rows["architecture"]) == {"resnet18"} and set(rows["width"]) == {0.0625} and len(rows) == 2
-    assert validate(out).valid
+    assert validate_zoo(out).valid
 
 
 @pytest.mark.parametrize(

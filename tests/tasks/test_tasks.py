@@ -26,7 +26,7 @@ from zoobench.tasks.base import Setting, Task
 from zoobench.tasks.probe import Embedded
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.registry import TASKS, get_task
-from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo import Zoo
 from zoobench.zoo.importers import import_zoo
 
 
@@ -154,7 +154,7 @@ def obvious_scores(features: np.ndarray, table: pd.DataFrame) -> dict[str, float
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     path = tmp_path_factory.mktemp("imported")
-    import_zoo(shared("reference/zoo_mnist_cnn_s"), ZooSink(path), "reference")
+    import_zoo(shared("reference/zoo_mnist_cnn_s"), path, "reference")
     return Zoo(path)
 
 

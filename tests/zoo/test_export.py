@@ -30,7 +30,7 @@ from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.exporters import export_zoo
 from zoobench.zoo.importers import import_zoo
 from zoobench.zoo.parts import part_file
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 THERE_AND_BACK = ("modelzoos", "safetensors")
 LAST = {"part", "row"}  # columns that say where weights lie
@@ -46,9 +46,9 @@ def path(tmp_path: Path) -> Path:
 def again(zoo: Zoo, target: str, folder: Path) -> Zoo:
     """The zoo after an export and an import, in which nothing may be left out."""
     export_zoo(zoo, target, folder / target)
-    result = import_zoo(folder / target, ZooSink(folder / f"{target}-zoo"), "again", layout=target)
+    result = import_zoo(folder / target, folder / f"{target}-zoo", "again", layout=target)
     assert [fault for fault in result.faults if "is missing, and most" not in fault.reason] == []
-    assert validate(folder / f"{target}-zoo").valid
+    assert validate_zoo(folder / f"{target}-zoo").valid
     return Zoo(folder / f"{target}-zoo")
 
 
@@ -66,7 +66,7 @@ def assert_identical(one: Zoo, other: Zoo) -> None:
 def test_the_reference_zoo_goes_there_and_back(tmp_path: Path) -> None:
     """The exported tree holds the original's state dicts, params and results; the import of it is the same zoo."""
     folder = shared("reference/zoo_mnist_cnn_s")
-    import_zoo(folder, ZooSink(tmp_path / "zoo"), "zoo")
+    import_zoo(folder, tmp_path / "zoo", "zoo")
     zoo = Zoo(tmp_path / "zoo")
     assert_identical(zoo, again(zoo, "modelzoos", tmp_path))
     exported = sorted((tmp_path / "modelzoos").glob("*/checkpoint_*/checkpoints"))

@@ -27,7 +27,7 @@ from zoobench.populations.schema import TABLE
 from zoobench.populations.validation import problems_of
 from zoobench.zoo import Zoo, split_models
 from zoobench.zoo.schema import CHECKPOINTS, MODELS
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"
 VECTORS = Path(zoobench.__file__).parent / "conformance"
@@ -185,7 +185,7 @@ def test_splits(case: Row) -> None:
 
 def test_the_zoo() -> None:
     path, expected, found = VECTORS / "zoo", recorded("expected.json")["zoo"], read_zoo(VECTORS / "zoo")
-    assert validate(path).valid
+    assert validate_zoo(path).valid
     for table, schema in (("models", MODELS), ("checkpoints", CHECKPOINTS)):
         for row, wanted in zip(in_order(found[table]), in_order(expected[table]), strict=True):
             assert set(schema.names) <= row.keys()

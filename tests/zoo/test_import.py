@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.registry import ARCHITECTURES
+from zoo_generation.progress import Progress, Update
 from zoobench.cli.app import main
 from zoobench.populations import select_checkpoints, write_token_set
 from zoobench.populations.validation import problems_of
@@ -33,7 +34,7 @@ from zoobench.zoo.importers.recognise import recognise
 from zoobench.zoo.importers.state import State
 from zoobench.zoo.published import CONFIG, RESULTS, entry_names
 from zoobench.zoo.schema import METRICS, MODELS
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 Tensors = dict[str, torch.Tensor]
 EPOCHS = (0, 2, 4)
@@ -102,8 +103,8 @@ def models(written: Path, tmp_path: Path) -> Path:
 
 def take(folder: Path, out: Path, **options: Any) -> tuple[Imported, Zoo]:
     """The import, which must be a sound zoo of as many models and checkpoints as it says."""
-    result = import_zoo(folder, ZooSink(out), "imported", **options)
-    report, zoo = validate(out), Zoo(out)
+    result = import_zoo(folder, out, "imported", **options)
+    report, zoo = validate_zoo(out), Zoo(out)
     assert report.valid, report.problems
     assert (len(zoo.models), len(zoo.checkpoints)) == (result.models, result.checkpoints)
     assert all(fault.reason and len(fault.reason) < 500 for fault in result.faults)
@@ -161,7 +162,7 @@ def test_the_reference_zoo(command: Command, tmp_path: Path) -> None:
         assert words in reason
 
     zoo = Zoo(tmp_path / "zoos" / "zoo_mnist_cnn_s")
-    assert validate(zoo.path).valid and set(zoo.models["architecture"]) == {"cnn_s"}
+    assert validate_zoo(zoo.path).valid and set(zoo.models["architecture"]) == {"cnn_s"}
     assert set(zoo.models["dataset"]) == {"mnist"} and set(zoo.models["image_size"]) == {28}
     for row in zoo.models.to_dict("records"):
         trial = folder / json.loads(row["source"])["name"]
@@ -298,9 +299,9 @@ def parts_of(zoo: Zoo) -> dict[str, bytes]:
 def test_the_number_of_readers_and_the_size_of_parts_change_nothing(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[int, int]] = []
-    _, zoo = take(written, tmp_path / "zoo", on_model=lambda *progress: told.append(progress))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(parts_of(zoo)) == 4
+    told: list[Update] = []
+    _, zoo = take(written, tmp_path / "zoo", progress=Progress(told.append))
+    assert [update.done for update in told] == [0, 1, 2, 3, 4] and told[-1].of == len(parts_of(zoo)) == 4
     monkeypatch.setattr(importing, "READERS", 1)
     assert parts_of(take(written, tmp_path / "one")[1]) == parts_of(zoo)
     monkeypatch.setattr(writing, "ELEMENTS", 6 * 2464)  # two models
@@ -343,8 +344,8 @@ def test_an_import_that_was_killed_starts_anew(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(ZooSink, method, killed)
         patch.setattr(writing, "MODELS", 2)
-        import_zoo(written, ZooSink(out), "imported")
-    with pytest.raises(InputError, match="is no zoo"):
+        import_zoo(written, out, "imported")
+    with pytest.raises(InputError, match="is not a zoo"):
         Zoo(out)
     assert parts_of(take(written, out)[1]) == parts_of(take(written, tmp_path / "other")[1])
 

@@ -17,7 +17,7 @@ from zoo.test_import_values import by_file, notes, reasons, take_table
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture, import_architecture
 from zoo_generation.networks.registry import ARCHITECTURES
-from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo import Zoo
 from zoobench.zoo.exporters import export_zoo
 from zoobench.zoo.importers import import_zoo
 
@@ -345,7 +345,7 @@ def test_networks_say_what_they_take(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "models" / "table.json").write_text(json.dumps(rows))
     if said is None:
         with pytest.raises(InputError, match="say how large its images are: add 'image_size'"):
-            import_zoo(tmp_path / "models", ZooSink(tmp_path / "zoo"), "zoo", architecture=f"says_{name}:net")
+            import_zoo(tmp_path / "models", tmp_path / "zoo", "zoo", architecture=f"says_{name}:net")
         return
     _, zoo = take(tmp_path / "models", tmp_path / "zoo", architecture=f"says_{name}:net")
     assert tuple(zoo.models.iloc[0][["channels", "image_size", "classes"]]) == said

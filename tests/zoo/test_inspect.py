@@ -13,9 +13,9 @@ from zoo.test_zoo import cut, trained
 
 from zoo_generation.training.spec import make_spec
 from zoobench.cli.app import main
-from zoobench.cli.inspecting import bars
+from zoobench.cli.zoo_tables import bars
 from zoobench.zoo import Zoo, ZooSink
-from zoobench.zoo.inspection import BINS, inspect
+from zoobench.zoo.inspection import BINS, inspect_zoo
 
 SPEC = make_spec(
     {"name": "small", "datasets": "digits", "architectures": ["cnn_s", "resnet18"], "width": 0.0625}
@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_report_counts_what_is_there_and_what_is_missing(home: Path) -> None:
-    report = inspect(Zoo(home / "zoos" / "small"))
+    report = inspect_zoo(Zoo(home / "zoos" / "small"))
     cnn, resnet = report.populations
     assert cnn.models == {"trained": 3, "at_chance": 1, "diverged": 1, "missing": 0}
     assert resnet.models == {"trained": 0, "at_chance": 0, "diverged": 0, "missing": 5}
@@ -70,7 +70,7 @@ def test_a_report_counts_what_is_there_and_what_is_missing(home: Path) -> None:
 
 def test_a_zoo_that_has_just_begun(tmp_path: Path) -> None:
     ZooSink(tmp_path).write_card("small", SPEC.model_dump(mode="json"))
-    report = inspect(Zoo(tmp_path))
+    report = inspect_zoo(Zoo(tmp_path))
     assert [population.models["missing"] for population in report.populations] == [5, 5]
 
 
@@ -78,7 +78,7 @@ def test_a_model_of_no_spec_is_counted(tmp_path: Path) -> None:
     sink = ZooSink(tmp_path)
     sink.write_card("imported", {})
     sink.write(trained("cnn_s", 1))
-    (population,) = inspect(Zoo(tmp_path)).populations
+    (population,) = inspect_zoo(Zoo(tmp_path)).populations
     assert population.models["trained"] == 1 and population.models["missing"] == 0
     assert population.accuracy_std is None
 
@@ -94,7 +94,7 @@ def test_the_command_prints_and_writes(inspect_command: Inspect, home: Path) -> 
 
 def test_damage_and_absence_are_one_sentence(inspect_command: Inspect, home: Path) -> None:
     cut(next((home / "zoos" / "small" / "models").iterdir()))
-    for zoo, sentence in ((home / "zoos" / "small", "is damaged"), (home / "none", "is no zoo")):
+    for zoo, sentence in ((home / "zoos" / "small", "is damaged"), (home / "none", "is not a zoo")):
         code, output = inspect_command(zoo)
         assert code == 2 and sentence in output and "Traceback" not in output
 

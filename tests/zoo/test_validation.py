@@ -25,6 +25,7 @@ from zoo.test_zoo import trained
 
 from zoo_generation.data.load import load_images
 from zoo_generation.files import StoragePath
+from zoo_generation.progress import Progress, Update
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.spec import make_spec
 from zoo_generation.training.train import train_model
@@ -32,7 +33,7 @@ from zoobench.cli.app import main
 from zoobench.zoo import ZooSink, zoo_path
 from zoobench.zoo.parts import FOLDERS, part_file, part_names
 from zoobench.zoo.sink import part_of
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 SPEC = {"name": "small", "datasets": "digits", "architectures": "cnn_s", "learning_rate": 1e-3, "epochs": 2, "seeds": 5}
 
@@ -61,7 +62,7 @@ def zoo(sound: Path, tmp_path: Path) -> Path:
 
 
 def problems(path: StoragePath) -> list[str]:
-    found = [str(problem) for problem in validate(path).problems]
+    found = [str(problem) for problem in validate_zoo(path).problems]
     assert all("\n" not in problem and len(problem) < 500 for problem in found)
     return found
 
@@ -123,14 +124,15 @@ def edit_weights(
 
 
 def test_a_sound_zoo_is_valid_here_and_far_away(sound: Path) -> None:
-    told: list[tuple[int, int]] = []
-    report = validate(sound, lambda *progress: told.append(progress))
-    assert report.valid and report.notes == () and sorted(told) == [(1, 3), (2, 3), (3, 3)]
+    told: list[Update] = []
+    report = validate_zoo(sound, progress=Progress(told.append))
+    assert report.valid and report.notes == ()
+    assert sorted((update.done, update.of) for update in told) == [(0, 0), (1, 3), (2, 3), (3, 3)]
     counts = {check.name: check.count for check in report.checks}
     assert counts["checksums"] == 3 and counts["weights"] == 18 and counts["values"] == 25
     far = zoo_path(f"memory://{uuid.uuid4()}/zoo")
     write(far)
-    assert validate(far).checks == report.checks
+    assert validate_zoo(far).checks == report.checks
     weights = next(far.glob("weights/*"))
     weights.write_bytes(weights.read_bytes()[:-4])
     refuse(far, "SHA-256")
@@ -208,7 +210,7 @@ def test_checksums_are_read_strictly(zoo: Path, edit: Callable[[str], str], sent
     [
         ({"format": "zoobench-zoo/9"}, "this zoobench reads 'zoobench-zoo/1'"),
         ({"format": None}, "the field 'format' is missing"),
-        ({"name": "../../zoo"}, "no safe file name"),
+        ({"name": "../../zoo"}, "not a safe file name"),
         ({"name": 5}, "'name' was given 5"),
         ({"built": "yesterday"}, "'built' was given 'yesterday'"),
         ({"spec": []}, "'spec' was given []"),
@@ -247,7 +249,7 @@ def test_what_is_no_card(zoo: Path, content: bytes) -> None:
         ("checkpoints", column("epoch", put(0)), "after epoch 0 stands in it twice"),
         ("checkpoints", column("test_accuracy", put(1.5)), "'test_accuracy' is '1.5' in row 1, and must lie in [0, 1]"),
         ("checkpoints", column("val_accuracy", put(float("nan"))), "'val_accuracy' is 'nan'"),
-        ("checkpoints", column("val_loss", lambda losses: [-1.0 for _ in losses]), "(and 8 more rows are no better)"),
+        ("checkpoints", column("val_loss", lambda losses: [-1.0 for _ in losses]), "(and 8 more rows)"),
         ("checkpoints", column("model_id", put("another")), "the model 'another' of a checkpoint is not in the models"),
         ("checkpoints", column("part", put("../../etc")), "'part' is '../../etc' in row 1"),
         ("checkpoints", column("row", put(0)), "'row' must hold each number from 0 to 8 once"),
@@ -295,9 +297,9 @@ def poisoned(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
         ({"edit": lambda weights: weights[:, :-1].contiguous()}, "must be [9, 2464]"),
         ({"edit": lambda weights: weights.flatten()}, "must be [9, 2464]"),
         ({"layout": lambda entries: entries[:-1]}, "its weights are [9, 2464], and must be [9, "),
-        ({"layout": lambda entries: dict(entries)}, "no list of [name, shape]"),
+        ({"layout": lambda entries: dict(entries)}, "not a list of [name, shape]"),
         ({"layout": lambda entries: [*entries, entries[0]]}, "names an entry twice"),
-        ({"layout": lambda entries: [["w", [-2464]]]}, "no list of [name, shape]"),
+        ({"layout": lambda entries: [["w", [-2464]]]}, "not a list of [name, shape]"),
         ({"bias": torch.zeros(3)}, "must hold one tensor, 'weights', and holds ['bias', 'weights']"),
     ],
 )
@@ -321,7 +323,7 @@ def test_a_population_has_one_layout(zoo: Path) -> None:
 def test_files_that_are_of_no_part(zoo: Path) -> None:
     for name in ("README.md", "weights/.a.safetensors.x1", ".lock"):
         (zoo / name).touch()
-    report = validate(zoo)
+    report = validate_zoo(zoo)
     assert report.valid and len(report.notes) == 2
     (zoo / "weights" / "notes\n.txt").touch()
     refuse(zoo, "weights/notes")
@@ -331,7 +333,7 @@ def test_an_unfinished_zoo_is_valid(tmp_path: Path) -> None:
     """Also where a killed worker has left files without a models file, and a retry has written other shards."""
     sink = ZooSink(tmp_path)
     sink.write_card("small", make_spec(SPEC).model_dump(mode="json"))
-    assert validate(tmp_path).notes == (
+    assert validate_zoo(tmp_path).notes == (
         "5 of the 5 models of the spec are missing yet; its build command trains them",
         "it holds no models yet",
     )
@@ -339,7 +341,7 @@ def test_an_unfinished_zoo_is_valid(tmp_path: Path) -> None:
     sink.write(trained("cnn_s", 2))
     sink.write(trained("cnn_s", 1))
     part_file(tmp_path, "models", part_of(trained("cnn_s", 1)).name).unlink()
-    report = validate(tmp_path)
+    report = validate_zoo(tmp_path)
     assert report.valid and len(report.notes) == 5, report
 
 
@@ -418,7 +420,7 @@ def edited(real: Path, home: Path, table: str, edit: Callable[[pa.Table], pa.Tab
     (part,) = part_names(copy)
     pq.write_table(edit(pq.read_table(part_file(copy, table, part))), part_file(copy, table, part))
     fit_sums(copy, part)
-    assert validate(copy).valid
+    assert validate_zoo(copy).valid
     return copy
 
 

@@ -82,9 +82,9 @@ def build_module(row: pd.Series) -> nn.Module:
             return build(dropout=0.0).eval()
         with seeded(EVALUATION_SEED):
             module = build(dropout=0.0 if dropout is None or pd.isna(dropout) else float(dropout)).eval()
-    except InputError:
-        raise
     except Exception as error:  # whatever a user's function raises
+        if isinstance(error, InputError) and known is not None:
+            raise
         which = f"models of '{name}' on '{row['dataset']}'" if "dataset" in row else f"models of '{name}'"
         if known is None:
             told = "is empty" if given is None else f"says '{given}'"

@@ -15,7 +15,7 @@ import typer
 from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoobench import __version__
-from zoobench.cli import build_zoo, evaluate, leaderboard, methods, tokens, zoo
+from zoobench.cli import evaluate, leaderboard, methods, tokens, zoo
 from zoobench.cli.options import Home, Json, Quiet
 
 EPILOG = """
@@ -85,7 +85,7 @@ def list_things(
     show([asdict(line) for line in lines], shown)
 
 
-app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
+app.command("build-zoo", epilog=zoo.BUILD)(zoo.build_zoo)
 app.command("train", epilog=methods.TRAIN_EXAMPLES)(methods.train)
 app.command("eval", epilog=evaluate.EVAL_EXAMPLES)(evaluate.evaluate)
 app.command("ablate", epilog=evaluate.ABLATE_EXAMPLES)(evaluate.ablate)

@@ -181,7 +181,7 @@ def _workspace(
 ) -> Workspace:
     from zoobench.zoo.workspace import Workspace
 
-    return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)  # type: ignore[arg-type]
+    return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)
 
 
 def ablate(

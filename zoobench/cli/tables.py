@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from zoo_generation.text import shown
+from zoo_generation.text import NOT_A_NUMBER, score, shown, words
 from zoobench.cli.console import Table, styled, table
-from zoobench.display.text import NOT_A_NUMBER, score, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from zoo_generation.files import directory_written_aside
+from zoo_generation.text import score, words
 from zoobench import __version__
 from zoobench.display import figures
-from zoobench.display.text import score, words
 from zoobench.evaluation.cells import Cells
 from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
 from zoobench.evaluation.statistics import Interval, interval

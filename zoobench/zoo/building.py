@@ -85,6 +85,7 @@ def build_zoo(
             already=present,
             progress=progress,
         )
+    progress.tell(f"Zoo {spec.title}: {len(models)}/{len(models)} models trained")
     return Zoo(path)
 
 

@@ -121,7 +121,7 @@ class Source:
         """The zoo, after the models that it lacks of its spec are trained; see `build_zoo`."""
         if self.spec is None:
             return self.zoo()
-        _check_card(self.path, self.spec)
+        check_card(self.path, self.spec)
         return build_zoo(self.spec, self.path, workspace, progress)
 
 
@@ -136,7 +136,7 @@ def check_apart(sources: Iterable[Source]) -> None:
             )
 
 
-def _check_card(path: StoragePath, spec: ZooSpec) -> None:
+def check_card(path: StoragePath, spec: ZooSpec) -> None:
     """Remove the card of a zoo under a name made of its spec, if the card has another: the build writes it again."""
     card = path / "zoo.json"
     if not card.exists():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo_generation.training.cluster import Device, Resources, ray_session
+from zoo_generation.training.cluster import Resources, ray_session
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Workspace:
     """Where work runs, and keeps what it makes.
 
     home: the folder under which `zoos/`, `models/`, `runs/`, `results/` and `leaderboards/` lie; data_root: where the
-    images are, None for `$ZOOBENCH_DATA`, or the user's cache; device: `auto`, `cpu` or `cuda`; workers: processes of a
-    Ray that is started here, None for all cores; ray_address: of a cluster that runs already; cpus, gpus: what a job
-    takes, None for a GPU where there are some.
+    images are, None for `$ZOOBENCH_DATA` or the user's cache; device: `auto`, `cpu` or `cuda`; workers: processes of a
+    Ray that is started here, None for one per core; ray_address: the address of a running cluster; cpus: cores per job;
+    gpus: GPUs per job, None for one if the cluster has any.
 
     >>> Workspace("my-work").runs
     PosixPath('my-work/runs')
@@ -26,7 +26,7 @@ class Workspace:
 
     home: Path = Path()
     data_root: Path | None = None
-    device: Device = "auto"
+    device: str = "auto"
     workers: int | None = None
     ray_address: str | None = None
     cpus: float = 1
@@ -34,7 +34,7 @@ class Workspace:
     resources: Resources = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Take paths as text too. Raises `InputError` for a device that is not known, and for less than no cores."""
+        """Take paths as text too. Raises `InputError` for an unknown device, and for cores that are not above 0."""
         object.__setattr__(self, "home", Path(self.home))
         object.__setattr__(self, "data_root", None if self.data_root is None else Path(self.data_root))
         object.__setattr__(self, "resources", Resources.of(self.device, self.cpus, self.gpus))
@@ -46,17 +46,17 @@ class Workspace:
 
     @property
     def models(self) -> Path:
-        """Where fitted methods lie that were given no other place."""
+        """Where fitted methods lie, unless they were given another place."""
         return self.home / "models"
 
     @property
     def runs(self) -> Path:
-        """What is expensive and can be made again, by its content."""
+        """Where fits and measurements are cached, by content."""
         return self.home / "runs"
 
     @property
     def results(self) -> Path:
-        """What users read."""
+        """Where reports, tables and figures go."""
         return self.home / "results"
 
     @property

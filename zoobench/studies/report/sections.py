@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from zoo_generation.text import words
 from zoobench.display.plotting import Plot
-from zoobench.display.text import words
 from zoobench.studies.relations import MEAN
 from zoobench.studies.report.content import Report
 from zoobench.studies.report.curves import epoch_curves, size_curves

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside
+from zoo_generation.progress import QUIET, Progress
 from zoobench.zoo.exporters.models import ExportedModel, exported_models
 from zoobench.zoo.exporters.registry import EXPORTERS
 from zoobench.zoo.store import Zoo
 
-OnModel = Callable[[int, int], None]
-"""Told how many models are done, of how many."""
 
+def export_zoo(zoo: Zoo, to: str, out: Path, licence: str | None = None, progress: Progress = QUIET) -> Path:
+    """Write a zoo into the folder `out`, which may not exist yet, and return that folder.
 
-def export_zoo(
-    zoo: Zoo,
-    target: str,
-    out: Path,
-    on_model: OnModel = lambda done, of: None,
-    licence: str | None = None,
-) -> None:
-    """Write a zoo to `out`, which may not be there yet, for one of the `EXPORTERS`; `licence`: of a dataset's card.
-
-    Raises `InputError` for another target or licence, where the zoo is damaged or names what no file can be named by,
-    and where `out` cannot be written.
+    to: one of `EXPORTERS`; licence: what a dataset's card states. Raises `InputError` for another target or licence, if
+    the zoo is damaged or has names that no file can have, and if `out` cannot be written.
     """
-    write = EXPORTERS.get(target).prepare(zoo, licence)
-    total = len(zoo.models)
+    write = EXPORTERS.get(to).prepare(zoo, licence)
+    step, total = progress.stage("exporting"), len(zoo.models)
 
     def counted() -> Iterator[ExportedModel]:
         for done, model in enumerate(exported_models(zoo), 1):
             yield model
-            on_model(done, total)
+            step(done, total)
 
     try:
         with directory_written_aside(out, new=True) as aside:
             write(aside, counted())
     except OSError as error:
         raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
+    return out

@@ -1,8 +1,10 @@
 """Bring populations of trained networks from elsewhere into a zoo: a file for each layout that they come in."""
 
+from zoobench.zoo.importers.columns import model_columns
 from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout
-from zoobench.zoo.importers.importing import Imported, import_zoo
+from zoobench.zoo.importers.importing import Imported, import_name, import_zoo
 from zoobench.zoo.importers.registry import IMPORTERS
+from zoobench.zoo.importers.state import State, read_state
 
 __all__ = [
     "IMPORTERS",
@@ -12,5 +14,9 @@ __all__ = [
     "FoundModel",
     "Imported",
     "SourceLayout",
+    "State",
+    "import_name",
     "import_zoo",
+    "model_columns",
+    "read_state",
 ]

@@ -7,14 +7,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, files_in, sweep, write_json
-from zoo_generation.networks.architectures import architecture_names, get_architecture
+from zoo_generation.names import ALLOWED, is_file_name
+from zoo_generation.networks.architectures import architecture_names, get_architecture, import_architecture
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.text import quoted
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.building import Built, Read, build, not_finite, read_checkpoint
 from zoobench.zoo.importers.columns import dataset_of
@@ -33,49 +36,73 @@ from zoobench.zoo.importers.registry import IMPORTERS, usable_layouts
 from zoobench.zoo.importers.writing import PartWriter
 from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink
+from zoobench.zoo.store import Zoo
 
 READERS = 4  # threads; more wait for each other, since most of reading a small state dict is Python
 MARK = ".import.json"  # stands in the zoo's directory while an import is under way
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-OnModel = Callable[[int, int], None]
-"""Told how many models are done, of how many."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in, all that did not (`faults`), and what came in otherwise than it stands, or in doubt (`notes`)."""
+    """What came into a zoo; `faults`: what did not; `notes`: what came in changed, or in doubt."""
 
+    name: str
+    path: StoragePath
+    folder: str
     layout: str
     models: int
     checkpoints: int
     faults: tuple[Fault, ...]
     notes: tuple[Fault, ...] = ()
 
+    @property
+    def zoo(self) -> Zoo:
+        """The zoo, opened."""
+        return Zoo(self.path)
 
-OnEnd = Callable[[Imported], None]
-"""Told what came in before the card is written, which makes a zoo of it: an import that is killed starts anew."""
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values for JSON; a fault of a whole model has the checkpoint `model`."""
+        said = asdict(self)
+        del said["path"]
+        for each in (*said["faults"], *said["notes"]):
+            each["checkpoint"] = "model" if each["checkpoint"] is None else each["checkpoint"]
+        return said
+
+
+def import_name(folder: Path, name: str | None = None) -> str:
+    """The name of the zoo that a folder is imported as: as given, else the folder's; raises `InputError` if it cannot
+    name files."""
+    found = name or folder.resolve().name
+    if not is_file_name(found):
+        raise InputError(f"the zoo cannot be named {quoted(repr(found))}: {ALLOWED}; give another --name")
+    return found
 
 
 def import_zoo(
     folder: Path,
-    sink: ZooSink,
-    name: str,
+    path: StoragePath,
+    name: str | None = None,
     *,
     layout: str | None = None,
     dataset: str | None = None,
     architecture: str | None = None,
-    on_model: OnModel = lambda done, of: None,
-    on_end: OnEnd = lambda imported: None,
+    report: Path | None = None,
+    progress: Progress = QUIET,
 ) -> Imported:
-    """Import what a folder holds; models and checkpoints that cannot come in are left out and told.
+    """Import what a folder holds into a zoo at `path`; models and checkpoints that cannot come in are left out.
 
-    layout: one of `IMPORTERS`; None for the first that the folder matches. dataset: of models that name none.
-    architecture: registered name of the only one to try. Raises `InputError` where nothing can be imported, where
-    `--dataset` is needed, and where the zoo's directory is not free or cannot be written; an import that was killed
-    there starts anew.
+    name: of the zoo, None for the folder's; layout: one of `IMPORTERS`, None for the first that the folder matches;
+    dataset: of models that name none; architecture: the only one to try, by its registered name or as
+    `package.module:function`; report: a JSON file for what came in and what did not. Raises `InputError` if nothing can
+    be imported, if `dataset` is needed, and if the directory is not free or cannot be written; an import that was
+    killed there starts anew.
     """
+    name, sink = import_name(folder, name), ZooSink(path.absolute())
+    if architecture and ":" in architecture:
+        import_architecture(architecture)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; name one that holds trained networks")
     if layout:
@@ -92,6 +119,7 @@ def import_zoo(
     models, of_metrics = measured(models)
     told += of_metrics
     faults += _missing(models)
+    step = progress.stage("importing")
     with sink.lock(), _writing_into(sink.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of pickles in protocols that it knows in part
         _check_free(sink.path)
@@ -101,7 +129,7 @@ def import_zoo(
             if model is not None:
                 faults += writer.add(model, told)
                 told += model.told
-            on_model(done, len(models))
+            step(done, len(models))
         writer.flush()
         if not writer.models:
             reasons = f"; the first reason: {faults[0].model}: {faults[0].reason}" if faults else ""
@@ -109,9 +137,11 @@ def import_zoo(
         faults += told_once(each for each in told if each.lost)
         order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
         notes = told_once(each for each in told if not each.lost)
-        imported = Imported(layout, writer.models, writer.checkpoints, tuple(order), tuple(notes))
-        on_end(imported)
-        sink.write_card(name, {}, imported={"folder": shown_name(folder.resolve()), "layout": layout, "ids": IDS})
+        came_from, counts = shown_name(folder.resolve()), (writer.models, writer.checkpoints)
+        imported = Imported(name, path, came_from, layout, *counts, tuple(order), tuple(notes))
+        if report is not None:
+            write_json(report, imported.record())  # before the card: an import that is killed until then starts anew
+        sink.write_card(name, {}, imported={"folder": came_from, "layout": layout, "ids": IDS})
         (sink.path / MARK).unlink(missing_ok=True)
     return imported
 
@@ -126,7 +156,7 @@ def detect(folder: Path) -> str:
 
 
 def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
-    """All that the folder says beside weights, what of it cannot come in, and what is told of values."""
+    """All that the folder says besides weights, what of it cannot come in, and notes on values."""
     candidates = IMPORTERS.get(layout).candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
@@ -174,7 +204,7 @@ def _name_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Pat
 
 
 def _missing(models: Sequence[FoundModel]) -> list[Fault]:
-    """The checkpoints that most models have and a model lacks, unless why is told."""
+    """The checkpoints that most models have and a model lacks without a fault that says why."""
     had = [{checkpoint.epoch for checkpoint in model.checkpoints} for model in models]
     counts = Counter(epoch for epochs in had for epoch in epochs)
     usual = sorted(epoch for epoch, count in counts.items() if count > len(models) / 2)
@@ -189,7 +219,7 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
 def _built(
     folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault], told: list[Told]
 ) -> Iterator[Built | None]:
-    """Each model with its weights, none where it cannot come in; why goes to `faults`, what else of it to `told`.
+    """Each model with its weights, None if it cannot come in; the reason goes to `faults`, notes go to `told`.
 
     Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
@@ -260,7 +290,7 @@ def _start(path: StoragePath) -> None:
 
 @contextmanager
 def _writing_into(path: StoragePath) -> Iterator[None]:
-    """Raises `InputError` where the storage is full or forbidden, or a store is only for reading."""
+    """Raises `InputError` if the storage is full or forbidden, or a store is only for reading."""
     try:
         yield
     except (OSError, NotImplementedError) as error:
