@@ -100,7 +100,7 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["eval", "--model", "same"], "unknown method 'same': did you mean 'sane'?"),
         (["eval", "--preset", "huge"], "unknown preset of sane 'huge'"),
         (["eval"], "there is no zoo under"),
-        (["eval", "--zoo", "{tmp}"], "is no zoo: it holds no zoo.json"),
+        (["eval", "--zoo", "{tmp}"], "is not a zoo: it has no zoo.json"),
         (["eval", "--set", "windw=3"], "unknown hyperparameter 'windw': did you mean 'window'?"),
         (["train", "--set", "window=soon"], "the hyperparameter 'window' was given 'soon'"),
         (["train", "--set", "window=8"], "no room for a halo of 12"),

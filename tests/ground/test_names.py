@@ -263,7 +263,7 @@ def test_a_zoo_under_a_name_too_long_for_files_is_written(sound: Path, run: Run,
 
 def test_the_sentence_of_a_refusal_names_what_is_allowed(sound: Path, tmp_path: Path) -> None:
     zoo = called(Path(shutil.copytree(sound, tmp_path / "zoo")), "../mine")
-    with pytest.raises(InputError, match=r"named '\.\./mine', which is no safe file name: letters, digits"):
+    with pytest.raises(InputError, match=r"named '\.\./mine', which is not a safe file name: letters, digits"):
         Zoo(zoo)
 
 

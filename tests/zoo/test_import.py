@@ -345,7 +345,7 @@ def test_an_import_that_was_killed_starts_anew(
         patch.setattr(ZooSink, method, killed)
         patch.setattr(writing, "MODELS", 2)
         import_zoo(written, out, "imported")
-    with pytest.raises(InputError, match="is no zoo"):
+    with pytest.raises(InputError, match="is not a zoo"):
         Zoo(out)
     assert parts_of(take(written, out)[1]) == parts_of(take(written, tmp_path / "other")[1])
 

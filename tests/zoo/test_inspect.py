@@ -94,7 +94,7 @@ def test_the_command_prints_and_writes(inspect_command: Inspect, home: Path) -> 
 
 def test_damage_and_absence_are_one_sentence(inspect_command: Inspect, home: Path) -> None:
     cut(next((home / "zoos" / "small" / "models").iterdir()))
-    for zoo, sentence in ((home / "zoos" / "small", "is damaged"), (home / "none", "is no zoo")):
+    for zoo, sentence in ((home / "zoos" / "small", "is damaged"), (home / "none", "is not a zoo")):
         code, output = inspect_command(zoo)
         assert code == 2 and sentence in output and "Traceback" not in output
 

@@ -210,7 +210,7 @@ def test_checksums_are_read_strictly(zoo: Path, edit: Callable[[str], str], sent
     [
         ({"format": "zoobench-zoo/9"}, "this zoobench reads 'zoobench-zoo/1'"),
         ({"format": None}, "the field 'format' is missing"),
-        ({"name": "../../zoo"}, "no safe file name"),
+        ({"name": "../../zoo"}, "not a safe file name"),
         ({"name": 5}, "'name' was given 5"),
         ({"built": "yesterday"}, "'built' was given 'yesterday'"),
         ({"spec": []}, "'spec' was given []"),
@@ -297,9 +297,9 @@ def poisoned(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
         ({"edit": lambda weights: weights[:, :-1].contiguous()}, "must be [9, 2464]"),
         ({"edit": lambda weights: weights.flatten()}, "must be [9, 2464]"),
         ({"layout": lambda entries: entries[:-1]}, "its weights are [9, 2464], and must be [9, "),
-        ({"layout": lambda entries: dict(entries)}, "no list of [name, shape]"),
+        ({"layout": lambda entries: dict(entries)}, "not a list of [name, shape]"),
         ({"layout": lambda entries: [*entries, entries[0]]}, "names an entry twice"),
-        ({"layout": lambda entries: [["w", [-2464]]]}, "no list of [name, shape]"),
+        ({"layout": lambda entries: [["w", [-2464]]]}, "not a list of [name, shape]"),
         ({"bias": torch.zeros(3)}, "must hold one tensor, 'weights', and holds ['bias', 'weights']"),
     ],
 )

@@ -142,7 +142,7 @@ def newer_card(path: Path) -> None:
         ("checkpoints/*.parquet", Path.unlink, "the table .* is damaged"),
         ("zoo.json", garble_card, "not JSON"),
         ("zoo.json", newer_card, "format 'zoobench-zoo/9'"),
-        ("zoo.json", Path.unlink, "is no zoo"),
+        ("zoo.json", Path.unlink, "is not a zoo"),
     ],
 )
 def test_damage_is_told_in_a_sentence(zoo: Zoo, pattern: str, harm: Callable[[Path], None], sentence: str) -> None:

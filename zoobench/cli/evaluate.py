@@ -140,8 +140,8 @@ def evaluate(
         raise typer.Exit(run_on_tracks(track, chosen, config, workspace))
     first = seed or 0
     wanted = None if tasks is None else [get_task(name) for name in listed(tasks) or []]
-    zoos = opened_zoos(zoo, home)
     kept = KEPT if statuses is None else kept_statuses(listed(statuses) or [])
+    zoos = opened_zoos(zoo, home)
     check_writable(home)
     with shown_progress() as progress:
         results = evaluate_zoos(
@@ -181,7 +181,7 @@ def _workspace(
 ) -> Workspace:
     from zoobench.zoo.workspace import Workspace
 
-    return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)  # type: ignore[arg-type]
+    return Workspace(home, data_root, device, workers, ray_address, cpus, gpus)
 
 
 def ablate(

@@ -217,7 +217,7 @@ def rebuild(
     from zoobench.leaderboard.rebuilding import rebuild as rebuild_zoos
     from zoobench.zoo.workspace import Workspace
 
-    workspace = Workspace(home, data_root, device, workers, cpus=cpus_per_job)  # type: ignore[arg-type]
+    workspace = Workspace(home, data_root, device, workers, cpus=cpus_per_job)
     with shown_progress() as progress:
         found = rebuild_zoos(chosen_tracks(tracks, workspace.leaderboards), workspace, record, progress)
     shown = table("Zoos of tracks", ["zoo"], ["models", "checkpoints", "content", "as recorded"])

@@ -1,1 +1,1 @@
-"""What all pages share, the report of a study and the leaderboard's: templates, style, script, plots, text."""
+"""Figures, SVG and page templates, drawn from tables only."""

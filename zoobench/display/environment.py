@@ -1,4 +1,4 @@
-"""Templates that take nothing they are given for markup."""
+"""Templates that never take their values for markup."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment(package: str, finalize: Callable[[object], object], autoescape: 
 
 
 def html_environment(package: str) -> Environment:
-    """The same for HTML: what is not marked safe is escaped, and of printable characters."""
+    """The same for HTML: whatever is not marked safe is escaped, and characters that print nothing are named."""
     return environment(package, lambda value: value if isinstance(value, Markup) else visible(value), True)
 
 

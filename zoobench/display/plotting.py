@@ -45,7 +45,7 @@ class Plot:
 
 
 def plot(name: str, title: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Plot:
-    """What is drawn into a figure of so many inches; the same gives the same bytes."""
+    """Draw into a figure of a size in inches; equal drawings give equal bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -60,13 +60,13 @@ def plot(name: str, title: str, size: tuple[float, float], draw: Callable[[Figur
 
 
 def grid(panels: int) -> tuple[int, int]:
-    """Rows and columns for so many panels."""
+    """Rows and columns of a grid that holds a number of panels."""
     columns = min(MAX_COLUMNS, panels)
     return -(-panels // columns), columns
 
 
 def panels_of(figure: Figure, count: int, **options: Any) -> list[Axes]:
-    """So many panels of a figure, row by row."""
+    """A number of panels of a figure, row by row."""
     axes = list(figure.subplots(*grid(count), squeeze=False, **options).flat)
     for empty in axes[count:]:
         empty.set_axis_off()

@@ -1,4 +1,4 @@
-"""SVG as matplotlib writes it, made fit for a page: in its colours, told to screen readers, beside other SVGs."""
+"""Make matplotlib's SVG fit for a page: the page's colours, a title for screen readers, ids that do not clash."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def without_styles(svg: str) -> str:
     for element in root.iter():
         for rule in filter(str.strip, element.attrib.pop("style", "").split(";")):
             name, value = (part.strip() for part in rule.split(":", 1))
-            if name == "font":  # a short form is no attribute; the family is the page's
+            if name == "font":  # a short form is not an attribute; the family is the page's
                 name, value = "font-size", FONT_SIZE.findall(value)[0]
             element.set(name, value)
     return ElementTree.tostring(root, encoding="unicode")

@@ -107,7 +107,7 @@ def embed_zoos(
     images: ImageStore = ANYWHERE,
     progress: Progress = QUIET,
 ) -> list[Embeddings]:
-    """Write the embeddings of the chosen checkpoints into a folder: a Parquet file per population, a card, a figure.
+    """Write embeddings of the chosen checkpoints into a folder: one Parquet file per population, a card and a figure.
 
     Raises `InputError` if nothing is chosen, if no embedding is finite, and if the folder holds something else.
     """

@@ -14,12 +14,12 @@ from zoobench.zoo.schema import FORMAT
 
 def _safe(name: str) -> str:
     if not is_file_name(name):
-        raise ValueError(f"it is no safe file name: {ALLOWED}")
+        raise ValueError(f"it is not a safe file name: {ALLOWED}")
     return name
 
 
 class Card(BaseModel):
-    """The card; fields that it does not know are ignored."""
+    """The card of a zoo; unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -30,7 +30,7 @@ class Card(BaseModel):
     torch: str
     hardware: str
     spec: dict[str, Any]
-    """What `zoobench build-zoo` was to train; empty where the zoo was not built by it."""
+    """What `zoobench build-zoo` trains; empty if another program or an import made the zoo."""
 
     @field_validator("format")
     @classmethod
@@ -48,7 +48,7 @@ class Card(BaseModel):
 
 
 def card_of(content: bytes) -> tuple[Card | None, list[str]]:
-    """The card in a file's content, and what is wrong with it, a clause each; no card where anything is."""
+    """The card in a file's content, None if anything is wrong with it; and what is wrong, one clause each."""
     try:
         return Card.model_validate_json(content), []
     except ValidationError as error:

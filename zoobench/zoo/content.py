@@ -1,4 +1,4 @@
-"""Which model one from elsewhere is: its content says so, never the names of its files or the columns beside them."""
+"""Ids of models from elsewhere: hashes of their content, whatever their files and columns are named."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zoobench.zoo.schema import METRICS, MODELS, entries_of
 from zoobench.zoo.sink import Row
 
 IDS = "content/1"
-"""The version of these ids: stands in the card of an imported zoo, and as a key in rows that are exported."""
+"""The version of these ids: in the card of an imported zoo, and a key of exported rows."""
 
 FUNCTION = ("dataset", "architecture", "activation")  # what weights mean, and on what they were measured
 APART = [name for name in MODELS.names if name not in ("model_id", "source", "seconds")]
-"""Columns that tell models apart whose content does not."""
+"""Columns that tell models of equal content apart."""
 
 
 def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, layout: Layout | None) -> str:
     """Sixteen hexadecimal digits: a hash of what a model computes, and of its checkpoints, sorted by epoch.
 
-    Of the row, dataset, architecture and activation count; of each checkpoint its epoch, what was measured, and its
-    weights, a row of `weights` [checkpoints, D] in the layout. Of a model without checkpoints the whole row counts.
+    These count: dataset, architecture and activation of the row; epoch, metrics and weights of each checkpoint, one row
+    of `weights` [checkpoints, D] in the layout. The whole row counts for a model without checkpoints.
     """
     columns = FUNCTION if len(checkpoints) else APART
     said = [
@@ -39,6 +39,6 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
 
 
 def id_apart(content: str, row: Row) -> str:
-    """The id of a model whose content is that of another in its zoo, though its columns, such as its seed, are not."""
+    """The id of a model that has the content of another in its zoo, but other columns, such as its seed."""
     said = [content, {name: row[name] for name in APART}]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from zoobench.zoo.schema import METRICS, MODELS, POPULATION
 from zoobench.zoo.sink import Part, Row
 
 KNOWN = [*POPULATION, "train_images", "activation"]
-"""What is known of a generated model beside its source: what it is evaluated with."""
+"""Columns that a generated model has besides its source: those that it is evaluated with."""
 
 
 def generated_part(
@@ -28,10 +28,10 @@ def generated_part(
     sources: Sequence[Row],
     validation: Split,
 ) -> Part:
-    """Generated models [models, D] of one population as a part: a row, and a checkpoint at epoch 0, of each.
+    """Generated models [models, D] of one population as a part: one row and one checkpoint at epoch 0 per model.
 
-    of: the columns `KNOWN`; metrics and sources: one of each model; validation: the images that `status` is decided
-    by. Weights that are not finite cannot be stored: such a model has diverged, and no checkpoint.
+    of: the columns `KNOWN`; metrics and sources: one per model; validation: the images that decide `status`. Weights
+    that are not finite cannot be stored: such a model has status `diverged` and no checkpoint.
     """
     models, checkpoints, stored = [], [], []
     for number, (flat, measured, source) in enumerate(zip(weights, metrics, sources, strict=True)):
@@ -51,6 +51,6 @@ def generated_part(
 
 
 def _value(value: Any) -> Any:
-    """What a data frame holds, as Arrow takes it: its missing numbers are none."""
+    """A value of a data frame as Arrow takes it: NaN becomes None."""
     missing = value is None or value != value
     return None if missing else value.item() if hasattr(value, "item") else value

@@ -16,11 +16,11 @@ from zoo_generation.files import StoragePath, read_json, write_json
 
 @contextmanager
 def locked(path: StoragePath) -> Iterator[None]:
-    """Hold a zoo for the length of a `with` block; raises `InputError` at once where another process holds it.
+    """Hold a zoo for the length of a `with` block; raises `InputError` at once if another process holds it.
 
     The lock is flock's on `<zoo>/.lock`: the system releases it when the process ends, however it ends, and NFS
-    passes it on to other machines. Who holds it stands in `<zoo>/.builder.json`. A remote store has no lock: two
-    builds into one waste work there, and do no harm, since a part is named by its models and uploaded whole.
+    passes it on to other machines. `<zoo>/.builder.json` says who holds it. A remote store has no lock: two builds
+    into one zoo waste work there but do no harm, since a part is named by its models and uploaded whole.
     """
     if not isinstance(path, Path):
         yield

@@ -71,7 +71,7 @@ class Problem:
 
 @dataclass
 class PartFindings:
-    """What is wrong with a part; its tables and layout, where they could be read; rows of its weights that ran away."""
+    """What is wrong with a part; its tables and layout, None if they cannot be read; rows of weights that ran away."""
 
     part: str
     boundless: list[int] = field(default_factory=list)
@@ -83,7 +83,7 @@ class PartFindings:
 
 @contextmanager
 def told(problems: list[Problem], check: str, file: str) -> Iterator[None]:
-    """Whatever is raised in the block becomes a problem: libraries raise many things on hostile content."""
+    """Turn whatever the block raises into a problem: libraries raise many things on hostile content."""
     try:
         yield
     except Exception as error:
@@ -100,7 +100,7 @@ def _clause(error: Exception) -> str:
 
 
 def check_part(zoo: StoragePath, part: str) -> PartFindings:
-    """Look at all that a part holds. A file that is not what was written is told once, and not looked into."""
+    """Check everything in a part. A file that is not what was written is one problem, and is not read further."""
     findings = PartFindings(part)
     names = {folder: f"{folder}/{part_file(zoo, folder, part).name}" for folder in ("models", "checkpoints", "weights")}
     sums_name = f"checksums/{part_file(zoo, 'checksums', part).name}"
@@ -129,7 +129,7 @@ def check_part(zoo: StoragePath, part: str) -> PartFindings:
 
 
 def read(file: StoragePath) -> bytes:
-    """A file's content; raises `FileNotFoundError` also for what is no file, such as a pipe that never ends."""
+    """A file's content; raises `FileNotFoundError` also for anything but a file, such as a pipe that never ends."""
     if not file.is_file():
         raise FileNotFoundError
     return bytes(file.read_bytes())
@@ -163,7 +163,7 @@ def _sums(content: bytes, allowed: set[str]) -> dict[str, str]:
 
 
 def _is_as_written(digest: str, name: str, sums: dict[str, str] | None, findings: PartFindings) -> bool:
-    """Whether a file's digest is the recorded one; where none is recorded, that is told elsewhere."""
+    """Whether a file's digest is the recorded one; also true if none is recorded, which is a problem of its own."""
     if sums is None or sums.get(name, digest) == digest:
         return True
     what = "it is not what was written: its SHA-256 is another than in the part's checksums"

@@ -23,7 +23,7 @@ from zoobench.zoo.schema import TABLES, conform
 
 READERS = 16  # threads
 FOLDERS = ("models", "checkpoints", "checksums", "weights")
-"""In this order a part is removed, and in the other one written: without its models it is none."""
+"""A part is removed in this order and written in the reverse one: it counts as long as its models file exists."""
 SUFFIXES = {"models": "parquet", "checkpoints": "parquet", "checksums": "sha256", "weights": "safetensors"}
 AGAIN = "run the zoo's 'zoobench build-zoo' command again, which trains these models again"
 
@@ -46,7 +46,7 @@ def part_file(zoo: StoragePath, folder: str, part: str) -> StoragePath:
 
 
 def asked_at_once(ask: Callable[[Question], Answer], questions: Sequence[Question]) -> list[Answer]:
-    """What `ask` answers to each question, in their order; many are asked at once, since storage may be far away."""
+    """The answers of `ask` to the questions, in order; many are asked at once, since storage may be far away."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(ask, questions))
 
@@ -73,7 +73,7 @@ def read_arrow_table(zoo: StoragePath, table: str, part: str) -> pa.Table:
 
 
 def recorded_sums(zoo: StoragePath, part: str) -> dict[str, str]:
-    """SHA-256 of a part's files, by path in the zoo, as they were written; none of a part that lacks them."""
+    """SHA-256 of a part's files, by path in the zoo, as they were written; empty for a part without checksums."""
     try:
         lines = part_file(zoo, "checksums", part).read_text().splitlines()
     except FileNotFoundError:

@@ -105,7 +105,7 @@ def _population(zoo: Zoo, rows: pd.DataFrame, data_root: Path | None) -> Iterato
 
 
 def _module(row: pd.Series, layout: Layout) -> nn.Module:
-    """The row's module; raises `InputError` where it cannot be built, or its weights have another layout."""
+    """The row's module; raises `InputError` if it cannot be built, or its weights have another layout."""
     module = build_module(row)
     if Layout.of(module.state_dict()) != layout:
         raise InputError(f"the layout of its weights is not that of the architecture '{row['architecture']}'")

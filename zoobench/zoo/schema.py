@@ -55,7 +55,7 @@ MODELS = pa.schema(
         ),
     ]
 )
-"""One row a model."""
+"""One row per model."""
 
 CHECKPOINTS = pa.schema(
     [
@@ -71,7 +71,7 @@ CHECKPOINTS = pa.schema(
         _column("row", pa.int64(), "Their row in that file.", required=True),
     ]
 )
-"""One row a checkpoint."""
+"""One row per checkpoint."""
 
 OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that are not of the checkpoint itself
 JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
@@ -82,7 +82,7 @@ METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accur
 
 
 def population_names(rows: Iterable[pd.Series]) -> list[str]:
-    """Names of populations, given a row of each: fit for files, no two alike even in letters of either case.
+    """Names of populations, given one row of each: fit for files, and different even if case is ignored.
 
     Dataset, architecture with its width unless 1, channels and image size; a number behind where that stands already.
     """
@@ -138,9 +138,9 @@ def entries_of(layout: Layout) -> list[list[Any]]:
 
 
 def layout_of(entries: object) -> Layout:
-    """The layout of such a list; raises `ValueError` where it is none."""
+    """The layout of such a list; raises `ValueError` if it is not such a list."""
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
-        raise ValueError("its layout is no list of [name, shape]")
+        raise ValueError("its layout is not a list of [name, shape]")
     if len({name for name, _ in entries}) != len(entries):
         raise ValueError("its layout names an entry twice")
     return Layout.of_shapes({name: tuple(shape) for name, shape in entries})

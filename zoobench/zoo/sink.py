@@ -37,7 +37,7 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Part:
     """What is written at once: rows of models, rows of their checkpoints without `part` and `row`, and the weights
-    [checkpoints, D] in one layout; none where no model has a checkpoint."""
+    [checkpoints, D] in one layout, both None if no model has a checkpoint."""
 
     models: Sequence[Row]
     checkpoints: Sequence[Row]
@@ -64,8 +64,8 @@ class ZooSink:
     def repair(self) -> int:
         """Remove damaged parts and temporary files of writers that were killed; returns the number of such parts.
 
-        Only for a build that holds the lock. The models of these parts are missing then, to be trained again.
-        Files of a part whose models file was never written stay: a worker that outlived its build may yet write it.
+        Only for a build that holds the lock. The models of these parts then count as missing, and are trained again.
+        Files of a part without a models file stay: a worker that outlived its build may yet write it.
         """
         parts = part_names(self.path)
         damaged = [part for part, models in zip(parts, self._models_of(parts), strict=True) if models is None]
@@ -82,12 +82,12 @@ class ZooSink:
         return len(damaged)
 
     def done(self) -> set[str]:
-        """Ids of the models whose part is whole."""
+        """Ids of the models whose part is undamaged."""
         found = self._models_of(part_names(self.path))
         return set().union(*(models for models in found if models is not None))
 
     def _models_of(self, parts: Sequence[str]) -> list[set[str] | None]:
-        """Ids of each part's models; none where it is damaged."""
+        """Ids of each part's models; None if it is damaged."""
 
         def whole(part: str) -> set[str] | None:
             try:
@@ -100,12 +100,12 @@ class ZooSink:
     def write(self, models: Sequence[TrainedModel]) -> None:
         """Store models of one architecture as a part; the same models again replace their part.
 
-        Raises `OSError` where the storage is full; nothing of these models counts then.
+        Raises `OSError` if the storage is full; none of these models counts then.
         """
         self.write_part(part_of(models))
 
     def write_part(self, part: Part) -> None:
-        """As `write`, of rows."""
+        """Store a part that is given as rows; see `write`."""
         sums = {}
         if part.weights is not None and part.layout is not None:
             file = part_file(self.path, "weights", part.name)
@@ -127,12 +127,12 @@ class ZooSink:
         imported: dict[str, str] | None = None,
         generated: dict[str, Any] | None = None,
     ) -> None:
-        """The card, with the time of the build: the most recent zoo is the one whose card is.
+        """Write the card, with the present time: the zoo built last is the one with the latest card.
 
-        spec: what is to be trained; empty where the models are `imported`, which says the folder they came from, and
-        its layout, or `generated`, which says by what method, and from which zoos. Raises `InputError` where the zoo
-        cannot be written to. It is the first thing that a build writes, whose zoo may be used as it grows, and the last
-        thing of an import.
+        spec: what is trained; empty if the models are `imported`, which says from which folder and layout, or
+        `generated`, which says by what method and from which zoos. Raises `InputError` if the zoo
+        cannot be written to. A build writes it first, so that the zoo can be used while it grows; an import writes it
+        last.
         """
         card = {
             "format": FORMAT,
@@ -170,7 +170,7 @@ def _parquet(table: str, rows: Sequence[Row]) -> bytes:
 
 
 def _save(weights: Tensor, layout: Layout, file: Path) -> None:
-    """Write weights [rows, D]; raises `OSError` where the storage is full, as the tables do."""
+    """Write weights [rows, D]; raises `OSError` if the storage is full, as the tables do."""
     try:
         save_file({"weights": weights}, file, metadata={"layout": json.dumps(entries_of(layout))})
     except SafetensorError as error:

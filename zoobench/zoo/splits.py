@@ -14,6 +14,9 @@ def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
 
     The order in which models fall into splits is that of a hash of seed and id, so that the split does not
     depend on the order of the rows, and all checkpoints of a model are in one split.
+
+    >>> split_models(pd.Series(list("abcdefghijklmnopqrst"))).value_counts().to_dict()
+    {'train': 14, 'val': 3, 'test': 3}
     """
     unique = sorted(ids.unique(), key=lambda model: hashlib.sha256(f"{seed}:{model}".encode()).digest())
     train, val = round(TRAIN * len(unique)), round((TRAIN + VAL) * len(unique))

@@ -1,8 +1,8 @@
 """Read zoo directories.
 
     zoo.json                    the card: format, name, spec, code version, hardware
-    models/<part>.parquet       one row a model: hyperparameters, seed, status
-    checkpoints/<part>.parquet  one row a checkpoint: model, epoch, metrics, part and row of its weights
+    models/<part>.parquet       one row per model: hyperparameters, seed, status
+    checkpoints/<part>.parquet  one row per checkpoint: model, epoch, metrics, part and row of its weights
     weights/<part>.safetensors  `weights` [checkpoints, D] float32, with the layout as metadata
     checksums/<part>.sha256     SHA-256 of these three, as `sha256sum` writes them
 
@@ -45,16 +45,21 @@ from zoobench.zoo.schema import CHECKPOINTS, FORMAT, POPULATION, layout_of
 
 
 class Zoo:
-    """A zoo, opened for reading. Tables are read when first asked for; local weights are memory-mapped.
+    """A zoo, opened for reading. Tables are read at their first use; local weights are memory-mapped.
 
-    Raises `InputError` where there is none, in another format, or under a name that no file can have.
+    Raises `InputError` if there is no zoo, if it is in another format, and if it has a name that no file can have.
+
+    >>> from zoobench.zoo import ZooSink
+    >>> ZooSink(Path("zoos/mine")).write_card("mine", {})
+    >>> Zoo(Path("zoos/mine")).name
+    'mine'
     """
 
     def __init__(self, path: StoragePath) -> None:
         self.path = path
         if not (path / "zoo.json").is_file():
             raise InputError(
-                f"{path} is no zoo: it holds no zoo.json; build one with 'zoobench build-zoo --out {path}'"
+                f"{path} is not a zoo: it has no zoo.json; build one with 'zoobench build-zoo --out {path}'"
             )
         self.card = read_json(path / "zoo.json", "the card of the zoo")
         if self.card.get("format") != FORMAT:
@@ -65,8 +70,8 @@ class Zoo:
         name = self.card.get("name")
         if not is_file_name(name):
             raise InputError(
-                f"the zoo {path} is named {quoted(repr(name))}, which is no safe file name: {ALLOWED}; give it another "
-                "name in its zoo.json"
+                f"the zoo {path} is named {quoted(repr(name))}, which is not a safe file name: {ALLOWED}; give it "
+                "another name in its zoo.json"
             )
 
     @property
@@ -75,9 +80,9 @@ class Zoo:
 
     @cached_property
     def models(self) -> pd.DataFrame:
-        """One row a model, ordered by population and id; `part` says where its checkpoints are.
+        """One row per model, ordered by population and id; `part` says where its checkpoints are.
 
-        A model that stands in two parts, as after a retry with other shards, counts once.
+        A model that is in two parts, as after a retry with other shards, counts once.
         """
         parts = part_names(self.path)
         tables = asked_at_once(lambda part: read_table(self.path, "models", part).assign(part=part), parts)
@@ -88,7 +93,7 @@ class Zoo:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """One row a checkpoint, with its model's columns, ordered by population, model and epoch."""
+        """One row per checkpoint, with its model's columns, ordered by population, model and epoch."""
         parts = sorted(self.models["part"].unique())
         tables = asked_at_once(lambda part: read_table(self.path, "checkpoints", part), parts)
         kept = [table for table in tables if len(table)] or [CHECKPOINTS.empty_table().to_pandas()]
@@ -113,7 +118,7 @@ class Zoo:
         return weights, layouts.pop()
 
     def digests(self, checkpoints: pd.DataFrame) -> list[str]:
-        """As `digests_of` the weights of each row of `checkpoints`, whatever their layouts and parts."""
+        """The SHA-256 of the weights of each row of `checkpoints`, of any layouts and parts; see `digests_of`."""
         digests: dict[tuple[str, int], str] = {}
         for part, rows in checkpoints.groupby("part", sort=False):
             with self._stored(str(part)) as (stored, _):
@@ -122,8 +127,8 @@ class Zoo:
         return [digests[place] for place in zip(checkpoints["part"], checkpoints["row"], strict=True)]
 
     def identities(self, checkpoints: pd.DataFrame) -> list[str]:
-        """What changes where the weights of a row of `checkpoints` do: their digest, and of a remote zoo, whose weights
-        are far away, what is recorded of them: the checksum of their file, and their row."""
+        """For each row of `checkpoints`, a text that changes if its weights do: their digest; for a remote zoo, whose
+        weights are far away, the recorded checksum of their file, and their row."""
         if isinstance(self.path, Path):
             return self.digests(checkpoints)
         parts = list(checkpoints["part"].unique())
@@ -163,8 +168,11 @@ def latest_zoo(folder: Path) -> Path:
 def zoo_path(text: str) -> StoragePath:
     """The path of a zoo: a plain `Path` for a directory or `file://` URL, else one under an fsspec URL.
 
-    Raises `InputError` where the store's protocol is unknown, its package is not installed, or it does not answer.
-    Which credentials it is given is the store's own affair: its environment variables and configuration files.
+    >>> zoo_path("zoos/mine")
+    PosixPath('zoos/mine')
+
+    Raises `InputError` if the store's protocol is unknown, its package is not installed, or it does not answer.
+    The store takes its credentials from its own environment variables and configuration files.
     """
     try:
         path = UPath(text)

@@ -175,7 +175,7 @@ def _card(zoo: StoragePath, problems: list[Problem]) -> Card | None:
 
 
 def _files(zoo: StoragePath) -> list[str]:
-    """Paths of the zoo's files, relative to it; of what is no folder of a zoo, only its name."""
+    """Paths of the zoo's files, relative to it; for anything else in it, only the name."""
     found = [file.name for file in files_in(zoo, "*") if file.name not in FOLDERS]
     return found + [f"{folder}/{file.name}" for folder in FOLDERS for file in files_in(zoo / folder, "*")]
 
@@ -192,7 +192,7 @@ def _checked(zoo: StoragePath, parts: Sequence[str], progress: Progress) -> list
 
 
 def _strays(files: Sequence[str], parts: Sequence[str], built: bool) -> tuple[list[Problem], list[str]]:
-    """Files that are of no part: notes of what no reader looks at and of what a build leaves behind, else problems."""
+    """Files that belong to no part: problems, or notes if no reader looks at them or a build leaves them."""
     wanted = {f"{folder}/{part}.{SUFFIXES[folder]}" for folder in FOLDERS for part in parts}
     problems, notes = [], []
     for file in sorted(set(files) - wanted - OF_A_ZOO):
@@ -254,14 +254,14 @@ def _boundless(findings: Sequence[PartFindings]) -> Iterator[str]:
 
 
 def _models(card: Card | None, findings: Sequence[PartFindings]) -> Iterator[str]:
-    """Notes of models that are missing yet, and of those that stand in two parts; none where a table is damaged."""
+    """Notes of models that are missing, and of those that are in two parts; nothing if a table is damaged."""
     tables = [part.models for part in findings if part.models is not None]
     if len(tables) < len(findings):
         return
     ids = [model for table in tables for model in table["model_id"]]
     twice = len(ids) - len(set(ids))
     if twice:
-        yield f"{twice} models stand in two parts, as after a retry with other shards; each counts once"
+        yield f"{twice} models are in two parts, as after a retry with other shards; each counts once"
     try:
         wanted = set().union(*wanted_models(card.spec).values()) if card else set()
     except InputError as error:

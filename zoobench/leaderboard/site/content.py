@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from zoo_generation.text import visible
-from zoobench.display.text import words
+from zoo_generation.text import visible, words
 from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.entry import Entry, Score
 

@@ -1,4 +1,4 @@
-"""A folder a model, with safetensors: what `zoobench zoo import --layout safetensors` reads back as it was."""
+"""One folder per model, with safetensors: what `zoobench zoo import --layout safetensors` reads back as it was."""
 
 from __future__ import annotations
 

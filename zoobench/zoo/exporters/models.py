@@ -54,7 +54,7 @@ class ExportedModel:
 
 
 def exported_models(zoo: Zoo) -> Iterator[ExportedModel]:
-    """All models, population by population, one part in memory at a time; raises `InputError` where one is damaged."""
+    """All models, population by population, one part in memory at a time; raises `InputError` if one is damaged."""
     for (*_, part), models in zoo.models.groupby([*POPULATION, "part"], sort=False, dropna=False):
         ids = set(models["model_id"])
         rows = _rows_of(zoo, "models", str(part), ids)

@@ -32,9 +32,9 @@ OURS = "zoobench"  # in params.json: the model's row of our table
 
 
 def write_modelzoos(out: Path, models: Iterable[ExportedModel]) -> None:
-    """Write a directory a model, and config.json, which says what the models share and what was varied.
+    """Write one directory per model, and config.json, which says what the models share and what was varied.
 
-    Raises `InputError` where a model's name or epochs cannot be told in this layout.
+    Raises `InputError` if a model's name or epochs cannot be written in this layout.
     """
     (out / "config.json").touch()  # no model may be named so
     values: dict[str, dict[str, Any]] = {}
@@ -58,7 +58,7 @@ def _grid(values: list[Any]) -> Any:
 
 
 def _source(row: Row) -> Row | None:
-    """What a model of this layout came with; none of another."""
+    """What a model came with if it was imported from this layout; None otherwise."""
     try:
         source = json.loads(row["source"] or "null")
     except (ValueError, RecursionError):

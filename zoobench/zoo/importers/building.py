@@ -53,7 +53,7 @@ class Built:
 
 
 def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read:
-    """Read a checkpoint's weights; raises `RejectedError` where they are damaged or of no known architecture."""
+    """Read a checkpoint's weights; raises `RejectedError` if they are damaged or of no known architecture."""
     state = checkpoint.read()
     recognised = recognise(state, model.row, architectures)
     pairs = zip(recognised.layout, recognised.order, strict=True)
@@ -65,7 +65,7 @@ def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architecture
 
 
 def build(model: FoundModel, reads: Sequence[Read]) -> Built:
-    """The model with those of its checkpoints that could be read; raises `RejectedError` where none can be."""
+    """The model with those of its checkpoints that could be read; raises `RejectedError` if none can be."""
     kept = [read for read in reads if read.finite]
     if model.checkpoints and not kept:
         raise RejectedError("none of its checkpoints can be read")

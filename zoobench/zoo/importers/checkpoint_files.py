@@ -46,7 +46,7 @@ def _shard(folder: Path, name: str) -> Path:
 def only_weights(folder: Path, named: str) -> State:
     """The weights in a folder: those in the file of that name, else those in the only file that may hold some.
 
-    Raises `RejectedError` where there is none, or several.
+    Raises `RejectedError` if there is none, or several.
     """
     if (folder / named).exists():
         return read_state(folder / named)

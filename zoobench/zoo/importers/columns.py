@@ -46,7 +46,7 @@ NAMES: Mapping[str, Iterable[str]] = {
 
 
 def whole_row(content: object) -> tuple[Row, str | None] | None:
-    """The row of `MODELS` that an export wrote, and the id of its content then; none where it is anything else."""
+    """The row of `MODELS` that an export wrote, and the id of its content then; None if it is anything else."""
     if not isinstance(content, Mapping) or not REQUIRED <= content.keys() <= {*MODELS.names, IDS}:
         return None
     row = {field.name: exact(content.get(field.name), field.type) for field in MODELS}
@@ -73,7 +73,7 @@ def model_columns(config: Mapping[str, Any], model: str) -> tuple[Row, list[Told
 
 
 def exact(value: Any, kind: pa.DataType) -> Any:
-    """A value as an export wrote it; none where it is of another type."""
+    """A value as an export wrote it; None if it is of another type."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode() if pa.types.is_string(kind) else None
     if isinstance(value, bool) or pa.types.is_boolean(kind):
@@ -137,7 +137,7 @@ def spelled(key: str) -> str:
 
 
 def dataset_of(config: Mapping[str, Any]) -> str | None:
-    """The dataset that a configuration names, or whose folder it names; none where it names none."""
+    """The dataset that a configuration names, or whose folder it names; None if it names none."""
     for _, given in _by_column(config).get("dataset", ()):
         try:
             if (name := value_of(given, pa.string())) is not None:

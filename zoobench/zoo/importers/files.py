@@ -1,4 +1,4 @@
-"""Open the files of a folder that nobody vouches for: plain ones that lie in it, whatever links and pipes there are."""
+"""Open files of an untrusted folder: only plain files inside it, whatever links and pipes there are."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def only_within(folder: Path) -> Iterator[None]:
 def open_inside(file: Path) -> BinaryIO:
     """Open a plain file of the folder that `only_within` names, else of its own, be it through links that stay in it.
 
-    Raises `RejectedError` where it lies elsewhere, is missing, or is no plain file, such as a pipe, which might never
-    end; OSError where it cannot be read.
+    Raises `RejectedError` if it lies elsewhere, is missing, or is not a plain file, such as a pipe, which might never
+    end; OSError if it cannot be read.
     """
     try:
         place = file.resolve()
@@ -52,7 +52,7 @@ def open_inside(file: Path) -> BinaryIO:
         if place.is_file():  # a device may do something when it is opened
             handle = os.open(place, FLAGS)
         if handle < 0 or not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise RejectedError(f"its {file.name!r:.100} is no plain file, and is not read")
+            raise RejectedError(f"its {file.name!r:.100} is not a plain file, and is not read")
         opened, handle = os.fdopen(handle, "rb"), -1
         return opened
     finally:

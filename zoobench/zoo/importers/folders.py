@@ -1,4 +1,4 @@
-"""The layout of Hugging Face checkpoints: a folder a model, weights in safetensors.
+"""The layout of Hugging Face checkpoints: one folder per model, weights in safetensors.
 
     <model>/config.json                                   columns of ours, and any others
     <model>/checkpoint-<epoch>/model.safetensors          and, or instead, model.safetensors beside config.json
@@ -173,7 +173,7 @@ def _state(place: Path) -> Row:
 
 
 def _whole_epoch(told: Any, place: Path) -> int:
-    """The epoch after which a trainer saved; raises `RejectedError` where it says none, or was amid one."""
+    """The epoch after which a trainer saved; raises `RejectedError` if it says none, or was amid one."""
     try:
         epoch = float(number(told))
     except UntakenError:
@@ -196,7 +196,7 @@ def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
 
 
 def _planned(states: Iterable[Row]) -> int | None:
-    """The epochs that a trainer was to train; none where no state says so."""
+    """The epochs that a trainer was to train; None if no state says so."""
     for state in states:
         with suppress(UntakenError):
             if (epochs := value_of(state.get("num_train_epochs"), EPOCHS)) is not None and epochs >= 0:

@@ -54,7 +54,7 @@ class FoundCheckpoint:
 
     metrics: a row of the model's history as it stands in the files, or an empty one, until it is `measured`; then
     `METRICS`, null where nothing was measured.
-    `read` raises `RejectedError` where weights cannot be read.
+    `read` raises `RejectedError` if weights cannot be read.
     """
 
     epoch: int
@@ -84,7 +84,7 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What looks like a model; `read` raises `RejectedError` where it cannot be one."""
+    """What looks like a model; `read` raises `RejectedError` if it cannot be one."""
 
     name: str
     read: Callable[[], FoundModel]
@@ -118,7 +118,7 @@ def looks(like: Callable[[Path], bool], folder: Path, otherwise: bool) -> bool:
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file, of which bytes that are no UTF-8 are replaced."""
+    """The name of a file, in which bytes that are not UTF-8 are replaced."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
@@ -143,7 +143,7 @@ def parsed(file: Path) -> Any:
 
 
 def line_of(text: str) -> Any:
-    """The JSON in a line; none where it is not JSON."""
+    """The JSON in a line; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -151,7 +151,7 @@ def line_of(text: str) -> Any:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The file that a table or an index names; raises `RejectedError` where that lies outside the folder."""
+    """The file that a table or an index names; raises `RejectedError` if that lies outside the folder."""
     try:
         file = (folder / name).resolve()
         within = ".." not in Path(name).parts and file.is_relative_to(folder.resolve())

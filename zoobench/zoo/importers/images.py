@@ -31,7 +31,7 @@ class Images:
 
 
 def images_of(found: Recognised, known: Row) -> Images:
-    """What a network takes and gives; `known`: what the model's files say. Raises `RejectedError` where that is open.
+    """What a network takes and gives; `known`: what the model's files say. Raises `RejectedError` if that is open.
 
     Registered architectures say all but the size. Of a user's function, what it ignores is found by running its
     network on zeros: what it takes is what it was made for.
@@ -86,7 +86,7 @@ def _taken(network: _Network, channels: tuple[int, ...], told: tuple[int, ...]) 
 
 @lru_cache(maxsize=1024)
 def _outputs(network: _Network, channels: int, size: int) -> int | None:
-    """Outputs of the network for an image of zeros, 0 where they have no such form; none where it takes none."""
+    """Outputs of the network for an image of zeros, 0 where they have no such form; None if it takes none."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module = network.architecture.build(
@@ -132,7 +132,7 @@ def _depends(architecture: Architecture, found: Recognised, argument: str) -> bo
 
 
 def _fan_in(layout: Layout) -> int | None:
-    """Channels that the first convolution takes; none where there is none."""
+    """Channels that the first convolution takes; None if there is no convolution."""
     return next((entry.shape[1] for entry in layout if len(entry.shape) == 4), None)
 
 

@@ -156,7 +156,7 @@ def detect(folder: Path) -> str:
 
 
 def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
-    """All that the folder says beside weights, what of it cannot come in, and what is told of values."""
+    """All that the folder says besides weights, what of it cannot come in, and notes on values."""
     candidates = IMPORTERS.get(layout).candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
@@ -204,7 +204,7 @@ def _name_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Pat
 
 
 def _missing(models: Sequence[FoundModel]) -> list[Fault]:
-    """The checkpoints that most models have and a model lacks, unless why is told."""
+    """The checkpoints that most models have and a model lacks without a fault that says why."""
     had = [{checkpoint.epoch for checkpoint in model.checkpoints} for model in models]
     counts = Counter(epoch for epochs in had for epoch in epochs)
     usual = sorted(epoch for epoch, count in counts.items() if count > len(models) / 2)
@@ -219,7 +219,7 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
 def _built(
     folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault], told: list[Told]
 ) -> Iterator[Built | None]:
-    """Each model with its weights, none where it cannot come in; why goes to `faults`, what else of it to `told`.
+    """Each model with its weights, None if it cannot come in; the reason goes to `faults`, notes go to `told`.
 
     Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
     """
@@ -290,7 +290,7 @@ def _start(path: StoragePath) -> None:
 
 @contextmanager
 def _writing_into(path: StoragePath) -> Iterator[None]:
-    """Raises `InputError` where the storage is full or forbidden, or a store is only for reading."""
+    """Raises `InputError` if the storage is full or forbidden, or a store is only for reading."""
     try:
         yield
     except (OSError, NotImplementedError) as error:

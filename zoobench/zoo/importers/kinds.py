@@ -30,7 +30,7 @@ OTHERS: dict[bytes, str] = {
 
 
 def kind_of(file: BinaryIO, size: int, name: str) -> Kind:
-    """Which of the readers takes a file; raises `RejectedError`, with what it is and what to do, where none does."""
+    """Which of the readers takes a file; raises `RejectedError`, with what it is and what to do, if none does."""
     file.seek(0)
     head = file.read(HEAD)
     if not head:

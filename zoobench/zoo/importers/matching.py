@@ -58,7 +58,7 @@ def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Ord
 
     The state dict's order is taken if it is evidence, and no layer is called as another one then. Else modules that
     only numbers tell apart are in the order of these, and how others lie between them is told by shapes and names;
-    there may be several orders. Raises `DoubtError` where there is none that names allow.
+    there may be several orders. Raises `DoubtError` if there is none that names allow.
     """
     names = [name for name in state.tensors if _last(name) not in COUNTERS]
     if len(names) != len(ours.entries) or len(other.entries) != len(ours.entries):
@@ -122,7 +122,7 @@ def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Size
 
 def _pairs(ours: Sequence[str], theirs: Sequence[str], sizes: Sizes, shapes: Sizes) -> dict[str, str] | None:
     """The entries of one of their modules by ours: by the last part of their names, else by their number of dimensions,
-    if that tells them apart; none where the module is another."""
+    if that tells them apart; None if the module is another."""
     keys: tuple[Callable[[str, Sequence[object]], object], ...] = (
         lambda name, shape: _last(name),
         lambda name, shape: len(shape),

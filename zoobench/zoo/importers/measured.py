@@ -27,7 +27,7 @@ SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 )
 KINDS = {"acc": "accuracy", "accuracy": "accuracy", "loss": "loss"}
 OTHERS = {"err", "error", "top1", "top5"}
-"""Words of metrics that are none of ours."""
+"""Words of metrics that zoobench does not have."""
 
 PER_CENT = {"%", "pct", "percent", "percentage"}
 ROUNDING = 1e-6  # by which a share may lie above 1
@@ -99,7 +99,7 @@ def exported_metrics(result: Mapping[str, Any]) -> Row:
 
 @lru_cache(maxsize=4096)
 def key_of(key: str) -> Key | None:
-    """The metric that a key names: `Test Acc (%)` is the test accuracy, in per cent; none where it names none."""
+    """The metric that a key names: `Test Acc (%)` is the test accuracy, in per cent; None if it names none."""
     words = spelled(key).replace("%", "_%").split("_")
     rest = [word for word in words if word and word not in PER_CENT]
     splits, kinds = [word for word in rest if word in SPLITS], [word for word in rest if word in KINDS]
@@ -160,7 +160,7 @@ def _units(columns: Mapping[str, Column], models: Sequence[FoundModel]) -> Itera
                 if isinstance(name, str) and name not in unknown and _is_like_a_metric(name) and _is_measured(given):
                     unknown[name] = model.name, given
     for name, (model_name, given) in unknown.items():
-        what = f"its {name!r:.60} is no metric that is known: name it train_, val_ or test_"
+        what = f"its {name!r:.60} is not a known metric: name it train_, val_ or test_"
         yield Told(what, f": {given!r:.60}", model_name)
 
 
@@ -201,7 +201,7 @@ def _metrics(result: Row, columns: Mapping[str, Column], model: str, told: list[
 
 
 def _taken(given: Any, column: Column) -> float | None:
-    """A value as it is meant; none where it stands for nothing. Raises `UntakenError`."""
+    """A value as it is meant; None if it stands for nothing. Raises `UntakenError`."""
     value, sign = _number(given)
     if value is None or (value != value and not column.finite):
         return None
@@ -225,7 +225,7 @@ def _in_range(metric: str, value: float | None) -> bool:
 
 
 def _number(given: Any) -> tuple[float | None, bool]:
-    """The number that a value says, none where it stands for nothing, and whether it bears a per cent sign.
+    """The number that a value says, None if it stands for nothing, and whether it bears a per cent sign.
 
     NaN is kept: it may be what a loss came to.
     """

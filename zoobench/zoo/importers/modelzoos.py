@@ -1,4 +1,4 @@
-"""The layout of the zoos at modelzoos.cc: a directory a model, as Ray Tune writes them.
+"""The layout of the zoos at modelzoos.cc: one directory per model, as Ray Tune writes them.
 
 <trial>/params.json                       the configuration, or config.json, or `config` in the rows of results
 <trial>/result.json                       a JSON object an epoch, one a line, or one array of them
@@ -119,7 +119,7 @@ def _joined(
 ) -> tuple[dict[int, Path], list[Told]]:
     """Each epoch's directory: by what the rows say, else by number; what is left out goes to `faults`.
 
-    Raises `RejectedError` where directories are numbered as they were saved, and no row says when that was.
+    Raises `RejectedError` if directories are numbered as they were saved, and no row says when that was.
     """
     saved = {str(PurePosixPath(str(row[SAVED])).name): epoch for epoch, row in measured.items() if row.get(SAVED)}
     numbers = sorted({number for number, _ in folders})
@@ -176,7 +176,7 @@ def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
     if len(rows) > ROWS:
         raise RejectedError(f"its result.json has {len(rows):,} rows, and may have at most {ROWS:,}")
     faults = [
-        Fault(model, None, f"row {number} of its result.json is no JSON object, and was left out")
+        Fault(model, None, f"row {number} of its result.json is not a JSON object, and was left out")
         for number, row in enumerate(rows, 1)
         if not isinstance(row, dict)
     ]
@@ -219,7 +219,7 @@ def _epoch_of(result: Row) -> int | None:
 
 
 def _seconds(results: list[Row]) -> float | None:
-    """All iterations together; none where none says its time."""
+    """All iterations together; None if none says its time."""
     total = 0.0
     for result in results:
         try:

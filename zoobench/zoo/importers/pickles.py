@@ -112,7 +112,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A tensor that is no dense array of elements in the file, such as a sparse one."""
+    """A tensor that is not a dense array of elements in the file, such as a sparse one."""
 
     kind: str
 
@@ -121,7 +121,7 @@ def read_pickle(stream: io.BytesIO, storages: dict[str | int, Storage] | None = 
     """What the next pickle in the stream holds: numbers, texts, lists, dicts (with keys that are texts or integers),
     and `Place`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
 
-    Raises `RejectedError` where it asks for what runs code, or takes more than `STEPS`, and ValueError, KeyError,
+    Raises `RejectedError` if it asks for what runs code, or takes more than `STEPS`, and ValueError, KeyError,
     IndexError, TypeError or AttributeError where it is damaged.
     """
     return _Machine({} if storages is None else storages).run(stream)
@@ -274,14 +274,14 @@ class _Machine:
     def _persistent(self, asked: Any) -> object:
         """A storage, or, of files before torch 1.6, a class with its source."""
         if not isinstance(asked, tuple) or len(asked) > ARGUMENTS:
-            raise ValueError("it asks for what is no storage")
+            raise ValueError("it asks for something that is not a storage")
         kind, *rest = asked
         if kind == "module":
             return rest[0]
         named, key, _, numel, *view = rest
         dtype = STORAGES.get(named.path.rpartition(".")[2])
         if kind != "storage" or dtype is None or not isinstance(numel, int) or not isinstance(key, str | int):
-            raise ValueError("it asks for what is no storage")
+            raise ValueError("it asks for something that is not a storage")
         whole = self.storages.setdefault(key, Storage(key, dtype, numel))
         if not view or view[0] is None:
             return Storage(key, dtype, numel)
@@ -308,7 +308,7 @@ def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
 def _named(module: Any, name: Any) -> Named:
     """Names are checked before anything is made of them: they may be of megabytes, or no texts, and asked for often."""
     if not all(isinstance(each, str) and len(each) <= NAME for each in (module, name)):
-        raise ValueError("it asks for something by what is no name")
+        raise ValueError("it asks for something by what is not a name")
     path = re.sub(r"[^\w.<>]", "?", f"{module}.{name}")
     if RUN_CODE.fullmatch(module.partition(".")[0]) or (module in BUILTINS and not HARMLESS.fullmatch(name)):
         raise RejectedError(f"its file is a pickle that asks for {path:.100}; only tensors are unpickled")

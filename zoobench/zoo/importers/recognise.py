@@ -41,7 +41,7 @@ class Recognised:
         return {our: name for name, our in ours.items() if name != our}
 
     def left_over(self, state: State) -> str | None:
-        """What is told of entries that are none of the architecture's."""
+        """Notes on entries that the architecture does not have."""
         left = sorted(state.tensors.keys() - set(self.order))
         if not left:
             return None

@@ -125,7 +125,7 @@ def _check_memory(needed: int) -> None:
 
 
 def _state(entries: Mapping[str, Tensor], *, ordered: bool, notes: Iterable[str] = ()) -> State:
-    """The entries that are weights, float32; raises `RejectedError` where some are that cannot be kept as such."""
+    """The entries that are weights, float32; raises `RejectedError` if some are that cannot be kept as such."""
     told = list(notes)
     for name, tensor in entries.items():
         if why := _why_not_kept(name, tensor):
@@ -136,7 +136,7 @@ def _state(entries: Mapping[str, Tensor], *, ordered: bool, notes: Iterable[str]
     if rounded := [name for name in tensors if not _same(tensors[name], entries[name])]:
         told.append(f"its weights are float64, and came in rounded to float32 ({listed(rounded)})")
     if integers := [name for name in entries if name not in tensors and not name.endswith(COUNTER)]:
-        told.append(f"its entries {listed(integers)} are no floating-point numbers; the model came in without them")
+        told.append(f"its entries {listed(integers)} are not floating-point numbers; the model came in without them")
     return State(tensors, ordered, tuple(told))
 
 

@@ -200,7 +200,7 @@ def _checkpoint(folder: Path, row: TableRow, epochs: int | None) -> FoundCheckpo
     if name is None:
         raise RejectedError("its row names no file")
     if row.epoch is None and (told := _first(row.row, ("epoch",))) is not None:
-        raise RejectedError(f"its epoch {told!r:.60} is no whole number")
+        raise RejectedError(f"its epoch {told!r:.60} is not a whole number")
     epoch = epochs if row.epoch is None else row.epoch
     if epoch is None or epoch < 0:
         raise RejectedError("its row does not say after which epoch the weights are: add a column 'epoch'")

@@ -32,14 +32,14 @@ THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 
 @dataclass
 class TableRows:
-    """The rows of a table, those that are none as empty ones, and what is told of it."""
+    """The rows of a table, with empty ones for what is not a row, and notes on them."""
 
     rows: list[Row]
     told: list[Told] = field(default_factory=list)
 
 
 def read_rows(path: Path, is_header: Callable[[Sequence[str]], bool]) -> TableRows:
-    """The rows of a table; none where it cannot be read as one. `is_header` decides what parts the cells of CSV."""
+    """The rows of a table; None if it cannot be read as one. `is_header` decides what parts the cells of CSV."""
     try:
         content = read_inside(path)
         if path.suffix == ".parquet":
@@ -120,7 +120,7 @@ def _numbered(result: TableRows) -> TableRows:
 
 
 def _plain(text: str, thousands: str, point: str) -> str:
-    """A number as Python writes it; a text that is none stays."""
+    """A number as Python writes it; text that is not a number stays."""
     grouped = text.replace(thousands, "\0").replace(point, ".").replace("\0", ",")
     if THOUSANDS.fullmatch(grouped):
         return grouped.replace(",", "")

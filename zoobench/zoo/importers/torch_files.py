@@ -139,7 +139,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
 def tensor_of(name: str, entry: Place | Odd, fetch: Fetch) -> Tensor:
     """An entry of a state dict; raises `RejectedError` unless it is dense, with all its elements in the file."""
     if isinstance(entry, Odd):
-        raise RejectedError(f"its entry {name!r:.100} is no dense tensor, but a {entry.kind}: save it dense")
+        raise RejectedError(f"its entry {name!r:.100} is not a dense tensor but a {entry.kind}: save it dense")
     shape, stride, storage = entry.shape, entry.stride, entry.storage
     sizes = (*shape, *stride, entry.offset, storage.numel, storage.start)
     plain = all(isinstance(each, int) and 0 <= each < 2**62 for each in sizes) and len(shape) == len(stride) <= 64
@@ -148,7 +148,7 @@ def tensor_of(name: str, entry: Place | Odd, fetch: Fetch) -> Tensor:
         last = entry.offset + sum((each - 1) * step for each, step in zip(shape, stride, strict=True))
         plain = math.prod(shape) <= elements and last < elements
     if not plain:
-        raise RejectedError(f"its entry {name!r:.100} is no dense tensor with all its elements in the file")
+        raise RejectedError(f"its entry {name!r:.100} is not a dense tensor with all its elements in the file")
     content = fetch(storage)
     start = storage.start * storage.dtype.itemsize
     if len(content) < start + storage.numel * storage.dtype.itemsize:

@@ -22,7 +22,7 @@ class UntakenError(Exception):
 
 
 def value_of(value: Any, kind: pa.DataType) -> Any:
-    """A value as a column of that type holds it; none where it stands for nothing. CSV files give all as text.
+    """A value as a column of that type holds it; None if it stands for nothing. CSV files give all as text.
 
     Raises `UntakenError`.
     """
@@ -32,7 +32,7 @@ def value_of(value: Any, kind: pa.DataType) -> Any:
         return None
     if pa.types.is_string(kind):
         if not isinstance(value, str):
-            raise UntakenError("is no text")
+            raise UntakenError("is not text")
         return value
     if pa.types.is_boolean(kind):
         return _truth(value)
@@ -40,7 +40,7 @@ def value_of(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_floating(kind):
         return float(found)
     if not math.isfinite(found) or found != int(found):
-        raise UntakenError("is no whole number")
+        raise UntakenError("is not a whole number")
     if not -(2**63) <= found < 2**63:
         raise UntakenError("is beyond 64 bits")
     return int(found)
@@ -51,10 +51,10 @@ def number(value: Any) -> int | float:
     if isinstance(value, str):
         value = clean(value)
         if len(value) > DIGITS or not NUMBER.fullmatch(value):
-            raise UntakenError("is no number")
+            raise UntakenError("is not a number")
         value = int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise UntakenError("is no number")
+        raise UntakenError("is not a number")
     try:
         double = float(value)
     except OverflowError:

@@ -37,9 +37,9 @@ class PartWriter:
     _elements: int = 0
 
     def add(self, model: Built, told: list[Told]) -> list[Fault]:
-        """Take a model in, and write what it fills; the same model again is a fault.
+        """Take a model in, and write the part that it fills; the same model again is a fault.
 
-        One that shares its id, but not its weights, measurements and columns, has an id of its own, which is told.
+        A model with the id of another, but other weights, measurements or columns, gets an id of its own, and a note.
         """
         if twin := self._ids.get(model.row["model_id"]):
             if model.content != twin.content:

@@ -145,7 +145,7 @@ def _front_matter(name: str, populations: Sequence[DatasetPopulation], checkpoin
 
 
 def _size_category(rows: int) -> str:
-    """Hugging Face's name for so many rows."""
+    """Hugging Face's name for a number of rows."""
     lower = ""
     for bound, name in SIZES.items():
         if rows < bound:

@@ -1,4 +1,4 @@
-"""The Parquet files of a dataset's population: a row a checkpoint, with its model's columns and its weights."""
+"""The Parquet files of a dataset's population: one row per checkpoint, with its model's columns and its weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROUP_BYTES = 64 * 2**20  # of weights in a row group, unless one row has more
 def write_population(folder: Path, models: Iterable[ExportedModel], splits: dict[str, str]) -> int:
     """Write `<split>.parquet` for each split that has a checkpoint, and `layout.json`; returns the number of weights.
 
-    That is 0, and nothing is written, where no model has a checkpoint. Raises `InputError` where layouts differ.
+    If no model has a checkpoint, nothing is written, and that is 0. Raises `InputError` if layouts differ.
     """
     layout: Layout | None = None
     writers: dict[str, SplitWriter] = {}

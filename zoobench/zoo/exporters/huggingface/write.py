@@ -1,4 +1,4 @@
-"""A Hugging Face dataset: a card, plots, and for each population Parquet files, a row a checkpoint.
+"""A Hugging Face dataset: a card, plots, and for each population Parquet files, one row per checkpoint.
 
 README.md                              the card; its front matter tells `datasets` a configuration a population
 plots/test-accuracy.png
