@@ -1,6 +1,6 @@
-"""Pages made from the program itself: commands from the app, tables from the registries, the API from `__all__`.
+"""Pages made from the program itself: commands from the app, tables from the catalogue, the API from `__all__`.
 
-    python docs/generated.py     # writes docs/reference/_generated
+`python docs/generated.py` writes docs/reference/_generated, as every build of the site does.
 """
 
 from __future__ import annotations
