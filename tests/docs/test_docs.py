@@ -178,7 +178,7 @@ def test_python_runs(page: Path, hidden: dict[str, Any]) -> None:
                 exec(compile(code, named(page), "exec"), hidden)
 
 
-FORMS = sorted((ROOT / ".github").rglob("*.yml")) + [ROOT / ".pre-commit-config.yaml"]
+FORMS = [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / ".pre-commit-config.yaml"]
 
 
 @pytest.mark.skipif(not (ROOT / ".github").exists(), reason="a source distribution has no .github")
