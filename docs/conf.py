@@ -67,16 +67,24 @@ PYTHON```
 :::
 ::::"""
 
-OUTSIDE = re.compile(r"\]\(\.\./(?P<path>[^)#]+)(?P<anchor>#[^)]*)?\)")
+OUTSIDE = re.compile(r"\[(?P<text>[^\]]*)\]\(\.\./(?P<path>[^)#]+)\)")
 """A link from a page to a file of the repository that is not documentation."""
 
-REPOSITORY = os.environ.get("ZOOBENCH_REPOSITORY", "https://github.com/zoobench/zoobench")
+REPOSITORY = os.environ.get("ZOOBENCH_REPOSITORY", "")  # such as https://github.com/OWNER/zoobench
+
+
+def to_repository(link: re.Match[str]) -> str:
+    """A link to the repository, or the file's name if nobody said where that is."""
+    text, path = link["text"], link["path"]
+    if REPOSITORY:
+        return f"[{text}]({REPOSITORY}/blob/main/{path})"
+    return f"`{path}`" if text.strip("`") in path else f"{text} (`{path}`)"
 
 
 def with_tabs(app: Sphinx, name: str, source: list[str]) -> None:
     """Show each pair of blocks as tabs, and link files of the repository to the repository."""
     text = PAIR.sub(lambda found: TABS.replace("SHELL", found["shell"]).replace("PYTHON", found["python"]), source[0])
-    source[0] = OUTSIDE.sub(lambda found: f"]({REPOSITORY}/blob/main/{found['path']}{found['anchor'] or ''})", text)
+    source[0] = OUTSIDE.sub(to_repository, text) if "/" not in name else text
 
 
 def setup(app: Sphinx) -> None:

@@ -1,6 +1,6 @@
-"""Pages made from the program itself: commands from the app, tables from the registries, the API from `__all__`.
+"""Pages made from the program itself: commands from the app, tables from the catalogue, the API from `__all__`.
 
-python docs/generated.py     # writes docs/reference/_generated
+`python docs/generated.py` writes docs/reference/_generated, as every build of the site does.
 """
 
 from __future__ import annotations
@@ -12,19 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
-from zoo_generation.networks.architectures.registry import architecture_names, get_architecture
 
 import zoobench
-from zoo_generation.data.registry import DATASETS
-from zoo_generation.training.presets import preset_names, preset_path
+from zoobench.catalogue import KINDS, catalogue
 from zoobench.cli.app import app
-from zoobench.methods import Embedder, Generator, LayerEmbedder, Predictor, Reconstructor
-from zoobench.methods.registry import get_method, method_names
-from zoobench.tasks.registry import TASKS, get_task
 
 ROOT = Path(__file__).parents[1]
-PROTOCOLS = (Embedder, LayerEmbedder, Predictor, Generator, Reconstructor)
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
 
 def cell(text: object) -> str:
@@ -38,84 +32,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def summary(thing: object) -> str:
-    """What a thing says of itself in one line, or else the first sentence of its docstring."""
-    text = getattr(thing, "summary", "") or inspect.getdoc(getattr(thing, "kind", thing)) or ""
-    return text.split("\n\n")[0].split(". ")[0].replace("\n", " ").removesuffix(".")
-
-
-def linked(paper: str) -> str:
-    """A link to a paper, if there is one."""
-    return f"[{paper.rpartition('/')[2]}]({paper})" if paper.startswith("https://") else paper or "–"
-
-
-def methods() -> str:
-    """One row per method."""
-    rows = []
-    for method in map(get_method, method_names()):
-        verbs = [protocol.__name__ for protocol in PROTOCOLS if issubclass(method.kind, protocol)]
-        rows.append(
-            (
-                f"`{method.name}`",
-                summary(method),
-                ", ".join(verbs),
-                ", ".join(f"`{name}`" for name in method.presets),
-                "baseline" if method.baseline else "",
-                linked(getattr(method, "paper", "")),
-            )
-        )
-    return table(["method", "what it is", "verbs", "presets", "", "paper"], rows)
-
-
-def tasks() -> str:
-    """One row per task."""
-    rows = [
-        (f"`{name}`", summary(task), f"`{task.primary}`", linked(getattr(task, "paper", "")))
-        for name, task in ((name, get_task(name)) for name in TASKS)
-    ]
-    return table(["task", "what it asks", "ranks by", "paper"], rows)
-
-
-def datasets() -> str:
-    """One row per dataset."""
-    rows = [
-        (
-            f"`{name}`",
-            f"{entry.channels}×{entry.size}×{entry.size}",
-            "bundled" if entry.bundled else "downloaded or read",
-        )
-        for name, entry in DATASETS.items()
-    ]
-    return table(["dataset", "images", "where they come from"], rows)
-
-
-def architectures() -> str:
-    """One row per architecture."""
-    rows = []
-    for each in map(get_architecture, architecture_names()):
-        size = f"{each.image_size}{'' if each.fixed_image_size else ', or another'}"
-        rows.append((f"`{each.name}`", summary(each.build), size, "yes" if each.has_width else "no"))
-    return table(["architecture", "what it is", "pixels a side", "takes a width"], rows)
-
-
-def presets() -> str:
-    """One row per preset of zoos."""
-    rows = [
-        (f"`{name}`", Path(str(preset_path(name))).read_text(encoding="utf-8").split("\n")[0].strip("# "))
-        for name in preset_names()
-    ]
-    return table(["preset", "what it trains"], rows)
-
-
-def tracks() -> str:
-    """One row per track of the repository's leaderboards."""
-    rows = []
-    for path in sorted((ROOT / "leaderboards").glob("*/track.yaml")):
-        track = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rows.append(
-            (f"`{path.parent.name}`", track["title"], f"`{track['task']}`", f"`{track['metrics'][0]}`", track["scale"])
-        )
-    return table(["track", "what it asks", "task", "ranks by", "scale"], rows)
+def listed(kind: str) -> str:
+    """One row per thing of a kind, as `zoobench list` shows it; columns that would be empty are left out."""
+    lines = catalogue(kind, ROOT / "leaderboards")
+    columns = {"what it is": "summary", "source": "paper", "needs": "needs"}
+    columns = {title: field for title, field in columns.items() if any(getattr(line, field) for line in lines)}
+    rows = [(f"`{line.name}`", *(getattr(line, field) for field in columns.values())) for line in lines]
+    return ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", table(["name", *columns], rows))
 
 
 def plain(text: str) -> str:
@@ -174,14 +97,13 @@ def api() -> str:
 def write(folder: Path) -> None:
     """Write all parts that the pages of the reference include."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables = (methods, tasks, datasets, architectures, presets, tracks)
-    parts = {each.__name__: each() for each in tables}
+    parts = {kind: listed(kind) for kind in KINDS}
     parts["commands"] = "\n\n".join(part for part in commands(typer.main.get_command(app)) if part)
     parts["api"] = api()
     for name, text in parts.items():
         path = folder / f"{name}.part.md"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text + "\n", encoding="utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != f"{text}\n":
+            path.write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The picture of the README: how methods score on two tracks, drawn from the recorded entries.
 
-python docs/picture.py     # writes docs/_static/leaderboards.svg
+`python docs/picture.py` writes docs/_static/leaderboards.svg.
 """
 
 from __future__ import annotations

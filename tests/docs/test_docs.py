@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 import zoobench
 from zoobench.cli.app import app
@@ -175,3 +176,15 @@ def test_python_runs(page: Path, hidden: dict[str, Any]) -> None:
         if block.language == "python" and block.runs:
             for code in (*block.said("setup"), block.tested):
                 exec(compile(code, named(page), "exec"), hidden)
+
+
+FORMS = [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / ".pre-commit-config.yaml"]
+
+
+@pytest.mark.skipif(not (ROOT / ".github").exists(), reason="a source distribution has no .github")
+@pytest.mark.parametrize("path", FORMS, ids=named)
+def test_forms_and_workflows_can_be_read(path: Path) -> None:
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for field in read.get("body", ()):
+        assert field["type"] in ("input", "textarea", "dropdown", "checkboxes", "markdown")
+        assert field["attributes"].get("label") or field["type"] == "markdown"
