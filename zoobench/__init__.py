@@ -6,7 +6,7 @@
     found = zb.evaluate(["sane", "layer_statistics"], zoo, tasks=["property_prediction", "generation"])
     found.standings()
 
-What is here is loaded when it is first used.
+Functions and types are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -17,19 +17,279 @@ from typing import TYPE_CHECKING, Any
 from zoo_generation import __version__ as __version__  # settles how threads wait, before anything imports PyTorch
 
 if TYPE_CHECKING:
-    from zoo_generation.data.images import Images as Images
-    from zoo_generation.errors import AccessError as AccessError
-    from zoo_generation.errors import InputError as InputError
-    from zoo_generation.progress import Progress as Progress
-    from zoo_generation.training.spec import ZooSpec as ZooSpec
+    from zoo_generation.data.images import Images
+    from zoo_generation.errors import AccessError, InputError
+    from zoo_generation.progress import QUIET, Progress, Update
+    from zoo_generation.training.spec import ZooSpec
     from zoobench.api import (
-        build_zoo as build_zoo,
+        build_zoo,
+        embed,
+        evaluate,
+        export_zoo,
+        fit,
+        generate,
+        get_method,
+        get_task,
+        import_zoo,
+        inspect_zoo,
+        list_architectures,
+        list_datasets,
+        list_exporters,
+        list_importers,
+        list_methods,
+        list_presets,
+        list_tasks,
+        list_tracks,
+        load_leaderboard,
+        load_method,
+        load_tokens,
+        load_zoo,
+        plan_study,
+        run_study,
+        run_track,
+        save_tokens,
+        submit,
+        validate_zoo,
+        verify,
     )
+    from zoobench.evaluation import Plan, Results
+    from zoobench.leaderboard import Entry, Finding
+    from zoobench.methods import (
+        Attributor,
+        Embedder,
+        Execution,
+        Generator,
+        InapplicableError,
+        LayerEmbedder,
+        Merger,
+        Method,
+        Predictor,
+        Reconstructor,
+        Tracer,
+        Transferrer,
+        Unlearned,
+    )
+    from zoobench.methods.fitting import Fitted
+    from zoobench.methods.generation import Generated, TargetChoice
+    from zoobench.populations import Access, Evidence, Population, RandomWindows, TokenSet, Windows
+    from zoobench.studies import Study, StudyResults
+    from zoobench.tasks.answers import Predictions, Scores, Weights
+    from zoobench.tasks.base import Setting, Task
+    from zoobench.tasks.estimates import Estimate
+    from zoobench.zoo import Zoo
+    from zoobench.zoo.importers import Imported
+    from zoobench.zoo.inspection import ZooReport
+    from zoobench.zoo.validation import ValidationReport
+    from zoobench.zoo.workspace import Workspace
 
-_FUNCTIONS = (
-    *("build_zoo", "load_zoo", "import_zoo", "export_zoo", "validate_zoo", "inspect_zoo"),
-    *("load_tokens", "save_tokens", "fit", "load_method", "embed", "generate"),
-    *("evaluate", "run_study", "plan_study", "run_track", "submit", "load_leaderboard", "verify"),
-    *("get_method", "get_task", "list_methods", "list_tasks", "list_datasets", "list_architectures", "list_presets"),
-    *("list_tracks", "list_importers", "list_exporters"),
-)
+_WHERE = {
+    "zoo_generation.data.images": [
+        "Images",
+    ],
+    "zoo_generation.errors": (
+        "AccessError",
+        "InputError",
+    ),
+    "zoo_generation.progress": (
+        "Progress",
+        "QUIET",
+        "Update",
+    ),
+    "zoo_generation.training.spec": [
+        "ZooSpec",
+    ],
+    "zoobench.api": (
+        "build_zoo",
+        "embed",
+        "evaluate",
+        "export_zoo",
+        "fit",
+        "generate",
+        "get_method",
+        "get_task",
+        "import_zoo",
+        "inspect_zoo",
+        "list_architectures",
+        "list_datasets",
+        "list_exporters",
+        "list_importers",
+        "list_methods",
+        "list_presets",
+        "list_tasks",
+        "list_tracks",
+        "load_leaderboard",
+        "load_method",
+        "load_tokens",
+        "load_zoo",
+        "plan_study",
+        "run_study",
+        "run_track",
+        "save_tokens",
+        "submit",
+        "validate_zoo",
+        "verify",
+    ),
+    "zoobench.evaluation": (
+        "Plan",
+        "Results",
+    ),
+    "zoobench.leaderboard": (
+        "Entry",
+        "Finding",
+    ),
+    "zoobench.methods": (
+        "Attributor",
+        "Embedder",
+        "Execution",
+        "Generator",
+        "InapplicableError",
+        "LayerEmbedder",
+        "Merger",
+        "Method",
+        "Predictor",
+        "Reconstructor",
+        "Tracer",
+        "Transferrer",
+        "Unlearned",
+    ),
+    "zoobench.methods.fitting": [
+        "Fitted",
+    ],
+    "zoobench.methods.generation": (
+        "Generated",
+        "TargetChoice",
+    ),
+    "zoobench.populations": (
+        "Access",
+        "Evidence",
+        "Population",
+        "RandomWindows",
+        "TokenSet",
+        "Windows",
+    ),
+    "zoobench.studies": (
+        "Study",
+        "StudyResults",
+    ),
+    "zoobench.tasks.answers": (
+        "Predictions",
+        "Scores",
+        "Weights",
+    ),
+    "zoobench.tasks.base": (
+        "Setting",
+        "Task",
+    ),
+    "zoobench.tasks.estimates": [
+        "Estimate",
+    ],
+    "zoobench.zoo": [
+        "Zoo",
+    ],
+    "zoobench.zoo.importers": [
+        "Imported",
+    ],
+    "zoobench.zoo.inspection": [
+        "ZooReport",
+    ],
+    "zoobench.zoo.validation": [
+        "ValidationReport",
+    ],
+    "zoobench.zoo.workspace": [
+        "Workspace",
+    ],
+}
+"""Where each name is, by module."""
+
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "QUIET",
+    "Access",
+    "AccessError",
+    "Attributor",
+    "Embedder",
+    "Entry",
+    "Estimate",
+    "Evidence",
+    "Execution",
+    "Finding",
+    "Fitted",
+    "Generated",
+    "Generator",
+    "Images",
+    "Imported",
+    "InapplicableError",
+    "InputError",
+    "LayerEmbedder",
+    "Merger",
+    "Method",
+    "Plan",
+    "Population",
+    "Predictions",
+    "Predictor",
+    "Progress",
+    "RandomWindows",
+    "Reconstructor",
+    "Results",
+    "Scores",
+    "Setting",
+    "Study",
+    "StudyResults",
+    "TargetChoice",
+    "Task",
+    "TokenSet",
+    "Tracer",
+    "Transferrer",
+    "Unlearned",
+    "Update",
+    "ValidationReport",
+    "Weights",
+    "Windows",
+    "Workspace",
+    "Zoo",
+    "ZooReport",
+    "ZooSpec",
+    "build_zoo",
+    "embed",
+    "evaluate",
+    "export_zoo",
+    "fit",
+    "generate",
+    "get_method",
+    "get_task",
+    "import_zoo",
+    "inspect_zoo",
+    "list_architectures",
+    "list_datasets",
+    "list_exporters",
+    "list_importers",
+    "list_methods",
+    "list_presets",
+    "list_tasks",
+    "list_tracks",
+    "load_leaderboard",
+    "load_method",
+    "load_tokens",
+    "load_zoo",
+    "plan_study",
+    "run_study",
+    "run_track",
+    "save_tokens",
+    "submit",
+    "validate_zoo",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The function or type of that name, loaded now."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'zoobench' has no attribute '{name}'")
+    found = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

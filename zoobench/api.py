@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from zoo_generation.training.spec import ZooSpec
     from zoobench.evaluation import Plan, Results
     from zoobench.leaderboard import Entry, Finding
-    from zoobench.methods import Method
+    from zoobench.methods import Execution, Method
     from zoobench.methods.fitting import Fitted
     from zoobench.methods.generation import Generated, TargetChoice
     from zoobench.populations import Population, TokenSet
+    from zoobench.populations.card import Dtype
     from zoobench.studies import Study, StudyResults
     from zoobench.tasks.base import Task
     from zoobench.zoo import Zoo
@@ -49,7 +50,7 @@ def build_zoo(
     such as `datasets`, `architectures`, `seeds`, `epochs`; out: a folder or URL, None for `zoos/<name>` in the
     workspace. Raises `InputError` for what a spec cannot be, and if there is a zoo of another spec.
 
-    >>> zoo = build_zoo(datasets=["digits"], architectures=["mlp"], seeds=2, epochs=1, train_images=100)  # doctest: +SKIP
+    >>> zoo = build_zoo(datasets=["digits"], architectures=["mlp"], seeds=2, epochs=1)  # doctest: +SKIP
     """
     from zoo_generation.names import inside
     from zoo_generation.training.spec import ZooSpec
@@ -124,11 +125,12 @@ def validate_zoo(
 
     recompute: how many checkpoints to draw, with the seed, and evaluate again on their images.
     """
+    from zoobench.zoo import Zoo, zoo_path
     from zoobench.zoo.validation import validate_zoo
     from zoobench.zoo.workspace import Workspace
 
     data_root = (workspace or Workspace()).data_root
-    return validate_zoo(_zoo_path(zoo), recompute, seed, data_root, progress)
+    return validate_zoo(zoo if isinstance(zoo, Zoo) else zoo_path(str(zoo)), recompute, seed, data_root, progress)
 
 
 def inspect_zoo(zoo: Zoo | str | Path) -> ZooReport:
@@ -147,8 +149,8 @@ def load_tokens(
 ) -> TokenSet:
     """Checkpoints of zoos as tokens, split by model into train, val and test; or the token set in a folder.
 
-    token_size: numbers in a token, None for the longest row of a layer, at most 288; statuses: of models to take; seed: of
-    the splits.
+    token_size: numbers in a token, None for the longest row of a layer, at most 288; statuses: of models to take; seed:
+    of the splits.
     """
     from zoobench.populations import TokenSet, select_checkpoints
 
@@ -161,7 +163,7 @@ def save_tokens(
     source: Zoo | str | Path | Sequence[Zoo | str | Path],
     out: str | Path,
     *,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     token_size: int | None = None,
     statuses: Sequence[Status] = USED,
     seed: int = 0,
@@ -183,6 +185,7 @@ def fit(
     seed: int = 0,
     out: str | Path | None = None,
     statuses: Sequence[Status] = USED,
+    execution: Execution | None = None,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
     **settings: Any,
@@ -190,11 +193,143 @@ def fit(
     """Fit a method to the training models of zoos, or of a token set.
 
     settings: hyperparameters in place of the preset's, such as `steps=500`; out: a folder to keep it in, from which
-    `load_method` reads it; None keeps it under the workspace's `runs/`, by content, or, if `on` is a token set, nowhere.
+    `load_method` reads it. If that is None, a fit to zoos is kept under the workspace's `runs/`, where `evaluate` finds
+    it too, and a fit to a token set is kept nowhere. execution: how the work is shared, and where losses are logged, of
+    a fit that is not kept under `runs/`.
 
     >>> fitted = fit("sane", "zoos/digits-cnn_s", preset="tiny", steps=500)  # doctest: +SKIP
     """
-    raise NotImplementedError
+    from zoo_generation.data.load import ImageStore
+    from zoobench.evaluation import fitted
+    from zoobench.methods import Execution, fitting
+    from zoobench.populations import TokenSet
+    from zoobench.zoo.workspace import Workspace
+
+    workspace, chosen = workspace or Workspace(), get_method(method)
+    config = chosen.config(preset, settings)
+    if out is None and not isinstance(on, TokenSet):
+        return fitted(chosen, config, _zoos(on), seed, statuses=statuses, workspace=workspace, progress=progress)
+    execution, images = execution or Execution(device=workspace.device), ImageStore(workspace.data_root)
+    tokens = (on if isinstance(on, TokenSet) else load_tokens(on, statuses=statuses)).bounded()
+    if out is None:
+        return fitting.fit(chosen, config, tokens, seed, execution=execution, images=images, progress=progress)
+    return fitting.fit_into(
+        Path(out), chosen, config, tokens, seed, execution=execution, images=images, progress=progress
+    )
+
+
+def load_method(path: str | Path, method: str | Method | None = None) -> Fitted:
+    """A fitted method from the folder that it was saved in. method: of an older folder, which does not name its own."""
+    from zoobench.methods.fitting import Fitted
+
+    return Fitted.load(Path(path), None if method is None else get_method(method))
+
+
+def embed(
+    fitted: Fitted,
+    on: Zoo | Population | str | Path | Sequence[Zoo | str | Path],
+    *,
+    layers: bool = False,
+    population: str | None = None,
+    checkpoint: str | None = None,
+    statuses: Sequence[Status] = USED,
+    out: str | Path | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> pd.DataFrame:
+    """Vectors of checkpoints: one row per checkpoint, or per checkpoint and layer.
+
+    Columns: population, model_id, epoch, with `layers` also layer and name, and embedding [width] float32. population,
+    checkpoint (`ID` or `ID:EPOCH`): embed these alone; out: a folder for the same as Parquet, with a card and a figure.
+    """
+    import tempfile
+
+    import pandas as pd
+
+    from zoo_generation.data.load import ImageStore
+    from zoobench.methods.embedding import Chosen, embed_population, embed_zoos
+    from zoobench.populations import Population
+    from zoobench.zoo.workspace import Workspace
+
+    images = ImageStore((workspace or Workspace()).data_root)
+    if isinstance(on, Population):
+        return embed_population(fitted, on, layers=layers, images=images)
+    with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:
+        folder = Path(temporary) / "embeddings" if out is None else Path(out)
+        written = embed_zoos(
+            fitted,
+            _zoos(on),
+            folder,
+            chosen=Chosen.of(population, checkpoint),
+            layers=layers,
+            statuses=statuses,
+            images=images,
+            progress=progress,
+        )
+        tables = {each.name: pd.read_parquet(folder / f"{each.name}.parquet") for each in written}
+    return pd.concat([table.assign(population=name) for name, table in tables.items()], ignore_index=True)[
+        ["population", *next(iter(tables.values())).columns]
+    ]
+
+
+def generate(
+    fitted: Fitted,
+    on: Zoo | Population | str | Path | Sequence[Zoo | str | Path],
+    *,
+    target: TargetChoice | None = None,
+    anchors: int = 5,
+    drawn: int = 200,
+    keep: int = 10,
+    rounds: int = 1,
+    selection_images: int = 500,
+    passes: int = 3,
+    seed: int = 0,
+    statuses: Sequence[Status] = USED,
+    out: str | Path | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+    **sampling: Any,
+) -> Generated:
+    """New models around trained ones, without any training: `.weights`, `.accuracies`, `.zoo`.
+
+    target: a dataset, architecture, width or activation that the zoo need not have; anchors: how many trained models to
+    draw around, 0 for none; drawn: models per round; keep: how many to keep, the best on `selection_images` validation
+    images; rounds: more than one is bootstrapping; passes: batches of images that set BatchNorm's statistics; sampling:
+    of a method with such settings, as `density="joint"`; out: the new zoo's folder, None for `generated/<name>` in the
+    workspace.
+
+    >>> new = generate(fitted, "zoos/digits-cnn_s", drawn=200, keep=10)  # doctest: +SKIP
+    """
+    from zoo_generation.names import file_name, inside
+    from zoobench.methods.generation import TargetChoice, generate_models
+    from zoobench.methods.sampling import Draw
+    from zoobench.populations import Population, TokenSet, select_checkpoints
+    from zoobench.zoo import zoo_path
+    from zoobench.zoo.workspace import Workspace
+
+    workspace = workspace or Workspace()
+    if isinstance(on, Population):
+        names, populations = [on.name], fitted.in_its_tokens([on])
+    else:
+        zoos = _zoos(on)
+        names = [zoo.name for zoo in zoos]
+        tokens = TokenSet.load(select_checkpoints(zoos, statuses=statuses)).bounded()
+        populations = fitted.in_its_tokens(tokens.populations)
+    title = file_name(f"{'+'.join(names)}-{fitted.method.name}")
+    return generate_models(
+        fitted,
+        populations,
+        inside(workspace.home / "generated", title).absolute() if out is None else zoo_path(str(out)),
+        title,
+        zoos=names,
+        target=target or TargetChoice(),
+        anchors=anchors,
+        how=Draw(drawn, keep, selection_images, rounds, passes),
+        sampling=sampling,
+        seed=seed,
+        workspace=workspace,
+        progress=progress,
+    )
 
 
 def evaluate(

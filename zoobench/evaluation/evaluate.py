@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.progress import QUIET, Progress
@@ -12,6 +11,7 @@ from zoobench.evaluation.cells import prepare
 from zoobench.evaluation.plan import Fit, Origin, Plan, TrainingSet
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
+from zoobench.methods.fitting import Fitted
 from zoobench.methods.method import Method
 from zoobench.methods.registry import baselines as all_baselines
 from zoobench.populations import KEPT, select_checkpoints
@@ -81,8 +81,12 @@ def fitted(
     statuses: Sequence[Status] = KEPT,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
-) -> Any:
+) -> Fitted:
     """The method as `evaluate` fits it to these zoos: as it is kept, or fitted now, in this process."""
     training = training_set_of(on, statuses)
     cells = prepare(training.origins, workspace or Workspace(), progress)
-    return cells.fit(Fit(method, config, training if method.learns else None, seed), progress)
+    asked = Fit(method, config, training if method.learns else None, seed)
+    model = cells.fit(asked, progress)
+    if not method.learns:
+        return Fitted(method, config, model, seed)
+    return Fitted.kept_at(cells.fit_path(asked), method, config, model, seed)

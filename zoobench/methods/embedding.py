@@ -83,17 +83,21 @@ class Embeddings:
 
 def embed_population(
     fitted: Fitted, population: Population, *, layers: bool = False, images: ImageStore = ANYWHERE
-) -> Tensor:
-    """Vectors [checkpoints, width], or [checkpoints, layers, width], float32, in the order of the population's table.
+) -> pd.DataFrame:
+    """One row per checkpoint of a population, or per checkpoint and layer.
 
-    The method is asked blind: it sees weights, and not which models they are of (`Population.blind`). Raises
-    `InputError` if the method does not embed.
+    Columns: population, model_id, epoch, with layers also layer and name, and embedding [width] float32. The method is
+    asked blind: it sees weights, and not which models they are of (`Population.blind`). Raises `InputError` if the
+    method does not embed.
     """
     _check(fitted, layers)
     (population,) = fitted.in_its_tokens([population])
     shown = granted(fitted.method, population, fitted.method.access, images)
     hidden = [name for name, _ in varying_classes(population.table)]
-    return shown.asked(fitted.model.embed_layers if layers else fitted.model.embed, hidden)
+    vectors = shown.asked(fitted.model.embed_layers if layers else fitted.model.embed, hidden)
+    table = _table(population.table, vectors, population.tokenizer.layers if layers else ()).to_pandas()
+    table.insert(0, "population", population.name)
+    return table
 
 
 def embed_zoos(

@@ -17,15 +17,12 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import SUMS, read_json, sums_of
 from zoo_generation.kept import check, kept, save
 from zoo_generation.machine import check_writable
-from zoo_generation.names import inside
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.sink import Status
 from zoobench.methods.granting import granted
 from zoobench.methods.method import Method
 from zoobench.methods.protocols import HERE, Execution, FittedModel
 from zoobench.methods.registry import get_method
-from zoobench.populations import KEPT, Population, Tokenizer, TokenSet, kept_token_set, select_checkpoints
-from zoobench.zoo import Zoo
+from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.zoo.workspace import Workspace
 
 CARD = "fitted.json"
@@ -80,6 +77,11 @@ class Fitted:
             raise InputError(f"{path} holds no trained {method.name} that can be read ({error})") from None
         losses = pd.DataFrame(card.get("losses", []))
         return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
+
+    @classmethod
+    def kept_at(cls, path: Path, method: Method, config: object, model: Any, seed: int) -> Fitted:
+        """The record of a model that `fit_kept` left at `path`."""
+        return cls(method, config, model, seed, _digest(path))
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
         """The populations in tokens of the size that the model reads, if it has a `token_size`."""
@@ -160,33 +162,6 @@ def fit_kept(
     seconds = {"seconds": round(time.monotonic() - started, 1)}
     save(model, path, {name: dict(content) | seconds for name, content in beside.items()})
     return model
-
-
-def fitted_to(
-    method: Method,
-    config: object,
-    zoos: Sequence[Zoo],
-    seed: int = 0,
-    *,
-    folder: Path | None = None,
-    statuses: Sequence[Status] = KEPT,
-    workspace: Workspace = HOME,
-    progress: Progress = QUIET,
-) -> tuple[Fitted, tuple[Population, ...]]:
-    """A fitted method, and the zoos' populations in tokens that it reads.
-
-    It is the one in `folder`; if that is None, the one that is kept in the workspace for these zoos, or is fitted now.
-    """
-    if folder is not None:
-        fitted = Fitted.load(folder, method)  # before token sets are made
-    digest, tokens = kept_token_set(select_checkpoints(zoos, statuses=statuses), workspace.runs / "tokens", progress)
-    if folder is None:
-        identity = hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]
-        path = inside(workspace.runs / "fits" / digest, f"{method.name}-{identity}-{seed}")
-        images = ImageStore(workspace.data_root)
-        model = fit_kept(method, config, tokens, seed, path, device=workspace.device, images=images, progress=progress)
-        fitted = Fitted(method, config, model, seed, _digest(path))
-    return fitted, fitted.in_its_tokens(tokens.populations)
 
 
 def _digest(folder: Path) -> str:

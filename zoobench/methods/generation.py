@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo_generation.data import Split, load_dataset
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.files import directory_written_aside, write_json
+from zoo_generation.files import StoragePath, directory_written_aside, write_json
 from zoo_generation.networks.accuracy import accuracies, condition_batch_norm, evaluate
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.program import device_of
@@ -32,6 +32,9 @@ from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.generated import generated_part
 from zoobench.zoo.sink import Part
 from zoobench.zoo.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DRAW, HOME = Draw(), Workspace()
 RANDOM_MODELS = 10  # whose accuracy generated ones are shown beside
@@ -123,8 +126,8 @@ def _new_target(populations: Sequence[Population], wanted: TargetChoice, data_ro
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
-    """Models that were generated for a target.
+class Made:
+    """Models that were generated for one target.
 
     drawn: the kept models and how all draws did; anchors: test accuracies [anchors], None if they are not models of the
     target's layout; random: those of random initializations.
@@ -136,10 +139,75 @@ class Generated:
     random: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """What came of generating: a zoo of the kept models at `path`, and what was made for each target.
+
+    how: how models were drawn and chosen.
+    """
+
+    path: StoragePath
+    how: Draw
+    made: tuple[Made, ...]
+
+    @property
+    def zoo(self) -> Zoo:
+        """The kept models as a zoo."""
+        return Zoo(self.path)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The kept models [kept, D], best first, by the target's name."""
+        return {each.job.target.name: each.drawn.weights for each in self.made}
+
+    @property
+    def accuracies(self) -> pd.DataFrame:
+        """One row per kept model, best first. Columns: target, val_accuracy (it was kept by it), test_accuracy."""
+        tables = [
+            pd.DataFrame({"target": each.job.target.name, "val_accuracy": drawn.val_accuracy.tolist()}).assign(
+                test_accuracy=drawn.test_accuracy.tolist()
+            )
+            for each in self.made
+            for drawn in (each.drawn,)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One record per target: mean accuracies of draws, kept models, anchors and random initializations."""
+        return [_summary_of(each) for each in self.made]
+
+    def figure(self) -> Figure:
+        """Histograms of the accuracies of draws and kept models, one panel per target."""
+        from zoobench.display import figures
+
+        panels, lines = {}, {}
+        for each in self.made:
+            rounds, name = each.drawn.drawn_accuracy.split(self.how.drawn), each.job.target.name
+            several = self.how.rounds > 1
+            panels[name] = {
+                f"drawn, round {number + 1} (validation)" if several else "drawn (validation)": part.numpy()
+                for number, part in enumerate(rounds)
+            } | {"kept (test)": each.drawn.test_accuracy.numpy()}
+            lines[name] = {"random init": float(each.random.mean())}
+            if each.anchors is not None:
+                lines[name]["anchors"] = float(each.anchors.mean())
+        return figures.histograms(panels, lines, "accuracy")
+
+    def save(self, folder: Path) -> None:
+        """Write draws.parquet, summary.json and accuracies.png into a folder, in place of what is there."""
+        from zoobench.display import figures
+
+        with directory_written_aside(folder) as aside:
+            draws = pd.concat([_draws_of(each, self.how) for each in self.made], ignore_index=True)
+            draws.to_parquet(aside / "draws.parquet", index=False)
+            figures.save(self.figure(), aside / "accuracies.png")
+            write_json(aside / "summary.json", self.summary())
+
+
 def generate_models(
     fitted: Fitted,
     populations: Sequence[Population],
-    out: Path,
+    out: StoragePath,
     title: str,
     *,
     zoos: Sequence[str],
@@ -150,7 +218,7 @@ def generate_models(
     seed: int = 0,
     workspace: Workspace = HOME,
     progress: Progress = QUIET,
-) -> list[Generated]:
+) -> Generated:
     """Generate models for each population that is as chosen, or for a target without models, into the zoo `out`.
 
     populations: of the zoos of these names, in the fitted method's tokens; anchors: how many trained models to draw
@@ -176,30 +244,7 @@ def generate_models(
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write {sink.path} ({reason}); choose another --out") from None
-    return made
-
-
-def write_results(made: Sequence[Generated], how: Draw, folder: Path) -> None:
-    """Write the draws as Parquet, a summary as JSON and a figure into a folder, in place of what is there."""
-    from zoobench.display import figures
-
-    panels, lines = {}, {}
-    for each in made:
-        rounds, name = each.drawn.drawn_accuracy.split(how.drawn), each.job.target.name
-        several = how.rounds > 1
-        panels[name] = {
-            f"drawn, round {number + 1} (validation)" if several else "drawn (validation)": part.numpy()
-            for number, part in enumerate(rounds)
-        } | {"kept (test)": each.drawn.test_accuracy.numpy()}
-        lines[name] = {"random init": float(each.random.mean())}
-        if each.anchors is not None:
-            lines[name]["anchors"] = float(each.anchors.mean())
-    with directory_written_aside(folder) as aside:
-        pd.concat([draws_of(each, how) for each in made], ignore_index=True).to_parquet(
-            aside / "draws.parquet", index=False
-        )
-        figures.save(figures.histograms(panels, lines, "accuracy"), aside / "accuracies.png")
-        write_json(aside / "summary.json", [summary_of(each) for each in made])
+    return Generated(sink.path, how, tuple(made))
 
 
 def _generator(
@@ -241,7 +286,7 @@ def _source(fitted: Fitted, job: Job, how: Draw, seed: int) -> dict[str, Any]:
 
 def _run(
     generator: Generator, job: Job, how: Draw, seed: int, source: dict[str, Any], where: Workspace, step: Step
-) -> tuple[Generated, Part]:
+) -> tuple[Made, Part]:
     """Generate for one target: what came of it, and the kept models as a part of a zoo."""
     target, device, images = job.target, device_of(where.device), ImageStore(where.data_root)
     drawn = generate(generator, job.anchors, how, seed, images, target=target, device=device, step=step)
@@ -266,10 +311,10 @@ def _run(
     weights = job.anchors.weights if usable else None
     of_anchors = None if weights is None else tested(weights if trained_here else conditioned(weights))
     of_random = tested(conditioned(target.new_models(RANDOM_MODELS, seed)))
-    return Generated(job, drawn, of_anchors, of_random), part
+    return Made(job, drawn, of_anchors, of_random), part
 
 
-def draws_of(made: Generated, how: Draw) -> pd.DataFrame:
+def _draws_of(made: Made, how: Draw) -> pd.DataFrame:
     """One row per draw."""
     drawn = made.drawn
     draws = pd.DataFrame({"target": made.job.target.name, "val_accuracy": drawn.drawn_accuracy.tolist()})
@@ -279,7 +324,7 @@ def draws_of(made: Generated, how: Draw) -> pd.DataFrame:
     return draws.assign(kept=draws["draw"].isin(tested.index), test_accuracy=draws["draw"].map(tested))
 
 
-def summary_of(made: Generated) -> dict[str, Any]:
+def _summary_of(made: Made) -> dict[str, Any]:
     """Mean, deviation and best of the accuracies of draws, kept models, anchors and random initializations."""
     drawn = made.drawn
     values = {"drawn": drawn.drawn_accuracy, "kept": drawn.test_accuracy, "random_init": made.random}

@@ -1,6 +1,7 @@
 """The method keeps zoobench's contract."""
 
 from my_forest import METHOD
+
 from zoobench.testing import check_method
 
 
