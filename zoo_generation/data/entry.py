@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_generation.data.source import Source
+    from zoo_generation.data.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DatasetEntry:
     unnamed_classes: int = 10
     folders: tuple[str, ...] = ()
     vision: Vision | None = None
-    read: Callable[[], Source] | None = None
+    read: Callable[[], ImageSource] | None = None
     summary: str = ""
     paper: str = ""
 

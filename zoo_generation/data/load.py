@@ -17,7 +17,7 @@ from zoo_generation.data.readers.folder import is_image_folder, read_image_folde
 from zoo_generation.data.readers.parquet import find_parquet, read_parquet
 from zoo_generation.data.readers.vision import download_vision, has_vision_files, read_vision
 from zoo_generation.data.registry import DATASETS, get_dataset
-from zoo_generation.data.source import Source, divide
+from zoo_generation.data.source import ImageSource, divide
 from zoo_generation.errors import InputError
 from zoo_generation.files import cache_folder
 
@@ -61,7 +61,7 @@ def load_dataset(
     return divide(name, read(), train_images)
 
 
-def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], Source] | None:
+def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], ImageSource] | None:
     """How to read a dataset, or None if it is not there."""
     if entry.read:
         return entry.read

@@ -18,7 +18,7 @@ ALONE_VAL, ALONE_TEST = 0.15, 0.25  # if the source has a single split
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ImageRows:
     """Labels int64 [rows], and `read`: row numbers int64 [n] to uint8 images [n, channels, size, size]."""
 
     labels: Tensor
@@ -28,23 +28,23 @@ class Rows:
         return Split(self.read(rows), self.labels[rows])
 
     @classmethod
-    def of(cls, images: Tensor, labels: Tensor) -> Rows:
-        """Rows of images uint8 [images, channels, size, size] and labels [images] that are in memory already."""
+    def of(cls, images: Tensor, labels: Tensor) -> ImageRows:
+        """ImageRows of images uint8 [images, channels, size, size] and labels [images] that are in memory already."""
         return cls(labels.long(), lambda rows: images[rows].contiguous())
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """A dataset as its publisher split it; `where` names it in error messages."""
 
     where: str
     classes: tuple[str, ...]
-    train: Rows
-    val: Rows | None = None
-    test: Rows | None = None
+    train: ImageRows
+    val: ImageRows | None = None
+    test: ImageRows | None = None
 
 
-def divide(name: str, source: Source, train_images: int | None) -> ImageDataset:
+def divide(name: str, source: ImageSource, train_images: int | None) -> ImageDataset:
     """The three splits, the same on every machine; `train_images` caps `train`.
 
     The cap keeps the first of a fixed order, so that a smaller training set is part of a larger one.
