@@ -48,7 +48,7 @@ def seen(access: Access, allowed: Access = Access.LABELS):  # type: ignore[no-un
 
 
 def test_evidence_gives_what_was_declared_and_no_more() -> None:
-    with pytest.raises(AccessError, match="access to weights asked for images; declare access=Access.IMAGES"):
+    with pytest.raises(AccessError, match=r"access to weights asked for images; declare access=Access\.IMAGES"):
         seen(Access.WEIGHTS).evidence.images()
     with pytest.raises(AccessError, match="asked for images with labels"):
         seen(Access.IMAGES).evidence.labelled()
