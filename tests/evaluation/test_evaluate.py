@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Install, Run
-from zoobench.tasks.answers import Weights
 
 from zoobench.evaluation import Origin, Plan, Results, TrainingSet, evaluate, fitted
 from zoobench.evaluation import run as run_plan
@@ -21,6 +20,7 @@ from zoobench.methods.registry import get_method
 from zoobench.populations import KEPT
 from zoobench.studies.results import run_study
 from zoobench.studies.study import Study
+from zoobench.tasks.answers import Weights
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo
 from zoobench.zoo.source import Source
