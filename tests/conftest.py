@@ -20,7 +20,6 @@ from hypothesis import settings
 
 from zoobench.cli.app import main
 from zoobench.leaderboard.site import write_site
-from zoobench.methods.plugins import warn_of_plugins_named
 from zoobench.studies.report import write_report
 
 if TYPE_CHECKING:
@@ -98,7 +97,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """Puts a package where Python looks for them, as pip would: its modules, and what it says of itself."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that Ray starts
-    warn_of_plugins_named.cache_clear()
 
     def installed(package: str, entry_points: dict[str, str], group: str = "zoobench.methods", **modules: str) -> None:
         about = tmp_path / f"{package.replace('-', '_')}-0.1.0.dist-info"
@@ -111,7 +109,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             (tmp_path / f"{module}.py").write_text(text)
 
     yield installed
-    warn_of_plugins_named.cache_clear()
 
 
 @pytest.fixture

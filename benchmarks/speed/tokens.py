@@ -33,8 +33,8 @@ from torch import Tensor
 
 from zoo_generation.networks.architectures import Layout, get_architecture
 from zoobench.populations import RandomWindows, Tokenizer, TokenSet, Windows, write_token_set
-from zoobench.populations.card import Selection
-from zoobench.populations.selection import Selected, Source
+from zoobench.populations.card import SelectionCard
+from zoobench.populations.selection import Selection, Stored
 
 WINDOW = 32
 State = dict[str, Tensor]
@@ -146,11 +146,11 @@ def time_tokens(name: str, batch: int, loops: int, repeats: int, limit: float, r
     tell(f"{name}, {batch} models, detokenize", each["ours"], others, 8 * layout.size, limit)
 
 
-def random_models(tokenizer: Tokenizer, checkpoints: int, weights: Callable[[slice], Tensor]) -> Selected:
+def random_models(tokenizer: Tokenizer, checkpoints: int, weights: Callable[[slice], Tensor]) -> Selection:
     """Checkpoints of one population that are made up."""
     table = pd.DataFrame({"model_id": map(str, range(checkpoints)), "epoch": 1, "split": "train"})
-    selection = Selection(zoos=[], statuses=[], first_epoch=1, split_seed=0)
-    return Selected(tokenizer.token_size, True, selection, (Source("made-up", tokenizer, table, weights),))
+    selection = SelectionCard(zoos=[], statuses=[], first_epoch=1, split_seed=0)
+    return Selection(tokenizer.token_size, True, selection, (Stored("made-up", tokenizer, table, weights),))
 
 
 def time_windows(batch: int, repeats: int, limit: float) -> None:

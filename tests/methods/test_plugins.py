@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Install, Run
+from helpers.measuring import observed, values
 from tasks.test_tasks import LARGE, SMALL, population
-from zoobench.tasks.property_transfer import PropertyTransfer
 
 from zoo_generation.errors import InputError
 from zoobench.methods import InapplicableError, Unlearned
-from zoobench.methods.plugins import warn_of_plugins_named
 from zoobench.methods.registry import baselines, get_method, method_names
 from zoobench.populations import Population, TokenSet
 from zoobench.studies.study import Study
@@ -57,19 +56,19 @@ def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> No
     table = drawn.table.assign(test_accuracy=drawn.weights.mean(1).double().numpy())  # which the forest can see
     target = Population.of("a", drawn.tokenizer, drawn.weights, table)
     setting = Setting(target, (target,), seed=0)
-    observed = []
+    rows = []
     for seed in (0, 1):
         learned = method.fit(TokenSet(4, (target.split("train"),)), seed, config)
         learned.save(tmp_path / "kept")
         assert learned == method.load(tmp_path / "kept") and (learned.trees, learned.seed) == (30, seed)
-        observed.append(task.observe(learned, setting).observations)
-    assert not observed[0].equals(observed[1])  # another seed, another forest
-    assert task.score(observed[0])["r2:test_accuracy"] > 0.8
-    assert set(observed[0]["model"]) == set(target.split("test").table["model_id"])
-    assert set(observed[0]["predicted_class"].dropna()) <= {"0.1", "0.01"}
+        rows.append(observed(task, learned, setting))
+    assert not rows[0].equals(rows[1])  # another seed, another forest
+    assert values(task, rows[0])["r2:test_accuracy"] > 0.8
+    assert set(rows[0]["model"]) == set(target.split("test").table["model_id"])
+    assert set(rows[0]["predicted_class"].dropna()) <= {"0.1", "0.01"}
     with pytest.raises(InapplicableError, match="same number of layers"):
         two = LARGE.of_shapes({"weight": (3, 4), "bias": (3,)})
-        PropertyTransfer().observe(learned, Setting(population("b", 24, two, 1), (target,), seed=0))
+        PropertyPrediction("sources").ask(learned, Setting(population("b", 24, two, 1), (target,)))
     (tmp_path / "kept" / "settings.json").write_text('{"trees": "many"}')
     with pytest.raises(InputError, match="is damaged"):
         method.load(tmp_path / "kept")
@@ -81,7 +80,9 @@ def test_the_template_is_measured_by_name(template: None, run: Run, built: Path,
     code, _ = run("eval", "--model", "my_forest", "--set", "trees=10", "--zoo", zoo, "--seeds", "2", "--home", home)
     table = pd.read_parquet(home / "results" / "digits-cnn_s-my_forest" / "measurements.parquet")
     mine = table[table["method"] == "my_forest"]
-    assert code == 0 and set(mine["seed"]) == {0, 1} and set(mine["task"]) == {"property_prediction"}
+    assert (
+        code == 0 and set(mine["seed"]) == {0, 1} and set(mine["task"]) == {"property_prediction", "property_transfer"}
+    )
 
 
 def test_a_study_takes_it_by_name(template: None) -> None:
@@ -101,9 +102,9 @@ def test_a_study_takes_it_by_name(template: None) -> None:
         ("absent:METHOD", "of the package others cannot be imported (ModuleNotFoundError: No module named 'absent')"),
         ("broken:METHOD", "of the package others cannot be imported (ZeroDivisionError: division by zero)"),
         ("plain:NOTHING", "of the package others cannot be imported (AttributeError: module 'plain' has no"),
-        ("plain:Plain", "is plain:Plain, of type type, and must be a zoobench.methods.Method"),
+        ("plain:Plain", "(plain:Plain) is of type type, not a zoobench.methods.Method; name one"),
         ("plain:SANE", "calls itself 'sane'; give the entry point and the Method one name"),
-        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator or Reconstructor"),
+        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator, Reconstructor, "),
         ("plain:FORGETFUL", "lacks save(); a method has fit, save and load"),
     ],
 )
@@ -130,7 +131,6 @@ def test_two_packages_of_one_name_are_refused(install: Install) -> None:
 
 def test_built_in_names_win(install: Install) -> None:
     sane = get_method("sane")
-    warn_of_plugins_named.cache_clear()
     install("others", {"sane": "plain:SANE"}, plain=PLAIN)
     with pytest.warns(UserWarning, match="'sane' of the package others is not used, since 'sane' is a built-in"):
         assert get_method("sane") is sane

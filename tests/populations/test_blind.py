@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Install, Run
+from helpers.measuring import observed
 from helpers.reaching import MEASURED, told
 from helpers.submitting import Board
 from hypothesis import given
@@ -144,8 +145,8 @@ class Seer:
 
 def given_by_tasks(target: Population) -> Iterator[tuple[str, list[Population]]]:
     """What methods are given that is not theirs to know, by each way there is to be measured."""
-    setting = Setting(target, (target.without("test"),), seed=0)
-    for task, method in itertools.product((PropertyPrediction(), PropertyPrediction(probe="sources")), (Spy(), Seer())):
+    setting = Setting(target, (target,), seed=0)
+    for task, method in itertools.product((PropertyPrediction(), PropertyPrediction("sources")), (Spy(), Seer())):
         task.ask(method, setting)
         yield f"{task.name} {type(method).__name__}", method.given
 
@@ -165,11 +166,10 @@ def test_whatever_asks_asks_blind() -> None:
 
 def test_what_is_to_be_reconstructed_is_given_blind(small_board: Board) -> None:
     spy = Spy()
-    setting = Setting(small_board.population, (), seed=0)
-    observed = Reconstruction().judge(Reconstruction().ask(spy, setting), setting)
+    rows = observed(Reconstruction(), spy, Setting(small_board.population))
     (seen,) = spy.given
     assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
-    assert (observed["original"] == observed["reconstructed"]).all()
+    assert (rows["original"] == rows["reconstructed"]).all()
 
 
 def test_symmetries_are_those_under_each_activation_where_none_is_told(small_board: Board) -> None:
@@ -182,7 +182,7 @@ def test_symmetries_are_those_under_each_activation_where_none_is_told(small_boa
 def test_a_hyperparameter_that_is_asked_for_is_hidden_where_one_model_alone_is_asked_about() -> None:
     target = drawn(4, 2, 1)
     spy = Spy()
-    PropertyPrediction().ask(spy, Setting(target, (target,), seed=0))
+    PropertyPrediction().ask(spy, Setting(target, (target,)))
     assert target.split("test").table["activation"].nunique() == 1
     assert all(population.table["activation"].isna().all() for population in spy.given)
 

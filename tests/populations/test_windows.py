@@ -18,22 +18,22 @@ from zoo_generation.networks.architectures import get_architecture
 from zoobench.populations import Population, RandomWindows, Tokenizer, TokenSet, WindowBatch, Windows, write_token_set
 from zoobench.populations import parquet as parquet_files
 from zoobench.populations import rows as mapped_rows
-from zoobench.populations.card import Dtype, Selection
+from zoobench.populations.card import Dtype, SelectionCard
 from zoobench.populations.parquet import DTYPES
-from zoobench.populations.selection import Selected, Source
+from zoobench.populations.selection import Selection, Stored
 
 
-def source(name: str, architecture: str, checkpoints: int, token_size: int) -> Source:
+def source(name: str, architecture: str, checkpoints: int, token_size: int) -> Stored:
     layout = get_architecture(architecture).layout(1, 10, 0.0625)
     weights = torch.randn(checkpoints, layout.size, generator=torch.Generator().manual_seed(checkpoints))
     table = pd.DataFrame({"model_id": [f"{name}{i // 2}" for i in range(checkpoints)], "epoch": range(checkpoints)})
     cut = np.array(["train", "val", "test"]).repeat([checkpoints - 4, 2, 2])
-    return Source(name, Tokenizer.of(layout, token_size), table.assign(split=cut), lambda rows: weights[rows])
+    return Stored(name, Tokenizer.of(layout, token_size), table.assign(split=cut), lambda rows: weights[rows])
 
 
-def selected(token_size: int = 40) -> Selected:
+def selected(token_size: int = 40) -> Selection:
     sources = (source("small", "cnn_s", 9, token_size), source("deep", "resnet18", 6, token_size))
-    return Selected(token_size, True, Selection(zoos=[], statuses=[], first_epoch=1, split_seed=0), sources)
+    return Selection(token_size, True, SelectionCard(zoos=[], statuses=[], first_epoch=1, split_seed=0), sources)
 
 
 def check(batch: WindowBatch, populations: tuple[Population, ...]) -> None:

@@ -28,10 +28,10 @@ from zoo_generation.training import train as trainers
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.randomness import order_generator
 from zoo_generation.training.train import train_model, train_models
+from zoobench.methods import sampling
 from zoobench.methods.baselines import AnchorAverage, Anchors, RandomInit
 from zoobench.methods.sane import PRESETS, Sane
 from zoobench.populations import Population, TokenSet, select_checkpoints
-from zoobench.tasks import generation as generation_module
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import Setting
 from zoobench.tasks.diversity import to_anchors, to_others
@@ -131,7 +131,7 @@ def test_methods_with_few_models(setting: Setting, monkeypatch: pytest.MonkeyPat
     scores = values(task, rows)
     assert len(rows) == 1 and np.isnan(scores["diversity"]) and scores["novelty"] > 0.1
     assert scores["kept_mean"] == scores["kept_best"] and scores["kept_std"] == 0
-    monkeypatch.setattr(generation_module, "ELEMENTS", 7 * setting.target.layout.size)  # as of large models
+    monkeypatch.setattr(sampling, "ELEMENTS", 7 * setting.target.layout.size)  # as of large models
     assert len(observed(task, Anchors(), setting)) == 5
 
 

@@ -327,7 +327,7 @@ def test_a_package_may_bring_a_task(install: Install) -> None:
     points = {"counting": "mine:TASK", "other": "mine:TASK", "half": "mine:HALF"}
     install("mine", points, group="zoobench.tasks", mine=COUNTING.format(name="counting"))
     assert "counting" in TASKS.names() and get_task("counting", {"most": 5}).most == 5  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="the task 'other' of the package mine calls itself 'counting'"):
+    with pytest.raises(InputError, match=r"the task 'other' of the package mine .* calls itself 'counting'"):
         get_task("other")
-    with pytest.raises(InputError, match="the task 'half' of the package mine lacks 'name'"):
+    with pytest.raises(InputError, match=r"the task 'half' of the package mine .* lacks 'name'"):
         get_task("half")

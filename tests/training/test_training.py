@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from zoo_generation.data import ImageDataset, Split, load_dataset
 from zoo_generation.networks.architectures import architecture_names, get_architecture
+from zoo_generation.progress import Progress, Update
 from zoo_generation.training.randomness import Augmentation
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoo_generation.training.train import train_model
@@ -41,13 +42,14 @@ def test_training_depends_on_the_spec_alone(architecture: str) -> None:
 
 def test_a_model_learns_and_reports() -> None:
     spec = model_spec(learning_rate=3e-3, epochs=5, checkpoint_epochs=[0, 5], activation="relu")
-    told: list[tuple[str, int, float]] = []
-    trained = train_model(spec, digits(28, images=1000), report=lambda *values: told.append(values))
+    told: list[Update] = []
+    trained = train_model(spec, digits(28, images=1000), progress=Progress(told.append))
     before, after = (checkpoint.metrics for checkpoint in trained.checkpoints)
     assert trained.status == "trained" and trained.seconds > 0
     assert before.test_accuracy < 0.3 and after.test_accuracy > 0.7
     assert after.train_loss < before.train_loss
-    assert [epoch for _, epoch, _ in told] == [1, 2, 3, 4, 5] and told[-1] == (spec.id, 5, after.val_accuracy)
+    assert [update.done for update in told] == [0, 1, 2, 3, 4, 5]
+    assert told[-1] == Update(spec.id, 5, 5, {"val_accuracy": after.val_accuracy})
 
 
 def test_divergence_is_kept_and_labelled() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,9 +10,7 @@ from zoo_generation.data.images import Images
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.program import Program, norms_of
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
-
-Report = Callable[[int, int], None]
-"""Told how many models are done, of how many."""
+from zoo_generation.progress import QUIET, Progress
 
 
 def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Images, device: str = "cpu") -> Tensor:
@@ -32,7 +28,7 @@ def evaluate(
     module: nn.Module,
     images: Images,
     device: str = "cpu",
-    report: Report = lambda done, of: None,
+    progress: Progress = QUIET,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy, nats, and accuracy in [0, 1] of each of the models [models, D], as float64 [models].
 
@@ -48,12 +44,12 @@ def evaluate(
     accuracy = torch.zeros_like(loss)
     finite = weights.isfinite().all(1).nonzero().flatten()
     if len(finite):
-        chunks = program.chunks(shown[:1])
+        chunks, step = program.chunks(shown[:1]), progress.stage("evaluating")
         batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
         for rows in finite.split(chunks.models):
             program.load(weights[rows].to(device))
             loss[rows], accuracy[rows] = _evaluate(program, batches, device)
-            report(int(rows[-1]) + 1, len(weights))
+            step(int(rows[-1]) + 1, len(weights))
     return loss / len(labels), accuracy / len(labels)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -32,6 +32,7 @@ from zoo_generation.networks.randomness import Dropout, keep
 from zoo_generation.networks.registry import ACTIVATIONS as REGISTERED
 from zoo_generation.networks.threads import kernels_as_torch
 
+WEIGHT_LAYERS = (nn.Conv2d, nn.Linear)
 ELEMENTWISE = (nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardtanh, nn.Identity)
 POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 ARITHMETIC = {operator.add, operator.mul, operator.sub, torch.add, torch.mul, torch.sub}
@@ -82,6 +83,8 @@ class Stack(fx.Interpreter):
         self.models = len(modules)
         self.weights: Mapping[str, Tensor] = {}
         self.training = False
+        self.watch: Callable[[str, Tensor], None] | None = None
+        """Is given the name and the input, not yet padded, of each convolution and linear layer before it runs."""
 
     def __call__(self, weights: Mapping[str, Tensor], maps: Tensor, *, training: bool) -> Tensor:
         """Logits [models, classes, batch].
@@ -100,9 +103,11 @@ class Stack(fx.Interpreter):
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         layer, values = self.layers[target], args[0]
         weight, bias = self.weights.get(f"{target}.weight"), self.weights.get(f"{target}.bias")
+        if self.watch is not None and isinstance(layer, WEIGHT_LAYERS):
+            self.watch(target, values)
         if isinstance(layer, nn.Conv2d):
             assert weight is not None
-            return _grouped(layer, _padded(layer, values), weight, bias, 2 if target in self.pooled else 1)
+            return _grouped(layer, padded(layer, values), weight, bias, 2 if target in self.pooled else 1)
         if isinstance(layer, nn.Linear):
             assert weight is not None
             return linear(values, weight, bias)
@@ -261,7 +266,7 @@ def _is_activation(layer: nn.Module) -> bool:
     return type(layer) in REGISTERED.loaded() and not layer.state_dict()
 
 
-def _padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+def padded(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     """Maps with the convolution's zero padding, which torch keeps as left, right, top, bottom for any form of it."""
     left, right, top, bottom = layer._reversed_padding_repeated_twice
     return F.pad(maps, (0, 0, left, right, top, bottom)) if left or right or top or bottom else maps

@@ -132,6 +132,7 @@ def _train_shard(
     import torch
 
     from zoo_generation.networks.threads import use_threads
+    from zoo_generation.progress import Progress, Update
     from zoo_generation.training.memory import stack_size_for
     from zoo_generation.training.train import train_models
 
@@ -139,13 +140,14 @@ def _train_shard(
         import_architecture(specs[0].architecture)
     use_threads(threads)
     device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"
-    epochs = specs[0].epochs
 
-    def report(model: str, epoch: int, accuracy: float) -> None:
-        counts.epoch.remote(model, epoch, epochs, accuracy)
+    def listen(update: Update) -> None:
+        if update.of:
+            accuracy = update.numbers.get("val_accuracy", math.nan)
+            counts.epoch.remote(update.stage, update.done, update.of, accuracy)
 
     size = stack_size or stack_size_for(specs[0], dataset, device)
-    trained = train_models(specs, dataset, size, device, report)
+    trained = train_models(specs, dataset, size, device, Progress(listen))
     sink.write(trained)
     for model in trained:
         counts.finished.remote(model.spec.id, model.status)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from torch import nn
 
 from zoo_generation.data import ImageDataset, Split
 from zoo_generation.networks.module import Network, State
 from zoo_generation.networks.randomness import seed_dropout
+from zoo_generation.progress import Step
 from zoo_generation.training.randomness import dropout_generator
 from zoo_generation.training.sink import Checkpoint, Status
 from zoo_generation.training.spec import ModelSpec
 
 CHANCE_DEVIATIONS = 3.0
-
-Report = Callable[[str, int, float], None]  # (model id, epochs done, validation accuracy)
 
 
 def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: State | None = None) -> nn.Module:
@@ -41,6 +39,12 @@ def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Stat
     share = float(val.labels.bincount().max()) / len(val)
     chance = share + CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / len(val))
     return "trained" if checkpoints[-1].metrics.val_accuracy > chance else "at_chance"
+
+
+def tell_epoch(step: Step, spec: ModelSpec, epoch: int, checkpoints: list[Checkpoint]) -> None:
+    """Tell that a model has done an epoch, with the validation accuracy of its last checkpoint if it has one."""
+    numbers = {"val_accuracy": checkpoints[-1].metrics.val_accuracy} if checkpoints else {}
+    step(epoch, spec.epochs, numbers)
 
 
 def network_of(spec: ModelSpec, dataset: ImageDataset) -> Network:

@@ -15,7 +15,9 @@ from zoo_generation.data import ImageDataset
 from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State, kept, load
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
-from zoo_generation.training.models import Report, build_model, status_of
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.models import build_model, status_of, tell_epoch
+from zoo_generation.training.objective import Objective
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.training.spec import ModelSpec
@@ -27,10 +29,13 @@ def train_model(
     spec: ModelSpec,
     dataset: ImageDataset,
     device: str = "cpu",
-    report: Report | None = None,
+    progress: Progress = QUIET,
     start: State | None = None,
+    objective: Objective | None = None,
 ) -> TrainedModel:
     """Train one model, from `start` if there is one, and keep its checkpoints.
+
+    It makes `objective` small; if there is none, the cross-entropy with the labels of the training images.
 
     Everything random (weights, dropout, noise, order of the images, augmentation) comes from `spec.seed`, so that the
     result depends on the spec, the images and the start alone. `dataset` must already have the channels and size of the
@@ -47,7 +52,9 @@ def train_model(
         images, labels = normalised(dataset, split, device)
         splits.append((images.contiguous(memory_format=order), labels))
     with seeded(training_seed(spec), device):
-        checkpoints, diverged = _train(model, shown, spec, splits, report)
+        checkpoints, diverged = _train(
+            model, shown, spec, splits, (objective or Objective(dataset.train.labels)).to(device), progress
+        )
     threads = torch.get_num_threads() if device == "cpu" else 1
     return TrainedModel(
         spec=spec,
@@ -103,13 +110,15 @@ def _train(
     shown: nn.Module,
     spec: ModelSpec,
     splits: list[tuple[Tensor, Tensor]],
-    report: Report | None,
+    objective: Objective,
+    progress: Progress,
 ) -> tuple[list[Checkpoint], bool]:
-    images, labels = splits[0]
+    images = splits[0][0]
     steps = math.ceil(len(images) / spec.batch_size)
     optimizer = optimizer_of(model, spec.optimizer, spec.learning_rate, spec.weight_decay)
     schedule = _schedule(optimizer, spec, steps * spec.epochs)
     order = order_generator(spec)
+    step = progress.stage(spec.id)
     checkpoints: list[Checkpoint] = []
     for epoch in range(spec.epochs + 1):
         if epoch > 0:
@@ -118,7 +127,7 @@ def _train(
                 if spec.augment:
                     batch = Augmentation.draw(len(chosen), order)(batch)
                 optimizer.zero_grad(set_to_none=True)
-                F.cross_entropy(model(batch), labels[chosen]).backward()
+                objective.loss(model(batch), chosen).backward()
                 optimizer.step()
                 schedule.step()
         state = kept(model.state_dict())
@@ -126,8 +135,8 @@ def _train(
             return checkpoints, True
         if epoch in spec.checkpoint_epochs:
             checkpoints.append(Checkpoint(epoch, _metrics(shown, state, splits), _snapshot(model)))
-        if report is not None and epoch > 0:
-            report(spec.id, epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
+        if epoch > 0:
+            tell_epoch(step, spec, epoch, checkpoints)
     return checkpoints, False
 
 

@@ -14,7 +14,9 @@ from zoo_generation.data import ImageDataset
 from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State
 from zoo_generation.networks.stack import Stack
-from zoo_generation.training.models import Report, build_model, status_of
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.models import build_model, status_of, tell_epoch
+from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import StackedOptimizer, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
@@ -35,8 +37,9 @@ def train_stack(
     specs: Sequence[ModelSpec],
     dataset: ImageDataset,
     device: str = "cpu",
-    report: Report | None = None,
+    progress: Progress = QUIET,
     start: Sequence[State] | None = None,
+    objective: Objective | None = None,
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`, each from its `start` if there are any, in one forward and backward pass a step.
 
@@ -44,14 +47,15 @@ def train_stack(
     `UnstackableError` where the architecture has a layer that is not known for many models at once.
     """
     started = time.perf_counter()
-    training = StackTraining(specs, dataset, device, start)
+    training = StackTraining(specs, dataset, device, start, objective)
+    steps = [progress.stage(spec.id) for spec in specs]
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
             training.epoch()
         training.save(epoch)
-        if report is not None and epoch > 0:
-            for spec, checkpoints in zip(specs, training.checkpoints, strict=True):
-                report(spec.id, epoch, checkpoints[-1].metrics.val_accuracy if checkpoints else math.nan)
+        if epoch > 0:
+            for step, spec, checkpoints in zip(steps, specs, training.checkpoints, strict=True):
+                tell_epoch(step, spec, epoch, checkpoints)
     threads = torch.get_num_threads() if device == "cpu" else 1
     seconds = (time.perf_counter() - started) * threads / len(specs)
     return [
@@ -71,9 +75,15 @@ class StackTraining:
     """A stack in training: weights [models, *shape] by name, and where each model is in its order of the images."""
 
     def __init__(
-        self, specs: Sequence[ModelSpec], dataset: ImageDataset, device: str, start: Sequence[State] | None = None
+        self,
+        specs: Sequence[ModelSpec],
+        dataset: ImageDataset,
+        device: str,
+        start: Sequence[State] | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.spec, self.models = specs[0], len(specs)
+        self.objective = (objective or Objective(dataset.train.labels)).to(device)
         self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
         modules = [
             build_model(spec, dataset, device, start[place] if start else None) for place, spec in enumerate(specs)
@@ -95,10 +105,10 @@ class StackTraining:
 
     def epoch(self) -> None:
         """Show every model every training image once, each in its own order, or all in one."""
-        images, labels = self.splits[0]
+        images = self.splits[0][0]
         order = torch.stack([torch.randperm(len(images), generator=generator) for generator in self.orders])
         for chosen in order.to(images.device).split(self.spec.batch_size, dim=1):
-            self._step(self._batch(images, chosen), labels[chosen].expand(self.models, -1))
+            self._step(self._batch(images, chosen), chosen)
 
     def _batch(self, images: Tensor, chosen: Tensor) -> Tensor:
         """The chosen images [models or 1, batch] as maps."""
@@ -108,9 +118,9 @@ class StackTraining:
             batch = drawn(batch.flatten(0, 1)).view_as(batch)
         return batch.permute(0, 2, 3, 4, 1)
 
-    def _step(self, maps: Tensor, labels: Tensor) -> None:
+    def _step(self, maps: Tensor, chosen: Tensor) -> None:
         logits = self.stack(self.weights, maps, training=True)
-        loss = F.cross_entropy(logits, labels, reduction="none").mean(1).sum()
+        loss = self.objective.loss(logits, chosen).sum()
         self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))
 
     def save(self, epoch: int) -> None:

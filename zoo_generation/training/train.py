@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 
 from zoo_generation.data import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.networks.module import State, first_line
 from zoo_generation.networks.stack import UnstackableError
-from zoo_generation.training.models import Report
+from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.objective import Objective
 from zoo_generation.training.single import train_model
 from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec
@@ -17,7 +17,7 @@ from zoo_generation.training.stacked import stack_key, train_stack
 from zoo_generation.training.trial import why_alone
 
 __all__ = [
-    "Report",
+    "Objective",
     "State",
     "UnstackableError",
     "stack_key",
@@ -33,32 +33,57 @@ def train_models(
     dataset: ImageDataset,
     size: int,
     device: str = "cpu",
-    report: Report | None = None,
+    progress: Progress = QUIET,
     start: Sequence[State] | None = None,
+    objective: Objective | None = None,
 ) -> list[TrainedModel]:
-    """Train models of one `stack_key`: in stacks of `size`, or one at a time where stacks do not compute what they do.
+    """Train models of one `stack_key`: in stacks of `size`, or one at a time if stacks do not compute what they do.
 
-    Each starts from its weights in `start`; without these, from its spec's initialization. Raises `InputError` where a
-    user's network cannot be trained.
+    Each starts from its weights in `start`; without these, from its spec's initialization. Each makes its part of
+    `objective` small; without one, the cross-entropy with the labels of the training images. Metrics and status are
+    always those of the network alone, without offsets, against the labels of the images. `progress` is told of one
+    stage per model, which has the name of its id. Raises `InputError` if a user's network cannot be trained, and if the
+    objective does not fit the models or the images.
     """
+    if objective is not None:
+        objective.check(len(specs), len(dataset.train), len(dataset.classes), specs[0].augment)
     if why_alone(specs[0], dataset, device) is None:
         parts = [slice(first, first + size) for first in range(0, len(specs), size)]
         return [
             model
             for part in parts
-            for model in train_stack(specs[part], dataset, device, report, start[part] if start else None)
+            for model in train_stack(
+                specs[part],
+                dataset,
+                device,
+                progress,
+                start[part] if start else None,
+                objective.part(part) if objective else None,
+            )
         ]
     return [
-        _train_alone(spec, dataset, device, report, own)
-        for spec, own in zip(specs, start or repeat(None), strict=False)
+        _train_alone(
+            spec,
+            dataset,
+            device,
+            progress,
+            start[place] if start else None,
+            objective.part(slice(place, place + 1)) if objective else None,
+        )
+        for place, spec in enumerate(specs)
     ]
 
 
 def _train_alone(
-    spec: ModelSpec, dataset: ImageDataset, device: str, report: Report | None, start: State | None
+    spec: ModelSpec,
+    dataset: ImageDataset,
+    device: str,
+    progress: Progress,
+    start: State | None,
+    objective: Objective | None,
 ) -> TrainedModel:
     try:
-        return train_model(spec, dataset, device, report, start)
+        return train_model(spec, dataset, device, progress, start, objective)
     except Exception as error:  # whatever a user's forward pass raises on some batch
         if ":" not in spec.architecture or isinstance(error, InputError):
             raise

@@ -15,7 +15,7 @@ import typer
 from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoobench import __version__
-from zoobench.cli import build_zoo, embed, evaluate, generate, leaderboard, tokens, train, zoo
+from zoobench.cli import build_zoo, evaluate, leaderboard, methods, tokens, zoo
 from zoobench.cli.options import Home, Json, Quiet
 
 EPILOG = """
@@ -86,11 +86,11 @@ def list_things(
 
 
 app.command("build-zoo", epilog=build_zoo.EXAMPLES)(build_zoo.build_zoo)
-app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("train", epilog=methods.TRAIN_EXAMPLES)(methods.train)
 app.command("eval", epilog=evaluate.EVAL_EXAMPLES)(evaluate.evaluate)
 app.command("ablate", epilog=evaluate.ABLATE_EXAMPLES)(evaluate.ablate)
-app.command("generate", epilog=generate.EXAMPLES)(generate.generate)
-app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
+app.command("generate", epilog=methods.GENERATE_EXAMPLES)(methods.generate)
+app.command("embed", epilog=methods.EMBED_EXAMPLES)(methods.embed)
 app.command("submit", epilog=leaderboard.SUBMIT)(leaderboard.submit)
 app.command("demo")(evaluate.demo)
 app.add_typer(zoo.app, name="zoo")

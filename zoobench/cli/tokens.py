@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from zoobench.cli.options import Home, Seed, Statuses, Zoos, listed, opened_zoos
+from zoobench.cli.options import Home, Json, Quiet, Seed, Statuses, Zoos, listed, opened_zoos
+
+if TYPE_CHECKING:
+    from zoobench.cli.console import Table
+    from zoobench.populations import TokenSet
 
 app = typer.Typer(no_args_is_help=True, help="Make token sets of zoos, and check them.")
 
@@ -50,23 +54,75 @@ def build(
     statuses: Statuses = "trained,at_chance",
     seed: Seed = 0,
     home: Home = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Collect the checkpoints of zoos into a token set, split by model into train, val and test.
 
     Without --zoo it takes the zoo that was built last. The format is that of docs/format.md.
     """
     from zoo_generation.names import inside
-    from zoobench.cli.tokenizing import build_token_set
-    from zoobench.populations import kept_statuses, select_checkpoints
+    from zoobench.cli.console import show, shown_progress
+    from zoobench.populations import kept_statuses, select_checkpoints, write_token_set
 
     zoos = opened_zoos(zoo, home)
     selected = select_checkpoints(zoos, token_size, seed, kept_statuses(listed(statuses) or []), batch_norm=batch_norm)
-    build_token_set(out or inside(home / "tokens", "+".join(each.name for each in zoos)), selected, dtype)
+    path = out or inside(home / "tokens", "+".join(each.name for each in zoos))
+    with shown_progress() as progress:
+        made = write_token_set(path, selected, dtype, progress)
+    show(record_of(path, made), content_table(path, made), f"Token set: {path} (zoobench tokens validate {path})")
 
 
 @app.command(epilog=VALIDATE_EXAMPLES)
-def validate(path: TokenSetPath) -> None:
+def validate(path: TokenSetPath, json: Json = False, quiet: Quiet = False) -> None:
     """Check a token set: checksums, columns, types, splits, finite weights, and that they can be mapped."""
-    from zoobench.cli.tokenizing import validate_token_set
+    from zoo_generation.errors import InputError
+    from zoobench.cli.console import console, show, styled
+    from zoobench.populations import TokenSet
+    from zoobench.populations.validation import problems_of
 
-    validate_token_set(path)
+    with console.status(f"Checking {path}"):
+        problems = list(problems_of(path))
+    for problem in problems[1:]:
+        console.print(styled("✗", "red"), problem)
+    if problems:
+        more = f" ({len(problems) - 1} more problems above)" if len(problems) > 1 else ""
+        raise InputError(f"{path} is not a sound token set: {problems[0]}{more}")
+    found = TokenSet.read(path)
+    sound = styled("✓ ", "green").append(styled(f"{path} is sound"))
+    show(record_of(path, found), content_table(path, found), sound)
+
+
+def record_of(path: Path, tokens: TokenSet) -> dict[str, Any]:
+    """What is in a token set."""
+    from zoobench.populations.schema import SPLITS
+
+    return {
+        "path": str(path),
+        "token_size": tokens.token_size,
+        "populations": {
+            each.name: {
+                **{split: int((each.splits == number).sum()) for number, split in enumerate(SPLITS)},
+                "tokens": len(each.tokenizer),
+                "layers": len(each.tokenizer.layers),
+                "bytes": (path / f"{each.name}.parquet").stat().st_size,
+            }
+            for each in tokens.populations
+        },
+    }
+
+
+def content_table(path: Path, tokens: TokenSet) -> Table:
+    """One row per population: checkpoints by split, tokens of each, bytes."""
+    from rich.filesize import decimal
+
+    from zoobench.cli.console import table
+
+    names = ["train", "val", "test", "tokens", "layers"]
+    result = table(f"Token set {path.name}: tokens of {tokens.token_size}", ["population"], [*names, "size"])
+    for number, column in enumerate(result.columns):
+        column.no_wrap = number > 0  # the name is what may be folded
+    result.columns[0].overflow = "fold"
+    for population, counts in record_of(path, tokens)["populations"].items():
+        result.add_row(population, *(str(counts[name]) for name in names), decimal(counts["bytes"]))
+    return result

@@ -29,8 +29,7 @@ from zoobench.methods.fitting import fit_kept
 from zoobench.methods.granting import granted
 from zoobench.methods.protocols import InapplicableError
 from zoobench.populations import Population, TokenSet, select_checkpoints, write_token_set
-from zoobench.populations.selection import Selected
-from zoobench.populations.selection import Source as Stored
+from zoobench.populations.selection import Selection, Stored
 from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
 from zoobench.tasks.base import Setting, Task
 from zoobench.zoo.workspace import Workspace
@@ -216,7 +215,7 @@ def prepare(origins: Sequence[Origin], workspace: Workspace, progress: Progress 
     )
 
 
-def _of(origin: Origin, selected: Selected) -> Stored:
+def _of(origin: Origin, selected: Selection) -> Stored:
     """The population that is of an origin, among selected ones."""
     for each in selected.sources:
         if not origin.kind.ids.isdisjoint(each.table["model_id"]):

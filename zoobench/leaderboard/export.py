@@ -22,7 +22,7 @@ from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
-from zoobench.populations.selection import Selected
+from zoobench.populations.selection import Selection
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS
 from zoobench.zoo.schema import entries_of
@@ -58,7 +58,7 @@ def export_data(
     training = [zoos[name].without("test") for name in track.training]
     forms = {name: form_of(track, reference) for name, reference in references.items()}
     with directory_written_aside(folder, new=True) as aside:
-        write_token_set(aside / "training", Selected.of(training, token_size))
+        write_token_set(aside / "training", Selection.of(training, token_size))
         if track.holds == "predictions":
             _write_asked(aside, forms, references)
         elif track.holds == "scores":
@@ -69,7 +69,7 @@ def export_data(
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
         else:
             anchors = [track.get_task().reads(each) for each in references.values()]
-            write_token_set(aside / "anchors", Selected.of(anchors, token_size))
+            write_token_set(aside / "anchors", Selection.of(anchors, token_size))
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))
         (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")

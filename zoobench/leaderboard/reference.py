@@ -17,7 +17,7 @@ from zoo_generation.names import inside
 from zoobench.leaderboard.fingerprints import FILE, write_fingerprints
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, TokenSet, write_token_set
-from zoobench.populations.selection import Selected
+from zoobench.populations.selection import Selection
 from zoobench.tasks.base import Task
 
 KEYS = ["model_id", "epoch"]
@@ -47,7 +47,7 @@ def write_reference(path: Path, zoo: str, population: Population, tasks: Iterabl
     parts = [task.reads(population).table[KEYS] for task in tasks]
     read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
     chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
-    write_token_set(path, Selected.of([replace(chosen, name=zoo)], token_size))
+    write_token_set(path, Selection.of([replace(chosen, name=zoo)], token_size))
     write_fingerprints(path.parent / FILE, population)
 
 

@@ -1,20 +1,137 @@
-"""Fit a method, or take it as it is kept."""
+"""Fit a method, or take it as it is kept; the record of a fitted method."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from zoo_generation.data.load import ImageStore
-from zoo_generation.kept import kept, save
+from zoo_generation.errors import InputError
+from zoo_generation.files import SUMS, read_json, sums_of
+from zoo_generation.kept import check, kept, save
+from zoo_generation.machine import check_writable
+from zoo_generation.names import inside
 from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.sink import Status
 from zoobench.methods.granting import granted
 from zoobench.methods.method import Method
-from zoobench.methods.protocols import Execution, FittedModel
-from zoobench.populations import TokenSet
+from zoobench.methods.protocols import HERE, Execution, FittedModel
+from zoobench.methods.registry import get_method
+from zoobench.populations import KEPT, Population, Tokenizer, TokenSet, kept_token_set, select_checkpoints
+from zoobench.zoo import Zoo
+from zoobench.zoo.workspace import Workspace
+
+CARD = "fitted.json"
+"""What a fitted method is, beside its files."""
+
+ANYWHERE, HOME = ImageStore(), Workspace()
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted method.
+
+    config: the configuration it was fitted in; model: what it learned, on which `embed` and the like are called; seed:
+    of the fit; digest: sixteen hexadecimal digits of the SHA-256 of its files; losses: one row per report, with `step`.
+    """
+
+    method: Method
+    config: object
+    model: Any
+    seed: int = 0
+    digest: str = ""
+    losses: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def save(self, path: Path) -> Fitted:
+        """Write it to a folder, whole or not at all, with checksums; returns it with its digest."""
+        config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
+        card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
+        save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})
+        return replace(self, digest=_digest(path))
+
+    @classmethod
+    def load(cls, path: Path, method: Method | None = None) -> Fitted:
+        """Read what was saved, whichever method it is of; an older folder does not say, and `method` must.
+
+        Raises `InputError` if there is no fitted method, or not one of that method, or it is not what was written.
+        """
+        if not path.is_dir():
+            raise InputError(f"there is no folder {path}; name one in which a fitted method was saved")
+        card = read_json(path / CARD, "the card of the fitted method") if (path / CARD).is_file() else {}
+        name = str(card.get("method", ""))
+        if method is None:
+            if not name:
+                raise InputError(f"{path} does not say which method it is of; name the method")
+            method = get_method(name)
+        if name not in ("", method.name):
+            raise InputError(f"{path} holds a fitted {name}, not {method.name}; take --method {name}")
+        if (path / SUMS).exists():  # it lacks them if it was saved by an older zoobench, or by a script
+            check(path, f"the trained {method.name}", "train it again, or restore it")
+        try:
+            model: Any = method.load(path)
+        except InputError as error:
+            raise InputError(f"{path} holds no trained {method.name} that can be read ({error})") from None
+        losses = pd.DataFrame(card.get("losses", []))
+        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
+
+    def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
+        """The populations in tokens of the size that the model reads, if it has a `token_size`."""
+        size = getattr(self.model, "token_size", None)
+        return tuple(
+            each
+            if size in (None, each.tokenizer.token_size)
+            else replace(each, tokenizer=Tokenizer.of(each.layout, size, each.tokenizer.batch_norm))
+            for each in populations
+        )
+
+
+def fit(
+    method: Method,
+    config: object,
+    on: TokenSet,
+    seed: int,
+    *,
+    execution: Execution = HERE,
+    images: ImageStore = ANYWHERE,
+    progress: Progress = QUIET,
+) -> Fitted:
+    """Fit a method, in a configuration, to the training models of a token set. Test models are not shown to it."""
+    told: list[dict[str, float]] = []
+    step = progress.stage(f"{method.name}: training, seed {seed}")
+
+    def report(done: float, of: float, numbers: Mapping[str, float] = {}, note: str = "") -> None:
+        told.append({"step": done, **numbers})
+        step(done, of, numbers, note)
+
+    populations = (granted(method, each, method.access, images) for each in on.without("test").populations)
+    shown = TokenSet(on.token_size, tuple(populations))
+    model = method.fit(shown, seed, config, replace(execution, report=report))
+    return Fitted(method, config, model, seed, losses=pd.DataFrame(told))
+
+
+def fit_into(path: Path, method: Method, config: object, on: TokenSet, seed: int, **how: Any) -> Fitted:
+    """Fit a method as `fit` does, and save it to a folder; an interrupted fit goes on when it is called again.
+
+    Raises `InputError` if the folder is there already, or cannot be written.
+    """
+    if path.exists():
+        raise InputError(f"{path} is there already; choose another --out, or delete it")
+    check_writable(path)
+    scratch = path.with_name(f".{path.name}.training")
+    execution = replace(how.pop("execution", HERE), scratch=scratch)
+    fitted = fit(method, config, on, seed, execution=execution, **how)
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
+    try:
+        return fitted.save(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from None
 
 
 def fit_kept(
@@ -24,20 +141,54 @@ def fit_kept(
     seed: int,
     path: Path,
     *,
-    device: str,
-    images: ImageStore,
-    beside: Mapping[str, Any],
+    device: str = "auto",
+    images: ImageStore = ANYWHERE,
+    beside: Mapping[str, Any] = {},
     progress: Progress = QUIET,
 ) -> FittedModel:
-    """The method as it is kept at `path`, or fitted now and kept there."""
+    """The method as it is kept at `path`, or fitted now and kept there; an interrupted fit goes on.
+
+    beside: JSON objects that are kept beside it, by file name; `seconds` that the fit took are added to each.
+    """
     if (there := kept(path, method.load)) is not None:
         return there
     started = time.monotonic()
     scratch = path.with_name(f"{path.name}.training")
-    report = progress.stage(f"{method.name}: training, seed {seed}")
-    shown = TokenSet(on.token_size, tuple(granted(method, each, method.access, images) for each in on.populations))
-    model = method.fit(shown, seed, config, Execution(device=device, scratch=scratch, report=report))
+    execution = Execution(device=device, scratch=scratch)
+    model: FittedModel = fit(method, config, on, seed, execution=execution, images=images, progress=progress).model
     shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
     seconds = {"seconds": round(time.monotonic() - started, 1)}
     save(model, path, {name: dict(content) | seconds for name, content in beside.items()})
     return model
+
+
+def fitted_to(
+    method: Method,
+    config: object,
+    zoos: Sequence[Zoo],
+    seed: int = 0,
+    *,
+    folder: Path | None = None,
+    statuses: Sequence[Status] = KEPT,
+    workspace: Workspace = HOME,
+    progress: Progress = QUIET,
+) -> tuple[Fitted, tuple[Population, ...]]:
+    """A fitted method, and the zoos' populations in tokens that it reads.
+
+    It is the one in `folder`; if that is None, the one that is kept in the workspace for these zoos, or is fitted now.
+    """
+    if folder is not None:
+        fitted = Fitted.load(folder, method)  # before token sets are made
+    digest, tokens = kept_token_set(select_checkpoints(zoos, statuses=statuses), workspace.runs / "tokens", progress)
+    if folder is None:
+        identity = hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]
+        path = inside(workspace.runs / "fits" / digest, f"{method.name}-{identity}-{seed}")
+        images = ImageStore(workspace.data_root)
+        model = fit_kept(method, config, tokens, seed, path, device=workspace.device, images=images, progress=progress)
+        fitted = Fitted(method, config, model, seed, _digest(path))
+    return fitted, fitted.in_its_tokens(tokens.populations)
+
+
+def _digest(folder: Path) -> str:
+    lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(f"  {CARD}\n")]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

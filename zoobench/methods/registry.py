@@ -1,67 +1,82 @@
-"""Methods by name: those that are built in, and those of installed packages."""
+"""Methods by name: the built-in ones, and those of installed packages (`docs/your-method.md`)."""
 
 from __future__ import annotations
 
-from zoo_generation.errors import unknown
-from zoobench.methods.baselines import (
-    PCA_PRESETS,
-    AnchorAverage,
-    Anchors,
-    FlatWeights,
-    LayerStatistics,
-    MatchedAverage,
-    Pca,
-    RandomInit,
-    SpectralStatistics,
-    WeightDensity,
-)
+from zoo_generation.errors import InputError
+from zoo_generation.registry import Registry
 from zoobench.methods.method import Method
-from zoobench.methods.plugins import load_plugin, plugin_names, warn_of_plugins_named
-from zoobench.methods.sane import PRESETS, Sane
-from zoobench.methods.unlearned import Unlearned
+from zoobench.methods.protocols import (
+    Attributor,
+    Embedder,
+    Generator,
+    Merger,
+    Predictor,
+    Reconstructor,
+    Tracer,
+    Transferrer,
+)
 
-__all__ = ["Method", "baselines", "get_method", "method_names"]
+PARTS = ("fit", "save", "load")
+PROTOCOLS = (Embedder, Predictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
 
 
-def _baseline(name: str, method: type[Unlearned], random: bool = False) -> Method:
-    return Method(name, method, baseline=True, random=random, learns=False)
+def checked(name: str, found: object) -> Method:
+    """The method that an entry point names. Raises `InputError` if it cannot be used under that name."""
+    if not isinstance(found, Method):
+        raise InputError(f"is of type {type(found).__name__}, not a zoobench.methods.Method; name one")
+    if found.name != name:
+        raise InputError(f"calls itself '{found.name}'; give the entry point and the Method one name")
+    for part in PARTS:
+        if not callable(getattr(found.kind, part, None)):
+            raise InputError(f"lacks {part}(); a method has {_list(PARTS, 'and')}, or is an Unlearned")
+    if not isinstance(found.kind, PROTOCOLS):
+        names = _list([protocol.__name__ for protocol in PROTOCOLS], "or")
+        raise InputError(f"can do nothing that a task asks for; let its class be an {names}")
+    return found
 
 
-_METHODS = {
-    method.name: method
-    for method in (
-        Method("sane", Sane, PRESETS),
-        _baseline("flat_weights", FlatWeights),
-        _baseline("layer_statistics", LayerStatistics),
-        _baseline("spectral_statistics", SpectralStatistics),
-        Method("pca", Pca, PCA_PRESETS, baseline=True, random=False),
-        _baseline("random_init", RandomInit, random=True),
-        _baseline("anchors", Anchors),
-        _baseline("anchor_average", AnchorAverage),
-        _baseline("matched_average", MatchedAverage),
-        _baseline("weight_density", WeightDensity, random=True),
-    )
-}
+METHODS = Registry(
+    "method",
+    "zoobench.methods",
+    {"sane": "zoobench.methods.sane:METHOD"}
+    | {
+        name: f"zoobench.methods.baselines:{name.upper()}"
+        for name in (
+            "flat_weights",
+            "layer_statistics",
+            "spectral_statistics",
+            "pca",
+            "random_init",
+            "anchors",
+            "anchor_average",
+            "matched_average",
+            "weight_density",
+        )
+    },
+    checked,
+)
 
 
 def get_method(name: str) -> Method:
-    """The method of that name: the one that is built in, whatever others are installed, or else that of a package.
+    """The method of that name: the built-in one, or else that of an installed package.
 
-    Raises `InputError`, naming the nearest match, where there is none, and where that of a package cannot be used.
+    Raises `InputError` with the nearest match if there is none, and if that of a package cannot be used.
+
+    >>> get_method("pca").baseline
+    True
     """
-    if name in _METHODS:
-        warn_of_plugins_named(name)
-        return _METHODS[name]
-    if name in plugin_names():
-        return load_plugin(name)
-    raise unknown("method", name, method_names())
+    return METHODS.get(name)
 
 
 def method_names() -> list[str]:
-    """The names of all methods, those of installed packages last; these are not imported for it."""
-    return [*_METHODS, *sorted(plugin_names() - _METHODS.keys())]
+    """The names of all methods, those of installed packages last. Imports none of them."""
+    return list(METHODS.names())
 
 
 def baselines() -> list[Method]:
-    """The methods that every other is shown beside."""
-    return [method for method in _METHODS.values() if method.baseline]
+    """The methods that every other method is shown beside."""
+    return [method for method in map(METHODS.get, METHODS.own) if method.baseline]
+
+
+def _list(names: tuple[str, ...] | list[str], word: str) -> str:
+    return f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -57,7 +57,7 @@ class PopulationCard(BaseModel):
         return f"{self.name}.parquet"
 
 
-class Selection(BaseModel):
+class SelectionCard(BaseModel):
     """Which checkpoints of which zoos these are, and the seed that split their models."""
 
     model_config = ConfigDict(strict=True)
@@ -77,7 +77,7 @@ class TokenCard(BaseModel):
     token_size: PositiveInt
     batch_norm: bool
     dtype: Dtype
-    selection: Selection
+    selection: SelectionCard
     populations: list[PopulationCard]
     versions: dict[str, str]
 

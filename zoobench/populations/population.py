@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
+from zoo_generation.training.spec import AXES
 from zoobench.populations.evidence import Evidence
 from zoobench.populations.rows import Rows
 from zoobench.populations.schema import SPLITS
@@ -24,6 +25,8 @@ from zoobench.populations.tokenizer import Tokenizer
 OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes"]
 """Of a table, what says which function checkpoints' weights are of, and on which images: nothing that was measured of
 them, nor how they were trained."""
+
+HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Answer = TypeVar("Answer", Tensor, NDArray[Any])
 """What a method says of checkpoints: a row each."""
@@ -121,6 +124,15 @@ class Population:
         rows = self.rows.copied(torch.arange(len(self)))
         return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
 
+    def as_anchors(self) -> Population:
+        """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.
+
+        That they are the best training models is no secret; all else that was measured is.
+        """
+        columns = [name for name in (*OPEN, "init", "val_accuracy", "split") if name in self.table]
+        rows = self.rows.copied(torch.arange(len(self)))
+        return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
+
     @cached_property
     def names(self) -> NDArray[np.str_]:
         """[checkpoints] the name under which each is asked about: sixteen hexadecimal digits of the SHA-256 of its
@@ -193,3 +205,16 @@ def _given(table: pd.DataFrame) -> pd.DataFrame:
 
 def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
     return population.table[rows].reset_index(drop=True)
+
+
+def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.str_]]]:
+    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
+    for column in HYPERPARAMETERS:
+        values = as_classes(table[column])
+        if len(set(values)) > 1 and table[column].notna().all():
+            yield column, values
+
+
+def as_classes(column: pd.Series) -> NDArray[np.str_]:
+    """Values as strings."""
+    return column.to_numpy().astype(np.str_)

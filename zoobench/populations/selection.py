@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.training.sink import Status
-from zoobench.populations.card import Selection
+from zoobench.populations.card import SelectionCard
 from zoobench.populations.population import Population
 from zoobench.populations.schema import SPLITS, TABLE
 from zoobench.populations.tokenizer import Tokenizer, longest_row
@@ -36,7 +36,7 @@ INCIDENTAL = ("seconds", "source")
 
 
 @dataclass(frozen=True)
-class Source:
+class Stored:
     """A population that is not loaded yet.
 
     table: one row a checkpoint, with its `split`, ordered by it; fetch: reads the weights [rows, D] of a slice of
@@ -57,24 +57,24 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selection:
     """Populations to be loaded or written, under one token size."""
 
     token_size: int
     batch_norm: bool
-    selection: Selection
-    sources: tuple[Source, ...]
+    selection: SelectionCard
+    sources: tuple[Stored, ...]
 
     @classmethod
-    def of(cls, populations: Sequence[Population], token_size: int) -> Selected:
+    def of(cls, populations: Sequence[Population], token_size: int) -> Selection:
         """All checkpoints of populations that are opened, under their names; their tables are ordered by split."""
         return cls(
             token_size=token_size,
             batch_norm=populations[0].tokenizer.batch_norm,
-            selection=Selection(
+            selection=SelectionCard(
                 zoos=[each.name for each in populations], statuses=list(KEPT), first_epoch=1, split_seed=0
             ),
-            sources=tuple(Source(each.name, each.tokenizer, each.table, partial(_rows, each)) for each in populations),
+            sources=tuple(Stored(each.name, each.tokenizer, each.table, partial(_rows, each)) for each in populations),
         )
 
     @cached_property
@@ -114,7 +114,7 @@ def select_checkpoints(
     *,
     batch_norm: bool = True,
     first_epoch: int = 1,
-) -> Selected:
+) -> Selection:
     """The checkpoints of one or several zoos, split by model within each population.
 
     Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet),
@@ -137,10 +137,10 @@ def select_checkpoints(
     layouts = {name: _layout(name, rows, zoos) for name, rows in tables.items()}
     longest = max(longest_row(layout) for layout in layouts.values())
     size = min(longest, TOKEN_SIZE) if token_size is None else token_size or longest
-    return Selected(
+    return Selection(
         token_size=size,
         batch_norm=batch_norm,
-        selection=Selection(
+        selection=SelectionCard(
             zoos=[zoo.name for zoo in zoos], statuses=list(statuses), first_epoch=first_epoch, split_seed=seed
         ),
         sources=tuple(
@@ -186,11 +186,11 @@ def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
     )
 
 
-def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Source:
+def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Stored:
     once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may stand in two zoos
     table = once.assign(split=split_models(once["model_id"], seed))
     table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
-    return Source(
+    return Stored(
         name,
         tokenizer,
         table.drop(columns=["part", "row", "zoo"]),

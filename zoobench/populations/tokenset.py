@@ -7,7 +7,7 @@ weights when asked for; masks and positions follow from the layout and are not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,19 +16,17 @@ import numpy as np
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import write_json
-from zoo_generation.kept import sealed, tell
+from zoo_generation.kept import kept, sealed, tell
+from zoo_generation.progress import QUIET, Progress, Step
 from zoo_generation.provenance import versions
 from zoobench.populations.card import Dtype, PopulationCard, TokenCard, read_card
 from zoobench.populations.parquet import DTYPES, Group, blocks_of, read_columns, rows_per_group, write_checkpoints
 from zoobench.populations.population import Population
 from zoobench.populations.rows import Rows
 from zoobench.populations.schema import SPLITS, TABLE
-from zoobench.populations.selection import Selected, Source
+from zoobench.populations.selection import Selection, Stored
 from zoobench.populations.tokenizer import Tokenizer
 from zoobench.zoo.schema import arrow_table
-
-Report = Callable[[int], None]
-"""Told how many checkpoints were written so far."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class TokenSet:
         return TokenSet(self.token_size, tuple(population for population in kept if len(population)))
 
     @classmethod
-    def load(cls, selected: Selected) -> TokenSet:
-        """Selected checkpoints in memory."""
+    def load(cls, selected: Selection) -> TokenSet:
+        """Selection checkpoints in memory."""
         populations = tuple(
             Population.of(source.name, source.tokenizer, source.fetch(slice(None)), source.table)
             for source in selected.sources
@@ -81,22 +79,32 @@ class TokenSet:
         return cls(card.token_size, tuple(_open(path, card, population) for population in card.populations))
 
 
-def write_token_set(
-    path: Path, selected: Selected, dtype: Dtype = "float32", report: Report = lambda _: None
-) -> TokenSet:
-    """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory."""
+def write_token_set(path: Path, selected: Selection, dtype: Dtype = "float32", progress: Progress = QUIET) -> TokenSet:
+    """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory.
+
+    Raises `InputError` if something else is there, or if it cannot be written.
+    """
+    if path.exists() and not (path / "tokens.json").is_file():
+        raise InputError(f"{path} is there, and is not a token set that could be replaced; choose another --out")
+    try:
+        return _write(path, selected, dtype, progress.stage("tokenizing"))
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from None
+
+
+def _write(path: Path, selected: Selection, dtype: Dtype, step: Step) -> TokenSet:
     told, cards = 0, []
     with sealed(path) as aside:
         for source in selected.sources:
             file = aside / f"{source.name}.parquet"
             size = source.tokenizer.layout.size
 
-            def groups(source: Source = source) -> Iterator[Group]:
+            def groups(source: Stored = source) -> Iterator[Group]:
                 nonlocal told
                 for group in _groups(source, dtype):
                     yield group
                     told += len(group[0])
-                    report(told)
+                    step(told, len(selected))
 
             write_checkpoints(file, groups(), size, dtype)
             cards.append(PopulationCard.of(source.name, source.tokenizer.layout, source.splits, file.stat().st_size))
@@ -112,7 +120,19 @@ def write_token_set(
     return TokenSet.read(path)
 
 
-def _groups(source: Source, dtype: Dtype) -> Iterator[Group]:
+def kept_token_set(selected: Selection, folder: Path, progress: Progress = QUIET) -> tuple[str, TokenSet]:
+    """The digest of selected checkpoints, and their token set as it is kept under it in the folder, or is made now.
+
+    Checkpoints that ran away are left out, see `TokenSet.bounded`.
+    """
+    path = folder / selected.digest
+    tokens = kept(path, TokenSet.read)
+    if tokens is None:
+        tokens = write_token_set(path, selected, progress=progress)
+    return selected.digest, tokens.bounded()
+
+
+def _groups(source: Stored, dtype: Dtype) -> Iterator[Group]:
     step = rows_per_group(source.tokenizer.layout.size, dtype)
     table = arrow_table(source.table, TABLE)
     for start in range(0, len(table), step):

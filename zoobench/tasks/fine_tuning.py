@@ -24,13 +24,14 @@ from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoo_generation.training.train import train_models
 from zoobench.methods.protocols import Generator
+from zoobench.methods.sampling import choose_anchors, generate
 from zoobench.populations import Access, Population
 from zoobench.populations.target import Target
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import WeightForm
-from zoobench.tasks.generation import Generation, choose_anchors, generate
+from zoobench.tasks.generation import Generation
 
 COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
 """Of a row of a zoo: how its model was trained, but for the schedule."""
@@ -79,8 +80,8 @@ class FineTuning:
     def ask(self, method: Generator, setting: Setting) -> Weights:
         """Generate; the weights are those before training."""
         anchors = choose_anchors(setting.target, self.generation.anchors)
-        data_root, device = setting.images.data_root, setting.device
-        generated = generate(method, anchors, self.generation, setting.seed, data_root, device=device)
+        how = self.generation.how
+        generated = generate(method, anchors, how, setting.seed, setting.images, device=setting.device)
         return Weights(generated.weights[: self.models])
 
     def reads(self, target: Population) -> Population:

@@ -6,20 +6,14 @@ accuracy; bootstrapped: the kept ones are the next round's anchors).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
-import torch
-from torch import Tensor
 
-from zoo_generation.data.load import images_of
-from zoo_generation.errors import InputError
-from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
-from zoo_generation.networks.program import with_ties
+from zoo_generation.networks.accuracy import accuracies
 from zoobench.methods.protocols import Generator
+from zoobench.methods.sampling import Draw, Drawn, choose_anchors, generate
 from zoobench.populations import Access, Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.populations.target import Target
@@ -28,12 +22,6 @@ from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.diversity import to_anchors, to_others
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import WeightForm
-
-ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
-NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
-
-Report = Callable[[int, int], None]
-"""Told how many models were drawn and evaluated, of how many."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +49,11 @@ class Generation:
     access: ClassVar[Access] = Access.WEIGHTS
     uses_sources: ClassVar[bool] = False
 
+    @property
+    def how(self) -> Draw:
+        """How models are drawn and chosen."""
+        return Draw(self.drawn, self.kept, self.selection_images, self.rounds, self.passes)
+
     def form(self, setting: Setting) -> WeightForm:
         """As many as are kept, or fewer, best first."""
         return WeightForm.made(range(1, self.kept + 1), setting.target.layout.size)
@@ -68,8 +61,7 @@ class Generation:
     def ask(self, method: Generator, setting: Setting) -> Weights:
         """Generate: draw, and keep the best on validation images."""
         anchors = choose_anchors(setting.target, self.anchors)
-        data_root, device = setting.images.data_root, setting.device
-        generated = generate(method, anchors, self, setting.seed, data_root, device=device)
+        generated = generate(method, anchors, self.how, setting.seed, setting.images, device=setting.device)
         return Weights(generated.weights, draws_of(generated))
 
     def reads(self, target: Population) -> Population:
@@ -122,102 +114,7 @@ class Generation:
         return Work(models=drawn, images=drawn * self.selection_images + self.kept * TEST_IMAGES)
 
 
-@dataclass(frozen=True)
-class Generated:
-    """Models of one method: kept weights [kept, D], their accuracy on test images and, best first, on the validation
-    images they were selected by; that of all draws [rounds · drawn], and the number of each kept one [kept] among them.
-    """
-
-    weights: Tensor
-    test_accuracy: Tensor
-    val_accuracy: Tensor
-    drawn_accuracy: Tensor
-    draws: Tensor
-
-
-def choose_anchors(population: Population, count: int) -> Population:
-    """The best checkpoint of each of the best training models, by validation accuracy.
-
-    Anchors share the activation of the best, since weights do not say which activation they were trained for; no other
-    models can be reached through them. Raises `InputError` where there are no training models, and where no validation
-    accuracy was measured of them.
-    """
-    table = population.table
-    training = table[table["split"] == "train"]
-    if training.empty:
-        raise InputError(f"{population.name} has too few models for any of them to be anchors; take a larger zoo")
-    candidates = training[training["val_accuracy"].notna()].sort_values("val_accuracy", ascending=False, kind="stable")
-    if candidates.empty:
-        raise InputError(
-            f"{population.name} has no anchors, which are the best models by the column 'val_accuracy', and that is "
-            "empty; measure it on images that neither training nor testing sees, and import the models again with it"
-        )
-    activation = candidates["activation"]
-    same = candidates[(activation == activation.iloc[0]) | (activation.isna() & pd.isna(activation.iloc[0]))]
-    best = same.drop_duplicates("model_id").head(count)
-    return population.select(table.index.isin(best.index)).alone()
-
-
-def generate(
-    method: Generator,
-    anchors: Population,
-    protocol: Generation,
-    seed: int,
-    data_root: Path | None,
-    *,
-    target: Target | None = None,
-    device: str = "cpu",
-    report: Report = lambda done, of: None,
-) -> Generated:
-    """Draw models, condition their BatchNorm on training images, keep the best on validation images, and
-    evaluate those kept on test images.
-
-    With more rounds than one, the kept models are the next round's anchors, and compete with what is drawn from them:
-    the best never get worse. `target` is the anchors' own population, or what the method generates from them.
-    """
-    target = target or Target.of(anchors)
-    module, layout = target.module(), target.layout
-    training, validation, test = (images_of(target.row, split, data_root) for split in ("train", "val", "test"))
-    validation = validation.first(protocol.selection_images)
-    step = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
-    kept = Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
-    drawn_accuracy: list[Tensor] = []
-    done = 0
-    for _ in range(protocol.rounds):
-        for start in range(0, protocol.drawn, step):
-            asked = min(step, protocol.drawn - start)
-            drawn = method.generate(anchors, asked, seed + NEXT_SEED * len(drawn_accuracy))
-            drawn = with_ties(drawn, layout, module)
-            drawn = condition_batch_norm(drawn, layout, module, training, protocol.passes, device=device)
-            accuracy = accuracies(drawn, layout, module, validation, device)
-            kept = kept.best_with(Kept(drawn, accuracy, done + torch.arange(len(drawn))), protocol.kept)
-            drawn_accuracy.append(accuracy)
-            done += len(drawn)
-            report(done, protocol.rounds * protocol.drawn)
-            if len(drawn) < asked:  # a method that has no more models would give the same again
-                break
-        anchors = target.population(kept.weights, kept.accuracy)
-    test_accuracy = accuracies(kept.weights, layout, module, test, device)
-    return Generated(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Weights [models, D], their validation accuracy, and their numbers among all draws, best first."""
-
-    weights: Tensor
-    accuracy: Tensor
-    draws: Tensor
-
-    def best_with(self, others: Kept, count: int) -> Kept:
-        """The best of both; of equals, those that were drawn first."""
-        accuracy = torch.cat([self.accuracy, others.accuracy])
-        best = torch.argsort(accuracy, descending=True, stable=True)[:count]
-        weights, draws = torch.cat([self.weights, others.weights]), torch.cat([self.draws, others.draws])
-        return Kept(weights[best], accuracy[best], draws[best])
-
-
-def draws_of(generated: Generated) -> pd.DataFrame:
+def draws_of(generated: Drawn) -> pd.DataFrame:
     """One row per draw, as `Weights.draws`."""
     place = {draw: row for row, draw in enumerate(generated.draws.tolist())}
     accuracy = generated.drawn_accuracy.tolist()

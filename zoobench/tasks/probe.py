@@ -5,7 +5,7 @@ Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
-from zoo_generation.training.spec import AXES
 from zoobench.methods.protocols import Embedder, InapplicableError, Predictor
 from zoobench.populations import Population
+from zoobench.populations.population import HYPERPARAMETERS as HYPERPARAMETERS
+from zoobench.populations.population import as_classes as as_classes
+from zoobench.populations.population import varying_classes as varying_classes
 from zoobench.tasks.estimates import Estimate
 
 STRENGTHS = np.logspace(-1, 4, 6)
@@ -26,7 +28,6 @@ NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
 ALL = (*NUMBERS, "hyperparameters")
 """The properties that are read if none are chosen: numbers, and every hyperparameter that varies."""
 OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
-HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -190,19 +191,6 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
     gap = table["train_accuracy"] - table["test_accuracy"]
     columns = {"test_accuracy": table["test_accuracy"], "generalization_gap": gap, "epoch": table["epoch"]}
     return {name: column.to_numpy(float) for name, column in columns.items()}
-
-
-def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, Strings]]:
-    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
-    for column in HYPERPARAMETERS:
-        values = as_classes(table[column])
-        if len(set(values)) > 1 and table[column].notna().all():
-            yield column, values
-
-
-def as_classes(column: pd.Series) -> Strings:
-    """Values as strings."""
-    return column.to_numpy().astype(np.str_)
 
 
 def regress(features: Array, values: Array, models: Strings, test: Array) -> Array:

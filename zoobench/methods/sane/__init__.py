@@ -4,8 +4,36 @@ Sources: Schürholt, Mahoney & Borth, ICML 2024, arXiv 2406.09997; Falk, Schürh
 """
 
 from zoobench.methods.density import Gaussian, Kernel
+from zoobench.methods.method import Cost, Method
 from zoobench.methods.sane.config import PRESETS, SaneConfig
-from zoobench.methods.sane.generation import Sampler, fitted_gaussian
+from zoobench.methods.sane.generation import Sampler, SaneSampling, fitted_gaussian
 from zoobench.methods.sane.method import Sane
 
-__all__ = ["PRESETS", "Gaussian", "Kernel", "Sampler", "Sane", "SaneConfig", "fitted_gaussian"]
+__all__ = [
+    "METHOD",
+    "PRESETS",
+    "Gaussian",
+    "Kernel",
+    "Sampler",
+    "Sane",
+    "SaneConfig",
+    "SaneSampling",
+    "fitted_gaussian",
+]
+
+
+def _cost(config: SaneConfig) -> Cost:
+    """2 operations per weight of a transformer and token, forward; 3 times that in training, of two views."""
+    token = 2.0 * config.layers * 12 * config.d_model**2
+    return Cost(fit=3 * 2 * config.steps * config.batch_size * config.window * 2 * token, token=token)
+
+
+METHOD = Method(
+    "sane",
+    Sane,
+    PRESETS,
+    summary="Sequential autoencoder for neural embeddings: embeds, generates, reconstructs",
+    paper="arXiv 2406.09997",
+    sampling=SaneSampling(),
+    cost=_cost,
+)

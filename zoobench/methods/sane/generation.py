@@ -7,20 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.methods.density import Gaussian, Kernel, draw
+from zoobench.methods.density import Density, Gaussian, Kernel, draw
 from zoobench.methods.sane.canonical import canonical
-from zoobench.methods.sane.embedding import in_pieces
+from zoobench.methods.sane.codec import Codec, in_pieces
+from zoobench.methods.sane.config import SaneConfig
 from zoobench.populations import Population
 from zoobench.populations.target import Target, corresponding, with_new_classifier
 
-if TYPE_CHECKING:
-    from zoobench.methods.sane.method import Sane
+
+@dataclass(frozen=True)
+class SaneSampling:
+    """How SANE samples; None: as it is configured.
+
+    density, bandwidth, relative: of the kernel around anchors, see `density.draw`; gaussian: what latents are drawn
+    from without anchors, the `standard` one or the one `fitted` to latents of training models.
+    """
+
+    density: Density | None = None
+    bandwidth: float | None = None
+    relative: bool | None = None
+    gaussian: Literal["standard", "fitted"] | None = None
+
+    def kernel(self, config: SaneConfig) -> Kernel:
+        """The kernel, with what is None here taken from the configuration."""
+        return Kernel(
+            self.density or config.density,
+            config.bandwidth if self.bandwidth is None else self.bandwidth,
+            config.relative_bandwidth if self.relative is None else self.relative,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +50,19 @@ class Sampler:
     kernel: the density around anchors; gaussian: what latents are drawn from where there are no anchors.
     """
 
-    sane: Sane
+    codec: Codec
     target: Target
     kernel: Kernel
     gaussian: Gaussian
 
     @classmethod
-    def of(cls, sane: Sane, target: Target, kernel: Kernel | None = None, gaussian: Gaussian | None = None) -> Sampler:
+    def of(
+        cls, codec: Codec, target: Target, kernel: Kernel | None = None, gaussian: Gaussian | None = None
+    ) -> Sampler:
         """A sampler; by default with the kernel of SANE's configuration, and a standard Gaussian."""
-        c = sane.config
+        c = codec.config
         kernel = kernel or Kernel(c.density, c.bandwidth, c.relative_bandwidth)
-        return cls(sane, target, kernel, gaussian or Gaussian.standard(c.latent))
+        return cls(codec, target, kernel, gaussian or Gaussian.standard(c.latent))
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] of the target.
@@ -53,8 +75,8 @@ class Sampler:
         tokenizer = self.target.tokenizer
         if not len(anchors):
             latents = self.gaussian.draw(count, len(tokenizer), generator)
-            return self.sane.decode(tokenizer, latents)
-        kernel, c = self.kernel, self.sane.config
+            return self.codec.decode(tokenizer, latents)
+        kernel, c = self.kernel, self.codec.config
         if kernel.relative and len(anchors) < 2:
             raise InputError(
                 "a bandwidth relative to the anchors' spread needs two of them; add one, or take --absolute"
@@ -62,21 +84,21 @@ class Sampler:
         places = corresponding(anchors.tokenizer, self.target)
         if places is None:
             raise InputError(f"models of {anchors.name} cannot be anchors for {self.target.name}: their layers differ")
-        latents = self.sane.encode(anchors.tokenizer, canonical(anchors, self.sane.references, c.flips))[:, places]
+        latents = self.codec.encode(anchors.tokenizer, canonical(anchors, self.codec.references, c.flips))[:, places]
         drawn = draw(latents, count, kernel.density, kernel.bandwidth, kernel.relative, generator)
         same = anchors.layout == tokenizer.layout
-        weights = self.sane.decode(tokenizer, drawn, base=anchors.weights.mean(0) if same else None)
+        weights = self.codec.decode(tokenizer, drawn, base=anchors.weights.mean(0) if same else None)
         if int(anchors.table["classes"].iloc[0]) == int(self.target.row["classes"]):
             return weights
         return with_new_classifier(weights, self.target, seed)
 
 
-def fitted_gaussian(sane: Sane, populations: Iterable[Population]) -> Gaussian:
+def fitted_gaussian(codec: Codec, populations: Iterable[Population]) -> Gaussian:
     """The Gaussian of all tokens' latents of these models, as of those that SANE was trained on."""
-    return Gaussian.fitted(_latents(sane, populations))
+    return Gaussian.fitted(_latents(codec, populations))
 
 
-def _latents(sane: Sane, populations: Iterable[Population]) -> Iterator[Tensor]:
+def _latents(codec: Codec, populations: Iterable[Population]) -> Iterator[Tensor]:
     for population in populations:
         for piece in in_pieces(population):
-            yield sane.encode(population.tokenizer, canonical(piece, sane.references, sane.config.flips))
+            yield codec.encode(population.tokenizer, canonical(piece, codec.references, codec.config.flips))

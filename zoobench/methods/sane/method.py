@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import PositiveInt, TypeAdapter
@@ -18,15 +19,15 @@ from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view
+from zoobench.methods.sane.codec import Codec
 from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.embedding import embed, embed_layers, models_at_once
-from zoobench.methods.sane.generation import Sampler
-from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.embedding import embed, embed_layers
+from zoobench.methods.sane.generation import Sampler, SaneSampling, fitted_gaussian
 from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
-from zoobench.methods.sane.windows import WindowSampler, generator_of, in_windows
-from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.methods.sane.windows import WindowSampler, generator_of
+from zoobench.populations import Population, TokenSet
 from zoobench.populations.symmetries import reference_of
 from zoobench.populations.target import Target
 from zoobench.zoo.store import digests_of
@@ -35,32 +36,8 @@ VALIDATION = 1_000_003  # added to the seed: validation windows are others than 
 
 
 @dataclasses.dataclass(eq=False)
-class Sane:
-    """A trained SANE.
-
-    `max_positions` bounds (tokens, layers, channels) of the models it was trained on; `references` are the models [D]
-    that populations, by name, are matched to.
-    """
-
-    config: SaneConfig
-    token_size: int
-    max_positions: tuple[int, int, int]
-    references: dict[str, Tensor]
-    standardization: Standardization = dataclasses.field(default_factory=Standardization)
-
-    def __post_init__(self) -> None:
-        c = self.config
-        self.model = Autoencoder(
-            self.token_size,
-            c.latent,
-            c.d_model,
-            c.heads,
-            c.layers,
-            self.max_positions,
-            c.window,
-            token_norm=c.token_norm,
-            positions=c.positions,
-        ).eval()
+class Sane(Codec):
+    """A trained SANE."""
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, execution: Execution = HERE) -> Sane:
@@ -124,29 +101,6 @@ class Sane:
                 "or look for models with much larger weights than others have ('zoobench zoo validate')"
             )
 
-    def to(self, device: torch.device | str) -> Sane:
-        """Compute on that device; what goes in and comes out stays on the CPU."""
-        self.model.to(device)
-        return self
-
-    def encode(self, tokenizer: Tokenizer, weights: Tensor) -> Tensor:
-        """Latents [models, tokens, latent] of flat weights [models, D]."""
-        self._check(tokenizer)
-        chunks = []
-        for chunk in weights.split(models_at_once(tokenizer)):
-            tokens = self.standardization.standardised(tokenizer.tokens(chunk), tokenizer)
-            chunks.append(self._run(self.model.encode, tokens, tokenizer))
-        return torch.cat(chunks)
-
-    def decode(self, tokenizer: Tokenizer, latents: Tensor, base: Tensor | None = None) -> Tensor:
-        """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives what is no token."""
-        self._check(tokenizer)
-        chunks = []
-        for chunk in latents.split(models_at_once(tokenizer)):
-            tokens = self.standardization.raw(self._run(self.model.decode, chunk, tokenizer), tokenizer)
-            chunks.append(tokenizer.weights(tokens, base))
-        return torch.cat(chunks)
-
     def embed(self, population: Population) -> Tensor:
         """The mean of a checkpoint's token embeddings, [checkpoints, latent]."""
         return embed(self, population)
@@ -158,6 +112,20 @@ class Sane:
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] drawn from a kernel density over the anchors' latents; see `Sampler` for more."""
         return Sampler.of(self, Target.of(anchors)).generate(anchors, count, seed)
+
+    def sampler(self, target: Target, settings: SaneSampling, known: Sequence[Population]) -> Sampler:
+        """A generator of models of the target, around anchors of it or of another dataset, or from a Gaussian."""
+        gaussian = fitted_gaussian(self, known) if settings.gaussian == "fitted" else None
+        return Sampler.of(self, target, settings.kernel(self.config), gaussian)
+
+    def recorded(self, settings: SaneSampling, *, anchors: bool, rounds: int) -> Mapping[str, Any]:
+        """The kernel if there are anchors, else the Gaussian, and the kernel of later rounds."""
+        kernel = dataclasses.asdict(settings.kernel(self.config))
+        if anchors:
+            if settings.gaussian is not None:
+                raise InputError("--gaussian is for models without anchors; leave it out, or take --anchors 0")
+            return kernel
+        return {"gaussian": settings.gaussian or "standard"} | (kernel if rounds > 1 else {})
 
     def reconstruct(self, population: Population) -> Tensor:
         """Weights [checkpoints, D] of the canonical form, encoded and decoded: of the same function, were it exact.
@@ -194,30 +162,6 @@ class Sane:
             reason = str(error).strip().split("\n")[0]
             raise InputError(f"the trained SANE {path} is damaged ({reason}); train it again") from None
         return sane
-
-    def _run(self, part: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
-        device = next(self.model.parameters()).device
-
-        def run(features: Tensor, positions: Tensor) -> Tensor:
-            return part(features.to(device), positions.to(device)).cpu()
-
-        with torch.inference_mode():
-            return in_windows(run, sequence, tokenizer.positions, self.config.window, self.config.halo)
-
-    def _check(self, tokenizer: Tokenizer) -> None:
-        """Raises `InputError` for tokens of another size, and beyond learned positions."""
-        if tokenizer.token_size != self.token_size:
-            raise InputError(
-                f"this SANE reads tokens of size {self.token_size}, and was given size {tokenizer.token_size}; make "
-                f"them with --token-size {self.token_size}, or train one on these"
-            )
-        largest = tokenizer.positions.max(0).values + 1
-        if self.config.positions == "learned" and (largest > torch.tensor(self.max_positions)).any():
-            raise InputError(
-                f"this SANE has learned positions of at most {self.max_positions[0]} tokens, {self.max_positions[1]} "
-                f"layers and {self.max_positions[2]} channels, and was given {largest.tolist()}; train one on a zoo "
-                "that has such models, or with sinusoidal positions"
-            )
 
 
 def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:

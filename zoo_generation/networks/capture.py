@@ -1,0 +1,235 @@
+"""What the weight layers of many networks see: the inputs of their convolutions and linear layers, and moments of them.
+
+Networks are in evaluation mode: BatchNorm uses its running statistics, dropout drops nothing. They run in a stack, or
+one by one where their network cannot be stacked; the results are the same within float tolerance.
+
+The inputs of a layer are a matrix [inputs, rows] that its weight is multiplied by. A linear layer has one row per
+image. A convolution's inputs are its unfolded patches: channels · kernel height · kernel width, in the order of its
+weight, with zero padding; it has one row per output position and image, the image innermost. `weight.flatten(1) @
+inputs` is the output without the bias. Patches of a grouped convolution have the channels of all groups, one group
+after the other. A layer that is called several times has the rows of all its calls.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.program import Program
+from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
+from zoo_generation.networks.stack import WEIGHT_LAYERS, padded
+from zoo_generation.progress import QUIET, Progress
+
+PATCH_ELEMENTS = 2**22  # of a layer's inputs in memory at once, unless those of one image are more
+
+Layers = Mapping[str, nn.Module]
+See = Callable[[str, Tensor], None]
+"""Is given a layer's name and its inputs [1 or models, inputs, rows], which are only valid during the call."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """First and second moments of the inputs of each weight layer, float64, by the layer's name.
+
+    grams: the mean over rows of x xᵀ, [models, inputs, inputs]; means: of x, [models, inputs]; counts: rows, which are
+    as many for every model. RegMean (Jin et al., arXiv 2212.09849) asks for the Gram matrices, REPAIR (Jordan et al.,
+    arXiv 2211.08403) for `outputs`.
+    """
+
+    grams: Mapping[str, Tensor]
+    means: Mapping[str, Tensor]
+    counts: Mapping[str, int]
+
+    def with_bias(self, layer: str) -> Tensor:
+        """The Gram matrices of (x, 1), [models, inputs + 1, inputs + 1], to solve for a weight and its bias at once."""
+        gram, mean = self.grams[layer], self.means[layer]
+        last = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
+        return torch.cat([torch.cat([gram, mean[:, :, None]], dim=2), last[:, None]], dim=1)
+
+    def outputs(self, layer: str, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [models, outputs], float64, of what the layer makes of its inputs.
+
+        weight: [models, outputs, *shape]; bias: [models, outputs]. Nothing is run: they follow from the moments.
+        """
+        gram, mean = self.grams[layer], self.means[layer]
+        weight = weight.double().flatten(2)
+        groups = mean.shape[1] // weight.shape[2]
+        weight, centre = weight.unflatten(1, (groups, -1)), mean.unflatten(1, (groups, -1))
+        covariance = gram - mean[:, :, None] * mean[:, None]
+        blocks = covariance.unflatten(2, (groups, -1)).unflatten(1, (groups, -1)).diagonal(dim1=1, dim2=3)
+        output = (weight @ centre[..., None])[..., 0].flatten(1)
+        variance = ((weight @ blocks.permute(0, 3, 1, 2)) * weight).sum(-1).flatten(1)
+        return output if bias is None else output + bias, variance.clamp(min=0).sqrt()
+
+
+@torch.no_grad()
+def capture(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Tensor,
+    layers: Collection[str] | None = None,
+    *,
+    batch: int = 64,
+    device: str = "cpu",
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the inputs [models, inputs, rows] of each weight layer, by its name, for so many images at a time.
+
+    weights: [models, D]; module: a network of the layout, whose weights change; images: normalised, [images, channels,
+    height, width]; layers: names of some layers, None for all that run. Takes the memory of the patches of all layers
+    for all models at once. Raises `InputError` for a layer that is not there or does not run.
+    """
+    program = Program(module, layout, images[:1].to(device), device)
+    chosen = _chosen(module, layers)
+    for shown in images.to(device).split(batch):
+        parts: dict[str, list[Tensor]] = {}
+        for each in weights.to(device).split(1 if program.stack is None else len(weights)):
+            program.load(each)
+            seen: dict[str, list[Tensor]] = {}
+
+            def keep(name: str, rows: Tensor, models: int = len(each), seen: dict[str, list[Tensor]] = seen) -> None:
+                seen.setdefault(name, []).append(rows.clone().expand(models, -1, -1))
+
+            _run(program, shown, chosen, keep)
+            _check_ran(layers, seen)
+            for name, calls in seen.items():
+                parts.setdefault(name, []).append(calls[0] if len(calls) == 1 else torch.cat(calls, dim=2))
+        yield {name: found[0] if len(found) == 1 else torch.cat(found) for name, found in parts.items()}
+
+
+@torch.no_grad()
+def moments(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Tensor,
+    layers: Collection[str] | None = None,
+    *,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+) -> Moments:
+    """Moments of the inputs of each weight layer, as `capture` gives them, of which only sums are kept.
+
+    Sums are taken in double precision. Arguments are those of `capture`. Models run in chunks, so that any number does;
+    the result takes inputs² numbers per model and layer. `progress` is told of models.
+    """
+    program = Program(module, layout, images[:1].to(device), device)
+    chunks = program.chunks(images[:1].to(device))
+    chosen = _chosen(module, layers)
+    parts: list[_Sums] = []
+    step = progress.stage("moments")
+    for each in weights.split(chunks.models):
+        program.load(each.to(device))
+        size = 0
+
+        def measure(name: str, rows: Tensor) -> None:
+            nonlocal size
+            size = max(size, rows.shape[1:].numel())
+
+        _run(program, images[:1].to(device), chosen, measure)
+        parts.append(_Sums(len(each)))
+        for shown in images.split(max(1, min(chunks.batch, PATCH_ELEMENTS // (size * len(each) or 1)))):
+            _run(program, shown.to(device), chosen, parts[-1].add)
+        _check_ran(layers, parts[-1].counts)
+        step(sum(part.models for part in parts), len(weights))
+    counts = dict(parts[0].counts)
+    return Moments(
+        {name: torch.cat([part.mean(part.grams, name) for part in parts]) for name in counts},
+        {name: torch.cat([part.mean(part.sums, name) for part in parts]) for name in counts},
+        counts,
+    )
+
+
+class _Sums:
+    """Sums over rows of some models' inputs; those that all models share are summed once."""
+
+    def __init__(self, models: int) -> None:
+        self.models = models
+        self.grams: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, rows: Tensor) -> None:
+        each = [model.double() for model in rows]  # one at a time in double precision, which takes its memory twice
+        for sums, value in (
+            (self.grams, torch.stack([model @ model.T for model in each])),
+            (self.sums, torch.stack([model.sum(1) for model in each])),
+        ):
+            sums[name] = value if name not in sums else sums[name] + value
+        self.counts[name] += rows.shape[2]
+
+    def mean(self, sums: Mapping[str, Tensor], name: str) -> Tensor:
+        value = sums[name].cpu() / self.counts[name]
+        return value.expand(self.models, *value.shape[1:])
+
+
+def _chosen(module: nn.Module, layers: Collection[str] | None) -> Layers:
+    found = {name: layer for name, layer in module.named_modules() if isinstance(layer, WEIGHT_LAYERS)}
+    for name in layers or ():
+        if name not in found:
+            raise unknown("weight layer", name, found)
+    return found if layers is None else {name: found[name] for name in layers}
+
+
+def _check_ran(layers: Collection[str] | None, seen: Collection[str]) -> None:
+    if absent := [name for name in layers or () if name not in seen]:
+        raise InputError(f"the layer '{absent[0]}' has no inputs, since it does not run; leave it out")
+
+
+def _run(program: Program, images: Tensor, layers: Layers, see: See) -> None:
+    """Run the models that are loaded on images [batch, …], and show the inputs of their layers."""
+    stack = program.stack
+    hooks = []
+    if stack is None:
+        hooks = [
+            layer.register_forward_pre_hook(partial(_show, see, name), with_kwargs=True)
+            for name, layer in layers.items()
+        ]
+    else:
+
+        def watch(name: str, values: Tensor) -> None:
+            if name in layers:
+                layer = layers[name]
+                see(name, _patches(layer, padded(layer, values)) if isinstance(layer, nn.Conv2d) else values)
+
+        stack.watch = watch
+    try:
+        with seeded(EVALUATION_SEED, images.device.type):
+            program(images)
+    finally:
+        if stack is not None:
+            stack.watch = None
+        for hook in hooks:
+            hook.remove()
+
+
+def _show(see: See, name: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Show the inputs of a plain module's layer, which is called with images [batch, …] or features [..., inputs]."""
+    values = args[0] if args else kwargs["input"]
+    if isinstance(layer, nn.Conv2d):
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        around = F.pad(values, layer._reversed_padding_repeated_twice, mode)
+        see(name, _patches(layer, around.permute(1, 2, 3, 0)[None]))
+    else:
+        see(name, values.reshape(-1, values.shape[-1]).T[None])
+
+
+def _patches(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Padded maps [models, channels, height, width, batch] as patches [models, channels · taps, positions · batch]."""
+    spans = [
+        [slice(tap * dilation, size - (taps - 1 - tap) * dilation, stride) for tap in range(taps)]
+        for size, taps, dilation, stride in zip(
+            maps.shape[2:4], layer.kernel_size, layer.dilation, layer.stride, strict=True
+        )
+    ]
+    taps = [maps[:, :, rows, columns] for rows in spans[0] for columns in spans[1]]
+    return torch.stack(taps, dim=2).flatten(1, 2).flatten(2)

@@ -1,0 +1,282 @@
+"""Derivatives of many networks by their parameters: per-example gradients, and second derivatives of their loss.
+
+Networks are in evaluation mode: BatchNorm uses its running statistics, which are no parameters, and dropout drops
+nothing. Everything goes through PyTorch's own operations: the compiled kernels of stacks have a first derivative only,
+and none per image. Parameters are laid out as in the flat vector, without what no gradient is for; `positions` says
+where in the flat vector they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jacrev, vmap
+from torch.nn import functional as F
+
+from zoo_generation.data.images import Images
+from zoo_generation.errors import InputError, unknown
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.architectures.layout import Entry
+from zoo_generation.networks.module import first_line
+from zoo_generation.networks.program import Program
+from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
+from zoo_generation.networks.trial import IMAGES, near
+from zoo_generation.progress import QUIET, Progress
+
+Of = Literal["loss", "logit", "margin"]
+"""What is differentiated: the cross-entropy with an image's label; the label's logit; or TRAK's margin, which is the
+label's logit minus the logarithm of the sum of the exponentials of the others (Park et al., arXiv 2303.14186)."""
+
+GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
+LARGEST_BATCH = 64  # images
+BLOCK_ELEMENTS = 2**20  # signs of a projection that are made at once
+APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
+
+
+def positions(layout: Layout, module: nn.Module) -> Tensor:
+    """Where the parameters [P] are in the flat vector [D]: int64, ascending. Statistics and frozen weights are not."""
+    return torch.cat([torch.arange(entry.span.start, entry.span.stop) for entry in _trained(layout, module)])
+
+
+def per_example(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    of: Of = "loss",
+    project: Projection | None = None,
+    *,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+) -> Tensor:
+    """The gradient by its parameters of what each model makes of each image alone: [models, images, P].
+
+    weights: [models, D], float32, or float64 to compute in double precision; module: a network of the layout, whose
+    weights change; project: what turns gradients into fewer numbers P, so that they are never all in memory. Raises
+    `InputError` for a network that draws random numbers in evaluation, whose images depend on one another, or that
+    torch.func cannot differentiate.
+    """
+    if of not in get_args(Of):
+        raise unknown("output to differentiate", of, get_args(Of))
+    trained = _trained(layout, module)
+    names, size = [entry.name for entry in trained], sum(entry.numel for entry in trained)
+
+    def output(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return _output(functional_call(module, parameters, (image[None],)), label[None], of)
+
+    step, found = progress.stage("gradients"), []
+    with _program(module, layout, images, device, weights.dtype, alone=True) as (program, shown, labels):
+        batch = min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
+        for number, each in enumerate(weights.to(device).split(1)):
+            program.load(each)
+            _check_independent(program, shown)
+            parameters = {name: value.detach() for name, value in module.named_parameters() if name in names}
+            rows = []
+            for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
+                gradients = vmap(grad(output), (None, 0, 0))(parameters, pixels, truth)
+                flat = torch.cat([gradients[name].flatten(1) for name in names], dim=1)
+                rows.append((project(flat) if project else flat).cpu())
+            found.append(torch.cat(rows))
+            step(number + 1, len(weights))
+    return torch.stack(found)
+
+
+def hessian_vector(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    vectors: Tensor,
+    *,
+    device: str = "cpu",
+) -> Tensor:
+    """Each model's Hessian times its vectors, exactly: float64 [models, P], or [vectors, models, P].
+
+    The Hessian is that of the mean cross-entropy over the images, by the parameters. vectors: [models, P], or [vectors,
+    models, P], of which all share the first derivative. Models run in a stack if it computes the same. At a kink (ReLU,
+    max-pooling) it is the Hessian of the side that PyTorch takes. Raises `InputError` as `per_example` does.
+    """
+    trained = _trained(layout, module)
+    size = sum(entry.numel for entry in trained)
+    if vectors.shape[-2:] != (len(weights), size) or vectors.dim() not in (2, 3):
+        raise InputError(
+            f"vectors are of shape {list(vectors.shape)}; give [{len(weights)}, {size}], or several of that shape"
+        )
+    many = vectors.double().to(device).reshape(-1, len(weights), size)
+    found = []
+    with _program(module, layout, images, device, torch.float64, alone=False) as (program, shown, labels):
+        chunks = program.chunks(shown[:1])
+        batches = list(zip(shown.split(LARGEST_BATCH), labels.split(LARGEST_BATCH), strict=True))
+        for rows in torch.arange(len(weights)).split(chunks.models):
+            program.load(weights[rows].double().to(device))
+            _check_independent(program, shown)
+            parameters = _leaves(program, trained)
+            products = torch.zeros_like(many[:, rows])
+            for pixels, truth in batches:
+                products += _products(program, parameters, pixels, truth, many[:, rows]) / len(shown)
+            found.append(products.cpu())
+    return torch.cat(found, dim=1).reshape(vectors.shape)
+
+
+def gauss_newton(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    *,
+    device: str = "cpu",
+) -> Tensor:
+    """Each model's Gauss-Newton matrix of the mean cross-entropy over the images, exactly: float64 [models, P, P].
+
+    It is the mean over images of Jᵀ (diag p − p pᵀ) J, where J are the derivatives of an image's logits and p their
+    probabilities: the Fisher information, and the Hessian without the curvature of the logits. Labels are not read. Of
+    use for small networks. Raises `InputError` as `per_example` does.
+    """
+    trained = _trained(layout, module)
+    names, size = [entry.name for entry in trained], sum(entry.numel for entry in trained)
+
+    def logits(parameters: dict[str, Tensor], image: Tensor) -> tuple[Tensor, Tensor]:
+        out = functional_call(module, parameters, (image[None],))[0]
+        return out, out
+
+    found = []
+    with _program(module, layout, images, device, torch.float64, alone=True) as (program, shown, _):
+        for each in weights.double().to(device).split(1):
+            program.load(each)
+            _check_independent(program, shown)
+            parameters = {name: value.detach() for name, value in module.named_parameters() if name in names}
+            total = torch.zeros(size, size, dtype=torch.float64, device=device)
+            classes = program(shown[:1]).shape[1]
+            for pixels in shown.split(min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // (size * classes)))):
+                jacobians, out = vmap(jacrev(logits, has_aux=True), (None, 0))(parameters, pixels)
+                rows = torch.cat([jacobians[name].flatten(2) for name in names], dim=2)  # [images, classes, P]
+                shares = out.softmax(1)[:, :, None]
+                rows = (rows - (shares * rows).sum(1, keepdim=True)) * shares.sqrt()
+                total += rows.flatten(0, 1).T @ rows.flatten(0, 1)
+            found.append(total.cpu() / len(shown))
+    return torch.stack(found)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A random projection of vectors to `size` numbers, which keeps inner products in the mean.
+
+    Its matrix [inputs, size] is of ±1/√size, which depends on the seed, the size and the place alone, on every machine.
+    It is made block by block, and only so much of it is kept as to be quick for small networks.
+
+    >>> Projection(size=2, seed=0)(torch.eye(3)).abs()
+    tensor([[0.7071, 0.7071],
+            [0.7071, 0.7071],
+            [0.7071, 0.7071]])
+    """
+
+    size: int
+    seed: int = 0
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Values [..., inputs] projected to [..., size]."""
+        length = max(1, BLOCK_ELEMENTS // self.size)
+        out = values.new_zeros(*values.shape[:-1], self.size)
+        for number, part in enumerate(values.split(length, dim=-1)):
+            signs = _signs(self.seed, self.size, number)[: part.shape[-1]]
+            out += part @ signs.to(part)
+        return out / self.size**0.5
+
+
+@lru_cache(maxsize=64)  # of a mebibyte each
+def _signs(seed: int, size: int, block: int) -> Tensor:
+    """A block [rows, size] of a projection's signs, int8."""
+    digest = hashlib.sha256(f"projection:{seed}:{size}:{block}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    shape = max(1, BLOCK_ELEMENTS // size), size
+    return torch.randint(2, shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
+
+
+def _trained(layout: Layout, module: nn.Module) -> list[Entry]:
+    """Entries of the layout that are parameters with a gradient; of those that share a tensor, the first."""
+    names = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    if found := [entry for entry in layout if entry.name in names]:
+        return found
+    raise InputError("the network has no parameters with a gradient; let one have requires_grad")
+
+
+def _output(logits: Tensor, labels: Tensor, of: Of) -> Tensor:
+    """The sum over images of what is differentiated, of logits [images, classes]."""
+    if of == "loss":
+        return F.cross_entropy(logits, labels, reduction="sum")
+    own = logits.gather(1, labels[:, None])
+    if of == "logit":
+        return own.sum()
+    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == labels[:, None], -torch.inf)
+    return (own[:, 0] - others.logsumexp(1)).sum()
+
+
+def _leaves(program: Program, trained: list[Entry]) -> list[Tensor]:
+    """The tensors that a program computes with, of these entries, as what gradients are by: [models, *shape] each."""
+    if program.stack is None:
+        parameters = dict(program.module.named_parameters())
+        return [parameters[entry.name] for entry in trained]
+    return [program.state[entry.name].requires_grad_() for entry in trained]
+
+
+def _products(program: Program, parameters: list[Tensor], images: Tensor, labels: Tensor, vectors: Tensor) -> Tensor:
+    """The Hessians of the summed cross-entropy times vectors [vectors, models, P].
+
+    One pass gives the products of all models, since no model's loss depends on the others.
+    """
+    logits = program(images)
+    models = len(logits)
+    loss = F.cross_entropy(logits, labels.expand(models, -1), reduction="sum")
+    gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+    flat = torch.cat([_rows(value, like, models) for value, like in zip(gradients, parameters, strict=True)], dim=1)
+    products = []
+    for vector in vectors:
+        second = torch.autograd.grad(flat, parameters, vector, retain_graph=True, allow_unused=True)
+        products.append(torch.cat([_rows(v, like, models) for v, like in zip(second, parameters, strict=True)], dim=1))
+    return torch.stack(products)
+
+
+def _rows(value: Tensor | None, like: Tensor, models: int) -> Tensor:
+    """A derivative as [models, elements]; zeros where nothing depends on the parameter."""
+    return (torch.zeros_like(like) if value is None else value).reshape(models, -1)
+
+
+@contextmanager
+def _program(
+    module: nn.Module, layout: Layout, images: Images, device: str, dtype: torch.dtype, *, alone: bool
+) -> Iterator[tuple[Program, Tensor, Tensor]]:
+    """A program, and the images and labels for it, in that precision; in the end the module is in float32.
+
+    Raises `InputError` for what PyTorch cannot differentiate; random numbers are those of evaluation.
+    """
+    try:
+        with seeded(EVALUATION_SEED, device), torch.enable_grad():
+            program = Program(module, layout, images.images[:1].to(device), device, alone=alone)
+            module.to(dtype)
+            yield program, images.images.to(device, dtype).contiguous(), images.labels.to(device)
+    except InputError:
+        raise
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"the network cannot be differentiated image by image: {first_line(error)}") from error
+    finally:
+        module.float()
+
+
+@torch.no_grad()
+def _check_independent(program: Program, images: Tensor) -> None:
+    """Raise `InputError` where what a network makes of an image depends on the others of its batch, or on chance."""
+    shown = images[:IMAGES]
+    together = program(shown)
+    alone = torch.cat([program(image) for image in shown.split(1)], dim=2)
+    if not near(alone, together, APART):
+        raise InputError(
+            "the network cannot be differentiated image by image: its logits for an image depend on the other images "
+            "of the batch, or on random numbers; take one whose BatchNorm has running statistics"
+        )

@@ -1,0 +1,140 @@
+"""Generate models around anchors: draw many, keep the best on validation images.
+
+Sources: Schürholt et al., SANE, arXiv 2406.09997, section 4.2 (subsampled: draw many, keep the best by validation
+accuracy; bootstrapped: the kept ones are the next round's anchors).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zoo_generation.data.load import ImageStore
+from zoo_generation.errors import InputError
+from zoo_generation.networks.accuracy import accuracies, condition_batch_norm
+from zoo_generation.networks.program import with_ties
+from zoo_generation.progress import QUIET, Step
+from zoobench.methods.protocols import Generator
+from zoobench.populations import Population
+from zoobench.populations.target import Target
+
+ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
+IGNORED = QUIET.stage("generating")
+NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How models are drawn and chosen.
+
+    drawn: models per round; kept: how many are kept, the best by accuracy on `selection_images` validation images;
+    rounds: more than one is bootstrapping; passes: batches of training images that set BatchNorm's statistics.
+    """
+
+    drawn: int = 200
+    kept: int = 10
+    selection_images: int = 500
+    rounds: int = 1
+    passes: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The models that were kept, best first, and how all draws did.
+
+    weights: [kept, D]; test_accuracy and val_accuracy (on the validation images they were selected by): [kept];
+    drawn_accuracy: validation accuracy of all draws, [rounds · drawn]; draws: the number of each kept model among them.
+    """
+
+    weights: Tensor
+    test_accuracy: Tensor
+    val_accuracy: Tensor
+    drawn_accuracy: Tensor
+    draws: Tensor
+
+
+def choose_anchors(population: Population, count: int) -> Population:
+    """The best checkpoint of each of the best training models, by validation accuracy.
+
+    Anchors share the activation of the best, since weights do not say which activation they were trained for; no other
+    models can be reached through them. Raises `InputError` if there are no training models, and if no validation
+    accuracy was measured of them.
+    """
+    table = population.table
+    training = table[table["split"] == "train"]
+    if training.empty:
+        raise InputError(f"{population.name} has too few models for any of them to be anchors; take a larger zoo")
+    candidates = training[training["val_accuracy"].notna()].sort_values("val_accuracy", ascending=False, kind="stable")
+    if candidates.empty:
+        raise InputError(
+            f"{population.name} has no anchors, which are the best models by the column 'val_accuracy', and that is "
+            "empty; measure it on images that neither training nor testing sees, and import the models again with it"
+        )
+    activation = candidates["activation"]
+    same = candidates[(activation == activation.iloc[0]) | (activation.isna() & pd.isna(activation.iloc[0]))]
+    best = same.drop_duplicates("model_id").head(count)
+    return population.select(table.index.isin(best.index)).alone()
+
+
+def generate(
+    method: Generator,
+    anchors: Population,
+    how: Draw,
+    seed: int,
+    images: ImageStore,
+    *,
+    target: Target | None = None,
+    device: str = "cpu",
+    step: Step = IGNORED,
+) -> Drawn:
+    """Draw models, condition their BatchNorm on training images, keep the best on validation images, and evaluate those
+    kept on test images.
+
+    With several rounds the kept models are the next round's anchors, and compete with what is drawn from them, so that
+    the best never get worse. target: the anchors' own population, or what the method generates from them. The method
+    sees of the anchors what `Population.as_anchors` leaves.
+    """
+    target = target or Target.of(anchors)
+    module, layout = target.module(), target.layout
+    training, validation, test = (images.of(target.row, split) for split in ("train", "val", "test"))
+    validation = validation.first(how.selection_images)
+    at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
+    kept = _Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+    drawn_accuracy: list[Tensor] = []
+    done = 0
+    for _ in range(how.rounds):
+        shown = anchors.as_anchors()
+        for start in range(0, how.drawn, at_once):
+            asked = min(at_once, how.drawn - start)
+            drawn = method.generate(shown, asked, seed + NEXT_SEED * len(drawn_accuracy))
+            drawn = with_ties(drawn, layout, module)
+            drawn = condition_batch_norm(drawn, layout, module, training, how.passes, device=device)
+            accuracy = accuracies(drawn, layout, module, validation, device)
+            kept = kept.best_with(_Kept(drawn, accuracy, done + torch.arange(len(drawn))), how.kept)
+            drawn_accuracy.append(accuracy)
+            done += len(drawn)
+            step(done, how.rounds * how.drawn)
+            if len(drawn) < asked:  # a method that has no more models would give the same again
+                break
+        anchors = replace(target.population(kept.weights, kept.accuracy), granted=anchors.granted)
+    test_accuracy = accuracies(kept.weights, layout, module, test, device)
+    return Drawn(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Weights [models, D], their validation accuracy, and their numbers among all draws, best first."""
+
+    weights: Tensor
+    accuracy: Tensor
+    draws: Tensor
+
+    def best_with(self, others: _Kept, count: int) -> _Kept:
+        """The best of both; of equals, those that were drawn first."""
+        accuracy = torch.cat([self.accuracy, others.accuracy])
+        best = torch.argsort(accuracy, descending=True, stable=True)[:count]
+        weights, draws = torch.cat([self.weights, others.weights]), torch.cat([self.draws, others.draws])
+        return _Kept(weights[best], accuracy[best], draws[best])
