@@ -15,13 +15,14 @@ from conftest import Run
 from torch import Tensor
 
 from zoo_generation.data import load_dataset
+from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
+from zoobench.methods.sampling import Draw, choose_anchors, generate
 from zoobench.methods.sane import PRESETS, Gaussian, Kernel, Sampler, Sane
 from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.populations.target import Target, with_new_classifier
-from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.zoo import Zoo
-from zoobench.zoo.validation import validate
+from zoobench.zoo.validation import validate_zoo
 
 SMALL = replace(PRESETS["tiny"], d_model=16, layers=1, latent=8, steps=3, permutations=2)
 
@@ -54,8 +55,8 @@ class Noisy:
 
 def test_bootstrapping_never_gets_worse(tokens: TokenSet) -> None:
     anchors = choose_anchors(tokens.populations[0], 3)
-    once = Generation(drawn=12, kept=4, selection_images=200)
-    one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, None) for rounds in (1, 3))
+    once = Draw(drawn=12, kept=4, selection_images=200)
+    one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, ImageStore()) for rounds in (1, 3))
     assert torch.equal(more.drawn_accuracy[:12], one.drawn_accuracy) and len(more.drawn_accuracy) == 36
     assert (more.val_accuracy >= one.val_accuracy).all() and more.val_accuracy.sum() > one.val_accuracy.sum()
     assert torch.equal(more.drawn_accuracy[more.draws], more.val_accuracy) and len(set(more.draws.tolist())) == 4
@@ -99,7 +100,7 @@ def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path:
         code, output = run("generate", *options, "--mode", "bootstrapped", "--rounds", "2", "--keep", "3")
         assert code == 0 and "random" in output and "3 models into" in output, number
     generated = Zoo(tmp_path / "generated" / "digits-cnn_s-sane")
-    assert validate(generated.path).valid
+    assert validate_zoo(generated.path).valid
     assert len(generated.models) == len(generated.checkpoints) == 3
     row = generated.checkpoints.iloc[0]
     assert (row["epoch"], row["epochs"], row["activation"]) == (0, 0, "tanh") and pd.isna(row["learning_rate"])
@@ -153,7 +154,7 @@ def test_models_of_an_architecture_and_width_that_no_zoo_has(run: Run, built: Pa
     assert code == 0, output
     rows = Zoo(out).checkpoints
     assert set(rows["architecture"]) == {"resnet18"} and set(rows["width"]) == {0.0625} and len(rows) == 2
-    assert validate(out).valid
+    assert validate_zoo(out).valid
 
 
 @pytest.mark.parametrize(
