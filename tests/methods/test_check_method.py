@@ -112,5 +112,5 @@ def test_what_is_wrong_is_told(kind: type[Unlearned], sentence: str) -> None:
 
 
 def test_what_is_not_saved_is_found() -> None:
-    with pytest.raises(ContractError, match="after load.. than before save"):
+    with pytest.raises(ContractError, match=r"after load\(\) than before save\(\)"):
         check_method(Method("mine", Forgetful, {"default": Forgetful(shift=1)}, learns=False))

@@ -15,11 +15,12 @@ from conftest import Run
 from torch import Tensor
 
 from zoo_generation.data import load_dataset
+from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
+from zoobench.methods.sampling import Draw, choose_anchors, generate
 from zoobench.methods.sane import PRESETS, Gaussian, Kernel, Sampler, Sane
 from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.populations.target import Target, with_new_classifier
-from zoobench.tasks.generation import Generation, choose_anchors, generate
 from zoobench.zoo import Zoo
 from zoobench.zoo.validation import validate_zoo
 
@@ -54,8 +55,8 @@ class Noisy:
 
 def test_bootstrapping_never_gets_worse(tokens: TokenSet) -> None:
     anchors = choose_anchors(tokens.populations[0], 3)
-    once = Generation(drawn=12, kept=4, selection_images=200)
-    one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, None) for rounds in (1, 3))
+    once = Draw(drawn=12, kept=4, selection_images=200)
+    one, more = (generate(Noisy(), anchors, replace(once, rounds=rounds), 0, ImageStore()) for rounds in (1, 3))
     assert torch.equal(more.drawn_accuracy[:12], one.drawn_accuracy) and len(more.drawn_accuracy) == 36
     assert (more.val_accuracy >= one.val_accuracy).all() and more.val_accuracy.sum() > one.val_accuracy.sum()
     assert torch.equal(more.drawn_accuracy[more.draws], more.val_accuracy) and len(set(more.draws.tolist())) == 4

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.reaching import MEASURED, told
 
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import AccessError, InputError
 from zoobench.methods import Access, InapplicableError, Method, Unlearned
 from zoobench.methods.granting import granted
+from zoobench.methods.sampling import Draw, choose_anchors, generate
+from zoobench.populations import Population
+from zoobench.populations.population import OPEN
 from zoobench.testing import made_up
 
 PACKAGE = Path(__file__).parents[2] / "zoobench"
@@ -44,7 +48,7 @@ def seen(access: Access, allowed: Access = Access.LABELS):  # type: ignore[no-un
 
 
 def test_evidence_gives_what_was_declared_and_no_more() -> None:
-    with pytest.raises(AccessError, match="access to weights asked for images; declare access=Access.IMAGES"):
+    with pytest.raises(AccessError, match=r"access to weights asked for images; declare access=Access\.IMAGES"):
         seen(Access.WEIGHTS).evidence.images()
     with pytest.raises(AccessError, match="asked for images with labels"):
         seen(Access.IMAGES).evidence.labelled()
@@ -76,8 +80,6 @@ def test_moments_are_those_of_each_model_under_its_own_activation() -> None:
     population = seen(Access.STATISTICS)
     found = population.evidence.moments()
     table = population.table.assign(activation=["relu", "tanh"] * (len(population) // 2))
-    from zoobench.populations import Population
-
     mixed = Population.of("mixed", population.tokenizer, population.weights, table).shown(population.granted)
     both = mixed.evidence.moments()
     relu = torch.arange(len(population)) % 2 == 0
@@ -85,3 +87,26 @@ def test_moments_are_those_of_each_model_under_its_own_activation() -> None:
         assert grams.shape[0] == len(population)
         torch.testing.assert_close(both.grams[name][relu], grams[relu])
     assert any((both.grams[name][~relu] != grams[~relu]).any() for name, grams in found.grams.items())
+
+
+class Drawer(Unlearned):
+    """A generator that keeps what it is given."""
+
+    def generate(self, anchors: Population, count: int, seed: int) -> torch.Tensor:
+        GIVEN.append(anchors)
+        return anchors.weights[:count]
+
+
+GIVEN: list[Population] = []
+
+
+def test_generators_see_anchors_without_what_was_measured_of_them() -> None:
+    """In every round, but for the validation accuracy that they were chosen by."""
+    GIVEN.clear()
+    population = seen(Access.WEIGHTS)
+    anchors = choose_anchors(population, 3)
+    drawn = generate(Drawer(), anchors, Draw(drawn=2, kept=2, rounds=2), 0, ImageStore())
+    assert len(drawn.weights) == 2 and len(GIVEN) == 2
+    for given in GIVEN:
+        assert set(given.table) <= {*OPEN, "init", "val_accuracy", "split"} and not MEASURED & set(given.table)
+    assert not told(GIVEN[0], population.table, population.split("test").weights)

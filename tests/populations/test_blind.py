@@ -25,22 +25,29 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.stats import kendalltau
 from torch import Tensor
-from zoobench.leaderboard.asked import _former_names, answers_of, rows_of
-from zoobench.leaderboard.reading import read_answers
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
+from zoo_generation.training.spec import ZooSpec
 from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen
 from zoobench.leaderboard import Track, read_tracks
+from zoobench.leaderboard.answers import (
+    _former_names,
+    answers_of,
+    content_digest,
+    read_answers,
+    rows_of,
+    write_answers,
+)
 from zoobench.leaderboard.export import export_data
-from zoobench.leaderboard.judging import content_digest, judge
+from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import read_references
-from zoobench.leaderboard.running import study_of, write_answers
-from zoobench.leaderboard.verification import verify
+from zoobench.leaderboard.track import zoo_spec
 from zoobench.methods.baselines import FlatWeights
 from zoobench.populations import Population, Tokenizer, rows
 from zoobench.populations.symmetries import groups_of
+from zoobench.tasks.answers import Answer, Weights
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.reconstruction import Reconstruction
@@ -199,7 +206,7 @@ def test_nothing_hidden_can_be_reached(small_board: Board) -> None:
 def test_anchors_and_what_is_fitted_lead_to_no_test_model(small_board: Board) -> None:
     population = small_board.population
     test = population.split("test")
-    anchors = get_task("generation").judged(population)
+    anchors = get_task("generation").reads(population)
     assert not told(anchors, test.table, test.weights)
     kind = Kind("digits", "cnn_s", 1.0, 28, None, frozenset(), 0)
     origin = Origin("a", (Source("a", small_board.path, None, (kind,)),), kind)
@@ -241,9 +248,9 @@ def recorded_tracks() -> list[Track]:
 def test_names_cannot_be_made_of_what_is_public_of_models(track: Track) -> None:
     """Neither from the spec nor from the table of training models; the names that there were before could."""
     references = read_references(LEADERBOARDS, track)
-    study = study_of(LEADERBOARDS, track)
     for target, reference in references.items():
-        spec = study.zoo(target)
+        spec = zoo_spec(LEADERBOARDS, target)
+        assert isinstance(spec, ZooSpec)
         models = [model.id for model in spec.models()]
         expected = rows_of(track, {target: reference} | references, [0])
         expected = expected[expected["target"] == target]
@@ -289,8 +296,8 @@ def test_asked_files_say_nothing_but_weights(task: str, board: Board, tmp_path: 
     """The same whatever was measured of the checkpoints, whichever models they are of, however they lie."""
     track = board.track("property")
     if task == "reconstruction":
-        update = {"task": task, "holds": "weights", "metrics": ("kept",), "settings": {"checkpoints": 99}}
-        track = track.model_copy(update=update)
+        update = {"task": task, "metrics": ("kept",), "settings": {"checkpoints": 99}}
+        track = Track(**track.model_dump() | update)
     references = read_references(board.path, track)
     last = {name: _last(each) if task == "reconstruction" else each for name, each in references.items()}
     found = [
@@ -319,16 +326,16 @@ def _disguised(seed: int) -> Callable[[Population], Population]:
 
 def test_what_is_handed_in_of_reconstruction_is_in_the_order_of_names(board: Board, tmp_path: Path) -> None:
     """And is judged in the order of the models, by whichever way it came."""
-    update = {"task": "reconstruction", "holds": "weights", "metrics": ("kept",)}
-    track = board.track("property").model_copy(update=update)
+    track = Track(**board.track("property").model_dump() | {"task": "reconstruction", "metrics": ("kept",)})
     references = read_references(board.path, track)
-    chosen = {name: track.get_task().chosen(each) for name, each in references.items()}
-    answers = {(name, seed): chosen[name].weights + seed for name in references for seed in track.all_seeds}
+    chosen = {name: track.get_task().reads(each) for name, each in references.items()}
+    answers: dict[tuple[str, int], Answer] = {
+        (name, seed): Weights(chosen[name].weights + seed) for name in references for seed in track.all_seeds
+    }
     write_answers(tmp_path / track.artefact, track, references, answers)
     written = load_file(tmp_path / track.artefact)
     assert all(torch.equal(written[f"{name}/0"], each.blind().weights) for name, each in chosen.items())
-    entry = verify(board.path, board.track("property"), board.honest / "property", None)
-    again = read_answers(entry, track, references, (tmp_path / track.artefact).read_bytes())
+    again = read_answers(track, references, track.all_seeds, (tmp_path / track.artefact).read_bytes())
     assert content_digest(again) == content_digest(answers)
     (score, *_) = judge(track, references, again, [0], None)
     assert score.mean == 1.0
@@ -350,7 +357,8 @@ def test_checkpoints_with_the_same_weights_are_asked_about_once(board: Board) ->
     answers = answers_of("predictions.parquet", table, expected)
     asked = population.split("test").table[["model_id", "epoch"]].itertuples(index=False, name=None)
     about = set(asked)
-    for answer in answers.values():
+    for predictions in answers.values():
+        answer = predictions.table
         assert set(answer[["model", "epoch"]].itertuples(index=False, name=None)) == about
         began = answer[(answer["epoch"] == 0) & answer["predicted"].notna()]
         assert len(began) == 3 and began["predicted"].nunique() == 1

@@ -183,7 +183,7 @@ def test_the_commands(sound: Path, tokens: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     refused = run.invoke(app, ["tokens", "build", "--zoo", str(zoo), "--out", str(tmp_path / "other")])
-    assert "no token set that could be replaced" in str(refused.exception)
+    assert "not a token set that could be replaced" in str(refused.exception)
     assert (tmp_path / "other" / "thesis.tex").exists()
     (tokens / "tokens.json").write_text("{")
     assert "not JSON" in str(run.invoke(app, ["tokens", "validate", str(tokens)]).exception)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.progress import Progress, Update
 from zoobench.populations import Population, RandomWindows, Tokenizer, TokenSet, WindowBatch, Windows, write_token_set
 from zoobench.populations import parquet as parquet_files
 from zoobench.populations import rows as mapped_rows
@@ -73,9 +74,10 @@ def test_a_mapped_token_set_is_the_one_in_memory(dtype: Dtype, tmp_path: Path, m
     monkeypatch.setattr(parquet_files, "GROUP_ROWS", 3)
     monkeypatch.setattr(mapped_rows, "RESIDENT", 1)
     chosen = selected()
-    told: list[int] = []
-    tokens = write_token_set(tmp_path / "tokens", chosen, dtype, told.append)
-    assert told[-1] == len(chosen) == 15 and len(told) == 5
+    told: list[Update] = []
+    tokens = write_token_set(tmp_path / "tokens", chosen, dtype, Progress(told.append))
+    steps = [update for update in told if update.of]
+    assert steps[-1].done == steps[-1].of == len(chosen) == 15 and len(steps) == 5
     for population, loaded in zip(tokens.populations, TokenSet.load(chosen).populations, strict=True):
         rounded = loaded.weights.to(DTYPES[dtype][0])
         assert population.rows.values.dtype == rounded.dtype

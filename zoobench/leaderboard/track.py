@@ -90,7 +90,7 @@ class Track(Fields):
         """The task, as it is to be measured."""
         return get_task(self.task, self.settings)
 
-    @cached_property
+    @property
     def task_version(self) -> int:
         """The version of the task: entries that another version scored are not compared with others."""
         return self.get_task().version
@@ -110,7 +110,7 @@ class Track(Fields):
         """What is predicted, if predictions are handed in."""
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
 
-    @cached_property
+    @property
     def holds(self) -> str:
         """What a submission holds: `predictions`, `weights` or `scores`."""
         return _kind_of(self.get_task())

@@ -65,7 +65,7 @@ class Evidence:
         images, population = self._open("train").images, self._population()
         places, parts = [], []
         for _, rows in population.table.groupby("activation", dropna=False):  # weights do not say which theirs is
-            places.append(torch.from_numpy(rows.index.to_numpy()))
+            places.append(torch.tensor(rows.index.tolist()))
             weights = population.weights[places[-1]]
             parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), images))
         if len(parts) == 1:
