@@ -1,8 +1,8 @@
 """Read pickles that nobody vouches for, and run nothing: a machine that knows numbers, texts, lists, dicts and tensors.
 
-What a pickle asks for by name is never looked up, imported or called. A tensor becomes a `DenseTensor`, which says where
-its elements lie, and everything else becomes a stand-in, so that an `argparse.Namespace` or a number of NumPy beside the
-weights does no harm. The effort is bounded: a step takes at most a few hundred bytes.
+What a pickle asks for by name is never looked up, imported or called. A tensor becomes a `DenseTensor`, which says
+where its elements lie, and everything else becomes a stand-in, so that an `argparse.Namespace` or a number of NumPy
+beside the weights does no harm. The effort is bounded: a step takes at most a few hundred bytes.
 """
 
 from __future__ import annotations
