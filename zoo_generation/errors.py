@@ -1,4 +1,4 @@
-"""Bad input, told in one sentence: what was given, what is allowed, what to do."""
+"""Errors in the user's input. Each message is one sentence: what was given, what is allowed, what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo_generation.text import quoted
 
 
 class InputError(ValueError):
-    """The user's input cannot be used. The message is one sentence; the CLI prints it and exits 2."""
+    """The user's input cannot be used. The command line prints the message and exits with code 2."""
 
 
 class AccessError(InputError):
@@ -17,7 +17,11 @@ class AccessError(InputError):
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
-    """An `InputError` for a name that is not registered, with the nearest match and the whole list."""
+    """An `InputError` for an unknown name, with the nearest known one and all of them.
+
+    >>> print(unknown("fruit", "appel", ["apple", "pear"]))
+    unknown fruit 'appel': did you mean 'apple'? known are apple, pear
+    """
     names = sorted(known)
     given = quoted(given, 60)
     near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.4)

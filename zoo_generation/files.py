@@ -1,4 +1,4 @@
-"""Files that are never half-written, on this machine or on a remote store, and JSON that is read with care."""
+"""Write files and folders whole or not at all, here or on a remote store; read JSON with care."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from zoo_generation.text import printable
 
 SUMS = "SHA256SUMS"
 MARK = ".zoobench"
-"""Stands in a folder that zoobench wrote, lists the files in it, and is no part of what they say."""
+"""File in a folder that zoobench wrote: it lists the other files, and no checksum covers it."""
 HARMLESS = {SUMS, ".DS_Store", "Thumbs.db", "desktop.ini"}
-"""Files that come to be in a folder without anybody's writing them for it."""
+"""Files that other programs leave in any folder."""
 
 HIDDEN = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as tempfile names a folder beside a path
 LOCK = ".writer.lock"  # in it
-OLD = ".old"  # behind the name of what is being replaced, in it, where a system cannot exchange folders
+OLD = ".old"  # suffix of the folder that is being replaced, in the hidden one, if the system cannot exchange folders
 EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2, RENAME_SWAP of macOS's renamex_np
 HERE = -100  # AT_FDCWD
 GRACE = 0.02  # seconds that a folder that was replaced stays, for readers that are listing it
@@ -43,10 +43,10 @@ StoragePath = Path | UPath
 
 @contextmanager
 def written_aside(path: StoragePath) -> Iterator[Path]:
-    """A temporary local path that takes the place of `path` when the block ends, and vanishes where it fails.
+    """A temporary local path that replaces `path` when the block ends, and is removed if the block fails.
 
-    It lies beside a local `path` and is renamed, whatever link stands there; for a remote one it is uploaded, which
-    object stores do whole. Raises `InputError` where a folder stands there.
+    For a local `path` it is a file beside it that is renamed, and replaces a link too; for a remote one it is uploaded,
+    which object stores do whole. Raises `InputError` if `path` is a folder.
     """
     if not isinstance(path, Path):
         with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def written_aside(path: StoragePath) -> Iterator[Path]:
             path.fs.put_file(str(aside), path.path)
         return
     if path.is_dir() and not path.is_symlink():
-        raise InputError(f"{path} is a folder, and a file is to be written there; move it away, or choose another name")
+        raise InputError(f"{path} is a folder, and zoobench writes a file there; move it away, or choose another name")
     with beside(path) as aside:
         yield aside
         aside.chmod(0o644)
@@ -64,7 +64,7 @@ def written_aside(path: StoragePath) -> Iterator[Path]:
 
 @contextmanager
 def local_copy(path: StoragePath) -> Iterator[Path]:
-    """A local `path` itself, to be memory-mapped; of a remote one, a copy that lasts as long as the block."""
+    """A local file to read or map: `path` itself, or a copy of a remote one that is removed when the block ends."""
     if isinstance(path, Path):
         yield path
         return
@@ -75,7 +75,7 @@ def local_copy(path: StoragePath) -> Iterator[Path]:
 
 
 def files_in(folder: StoragePath, pattern: str) -> list[StoragePath]:
-    """The files of a folder that match, sorted; a remote store is asked anew, not its client's cache."""
+    """The files of a folder that match, sorted by name. A remote store is listed anew, without its client's cache."""
     if not isinstance(folder, Path):
         folder.fs.invalidate_cache()
     return sorted(folder.glob(pattern), key=lambda file: file.name)
@@ -83,12 +83,11 @@ def files_in(folder: StoragePath, pattern: str) -> list[StoragePath]:
 
 @contextmanager
 def directory_written_aside(path: Path, *, new: bool = False, marked: bool = True) -> Iterator[Path]:
-    """As `written_aside`, for a directory; one that zoobench wrote to `path` before is replaced, unless a `new` one is
-    to be written.
+    """As `written_aside`, for a folder. It replaces one that zoobench wrote to `path` before.
 
-    At every instant the old one or the new one is there, whole, where the system can exchange folders; two that write
-    at once both succeed. What zoobench wrote is listed in the folder's `MARK`, unless it is `new`, or must hold
-    nothing else and is not `marked`. Raises `InputError` where there is anything else.
+    new: refuse to replace anything; marked: list the files in a `MARK` file, which says that zoobench wrote them (not
+    if `new`). If the system can exchange folders, the old or the new one is at `path` at every moment, whole, and two
+    writers at once both succeed. Raises `InputError` if `path` holds anything that zoobench did not write.
     """
     _check_replaceable(path, frozenset(), new)
     with beside(path) as aside:
@@ -102,7 +101,7 @@ def directory_written_aside(path: Path, *, new: bool = False, marked: bool = Tru
 
 
 def _put(aside: Path, path: Path, written: frozenset[str], new: bool) -> None:
-    """Give a folder its place, however many others write to it meanwhile."""
+    """Move a folder to its place, even if others write there at the same time."""
     while True:
         try:
             if not os.path.lexists(path):
@@ -113,20 +112,20 @@ def _put(aside: Path, path: Path, written: frozenset[str], new: bool) -> None:
             break
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY) or not aside.exists():
-                raise  # anything but another's being quicker
+                raise  # any error but that of another writer being quicker
     try:
         _check_replaceable(aside, written, new)
-    except InputError:  # it came to be there meanwhile
+    except InputError:  # another program put it there in the meantime
         exchange(aside, path)
         raise
     time.sleep(GRACE)
 
 
 def _check_replaceable(path: Path, written: Set[str], new: bool = False) -> None:
-    """Raise `InputError` where something else stands at a path than a folder that zoobench wrote, and nothing more.
+    """Raise `InputError` unless a path is free, or a folder that holds only what zoobench wrote.
 
-    One without a mark, as earlier versions wrote them, must hold no other files than those that are `written` now.
-    Before these are known, it is let pass.
+    A folder without a mark, as earlier versions left them, may hold only files that are `written` now. While these are
+    not known yet, it passes.
     """
     if not os.path.lexists(path):
         return
@@ -134,7 +133,7 @@ def _check_replaceable(path: Path, written: Set[str], new: bool = False) -> None
         raise InputError(f"{path} is there already; choose another --out, or delete it")
     if path.is_symlink() or not path.is_dir():
         what = "a link" if path.is_symlink() else "a file"
-        raise InputError(f"{path} is {what}, and a folder is to be written there; move it away, or choose another")
+        raise InputError(f"{path} is {what}, and zoobench writes a folder there; move it away, or choose another")
     marked = _marked(path)
     if marked is None and not written:
         return
@@ -148,7 +147,7 @@ def _check_replaceable(path: Path, written: Set[str], new: bool = False) -> None
 
 
 def _marked(path: Path) -> set[str] | None:
-    """The files that a folder's mark lists; none without one that can be read."""
+    """The files that a folder's mark lists; None if it has no mark that can be read."""
     try:
         return set(json.loads((path / MARK).read_text())["written by zoobench"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -156,7 +155,7 @@ def _marked(path: Path) -> set[str] | None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """All that is in a folder but folders, by its path within it; links are not followed."""
+    """Paths, within a folder, of all its files and links. Links are not followed."""
     for root, folders, files in os.walk(folder):
         links = (name for name in folders if (Path(root) / name).is_symlink())
         yield from sorted((Path(root) / name).relative_to(folder).as_posix() for name in (*files, *links))
@@ -164,10 +163,9 @@ def _files(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A path for a file or folder that is to take the place of `path`, in a hidden folder beside it that vanishes with
-    all that is in it when the block ends.
+    """A path for a file or folder that will replace `path`, in a hidden folder beside it.
 
-    What writers to the same path left that were killed is swept: the folder of one that lives is locked.
+    The hidden folder is removed when the block ends, and so are those of killed writers: living ones lock theirs.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
@@ -197,14 +195,14 @@ def _locked_beside(path: Path) -> tuple[Path, FileLock]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers to any path in a folder left that were killed."""
+    """Remove what killed writers to any path in a folder left there."""
     for hidden in folder.glob(".*"):
         if match := HIDDEN.fullmatch(hidden.name):
             _remove_if_left(hidden, folder / match[1])
 
 
 def _sweep(path: Path) -> None:
-    """As `sweep`, of one path."""
+    """As `sweep`, for one path."""
     with os.scandir(path.parent) as entries:
         left = [entry.name for entry in entries if entry.name.startswith(f".{path.name}.")]
     for name in left:
@@ -213,10 +211,10 @@ def _sweep(path: Path) -> None:
 
 
 def _remove_if_left(hidden: Path, path: Path) -> None:
-    """Remove a hidden folder of `beside` unless its writer lives; what it was about to replace is back in its place."""
+    """Remove a hidden folder of `beside` unless its writer lives, and put back what the writer was about to replace."""
     if hidden.is_symlink() or not (hidden / LOCK).is_file():
         with suppress(OSError):
-            hidden.rmdir()  # it was killed before it could lock it
+            hidden.rmdir()  # its writer was killed before it could lock it
         return
     lock = FileLock(hidden / LOCK)
     try:
@@ -242,14 +240,14 @@ def _remove(hidden: Path, lock: FileLock) -> None:
                 path.unlink()
     shutil.rmtree(hidden, ignore_errors=True)
     lock.release()
-    if hidden.exists():  # where what is open cannot be removed
+    if hidden.exists():  # on systems that cannot remove open files
         shutil.rmtree(hidden, ignore_errors=True)
 
 
 def exchange(new: Path, old: Path) -> None:
-    """Swap two folders: at once where the system can, so that there is one at `old` at every moment.
+    """Swap two folders, in one step if the system can, so that one is at `old` at every moment.
 
-    Elsewhere the old one is back where the new one cannot take its place; raises `OSError` then.
+    If it cannot, and the new one cannot be moved to `old`, the old one stays there; raises `OSError` then.
     """
     if _exchanged(new, old):
         return
@@ -265,7 +263,7 @@ def exchange(new: Path, old: Path) -> None:
 
 
 def _exchanged(new: Path, old: Path) -> bool:
-    """Whether the system could."""
+    """Swap two folders in one step; returns whether the system can do that."""
     if os.name != "posix":
         return False
     library = ctypes.CDLL(None)
@@ -283,20 +281,20 @@ def sha256_of(file: Path) -> str:
 
 
 def write_sums(folder: Path) -> None:
-    """Write `SHA256SUMS` of the files in a folder, as `sha256sum` does, and checks it with `-c`."""
+    """Write `SHA256SUMS` of the files in a folder, which `sha256sum -c` checks."""
     with written_aside(folder / SUMS) as aside:
         aside.write_text(sums_of(folder))
 
 
 def sums_of(folder: Path) -> str:
-    """What `SHA256SUMS` says of a folder as it is: a line for each file, also in folders within, but hidden ones."""
+    """The text of a folder's `SHA256SUMS`: one line per file, also in folders within it, hidden ones left out."""
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
     shown = sorted(name for name in files if name != SUMS and not f"/{name}".count("/."))
     return "".join(f"{known_sha256(files[name])}  {name}\n" for name in shown)
 
 
 def known_sha256(file: Path) -> str:
-    """As `sha256_of`; a file that is as it was when this process read it is not read again."""
+    """As `sha256_of`, but a file is read again only if it has changed since this process read it."""
     stat = file.stat()
     seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     if _known.get(file, (None, ""))[0] != seen:
@@ -311,15 +309,15 @@ def write_json(path: StoragePath, content: Any) -> None:
 
 
 def read_json(path: StoragePath, what: str) -> dict[str, Any]:
-    """A JSON object; raises `InputError`, saying `what` the file should have been, where it is none."""
+    """Read a JSON object. what: what to call the file in messages. Raises `InputError` if it cannot be read."""
     try:
         content = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError):  # RecursionError for what is nested without end
+    except (ValueError, RecursionError):  # RecursionError for endless nesting
         raise InputError(f"{what} {path} is damaged: it is not JSON; restore it or make it again") from None
     if not isinstance(content, dict):
-        raise InputError(f"{what} {path} is damaged: it holds no JSON object; restore it or make it again")
+        raise InputError(f"{what} {path} is damaged: it is not a JSON object; restore it or make it again")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Pieces of work that are kept: folders with checksums. What does not fit them any more is made again, and told."""
+"""Kept results of expensive work: folders with checksums. Damaged ones are made again, and the user is told."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Piece = TypeVar("Piece")
 
 
 class Savable(Protocol):
-    """What writes itself to a directory, as a fitted method does."""
+    """Something that can save itself to a folder, such as a fitted method."""
 
     def save(self, path: Path) -> None: ...
 
 
 @contextmanager
 def sealed(path: Path) -> Iterator[Path]:
-    """A folder that takes the place of `path`, with the checksums of its files, when the block ends."""
+    """A folder that replaces `path` when the block ends, with checksums of its files."""
     with directory_written_aside(path) as aside:
         yield aside
         write_sums(aside)
 
 
 def save(piece: Savable, path: Path, beside: Mapping[str, Any] | None = None) -> None:
-    """Keep what the piece writes, and JSON files `beside` it, by their names."""
+    """Save a piece and its checksums to `path`. beside: contents of JSON files to put beside it, by name."""
     with sealed(path) as aside:
         piece.save(aside / "saved")
         for file in (aside / "saved").iterdir():
@@ -42,10 +42,10 @@ def save(piece: Savable, path: Path, beside: Mapping[str, Any] | None = None) ->
 
 
 def is_kept(path: Path) -> bool:
-    """Whether the piece is there; one that is not what was written is removed, so that it is made again, and told."""
+    """Whether the piece is there, intact. A damaged one is removed, so that it is made again, and the user is told."""
     if not path.exists() and not path.is_symlink():
         return False
-    if _fits(path) or _fits(path):  # where another process puts its own in place, the second look is at that
+    if _fits(path) or _fits(path):  # another process may have replaced it between two looks
         return True
     tell(f"{path} is not what was written, and is made again")
     if path.is_dir() and not path.is_symlink():
@@ -56,26 +56,26 @@ def is_kept(path: Path) -> bool:
 
 
 def kept(path: Path, read: Callable[[Path], Piece]) -> Piece | None:
-    """The piece as it is kept; None where it is to be made, see `is_kept`."""
+    """The kept piece; None if it has to be made, see `is_kept`."""
     return read(path) if is_kept(path) else None
 
 
 def check(path: Path, what: str, again: str) -> None:
-    """Raise `InputError` where a folder is not what was written.
+    """Raise `InputError` if a folder is not as it was written.
 
-    what: it is, for the sentence; again: what the user is to do.
+    what: what to call it, such as `the token set`; again: what the user should do.
     """
     if not _fits(path):
         raise InputError(f"{what} {path} is damaged: its files are not those of its {SUMS}; {again}")
 
 
 def tell(sentence: str) -> None:
-    """Say something that is no part of a command's output, on standard error."""
+    """Print a sentence on standard error, since it is not part of a command's output."""
     print(shown(sentence), file=sys.stderr)
 
 
 def _fits(path: Path) -> bool:
-    """Whether a folder's files are those that its checksums name, and no others."""
+    """Whether a folder holds exactly the files that its checksums name, unchanged."""
     try:
         return (path / SUMS).read_text() == sums_of(path)
     except (OSError, UnicodeDecodeError):

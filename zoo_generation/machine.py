@@ -1,4 +1,4 @@
-"""The machine that work runs on: the cores that it gives, how threads wait for each other there, what it refuses."""
+"""The machine: its cores, how threads wait for each other, and errors such as a full disk in plain words."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
     *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ESTALE),
 )
-"""Errors of the operating system that are the machine's: of a disk that is full, read-only, someone else's, broken."""
+"""Errors of the operating system that are not bugs: a disk that is full, read-only, someone else's, or broken."""
 WORDS = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)} | {
     "file write failed": errno.ENOSPC
 }
-"""As libraries tell them that are not written in Python: safetensors, Arrow, PyTorch's archives."""
+"""The same errors as text, from libraries that are not written in Python: safetensors, Arrow, PyTorch's archives."""
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
-"""As PyTorch tells it, beside Python's own `MemoryError`."""
+"""PyTorch's messages when memory runs out."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Cores that this process may use, at least one: those it is bound to, less where a control group gives fewer."""
+    """How many cores this process may use, at least one: those it is bound to, or fewer if a control group says so."""
     return max(1, min([_bound(), *map(int, _quotas())]))
 
 
 def _bound() -> int:
-    """Cores that this process is bound to (`taskset`, Slurm, `docker --cpuset-cpus`)."""
+    """How many cores this process is bound to (by `taskset`, Slurm, `docker --cpuset-cpus`)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas() -> Iterator[float]:
-    """Cores that the control groups above this process give it, of versions 1 and 2."""
+    """Quotas of the control groups above this process, versions 1 and 2, in cores."""
     with suppress(OSError, ValueError):
         for line in MEMBERSHIP.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -56,7 +56,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _quota(*files: Path) -> Iterator[float]:
-    """The quota that files of a control group hold, in cores; nothing where they are not there, or hold none."""
+    """The quota in a control group's files, in cores; nothing if there are no such files, or no quota."""
     with suppress(OSError, ValueError, ZeroDivisionError):
         quota, period = (float(word) for file in files for word in file.read_text().split())
         if quota > 0:
@@ -64,11 +64,11 @@ def _quota(*files: Path) -> Iterator[float]:
 
 
 def settle_threads() -> None:
-    """Say how threads wait and how many there are, where the user has not: called before PyTorch is imported.
+    """Set how OpenMP's threads wait and how many there are, unless the user did. Call it before importing PyTorch.
 
-    Threads that wait in turns of a busy loop take the cores from those that they wait for, as soon as other work runs
-    beside them. OpenMP knows of the cores a process is bound to, and not of a control group's quota. How busy the
-    machine is does not count: results depend on the number of threads in their last bits.
+    Threads that wait in a busy loop take cores from the threads they wait for, as soon as other work runs beside them.
+    OpenMP knows how many cores a process is bound to, but not a control group's quota. How busy the machine is does not
+    matter here, because the last bits of results depend on the number of threads.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if cores() < _bound():
@@ -76,7 +76,7 @@ def settle_threads() -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `InputError` where nothing can be written to a folder, there or still to be made: before work is lost."""
+    """Raise `InputError` if a folder cannot be written to, whether or not it exists yet: before work is lost."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:
@@ -89,11 +89,11 @@ def check_writable(folder: Path) -> None:
 
 
 def refusal(error: BaseException) -> str | None:
-    """What the machine refused, and what to do, in one sentence; None where an error says nothing of that kind."""
+    """One sentence on what the machine refused and what to do; None if the error is of another kind."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError) or any(words in str(seen) for words in OUT_OF_MEMORY):
-            return f"the memory of this machine is too small for what was asked ({quoted(seen, 100)}); ask for less"
+            return f"this machine has too little memory for what was asked ({quoted(seen, 100)}); ask for less"
         number = seen.errno if isinstance(seen, OSError) and seen.errno in REFUSALS else None
         number = number or next((WORDS[words] for words in WORDS if words in str(seen)), None)
         if number is not None:

@@ -1,4 +1,4 @@
-"""Names that become files: zoos of others name themselves, their models and their datasets as they like."""
+"""Names that become files. Zoos of others, their models and their datasets may have any name."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import re
 from pathlib import Path
 
 LONGEST = 200
-"""Letters of a file's name, so that there is room for what is put before and behind it."""
+"""Most letters of a name, so that prefixes and suffixes still fit into a file's name."""
 
 SAFE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._+-]{{0,{LONGEST - 1}}}(?<!\.)")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
-ALLOWED = f"letters, digits and . _ + - may stand in it, {LONGEST} at most, . + - not first and . not last"
+ALLOWED = f"letters, digits and . _ + - are allowed, {LONGEST} at most, not . + - at the start nor . at the end"
 
 
 def is_file_name(text: object) -> bool:
-    """Whether a text names the same file on every system, and none outside of the folder that it stands in."""
+    """Whether a text names the same file on every system, inside its folder."""
     return isinstance(text, str) and bool(SAFE.fullmatch(text)) and not RESERVED.fullmatch(text)
 
 
 def file_name(text: str) -> str:
-    """The text itself where it `is_file_name`; else one like it with a hash of it, so that no two become one."""
+    """The text itself if it `is_file_name`, else a similar name with a hash, so that different texts stay different.
+
+    >>> file_name("cnn_s"), file_name("../x")
+    ('cnn_s', '___x-d6b96a97')
+    """
     if is_file_name(text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -31,5 +35,5 @@ def file_name(text: str) -> str:
 
 
 def inside(folder: Path, text: str, suffix: str = "") -> Path:
-    """The file or folder of that name in a folder, whatever the text is: it never lies elsewhere."""
+    """The path of that name in a folder; whatever the text is, the path is never elsewhere."""
     return folder / f"{file_name(text)}{suffix}"

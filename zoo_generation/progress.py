@@ -1,4 +1,4 @@
-"""How far work is: one way to say it, silent unless someone listens."""
+"""Progress of long work: one way to report it, silent unless someone listens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Protocol
 class Update:
     """How far a stage of some work is.
 
-    stage: what is being done, as words; done, of: its steps, 0 of 0 if their number is not known yet; numbers: to show
-    beside, such as losses, by name; note: to show behind these; lasting: whether the note stays on screen.
+    stage: what is being done, in words; done, of: steps done and all steps, 0 and 0 while their number is not known;
+    numbers: what to show beside them, such as losses, by name; note: what to show last; lasting: whether the note is a
+    sentence of its own that stays on screen.
     """
 
     stage: str
@@ -24,13 +25,13 @@ class Update:
 
 
 class Step(Protocol):
-    """Tells how many steps of a stage are done, of how many, with numbers by name."""
+    """Reports how many steps of a stage are done, of how many, with numbers by name."""
 
     def __call__(self, done: float, of: float, numbers: Mapping[str, float] = ..., note: str = ...) -> None: ...
 
 
 class Progress:
-    """Where work tells how far it is. `listen` is called with each update, in the process that works.
+    """Where work reports how far it is. `listen` is called with each update, in the process that works.
 
     >>> told = []
     >>> step = Progress(told.append).stage("drawing")
@@ -43,7 +44,7 @@ class Progress:
         self._listen = listen
 
     def stage(self, name: str) -> Step:
-        """Begin a stage; returns what is told of its steps."""
+        """Begin a stage; returns a function that reports its steps."""
         self._listen(Update(name))
 
         def step(done: float, of: float, numbers: Mapping[str, float] = {}, note: str = "") -> None:
@@ -52,9 +53,9 @@ class Progress:
         return step
 
     def tell(self, sentence: str) -> None:
-        """Say what a user should read later too, such as what was left out."""
+        """Report a sentence that should stay on screen, such as what was left out."""
         self._listen(Update("", note=sentence, lasting=True))
 
 
 QUIET = Progress()
-"""Nobody listens."""
+"""Progress that nobody listens to."""

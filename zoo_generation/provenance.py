@@ -1,4 +1,4 @@
-"""What made a zoo or a result: said the same way in every card and entry."""
+"""What made a zoo or a result, as every card and entry records it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo_generation.machine import cores
 
 
 def versions() -> dict[str, str]:
-    """Versions of the code that decides numbers."""
+    """Versions of the packages that results depend on."""
     return {"zoobench": __version__, "torch": torch.__version__}
 
 
@@ -24,12 +24,12 @@ def hardware() -> str:
 
 
 def command() -> str:
-    """The command that runs, as it was given."""
+    """The running command, as the user gave it."""
     return " ".join(["zoobench", *sys.argv[1:]])
 
 
 def commit() -> str:
-    """The commit of the code that runs, `+` behind it where files differ from it; `released` outside of a checkout."""
+    """The commit of the running code, with `+` if files differ from it; `released` outside of a checkout."""
     here = ["git", "-C", str(Path(__file__).parent)]
     try:
         found = subprocess.run([*here, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zoo_generation.errors import InputError, unknown
 
@@ -152,7 +152,11 @@ class Description:
     needs: str = ""
 
 
-def described(names: Iterable[str], get: Callable[[str], object]) -> list[Description]:
+def described(
+    names: Iterable[str],
+    get: Callable[[str], object],
+    needs: Callable[[Any], str] = lambda thing: getattr(thing, "needs", ""),
+) -> list[Description]:
     """Describe things by their `summary`, `paper` and `needs`; without a summary, by the first line of their docstring.
 
     One that cannot be loaded is described by the reason.
@@ -166,7 +170,7 @@ def described(names: Iterable[str], get: Callable[[str], object]) -> list[Descri
             continue
         documented = inspect.getdoc(getattr(thing, "kind", thing)) or ""
         summary = getattr(thing, "summary", "") or documented.split("\n")[0].rstrip(".")
-        lines.append(Description(name, summary, getattr(thing, "paper", ""), getattr(thing, "needs", "")))
+        lines.append(Description(name, summary, getattr(thing, "paper", ""), needs(thing)))
     return lines
 
 

@@ -1,6 +1,6 @@
-"""Settings that people give: YAML files read with bounded effort, fields that are checked, dataclasses changed.
+"""Settings that people write: YAML files, fields and `name=value` pairs, checked with bounded effort.
 
-Whatever is in them, one sentence says what is wrong.
+Whatever is wrong with them, the message is one sentence.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.text import as_given, quoted
 
-LARGEST_FILE = 2**18  # bytes; YAML is read in Python, a second or two for so many
-DEEPEST = 32  # lists and mappings within each other
-MOST_VALUES = 100_000  # after everything that an alias (*name) stands for is written out
+LARGEST_FILE = 2**18  # bytes; reading so many takes a second or two
+DEEPEST = 32  # levels of nested lists and mappings
+MOST_VALUES = 100_000  # counting what each alias (*name) stands for
 LONGEST_NUMBER = 100  # characters
 TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
@@ -30,9 +30,9 @@ PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML of text, numbers, lists and mappings by text, each key once, that stays small when it is written out."""
+    """Loads plain YAML only: text, numbers, dates, lists, mappings with text keys; bounded in size, each key once."""
 
-    yaml_constructors = {  # noqa: RUF012 - as PyYAML has it
+    yaml_constructors = {  # noqa: RUF012 - PyYAML wants it here
         tag: make for tag, make in SafeConstructor.yaml_constructors.items() if tag is None or tag in PLAIN
     }
 
@@ -40,18 +40,18 @@ class PlainLoader(yaml.SafeLoader):
         super().__init__(stream)
         self._depth = 0
         self._values = 0
-        self._sizes: dict[int, int] = {}  # of nodes that are whole
+        self._sizes: dict[int, int] = {}  # of complete nodes, in values
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         before, event = self._values, self.peek_event()
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _found(f"more than {DEEPEST} lists within each other", event)
+            raise _found(f"more than {DEEPEST} nested lists", event)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._sizes:
-                raise _found(f"'*{event.anchor}' stands within itself", event)
+                raise _found(f"'*{event.anchor}' contains itself", event)
             self._values += self._sizes[id(node)]
         else:
             self._values += 1
@@ -65,7 +65,7 @@ class PlainLoader(yaml.SafeLoader):
         keys = set()
         for key, _ in node.value:
             if not isinstance(key, ScalarNode) or key.tag not in (TEXT, MERGE):
-                raise _found("a key that is no text; put it in quotes", key)
+                raise _found("a key that is not text; put it in quotes", key)
             if key.value in keys:
                 raise _found(f"the key '{quoted(key.value, 60)}' a second time", key)
             keys.add(key.value)
@@ -80,14 +80,14 @@ class PlainLoader(yaml.SafeLoader):
                 return super().construct_object(node, deep)
         except (ValueError, LookupError, ArithmeticError, AttributeError):
             pass
-        raise _found(f"'{quoted(node.value, 60)}' is no {kind}", node)
+        raise _found(f"'{quoted(node.value, 60)}' is not a valid {kind}", node)
 
 
 def read_plain(path: Path, what: str) -> bytes:
-    """A file's bytes; raises `InputError`, saying `what` it should have been, where it is no plain file, or large."""
+    """The bytes of a small file. what: what to call it. Raises `InputError` if it is not a plain file, or is large."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"the {what} {path} is {'a folder' if path.is_dir() else 'no plain file'}; give a file")
+            raise InputError(f"the {what} {path} is {'a folder' if path.is_dir() else 'not a plain file'}; give a file")
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
@@ -95,12 +95,12 @@ def read_plain(path: Path, what: str) -> bytes:
             raise
         raise InputError(f"cannot read the {what} {path}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > LARGEST_FILE:
-        raise InputError(f"the {what} {path} is larger than {LARGEST_FILE // 1024} KiB, which no {what} is")
+        raise InputError(f"the {what} {path} is larger than {LARGEST_FILE // 1024} KiB; no {what} needs that")
     return content
 
 
 def read_fields(path: Path, what: str, example: str) -> dict[str, Any]:
-    """The fields of a YAML file; raises `InputError`, saying `what` it should have been and such as which `example`."""
+    """The fields of a YAML file. what: what to call it; example: of such fields. Raises `InputError`."""
     try:
         values = yaml.load(read_plain(path, what), Loader=PlainLoader)
     except yaml.YAMLError as error:
@@ -111,12 +111,12 @@ def read_fields(path: Path, what: str, example: str) -> dict[str, Any]:
 
 
 def _found(problem: str, at: Any) -> ConstructorError:
-    """What is wrong at a node or an event."""
+    """The error to raise for a problem at a node or an event."""
     return ConstructorError(None, None, problem, at.start_mark)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
-    """What PyYAML found, where, on one line."""
+    """PyYAML's problem and where it is, on one line."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -136,7 +136,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
 class Fields(BaseModel):
-    """Fields and no others, that do not change."""
+    """Base of frozen records that refuse fields they do not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -193,13 +193,13 @@ def _models_in(kind: Any) -> Iterator[type[BaseModel]]:
 
 Settings = TypeVar("Settings")
 
-LARGEST = 2**31 - 1  # that a number among settings may be
+LARGEST = 2**31 - 1  # largest number among settings
 
 
 def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Settings:
-    """The settings with `values`, text or numbers, in place of their own.
+    """A copy of settings, a dataclass, in which `values`, text or numbers, replace their own.
 
-    Raises `InputError` for a name that they do not have, of `what` kind, and for a value that they cannot take.
+    what: what to call a setting. Raises `InputError` for an unknown name, and for a value that a setting cannot take.
     """
     if not values:
         return settings
@@ -219,13 +219,13 @@ def changed(settings: Settings, values: Mapping[str, Any], what: str) -> Setting
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether all numbers in a setting are of a size that can be computed with."""
+    """Whether all numbers in a setting are small enough to compute with."""
     if isinstance(value, list | tuple):
         return all(map(_is_finite, value))
-    return not isinstance(value, int | float) or -LARGEST <= value <= LARGEST  # which infinity and NaN are not
+    return not isinstance(value, int | float) or -LARGEST <= value <= LARGEST  # false for infinity and NaN
 
 
 @cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    """Validates settings of a kind; takes a while to make."""
+    """Validates settings of a kind; slow to make, so kept."""
     return TypeAdapter(kind)

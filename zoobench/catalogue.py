@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_args
 
 from zoo_generation.registry import Description, described
 
@@ -24,13 +25,26 @@ def catalogue(kind: str, leaderboards: Path = Path("leaderboards")) -> list[Desc
 def _methods(_: Path) -> list[Description]:
     from zoobench.methods.registry import get_method, method_names
 
-    return described(method_names(), get_method)
+    return described(method_names(), get_method, _access)
 
 
 def _tasks(_: Path) -> list[Description]:
     from zoobench.tasks.registry import TASKS, get_task
 
-    return described(TASKS, get_task)
+    return described(TASKS, get_task, _asks_and_access)
+
+
+def _access(thing: Any) -> str:
+    """What a method needs to see of the data, or what a task lets it see."""
+    access = getattr(thing, "access", None)
+    return "" if access is None else access.name.lower()
+
+
+def _asks_and_access(task: Any) -> str:
+    """Which methods a task is for: what they must be able to do, and what they see of the data."""
+    asks = getattr(task, "asks", None)
+    kinds = [kind.__name__ for kind in get_args(asks) or (asks,) if isinstance(kind, type)]
+    return ", ".join(part for part in (" or ".join(kinds), _access(task)) if part)
 
 
 def _datasets(_: Path) -> list[Description]:

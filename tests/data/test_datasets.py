@@ -30,7 +30,7 @@ from zoo_generation.data import (
     load_dataset,
 )
 from zoo_generation.data.made import glyphs
-from zoo_generation.data.source import Rows, Source, divide
+from zoo_generation.data.source import ImageRows, ImageSource, divide
 from zoo_generation.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -48,9 +48,9 @@ def few_glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(glyphs, "SPLITS", {"train": 60, "val": 20, "test": 20})
 
 
-def numbered(count: int, classes: int = 2) -> Rows:
+def numbered(count: int, classes: int = 2) -> ImageRows:
     """Images of one pixel that hold their own row number."""
-    return Rows.of(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(count) % classes)
+    return ImageRows.of(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(count) % classes)
 
 
 def numbers(split: Split) -> list[int]:
@@ -115,7 +115,7 @@ def test_normalised_train_images_are_standardised() -> None:
 @given(st.integers(12, 250), st.integers(1, 300), st.integers(1, 300), st.booleans(), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_splits_are_disjoint_fixed_and_capped(rows: int, cap: int, other: int, has_val: bool, has_test: bool) -> None:
-    source = Source(
+    source = ImageSource(
         "memory", ("a", "b"), numbered(rows), *(numbered(9) if has else None for has in (has_val, has_test))
     )
     whole = divide("numbers", source, None)

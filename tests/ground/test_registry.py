@@ -109,7 +109,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo_generation.data import DatasetEntry, Rows, Source
+from zoo_generation.data import DatasetEntry, ImageRows, ImageSource
 from zoo_generation.networks.architectures import architecture
 from zoo_generation.networks.architectures.activations import activate
 from zoobench.zoo.importers import Candidate, FoundCheckpoint, FoundModel, SourceLayout, model_columns, read_state
@@ -119,11 +119,11 @@ def shades(size: int = 4) -> DatasetEntry:
     return DatasetEntry(1, size, ("dark", "light"), read=partial(read_shades, size), summary="two shades of grey")
 
 
-def read_shades(size: int) -> Source:
+def read_shades(size: int) -> ImageSource:
     labels = torch.arange(400) % 2
     noise = torch.randint(0, 100, (400, 1, size, size), generator=torch.Generator().manual_seed(0))
     images = (noise + 100 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-    return Source("the scratch package", ("dark", "light"), Rows.of(images, labels))
+    return ImageSource("the scratch package", ("dark", "light"), ImageRows.of(images, labels))
 
 
 @architecture(image_size=4, fixed_image_size=True)

@@ -4,13 +4,13 @@ from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.images import ImageDataset, Split
 from zoo_generation.data.load import available_datasets, default_data_root, load_dataset
 from zoo_generation.data.registry import dataset_names, get_dataset
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 
 __all__ = [
     "DatasetEntry",
     "ImageDataset",
-    "Rows",
-    "Source",
+    "ImageRows",
+    "ImageSource",
     "Split",
     "available_datasets",
     "dataset_names",

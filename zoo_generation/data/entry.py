@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_generation.data.source import Source
+    from zoo_generation.data.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class DatasetEntry:
 
     channels, size: of its images, size in pixels; classes: their names, empty if they come with the data;
     unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
-    how torchvision reads it; read: makes or reads its images, if it is none of files that zoobench finds; summary: one
-    line; paper: where it comes from.
+    how torchvision reads it; read: makes or reads its images, instead of the files that zoobench looks for; summary:
+    one line; paper: where it comes from.
     """
 
     channels: int
@@ -35,7 +35,7 @@ class DatasetEntry:
     unnamed_classes: int = 10
     folders: tuple[str, ...] = ()
     vision: Vision | None = None
-    read: Callable[[], Source] | None = None
+    read: Callable[[], ImageSource] | None = None
     summary: str = ""
     paper: str = ""
 

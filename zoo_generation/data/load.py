@@ -16,7 +16,7 @@ from zoo_generation.data.readers.folder import is_image_folder, read_image_folde
 from zoo_generation.data.readers.parquet import find_parquet, read_parquet
 from zoo_generation.data.readers.vision import download_vision, has_vision_files, read_vision
 from zoo_generation.data.registry import DATASETS, get_dataset
-from zoo_generation.data.source import Source, divide
+from zoo_generation.data.source import ImageSource, divide
 from zoo_generation.errors import InputError
 from zoo_generation.files import cache_folder
 
@@ -60,7 +60,7 @@ def load_dataset(
     return divide(name, read(), train_images)
 
 
-def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], Source] | None:
+def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], ImageSource] | None:
     """How to read a dataset, or None if it is not there."""
     if entry.read:
         return entry.read
@@ -117,7 +117,7 @@ def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
 
-    Raises `InputError` where the dataset is not there, and where its images or classes are not those of the models.
+    Raises `InputError` if the dataset is not there, or its images or classes are not those of the models.
     """
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))

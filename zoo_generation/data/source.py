@@ -1,4 +1,4 @@
-"""What a reader hands over: rows that are decoded on demand, so that only the images of a split ever are."""
+"""What readers return: rows of images that are decoded on demand, so that only the images of a split are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo_generation.data.images import ImageDataset, Split
 from zoo_generation.errors import InputError
 
 SPLIT_SEED = 0
-VAL_SHARE, VAL_MOST = 0.1, 5000  # of the training images, where the source has no validation split
-ALONE_VAL, ALONE_TEST = 0.15, 0.25  # where the source has a single split
+VAL_SHARE, VAL_MOST = 0.1, 5000  # of the training images, if the source has no validation split
+ALONE_VAL, ALONE_TEST = 0.15, 0.25  # if the source has a single split
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ImageRows:
     """Labels int64 [rows], and `read`: row numbers int64 [n] to uint8 images [n, channels, size, size]."""
 
     labels: Tensor
@@ -28,23 +28,23 @@ class Rows:
         return Split(self.read(rows), self.labels[rows])
 
     @classmethod
-    def of(cls, images: Tensor, labels: Tensor) -> Rows:
-        """Images that are in memory already."""
+    def of(cls, images: Tensor, labels: Tensor) -> ImageRows:
+        """ImageRows of images uint8 [images, channels, size, size] and labels [images] that are in memory already."""
         return cls(labels.long(), lambda rows: images[rows].contiguous())
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """A dataset as its publisher split it; `where` names it in error messages."""
 
     where: str
     classes: tuple[str, ...]
-    train: Rows
-    val: Rows | None = None
-    test: Rows | None = None
+    train: ImageRows
+    val: ImageRows | None = None
+    test: ImageRows | None = None
 
 
-def divide(name: str, source: Source, train_images: int | None) -> ImageDataset:
+def divide(name: str, source: ImageSource, train_images: int | None) -> ImageDataset:
     """The three splits, the same on every machine; `train_images` caps `train`.
 
     The cap keeps the first of a fixed order, so that a smaller training set is part of a larger one.

@@ -1,4 +1,4 @@
-"""The `zoobench` command. Rooms are imported where a command needs them, so that `--help` is quick."""
+"""The `zoobench` command. Each command imports what it needs when it runs, so that `--help` is quick."""
 
 from __future__ import annotations
 

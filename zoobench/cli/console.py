@@ -1,4 +1,4 @@
-"""The consoles that commands print to, and the look of their tables: what is printed is data, and never obeyed."""
+"""The console that commands print to, tables, and progress. Text of others is shown as data, never as markup."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ from zoo_generation.text import printable, visible
 
 
 class Console(rich.console.Console):
-    """Text that it is given is shown as it is, on one line, without markup and without what steers a terminal.
-
-    What is to look otherwise is `styled`.
-    """
+    """Shows text as it is, on one line, without markup and control characters. Use `styled` for anything else."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
@@ -51,20 +48,20 @@ _as_json = False
 
 
 def set_json(value: bool) -> bool:
-    """Whether `show` prints JSON, and nothing else is printed; the callback of `--json`."""
+    """The callback of `--json`: let `show` print JSON, and nothing else print anything."""
     global _as_json
     _as_json = console.quiet = value
     return value
 
 
 def set_quiet(value: bool) -> bool:
-    """Whether nothing is printed but errors; the callback of `--quiet`."""
+    """The callback of `--quiet`: print nothing but errors."""
     console.quiet = value or _as_json
     return value
 
 
 def show(record: Any, *shown: RenderableType) -> None:
-    """Print a result: what is shown of it; with `--json`, the record, whose numbers that are not finite are null."""
+    """Print a result as `shown`, or with `--json` the record as JSON; infinity and NaN become null."""
     if _as_json:
         sys.stdout.write(json.dumps(_plain(record), indent=2, default=str) + "\n")
         return
@@ -86,14 +83,14 @@ def styled(text: str, style: str = "") -> Text:
 
 
 class Table(rich.table.Table):
-    """A table whose cells are shown as a `Console` shows text."""
+    """A table that shows the text in its cells as `Console` does."""
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         super().add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def table(title: str, names: list[str], numbers: list[str]) -> Table:
-    """An empty table: columns of names, then of numbers; narrow enough for 80 characters."""
+    """An empty table with columns of names, then of numbers, to fit into 80 characters."""
     result = Table(title=styled(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in names:
         result.add_column(styled(header), no_wrap=True)
@@ -103,7 +100,7 @@ def table(title: str, names: list[str], numbers: list[str]) -> Table:
 
 
 class Column(TextColumn):
-    """A column of a bar that shows text, such as `{task.description}`, as a `Console` does."""
+    """A column of a progress bar that shows text, such as `{task.description}`, as `Console` does."""
 
     def render(self, task: Task) -> Text:
         return Text(printable(self.text_format.format(task=task)), justify=self.justify)
@@ -111,7 +108,7 @@ class Column(TextColumn):
 
 @contextmanager
 def to_standard_error() -> Iterator[None]:
-    """What is printed goes to standard error, as long as the block lasts: standard output is another program's."""
+    """Print to standard error inside the block, because another program reads standard output."""
     before, console.stderr = console.stderr, True
     try:
         yield
@@ -156,7 +153,7 @@ def stages() -> Iterator[Callable[[str], Step]]:
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A line that says how far the work is, as long as the block lasts, and what is told lastingly above it."""
+    """A line that shows the progress of the work inside the block; lasting sentences stay above it."""
     columns = (
         *(Column("{task.description}"), BarColumn(), Column("{task.fields[state]}")),
         *(TimeElapsedColumn(), TimeRemainingColumn()),

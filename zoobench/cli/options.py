@@ -24,7 +24,7 @@ Home = Annotated[
     Path,
     typer.Option(
         envvar="ZOOBENCH_HOME",
-        help="Folder under which zoos/, runs/, results/ and leaderboards/ lie.",
+        help="Folder that holds zoos/, models/, runs/, results/ and leaderboards/.",
         show_default=".",
     ),
 ]
@@ -32,7 +32,7 @@ UserArchitectures = Annotated[
     str | None,
     typer.Option(
         "--architectures",
-        help="Functions package.module:function that the zoo's models are made of, where they are a user's.",
+        help="Your own functions, package.module:function, that build the zoo's models; comma-separated.",
         show_default="none",
     ),
 ]
@@ -40,17 +40,17 @@ Zoos = Annotated[
     str | None,
     typer.Option("--zoo", help="Zoo directories or URLs, comma-separated.", show_default="the one built last"),
 ]
-Statuses = Annotated[str, typer.Option(help="Models to take, by status; those that diverged are never taken.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
+Statuses = Annotated[str, typer.Option(help="Which models to use, by status; diverged ones are never used.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=10_000, help="Worker processes of a local Ray.", show_default="all cores")
 ]
 RayAddress = Annotated[
     str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster.", show_default="one started here")
 ]
-CpusPerJob = Annotated[float, typer.Option(help="Cores of a job.")]
+CpusPerJob = Annotated[float, typer.Option(help="Cores per job.")]
 GpusPerJob = Annotated[
-    float | None, typer.Option(help="GPUs of a job, or a fraction of one.", show_default="1 where there are some")
+    float | None, typer.Option(help="GPUs per job; fractions share one.", show_default="1 if there are any")
 ]
 MethodName = Annotated[str, typer.Option("--method", "--model", help="The method: see 'zoobench list methods'.")]
 PresetName = Annotated[
@@ -62,13 +62,13 @@ PresetName = Annotated[
 Settings = Annotated[
     str | None,
     typer.Option(
-        "--set", help="Hyperparameters that differ from the preset's: name=value, comma-separated.", show_default="none"
+        "--set", help="Hyperparameters to change from the preset: name=value, comma-separated.", show_default="none"
     ),
 ]
 Kept = Annotated[
     Path | None,
     typer.Option(
-        "--from", metavar="DIR", help="A folder with the trained method.", show_default="trained, or kept under runs/"
+        "--from", metavar="DIR", help="Folder of a trained method.", show_default="trained, or kept under runs/"
     ),
 ]
 Tracks = Annotated[
@@ -77,19 +77,19 @@ Tracks = Annotated[
 TrackOption = Annotated[
     str | None, typer.Option("--track", help="Tracks, comma-separated; 'all' are the two-core ones.")
 ]
-LARGEST_SEED = 2**32 - 1  # that every generator of random numbers takes
+LARGEST_SEED = 2**32 - 1  # every generator of random numbers takes it
 MOST_SEEDS = 1000
 Seed = Annotated[
-    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random; the same seed gives the same result.")
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all randomness; the same seed gives the same result.")
 ]
 Json = Annotated[
-    bool, typer.Option("--json", callback=set_json, is_eager=True, help="Print the result as JSON, and nothing else.")
+    bool, typer.Option("--json", callback=set_json, is_eager=True, help="Print the result as JSON and nothing else.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=set_quiet, help="Print nothing but errors.")]
 
 
 def listed(text: str | None) -> list[str] | None:
-    """The values of a comma-separated option; none where it was not given."""
+    """The values of a comma-separated option; None if it was not given."""
     return None if text is None else [value.strip() for value in text.split(",") if value.strip()]
 
 
@@ -99,7 +99,7 @@ def assigned(text: str | None) -> dict[str, str]:
 
 
 def import_listed(architectures: str | None) -> None:
-    """Import the user's architectures that a comma-separated option names."""
+    """Import the architectures, package.module:function, that a comma-separated option names."""
     from zoo_generation.networks.architectures import import_architecture
 
     for name in listed(architectures) or []:
@@ -107,14 +107,14 @@ def import_listed(architectures: str | None) -> None:
 
 
 def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
-    """The zoos that a comma-separated option names, or the one built last."""
+    """The zoos that a comma-separated option names; without it, the one built last."""
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
 
     return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]
 
 
 def chosen_tracks(names: list[str] | None, leaderboards: Path) -> list[Track]:
-    """The tracks of these names; where there are none, or `all` is among them, those that two cores can do."""
+    """The tracks of these names; without names, or with `all`, those that two cores can do."""
     from zoobench.leaderboard import read_track, read_tracks
 
     if not names or "all" in names:

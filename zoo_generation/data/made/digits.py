@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 
 from zoo_generation.data.entry import DatasetEntry
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 
 DARKEST = 16  # pixels count how many of 4x4 scanned points are ink
 
 
-def read_digits() -> Source:
+def read_digits() -> ImageSource:
     """A source with a single split."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
     pixels = torch.from_numpy(images).reshape(-1, 1, 8, 8)
-    rows = Rows.of((pixels * 255 / DARKEST).round().to(torch.uint8), torch.from_numpy(labels))
-    return Source("scikit-learn's load_digits", tuple("0123456789"), rows)
+    rows = ImageRows.of((pixels * 255 / DARKEST).round().to(torch.uint8), torch.from_numpy(labels))
+    return ImageSource("scikit-learn's load_digits", tuple("0123456789"), rows)
 
 
 DIGITS = DatasetEntry(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from zoo_generation.data.entry import DatasetEntry
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 from zoo_generation.files import cache_folder
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ SEED = 20200  # changing it, or anything above or below, asks for a new name of 
 CACHE_FILE = "glyphs-v1.npz"
 
 
-def read_glyphs() -> Source:
-    """A source drawn once and then kept in the cache folder, where that can be written."""
+def read_glyphs() -> ImageSource:
+    """A source drawn once and then kept in the cache folder, if that can be written."""
     path = cache_folder() / CACHE_FILE
     images = _cached(path)
     if images is None:
@@ -44,8 +44,8 @@ def read_glyphs() -> Source:
     pixels = torch.from_numpy(images)[:, None]
     labels = torch.arange(len(images)) % len(CLASSES)
     counts = list(SPLITS.values())
-    rows = map(Rows.of, torch.split(pixels, counts), torch.split(labels, counts))
-    return Source("the drawn glyphs", CLASSES, *rows)
+    rows = map(ImageRows.of, torch.split(pixels, counts), torch.split(labels, counts))
+    return ImageSource("the drawn glyphs", CLASSES, *rows)
 
 
 def draw_glyphs(numbers: range) -> np.ndarray:

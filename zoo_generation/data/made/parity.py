@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from zoo_generation.data.entry import DatasetEntry
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 from zoo_generation.errors import InputError
 
 CLASSES = ("even", "odd")
@@ -37,12 +37,12 @@ def parity(bits: int = 36, of: int = 3) -> DatasetEntry:
     )
 
 
-def _read(bits: int, of: int) -> Source:
+def _read(bits: int, of: int) -> ImageSource:
     random = np.random.RandomState([SEED, bits, of])  # NumPy promises that the legacy generator never changes
     deciding = random.permutation(bits)[:of]
     drawn = random.randint(0, 2, (sum(COUNTS), bits))
     labels = torch.from_numpy(drawn[:, deciding].sum(1) % 2)
     side = math.isqrt(bits)
     images = torch.from_numpy((drawn * 255).astype(np.uint8)).view(-1, 1, side, side)
-    rows = map(Rows.of, torch.split(images, COUNTS), torch.split(labels, COUNTS))
-    return Source(f"the parity of {of} of {bits} bits", CLASSES, *rows)
+    rows = map(ImageRows.of, torch.split(images, COUNTS), torch.split(labels, COUNTS))
+    return ImageSource(f"the parity of {of} of {bits} bits", CLASSES, *rows)

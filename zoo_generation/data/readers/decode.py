@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_generation.data.source import Rows
+from zoo_generation.data.source import ImageRows
 from zoo_generation.errors import InputError
 from zoo_generation.machine import cores
 
@@ -51,11 +51,11 @@ def decode(files: Sequence[bytes | Path | None], channels: int, size: int, told:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
-def path_rows(labelled: Sequence[tuple[Path, int]], channels: int, size: int) -> Rows:
-    """Rows of image files that are read when they are asked for."""
+def path_rows(labelled: Sequence[tuple[Path, int]], channels: int, size: int) -> ImageRows:
+    """ImageRows of image files that are read when they are asked for."""
 
     def read(rows: Tensor) -> Tensor:
         files = [labelled[row][0] for row in rows.tolist()]
         return decode(files, channels, size, lambda number: f"the image {files[number]}")
 
-    return Rows(torch.tensor([label for _, label in labelled], dtype=torch.int64), read)
+    return ImageRows(torch.tensor([label for _, label in labelled], dtype=torch.int64), read)

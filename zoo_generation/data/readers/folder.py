@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.readers.decode import SUFFIXES, path_rows
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 from zoo_generation.errors import InputError
 
 ANNOTATIONS = "val_annotations.txt"  # of Tiny ImageNet: tab-separated file name, class, bounding box
@@ -17,14 +17,14 @@ def is_image_folder(folder: Path) -> bool:
     return bool(_subfolders(folder / "train"))
 
 
-def read_image_folder(folder: Path, entry: DatasetEntry) -> Source:
+def read_image_folder(folder: Path, entry: DatasetEntry) -> ImageSource:
     """A source whose classes are the subfolders of `folder/train`, in alphabetical order."""
     classes = _subfolders(folder / "train")
     train = _rows(folder / "train", classes, entry)
     if train is None:
         raise InputError(f"{folder / 'train'} holds no images ({', '.join(sorted(SUFFIXES))})")
     val, test = (_rows(folder / split, classes, entry) for split in ("val", "test"))
-    return Source(str(folder), classes, train, val, test)
+    return ImageSource(str(folder), classes, train, val, test)
 
 
 def _subfolders(folder: Path) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
 
 
-def _rows(folder: Path, classes: tuple[str, ...], entry: DatasetEntry) -> Rows | None:
+def _rows(folder: Path, classes: tuple[str, ...], entry: DatasetEntry) -> ImageRows | None:
     if (folder / ANNOTATIONS).is_file():
         named = _annotated(folder)
     else:

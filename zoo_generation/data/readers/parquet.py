@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.readers.decode import decode
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 from zoo_generation.errors import InputError
 
 PREFIXES = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -43,7 +43,7 @@ def find_parquet(folder: Path) -> Files | None:
     return None
 
 
-def read_parquet(files: Files, entry: DatasetEntry) -> Source:
+def read_parquet(files: Files, entry: DatasetEntry) -> ImageSource:
     """A source with the splits of an export; class names come from its `huggingface` metadata."""
     rows = {split: _rows(paths, entry) for split, paths in files.items()}
     with _readable(files["train"][0]) as file:
@@ -51,10 +51,10 @@ def read_parquet(files: Files, entry: DatasetEntry) -> Source:
         names = _class_names(schema.metadata, _column(schema.names, LABEL_COLUMNS, files["train"][0]))
     counted = max((int(split.labels.max()) for split in rows.values() if len(split.labels)), default=-1) + 1
     classes = names or entry.classes or tuple(str(label) for label in range(counted))
-    return Source(str(files["train"][0].parent), classes, **rows)
+    return ImageSource(str(files["train"][0].parent), classes, **rows)
 
 
-def _rows(paths: Sequence[Path], entry: DatasetEntry) -> Rows:
+def _rows(paths: Sequence[Path], entry: DatasetEntry) -> ImageRows:
     _check_shards(paths)
     labels = [_labels(path) for path in paths]
     starts = [0, *itertools.accumulate(map(len, labels))]
@@ -71,7 +71,7 @@ def _rows(paths: Sequence[Path], entry: DatasetEntry) -> Rows:
         shard = bisect.bisect_right(starts, row) - 1
         return f"the image in row {row - starts[shard]} of {paths[shard]}"
 
-    return Rows(torch.cat(labels), read)
+    return ImageRows(torch.cat(labels), read)
 
 
 def _labels(path: Path) -> Tensor:
@@ -98,7 +98,7 @@ def _images(path: Path) -> Any:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Any]:
-    """An open `ParquetFile`; what goes wrong with it inside the block is told in a sentence."""
+    """An open `ParquetFile`; errors of Parquet inside the block become an `InputError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

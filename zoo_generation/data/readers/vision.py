@@ -12,7 +12,7 @@ import torch
 
 from zoo_generation.data.entry import DatasetEntry, Vision
 from zoo_generation.data.readers.decode import path_rows
-from zoo_generation.data.source import Rows, Source
+from zoo_generation.data.source import ImageRows, ImageSource
 from zoo_generation.errors import InputError
 
 ARCHIVES = (".gz", ".zip")  # what torchvision unpacks and then needs no more
@@ -24,7 +24,7 @@ def has_vision_files(vision: Vision, root: Path) -> bool:
     return all((root / file).exists() for file in vision.files)
 
 
-def read_vision(vision: Vision, root: Path, entry: DatasetEntry) -> Source:
+def read_vision(vision: Vision, root: Path, entry: DatasetEntry) -> ImageSource:
     """A source with the splits that torchvision knows."""
     try:
         splits = {split: _open(vision, split, root) for split in vision.splits}
@@ -34,7 +34,7 @@ def read_vision(vision: Vision, root: Path, entry: DatasetEntry) -> Source:
             f"torchvision cannot read {vision.name} in {root} ({_line(error)}); delete its files to get them anew"
         ) from None
     classes = entry.classes or tuple(splits["train"].classes)
-    return Source(f"{vision.name} in {root}", classes, **rows)
+    return ImageSource(f"{vision.name} in {root}", classes, **rows)
 
 
 def download_vision(vision: Vision, root: Path) -> None:
@@ -59,7 +59,7 @@ def download_vision(vision: Vision, root: Path) -> None:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Rename, whole folders at once where the target is new: no part of a dataset can pass for all."""
+    """Rename, whole folders at once if the target is new, so that no part of a dataset passes for all of it."""
     if path.is_dir() and target.is_dir():
         for child in path.iterdir():
             _move(child, target / child.name)
@@ -73,7 +73,7 @@ def _open(vision: Vision, split: str, root: Path, download: bool = False) -> Any
     return getattr(datasets, vision.name)(root, download=download, **vision.splits[split])
 
 
-def _rows(dataset: Any, entry: DatasetEntry) -> Rows:
+def _rows(dataset: Any, entry: DatasetEntry) -> ImageRows:
     if hasattr(dataset, "samples"):
         return path_rows([(Path(path), label) for path, label in dataset.samples], entry.channels, entry.size)
     images = torch.from_numpy(np.asarray(dataset.data))
@@ -84,7 +84,7 @@ def _rows(dataset: Any, entry: DatasetEntry) -> Rows:
         images = images.permute(0, 3, 1, 2)
     if len(images) != len(labels) or images.shape[1:] != (entry.channels, entry.size, entry.size):
         raise ValueError(f"{len(labels)} labels for images of shape {tuple(images.shape)}")
-    return Rows.of(images, labels)
+    return ImageRows.of(images, labels)
 
 
 def _line(error: Exception) -> str:
