@@ -46,7 +46,7 @@ WHOLE = 0.05  # of an epoch, that one may lack or exceed: trainers round the ste
 
 
 @dataclass(frozen=True)
-class Place:
+class SavedFolder:
     """A folder with weights, what is known of them: their epoch, what was measured, and the trainer's state."""
 
     folder: Path
@@ -97,7 +97,7 @@ def _read(folder: Path) -> FoundModel:
     row, told = model_columns(config, name)
     row = whole or row
     faults: list[Fault] = []
-    places: dict[int, Place] = {}
+    places: dict[int, SavedFolder] = {}
     for place in _places(folder, config, row, whole is not None, faults):
         if (first := places.setdefault(place.epoch, place)) is not place:
             reason = f"{_called(place.folder, folder)} is of the same epoch as {_called(first.folder, folder)}"
@@ -130,7 +130,7 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault]) -> Iterator[Place]:
+def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault]) -> Iterator[SavedFolder]:
     """The model's checkpoints, then the weights beside them; what is left out goes to `faults`."""
     name, numbered = shown_name(folder), _numbered(folder)
     states = []
@@ -144,7 +144,7 @@ def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault
         except RejectedError as error:
             faults.append(Fault(name, None, str(error)))
             continue
-        yield Place(place, epoch, _measured(place, state, name, epoch, faults), state)
+        yield SavedFolder(place, epoch, _measured(place, state, name, epoch, faults), state)
     if not has_weights(folder):
         return
     try:
@@ -154,7 +154,7 @@ def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault
             raise
         faults.append(Fault(name, None, f"the model beside its checkpoints was left out: {error}"))
         return
-    yield Place(folder, epoch, _measured(folder, {}, name, epoch, faults), {})
+    yield SavedFolder(folder, epoch, _measured(folder, {}, name, epoch, faults), {})
 
 
 def _counts_steps(count: int, place: Path, row: Row) -> bool:

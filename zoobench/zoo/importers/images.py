@@ -22,7 +22,7 @@ SIZES = tuple(sorted({*range(1, 65), *USUAL}))
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageShape:
     """Channels and size of a model's images, and its classes."""
 
     channels: int
@@ -30,7 +30,7 @@ class Images:
     classes: int
 
 
-def images_of(found: Recognised, known: Row) -> Images:
+def images_of(found: Recognised, known: Row) -> ImageShape:
     """What a network takes and gives; `known`: what the model's files say. Raises `RejectedError` if that is open.
 
     Registered architectures say all but the size. Of a user's function, what it ignores is found by running its
@@ -46,7 +46,7 @@ def images_of(found: Recognised, known: Row) -> Images:
                 f"neither its files nor its network say how large its images are: add 'image_size' (dataset "
                 f"{known['dataset']!r:.100})"
             )
-        return Images(found.channels, size, found.classes)
+        return ImageShape(found.channels, size, found.classes)
     channels: list[int | None] = [found.channels]
     if not _depends(architecture, found, "channels"):
         channels = [known["channels"], native.channels if native else None, _fan_in(found.layout), 1, 3]
@@ -58,7 +58,7 @@ def images_of(found: Recognised, known: Row) -> Images:
     if known["image_size"] not in (None, taken[1]):
         raise RejectedError(f"its network takes no images of {known['image_size']} pixels: correct 'image_size'")
     classes = found.classes if _depends(architecture, found, "classes") else _outputs(network, *taken)
-    return Images(*taken, classes or _last_size(found.layout))
+    return ImageShape(*taken, classes or _last_size(found.layout))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from zoobench.zoo.importers.files import RejectedError
-from zoobench.zoo.importers.pickles import Odd, Place, StandIn
+from zoobench.zoo.importers.pickles import DenseTensor, Odd, StandIn
 
-Entries = dict[str, Place | Odd]
+Entries = dict[str, DenseTensor | Odd]
 Path = tuple[str, ...]
 
 KEYS = ("state_dict", "model_state_dict", "model", "model_state", "net", "network", "module", "params", "weights")
@@ -58,8 +58,8 @@ def _mappings(content: object, path: Path, seen: set[int]) -> Iterator[tuple[Pat
     seen.add(id(content))
     if not MOMENTS.isdisjoint(items):
         return
-    tensors = {str(key): value for key, value in items.items() if isinstance(value, Place | Odd)}
-    if any(not isinstance(value, Place) or _is_weights(value) for value in tensors.values()):
+    tensors = {str(key): value for key, value in items.items() if isinstance(value, DenseTensor | Odd)}
+    if any(not isinstance(value, DenseTensor) or _is_weights(value) for value in tensors.values()):
         yield path, tensors
     for key, value in items.items():
         if not OPTIMIZER.search(str(key)):
@@ -72,7 +72,7 @@ def _items(content: object) -> dict[Any, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _is_weights(place: Place) -> bool:
+def _is_weights(place: DenseTensor) -> bool:
     """Whether it may be weights, and not a number that was measured, or a state of a generator."""
     return bool(place.shape) and (place.dtype.is_floating_point or place.dtype.is_complex)
 
@@ -101,7 +101,7 @@ def _why_none(content: object) -> str:
             what = f"a {content.named.path:.60}"
         return f"its file holds no state dict, but {what}"
     if not isinstance(content, dict):
-        what = "tensor" if isinstance(content, Place | Odd) else type(content).__name__
+        what = "tensor" if isinstance(content, DenseTensor | Odd) else type(content).__name__
         return f"its file holds no state dict, but a {what}"
     if not MOMENTS.isdisjoint(content):
         return "its file holds the state of an optimizer, and no floating-point tensors of a model"

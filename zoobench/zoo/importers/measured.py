@@ -45,7 +45,7 @@ class Key:
 
 
 @dataclass
-class Column:
+class MeasuredColumn:
     """What a key holds in the whole zoo.
 
     positive, above: how many numbers are above 0, and above 1 but at most 100. signs: how many bear a per cent sign.
@@ -108,14 +108,14 @@ def key_of(key: str) -> Key | None:
     return Key(f"{SPLITS[splits[0]]}_{KINDS[kinds[0]]}", len(rest) < len([word for word in words if word]))
 
 
-def _columns(models: Sequence[FoundModel]) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
+def _columns(models: Sequence[FoundModel]) -> dict[str, MeasuredColumn]:
+    columns: dict[str, MeasuredColumn] = {}
     for row in _rows(models):
         for name, given in row.items():
             key = key_of(name) if isinstance(name, str) else None
             if key is None:
                 continue
-            column = columns.setdefault(name, Column(key))
+            column = columns.setdefault(name, MeasuredColumn(key))
             try:
                 column.add(*_number(given))
             except UntakenError:
@@ -130,7 +130,7 @@ def _columns(models: Sequence[FoundModel]) -> dict[str, Column]:
     return columns
 
 
-def _unit(column: Column) -> str:
+def _unit(column: MeasuredColumn) -> str:
     if column.key.per_cent:
         return HUNDREDTHS if column.above or not column.positive else DOUBTFUL
     if column.signs:
@@ -140,7 +140,7 @@ def _unit(column: Column) -> str:
     return HUNDREDTHS if 2 * column.above >= column.positive else DOUBTFUL
 
 
-def _units(columns: Mapping[str, Column], models: Sequence[FoundModel]) -> Iterator[Told]:
+def _units(columns: Mapping[str, MeasuredColumn], models: Sequence[FoundModel]) -> Iterator[Told]:
     """What is told of each column as a whole, of the first model that has it."""
     for name, column in columns.items():
         if column.unit == SHARE:
@@ -184,7 +184,7 @@ def _rows(models: Iterable[FoundModel]) -> Iterator[Row]:
             yield from (row for _, row in model.history)
 
 
-def _metrics(result: Row, columns: Mapping[str, Column], model: str, told: list[Told]) -> Row:
+def _metrics(result: Row, columns: Mapping[str, MeasuredColumn], model: str, told: list[Told]) -> Row:
     """The metrics of a row; of several keys for one, ours comes first, then the published one."""
     metrics: Row = dict.fromkeys(METRICS)
     keys = [name for name in result if isinstance(name, str) and name in columns]
@@ -200,7 +200,7 @@ def _metrics(result: Row, columns: Mapping[str, Column], model: str, told: list[
     return metrics
 
 
-def _taken(given: Any, column: Column) -> float | None:
+def _taken(given: Any, column: MeasuredColumn) -> float | None:
     """A value as it is meant; None if it stands for nothing. Raises `UntakenError`."""
     value, sign = _number(given)
     if value is None or (value != value and not column.finite):

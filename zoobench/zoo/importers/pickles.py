@@ -1,8 +1,8 @@
 """Read pickles that nobody vouches for, and run nothing: a machine that knows numbers, texts, lists, dicts and tensors.
 
-What a pickle asks for by name is never looked up, imported or called. Tensors become the `Place` where their elements
-lie, and whatever else is a stand-in, so that an `argparse.Namespace` or a number of NumPy beside the weights does no
-harm. The effort is bounded: a step takes at most a few hundred bytes.
+What a pickle asks for by name is never looked up, imported or called. A tensor becomes a `DenseTensor`, which says
+where its elements lie, and everything else becomes a stand-in, so that an `argparse.Namespace` or a number of NumPy
+beside the weights does no harm. The effort is bounded: a step takes at most a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DenseTensor:
     """A dense tensor: where its elements lie. Whether they can is not checked here."""
 
     storage: Storage
@@ -119,7 +119,7 @@ class Odd:
 
 def read_pickle(stream: io.BytesIO, storages: dict[str | int, Storage] | None = None) -> object:
     """What the next pickle in the stream holds: numbers, texts, lists, dicts (with keys that are texts or integers),
-    and `Place`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
+    and `DenseTensor`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
 
     Raises `RejectedError` if it asks for what runs code, or takes more than `STEPS`, and ValueError, KeyError,
     IndexError, TypeError or AttributeError where it is damaged.
@@ -321,9 +321,11 @@ def _dtype(named: Any) -> torch.dtype:
     return DTYPES[named.path]
 
 
-def _place(storage: Any, dtype: torch.dtype, offset: Any, shape: Any, stride: Any, metadata: list[Any]) -> Place | Odd:
+def _place(
+    storage: Any, dtype: torch.dtype, offset: Any, shape: Any, stride: Any, metadata: list[Any]
+) -> DenseTensor | Odd:
     if metadata and metadata[0]:
         return Odd("conjugate or negative view")
     if not isinstance(storage, Storage):
         raise ValueError("its tensors have no storage")
-    return Place(storage, dtype, offset, shape, stride)
+    return DenseTensor(storage, dtype, offset, shape, stride)

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoobench.zoo.importers.files import RejectedError, open_inside
 from zoobench.zoo.importers.kinds import kind_of
 from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
-from zoobench.zoo.importers.pickles import Place, Storage
+from zoobench.zoo.importers.pickles import DenseTensor, Storage
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
 SHARE = 8  # a file may take one part in so many of the memory that is free; some are read at once
@@ -92,7 +92,7 @@ def _read_torch(file: BinaryIO, size: int, *, archive: bool) -> State:
 
 def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
     """The entries with their elements; each storage is read once."""
-    places = [entry for entry in entries.values() if isinstance(entry, Place)]
+    places = [entry for entry in entries.values() if isinstance(entry, DenseTensor)]
     storages: dict[object, int] = {}
     for storage in (place.storage for place in places):
         storages[storage.key] = max(storages.get(storage.key, 0), storage.numel * storage.dtype.itemsize)
@@ -107,7 +107,7 @@ def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
     return {name: tensor_of(name, entry, once) for name, entry in entries.items()}
 
 
-def _numel(place: Place) -> int:
+def _numel(place: DenseTensor) -> int:
     """How many elements it claims, as far as its storage can hold them; what claims more is refused later."""
     plain = len(place.shape) <= 64 and all(isinstance(each, int) and each < 2**62 for each in place.shape)
     return min(math.prod(place.shape), place.storage.numel) if plain else 0

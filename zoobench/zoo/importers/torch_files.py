@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoobench.zoo.importers.files import RejectedError
-from zoobench.zoo.importers.pickles import BYTES, Odd, Place, Storage, read_pickle
+from zoobench.zoo.importers.pickles import BYTES, DenseTensor, Odd, Storage, read_pickle
 
 DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
@@ -136,7 +136,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
     return content, fetch
 
 
-def tensor_of(name: str, entry: Place | Odd, fetch: Fetch) -> Tensor:
+def tensor_of(name: str, entry: DenseTensor | Odd, fetch: Fetch) -> Tensor:
     """An entry of a state dict; raises `RejectedError` unless it is dense, with all its elements in the file."""
     if isinstance(entry, Odd):
         raise RejectedError(f"its entry {name!r:.100} is not a dense tensor but a {entry.kind}: save it dense")

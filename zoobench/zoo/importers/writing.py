@@ -17,7 +17,7 @@ MODELS = 64  # of a part, at most
 ELEMENTS = 1 << 27  # weights that are gathered, at most, and those of one model: 512 MiB
 
 
-class Known(NamedTuple):
+class Taken(NamedTuple):
     """What is kept of a model that came in: its columns `APART` too."""
 
     name: str
@@ -32,7 +32,7 @@ class PartWriter:
     sink: ZooSink
     models: int = 0
     checkpoints: int = 0
-    _ids: dict[str, Known] = field(default_factory=dict)
+    _ids: dict[str, Taken] = field(default_factory=dict)
     _gathered: dict[tuple[object, ...], list[Built]] = field(default_factory=dict)
     _elements: int = 0
 
@@ -54,7 +54,7 @@ class PartWriter:
                 return [Fault(model.name, None, reason)]
             told.append(Told(what, f": {twin.name:.200}", model.name, lost=False))
             model = _with_id(model, own)
-        self._ids[model.row["model_id"]] = Known(model.name, model.content, _columns(model))
+        self._ids[model.row["model_id"]] = Taken(model.name, model.content, _columns(model))
         key = (*(model.row[column] for column in POPULATION), model.layout)
         gathered = self._gathered.setdefault(key, [])
         gathered.append(model)
