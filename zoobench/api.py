@@ -15,15 +15,16 @@ from zoo_generation.progress import QUIET, Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo_generation.training.sink import Status
     from zoo_generation.training.spec import ZooSpec
     from zoobench.evaluation import Plan, Results
     from zoobench.leaderboard import Entry, Finding
     from zoobench.methods import Execution, Method
+    from zoobench.methods.embedding import Embeddings
     from zoobench.methods.fitting import Fitted
     from zoobench.methods.generation import Generated, TargetChoice
     from zoobench.populations import Population, TokenSet
     from zoobench.populations.card import Dtype
+    from zoobench.populations.selection import Selection
     from zoobench.studies import Study, StudyResults
     from zoobench.tasks.base import Task
     from zoobench.zoo import Zoo
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from zoobench.zoo.validation import ValidationReport
     from zoobench.zoo.workspace import Workspace
 
-USED: tuple[Status, ...] = ("trained", "at_chance")
+USED = ("trained", "at_chance")
 """Statuses of models that are learned from unless others are named; those that diverged never are."""
 
 
@@ -66,11 +67,15 @@ def build_zoo(
     return building.build_zoo(chosen, path, workspace, progress)
 
 
-def load_zoo(path: str | Path) -> Zoo:
-    """The zoo in a folder, or at a URL such as `s3://bucket/zoo`. Raises `InputError` if there is none."""
-    from zoobench.zoo import Zoo, zoo_path
+def load_zoo(path: str | Path | None = None, *, workspace: Workspace | None = None) -> Zoo:
+    """The zoo in a folder, or at a URL such as `s3://bucket/zoo`; None for the one that the workspace built last.
 
-    return Zoo(zoo_path(str(path)))
+    Raises `InputError` if there is none.
+    """
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
+    from zoobench.zoo.workspace import Workspace
+
+    return Zoo(latest_zoo((workspace or Workspace()).zoos) if path is None else zoo_path(str(path)))
 
 
 def import_zoo(
@@ -144,19 +149,20 @@ def load_tokens(
     source: Zoo | str | Path | Sequence[Zoo | str | Path],
     *,
     token_size: int | None = None,
-    statuses: Sequence[Status] = USED,
+    batch_norm: bool = True,
+    statuses: Sequence[str] = USED,
     seed: int = 0,
 ) -> TokenSet:
     """Checkpoints of zoos as tokens, split by model into train, val and test; or the token set in a folder.
 
-    token_size: numbers in a token, None for the longest row of a layer, at most 288; statuses: of models to take; seed:
-    of the splits.
+    token_size: numbers in a token, None for the longest row of a layer, at most 288; batch_norm: whether BatchNorm's
+    weight and bias are tokens; statuses: of models to take; seed: of the splits.
     """
-    from zoobench.populations import TokenSet, select_checkpoints
+    from zoobench.populations import TokenSet
 
     if isinstance(source, str | Path) and (Path(source) / "tokens.json").exists():
         return TokenSet.read(Path(source))
-    return TokenSet.load(select_checkpoints(_zoos(source), token_size, seed, statuses))
+    return TokenSet.load(_selected(source, statuses, token_size, seed, batch_norm))
 
 
 def save_tokens(
@@ -165,16 +171,25 @@ def save_tokens(
     *,
     dtype: Dtype = "float32",
     token_size: int | None = None,
-    statuses: Sequence[Status] = USED,
+    batch_norm: bool = True,
+    statuses: Sequence[str] = USED,
     seed: int = 0,
+    progress: Progress = QUIET,
 ) -> TokenSet:
     """Write the checkpoints of zoos as a token set, which is mapped, not loaded, when it is read; returns it.
 
     dtype: `float32`, `float16` or `bfloat16`; the rest as for `load_tokens`.
     """
-    from zoobench.populations import select_checkpoints, write_token_set
+    from zoobench.populations import write_token_set
 
-    return write_token_set(Path(out), select_checkpoints(_zoos(source), token_size, seed, statuses), dtype)
+    return write_token_set(Path(out), _selected(source, statuses, token_size, seed, batch_norm), dtype, progress)
+
+
+def validate_tokens(path: str | Path) -> list[str]:
+    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, weights that are not finite."""
+    from zoobench.populations.validation import problems_of
+
+    return list(problems_of(Path(path)))
 
 
 def fit(
@@ -184,7 +199,7 @@ def fit(
     preset: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
-    statuses: Sequence[Status] = USED,
+    statuses: Sequence[str] = USED,
     execution: Execution | None = None,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
@@ -202,13 +217,14 @@ def fit(
     from zoo_generation.data.load import ImageStore
     from zoobench.evaluation import fitted
     from zoobench.methods import Execution, fitting
-    from zoobench.populations import TokenSet
+    from zoobench.populations import TokenSet, kept_statuses
     from zoobench.zoo.workspace import Workspace
 
     workspace, chosen = workspace or Workspace(), get_method(method)
     config = chosen.config(preset, settings)
     if out is None and not isinstance(on, TokenSet):
-        return fitted(chosen, config, _zoos(on), seed, statuses=statuses, workspace=workspace, progress=progress)
+        used = kept_statuses(statuses)
+        return fitted(chosen, config, _zoos(on), seed, statuses=used, workspace=workspace, progress=progress)
     execution, images = execution or Execution(device=workspace.device), ImageStore(workspace.data_root)
     tokens = (on if isinstance(on, TokenSet) else load_tokens(on, statuses=statuses)).bounded()
     if out is None:
@@ -230,46 +246,67 @@ def embed(
     on: Zoo | Population | str | Path | Sequence[Zoo | str | Path],
     *,
     layers: bool = False,
-    population: str | None = None,
-    checkpoint: str | None = None,
-    statuses: Sequence[Status] = USED,
-    out: str | Path | None = None,
+    statuses: Sequence[str] = USED,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> pd.DataFrame:
     """Vectors of checkpoints: one row per checkpoint, or per checkpoint and layer.
 
-    Columns: population, model_id, epoch, with `layers` also layer and name, and embedding [width] float32. population,
-    checkpoint (`ID` or `ID:EPOCH`): embed these alone; out: a folder for the same as Parquet, with a card and a figure.
+    Columns: population, model_id, epoch, with `layers` also layer and name, and embedding [width] float32. Of zoos
+    whose embeddings do not fit into memory, `save_embeddings` writes them.
     """
     import tempfile
 
     import pandas as pd
 
     from zoo_generation.data.load import ImageStore
-    from zoobench.methods.embedding import Chosen, embed_population, embed_zoos
+    from zoobench.methods.embedding import embed_population
     from zoobench.populations import Population
     from zoobench.zoo.workspace import Workspace
 
-    images = ImageStore((workspace or Workspace()).data_root)
     if isinstance(on, Population):
+        images = ImageStore((workspace or Workspace()).data_root)
         return embed_population(fitted, on, layers=layers, images=images)
     with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:
-        folder = Path(temporary) / "embeddings" if out is None else Path(out)
-        written = embed_zoos(
-            fitted,
-            _zoos(on),
-            folder,
-            chosen=Chosen.of(population, checkpoint),
-            layers=layers,
-            statuses=statuses,
-            images=images,
-            progress=progress,
-        )
-        tables = {each.name: pd.read_parquet(folder / f"{each.name}.parquet") for each in written}
-    return pd.concat([table.assign(population=name) for name, table in tables.items()], ignore_index=True)[
-        ["population", *next(iter(tables.values())).columns]
-    ]
+        folder = Path(temporary) / "embeddings"
+        how = {"layers": layers, "statuses": statuses, "workspace": workspace, "progress": progress}
+        written = save_embeddings(fitted, on, folder, **how)  # type: ignore[arg-type]
+        tables = [pd.read_parquet(folder / f"{each.name}.parquet").assign(population=each.name) for each in written]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["population", *table.columns.drop("population")]]
+
+
+def save_embeddings(
+    fitted: Fitted,
+    on: Zoo | str | Path | Sequence[Zoo | str | Path],
+    out: str | Path,
+    *,
+    layers: bool = False,
+    population: str | None = None,
+    checkpoint: str | None = None,
+    statuses: Sequence[str] = USED,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> list[Embeddings]:
+    """Write the vectors of checkpoints into a folder: one Parquet file per population, a card and a figure.
+
+    population, checkpoint (`ID` or `ID:EPOCH`): embed these alone. Returns one record per population.
+    """
+    from zoo_generation.data.load import ImageStore
+    from zoobench.methods.embedding import Chosen, embed_zoos
+    from zoobench.populations import kept_statuses
+    from zoobench.zoo.workspace import Workspace
+
+    return embed_zoos(
+        fitted,
+        _zoos(on),
+        Path(out),
+        chosen=Chosen.of(population, checkpoint),
+        layers=layers,
+        statuses=kept_statuses(statuses),
+        images=ImageStore((workspace or Workspace()).data_root),
+        progress=progress,
+    )
 
 
 def generate(
@@ -284,7 +321,7 @@ def generate(
     selection_images: int = 500,
     passes: int = 3,
     seed: int = 0,
-    statuses: Sequence[Status] = USED,
+    statuses: Sequence[str] = USED,
     out: str | Path | None = None,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
@@ -303,7 +340,7 @@ def generate(
     from zoo_generation.names import file_name, inside
     from zoobench.methods.generation import TargetChoice, generate_models
     from zoobench.methods.sampling import Draw
-    from zoobench.populations import Population, TokenSet, select_checkpoints
+    from zoobench.populations import Population
     from zoobench.zoo import zoo_path
     from zoobench.zoo.workspace import Workspace
 
@@ -313,7 +350,7 @@ def generate(
     else:
         zoos = _zoos(on)
         names = [zoo.name for zoo in zoos]
-        tokens = TokenSet.load(select_checkpoints(zoos, statuses=statuses)).bounded()
+        tokens = load_tokens(zoos, statuses=statuses).bounded()
         populations = fitted.in_its_tokens(tokens.populations)
     title = file_name(f"{'+'.join(names)}-{fitted.method.name}")
     return generate_models(
@@ -339,7 +376,7 @@ def evaluate(
     tasks: Sequence[str | Task] | None = None,
     baselines: bool = True,
     seeds: int | Sequence[int] = 3,
-    statuses: Sequence[Status] = USED,
+    statuses: Sequence[str] = USED,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> Results:
@@ -353,6 +390,7 @@ def evaluate(
     >>> found.standings()  # doctest: +SKIP
     """
     from zoobench.evaluation import evaluate
+    from zoobench.populations import kept_statuses
     from zoobench.tasks.registry import get_task
 
     chosen = [get_task(task) if isinstance(task, str) else task for task in tasks] if tasks is not None else None
@@ -362,7 +400,7 @@ def evaluate(
         tasks=chosen,
         baselines=baselines,
         seeds=range(seeds) if isinstance(seeds, int) else seeds,
-        statuses=statuses,
+        statuses=kept_statuses(statuses),
         workspace=workspace,
         progress=progress,
     )
@@ -476,6 +514,13 @@ def get_task(name: str, **settings: Any) -> Task:
     return get_task(name, settings)
 
 
+def import_architecture(path: str) -> None:
+    """Make a function of one's own, `package.module:function`, an architecture of zoos. It is named by that path."""
+    from zoo_generation.networks.architectures import import_architecture
+
+    import_architecture(path)
+
+
 def list_methods() -> tuple[str, ...]:
     """Names of all methods, those of installed packages last.
 
@@ -545,6 +590,18 @@ def _zoos(zoos: Zoo | str | Path | Sequence[Zoo | str | Path]) -> list[Zoo]:
     from zoobench.zoo import Zoo
 
     return [_zoo(each) for each in ([zoos] if isinstance(zoos, Zoo | str | Path) else zoos)]
+
+
+def _selected(
+    source: Zoo | str | Path | Sequence[Zoo | str | Path],
+    statuses: Sequence[str],
+    token_size: int | None,
+    seed: int,
+    batch_norm: bool,
+) -> Selection:
+    from zoobench.populations import kept_statuses, select_checkpoints
+
+    return select_checkpoints(_zoos(source), token_size, seed, kept_statuses(statuses), batch_norm=batch_norm)
 
 
 def _study(study: str | Path | Study, seeds: int | None) -> Study:
