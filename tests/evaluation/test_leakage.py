@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from zoo_generation.data.load import images_of
+from zoo_generation.data.images import Images
+from zoo_generation.data.load import ImageStore
 from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen
 from zoobench.methods.baselines import RandomInit
@@ -58,32 +59,35 @@ def test_a_method_and_its_statistics_are_fitted_to_the_training_models_of_the_co
     assert not all(torch.equal(value, plain[name]) for name, value in fitted(spoiled(digits, "train")).items())
 
 
-def test_the_best_are_chosen_by_validation_images_and_reported_on_test_images(
-    digits: Population, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass(frozen=True)
+class Relabelled(ImageStore):
+    """Images of which one split has other labels."""
+
+    split: str = ""
+
+    def of(self, row: pd.Series, split: str) -> Images:
+        found = super().of(row, split)
+        return replace(found, labels=(found.labels + 1) % 10) if split == self.split else found
+
+
+def test_the_best_are_chosen_by_validation_images_and_reported_on_test_images(digits: Population) -> None:
     task = generation.Generation(drawn=12, kept=3, selection_images=100)
-    setting = Setting(digits, (digits,), seed=0)
-    plain = task.observe(RandomInit(), setting).observations
 
-    def other_labels(wanted: str) -> pd.DataFrame:
-        def images(row: pd.Series, split: str, data_root: Path | None = None) -> object:
-            found = images_of(row, split, data_root)
-            return replace(found, labels=(found.labels + 1) % 10) if split == wanted else found
+    def observed(relabelled: str) -> pd.DataFrame:
+        setting = Setting(digits, images=Relabelled(split=relabelled))
+        return task.judge(task.ask(RandomInit(), setting), setting)
 
-        monkeypatch.setattr(generation, "images_of", images)
-        return task.observe(RandomInit(), setting).observations
-
-    on_test = other_labels("test")
+    plain, on_test = observed("none"), observed("test")
     pd.testing.assert_frame_equal(on_test.drop(columns="test_accuracy"), plain.drop(columns="test_accuracy"))
     assert not on_test["test_accuracy"].equals(plain["test_accuracy"])
-    assert not other_labels("val")["val_accuracy"].equals(plain["val_accuracy"])
+    assert not observed("val")["val_accuracy"].equals(plain["val_accuracy"])
 
 
 def test_a_probe_does_not_see_what_it_is_asked(digits: Population) -> None:
     features = np.random.default_rng(0).normal(size=(len(digits), 5))
     truths = spoiled(digits, "test").table
     plain, other = (probe.Embedded(features, table) for table in (digits.table, truths))
-    read = [probe.read(each.rest, each.test) for each in (plain, other)]
+    read = [probe.judge(probe.read(each.rest, each.test), each.test.table) for each in (plain, other)]
     pd.testing.assert_series_equal(read[0]["predicted"], read[1]["predicted"])
     assert not read[0]["truth"].equals(read[1]["truth"])
 

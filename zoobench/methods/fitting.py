@@ -54,7 +54,7 @@ class Fitted:
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
         save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})
-        return replace(self, digest=_digest(path))
+        return replace(self, digest=digest_of(path))
 
     @classmethod
     def load(cls, path: Path, method: Method | None = None) -> Fitted:
@@ -79,7 +79,7 @@ class Fitted:
         except InputError as error:
             raise InputError(f"{path} holds no trained {method.name} that can be read ({error})") from None
         losses = pd.DataFrame(card.get("losses", []))
-        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
+        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), digest_of(path), losses)
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
         """The populations in tokens of the size that the model reads, if it has a `token_size`."""
@@ -185,10 +185,11 @@ def fitted_to(
         path = inside(workspace.runs / "fits" / digest, f"{method.name}-{identity}-{seed}")
         images = ImageStore(workspace.data_root)
         model = fit_kept(method, config, tokens, seed, path, device=workspace.device, images=images, progress=progress)
-        fitted = Fitted(method, config, model, seed, _digest(path))
+        fitted = Fitted(method, config, model, seed, digest_of(path))
     return fitted, fitted.in_its_tokens(tokens.populations)
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a fitted method's files, but for its card."""
     lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(f"  {CARD}\n")]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
