@@ -199,7 +199,7 @@ def embed(
         model, _ = fitted(named, config, on, seed, folder=kept, statuses=of, workspace=where, progress=progress)
         images = ImageStore(data_root)
         made = embed_zoos(
-            fitted, zoos, path, chosen=wanted, layers=layers, statuses=of, images=images, progress=progress
+            model, zoos, path, chosen=wanted, layers=layers, statuses=of, images=images, progress=progress
         )
     columns = ["checkpoints", "numbers" + (" per layer" if layers else ""), "mean norm"]
     shown = table(f"Embeddings by {method}", ["population"], columns)
@@ -306,7 +306,7 @@ def generate(
             named, config, zoos, seed, folder=kept, statuses=of, workspace=where, progress=progress
         )
         made = generate_models(
-            fitted,
+            model,
             populations,
             path,
             title,
