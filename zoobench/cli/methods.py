@@ -182,8 +182,8 @@ def embed(
     from zoo_generation.data.load import ImageStore
     from zoo_generation.names import inside
     from zoobench.cli.console import show, shown_progress, table
+    from zoobench.evaluation import fitted
     from zoobench.methods.embedding import Chosen, embed_zoos
-    from zoobench.methods.fitting import fitted_to
     from zoobench.methods.registry import get_method
     from zoobench.populations import kept_statuses
     from zoobench.zoo.workspace import Workspace
@@ -196,10 +196,10 @@ def embed(
     path = out or inside(home / "results", f"embeddings-{title}")
     with shown_progress() as progress:
         config = named.config(preset)
-        fitted, _ = fitted_to(named, config, on, seed, folder=kept, statuses=of, workspace=where, progress=progress)
+        model, _ = fitted(named, config, on, seed, folder=kept, statuses=of, workspace=where, progress=progress)
         images = ImageStore(data_root)
         made = embed_zoos(
-            fitted, zoos, path, chosen=wanted, layers=layers, statuses=of, images=images, progress=progress
+            model, zoos, path, chosen=wanted, layers=layers, statuses=of, images=images, progress=progress
         )
     columns = ["checkpoints", "numbers" + (" per layer" if layers else ""), "mean norm"]
     shown = table(f"Embeddings by {method}", ["population"], columns)
@@ -270,7 +270,7 @@ def generate(
     from zoo_generation.names import file_name, inside
     from zoo_generation.networks.program import device_of
     from zoobench.cli.console import show, shown_progress, table
-    from zoobench.methods.fitting import fitted_to
+    from zoobench.evaluation import fitted
     from zoobench.methods.generation import TargetChoice, generate_models, summary_of, write_results
     from zoobench.methods.registry import get_method
     from zoobench.methods.sampling import Draw
@@ -302,11 +302,11 @@ def generate(
     path = (out or inside(home / "generated", title)).absolute()
     with shown_progress() as progress:
         config = named.config(preset)
-        fitted, populations = fitted_to(
+        model, populations = fitted(
             named, config, zoos, seed, folder=kept, statuses=of, workspace=where, progress=progress
         )
         made = generate_models(
-            fitted,
+            model,
             populations,
             path,
             title,
