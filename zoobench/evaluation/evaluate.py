@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-<<<<<<< HEAD
-=======
-from pathlib import Path
-from typing import Any
->>>>>>> engine
 
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.progress import QUIET, Progress
@@ -16,11 +11,7 @@ from zoobench.evaluation.cells import prepare
 from zoobench.evaluation.plan import Fit, Origin, Plan, TrainingSet
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
-<<<<<<< HEAD
 from zoobench.methods.fitting import Fitted
-=======
-from zoobench.methods.fitting import Fitted, digest_of, fitted_to
->>>>>>> engine
 from zoobench.methods.method import Method
 from zoobench.methods.registry import baselines as all_baselines
 from zoobench.populations import KEPT, Population, select_checkpoints
@@ -91,7 +82,6 @@ def fitted(
     statuses: Sequence[Status] = KEPT,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
-<<<<<<< HEAD
 ) -> Fitted:
     """The method as `evaluate` fits it to these zoos: as it is kept, or fitted now, in this process."""
     training = training_set_of(on, statuses)
@@ -101,19 +91,3 @@ def fitted(
     if not method.learns:
         return Fitted(method, config, model, seed)
     return Fitted.kept_at(cells.fit_path(asked), method, config, model, seed)
-=======
-) -> tuple[Fitted, tuple[Population, ...]]:
-    """The method as `evaluate` fits it to these zoos, and their populations in tokens that it reads.
-
-    It is the one in `folder`; if that is None, the one that is kept for these zoos, or is fitted now, in this process.
-    """
-    if folder is not None or not method.learns:
-        where = workspace or Workspace()
-        how: dict[str, Any] = {"statuses": statuses, "workspace": where, "progress": progress}
-        return fitted_to(method, config, on, seed, folder=folder, **how)
-    training = training_set_of(on, statuses)
-    cells = prepare(training.origins, workspace or Workspace(), progress)
-    fit = Fit(method, config, training, seed)
-    made = Fitted(method, config, cells.fit(fit, progress), seed, digest_of(cells.fit_path(fit)))
-    return made, made.in_its_tokens([cells.population(origin) for origin in training.origins])
->>>>>>> engine

@@ -164,38 +164,6 @@ def fit_kept(
     return model
 
 
-<<<<<<< HEAD
 def _digest(folder: Path) -> str:
-=======
-def fitted_to(
-    method: Method,
-    config: object,
-    zoos: Sequence[Zoo],
-    seed: int = 0,
-    *,
-    folder: Path | None = None,
-    statuses: Sequence[Status] = KEPT,
-    workspace: Workspace = HOME,
-    progress: Progress = QUIET,
-) -> tuple[Fitted, tuple[Population, ...]]:
-    """A fitted method, and the zoos' populations in tokens that it reads.
-
-    It is the one in `folder`; if that is None, the one that is kept in the workspace for these zoos, or is fitted now.
-    """
-    if folder is not None:
-        fitted = Fitted.load(folder, method)  # before token sets are made
-    digest, tokens = kept_token_set(select_checkpoints(zoos, statuses=statuses), workspace.runs / "tokens", progress)
-    if folder is None:
-        identity = hashlib.sha256(method.identity(config).encode()).hexdigest()[:8]
-        path = inside(workspace.runs / "fits" / digest, f"{method.name}-{identity}-{seed}")
-        images = ImageStore(workspace.data_root)
-        model = fit_kept(method, config, tokens, seed, path, device=workspace.device, images=images, progress=progress)
-        fitted = Fitted(method, config, model, seed, digest_of(path))
-    return fitted, fitted.in_its_tokens(tokens.populations)
-
-
-def digest_of(folder: Path) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of a fitted method's files, but for its card."""
->>>>>>> engine
     lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(f"  {CARD}\n")]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
