@@ -186,7 +186,7 @@ def save_tokens(
 
 
 def validate_tokens(path: str | Path) -> list[str]:
-    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, weights that are not finite."""
+    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, weights."""
     from zoobench.populations.validation import problems_of
 
     return list(problems_of(Path(path)))

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.measuring import observed
 
 from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
@@ -22,7 +21,6 @@ from zoobench.methods.sane.loss import Normalization
 from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.tasks import probe
 from zoobench.tasks.base import Setting
-from zoobench.tasks.generation import Generation
 from zoobench.zoo import Zoo
 from zoobench.zoo.source import Kind, Source
 

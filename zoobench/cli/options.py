@@ -113,6 +113,12 @@ def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
     return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]
 
 
+def opened(zoos: str | None, home: Path) -> tuple[list[Zoo], str]:
+    """The zoos that a comma-separated option names, or the one built last, and what they are called together."""
+    found = opened_zoos(zoos, home)
+    return found, "+".join(zoo.name for zoo in found)
+
+
 def chosen_tracks(names: list[str] | None, leaderboards: Path) -> list[Track]:
     """The tracks of these names; without names, or with `all`, those that two cores can do."""
     from zoobench.leaderboard import read_track, read_tracks

@@ -14,7 +14,7 @@ from zoobench.evaluation.runner import run
 from zoobench.methods.fitting import Fitted
 from zoobench.methods.method import Method
 from zoobench.methods.registry import baselines as all_baselines
-from zoobench.populations import KEPT, Population, select_checkpoints
+from zoobench.populations import KEPT, select_checkpoints
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS
 from zoobench.zoo import Zoo
@@ -78,7 +78,6 @@ def fitted(
     on: Sequence[Zoo],
     seed: int = 0,
     *,
-    folder: Path | None = None,
     statuses: Sequence[Status] = KEPT,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,

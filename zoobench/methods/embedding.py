@@ -80,6 +80,11 @@ class Embeddings:
         """The sample in one matrix [checkpoints, width], float64: squares of large numbers are beyond float32."""
         return np.concatenate(self.sample).astype(float)
 
+    @property
+    def mean_norm(self) -> float:
+        """The mean L2 norm of the sample's vectors."""
+        return float(np.linalg.norm(self.points, axis=1).mean())
+
 
 def embed_population(
     fitted: Fitted, population: Population, *, layers: bool = False, images: ImageStore = ANYWHERE

@@ -51,7 +51,7 @@ class Fitted:
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
         save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})
-        return replace(self, digest=digest_of(path))
+        return replace(self, digest=_digest(path))
 
     @classmethod
     def load(cls, path: Path, method: Method | None = None) -> Fitted:
@@ -76,7 +76,7 @@ class Fitted:
         except InputError as error:
             raise InputError(f"{path} holds no trained {method.name} that can be read ({error})") from None
         losses = pd.DataFrame(card.get("losses", []))
-        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), digest_of(path), losses)
+        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
 
     @classmethod
     def kept_at(cls, path: Path, method: Method, config: object, model: Any, seed: int) -> Fitted:
