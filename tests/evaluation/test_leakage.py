@@ -15,11 +15,10 @@ from zoo_generation.data.load import ImageStore
 from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen
 from zoobench.methods.baselines import RandomInit
-from zoobench.methods.sampling import choose_anchors
 from zoobench.methods.sane import Sane, SaneConfig
 from zoobench.methods.sane.loss import Normalization
 from zoobench.populations import Population, TokenSet, select_checkpoints
-from zoobench.tasks import probe
+from zoobench.tasks import generation, probe
 from zoobench.tasks.base import Setting
 from zoobench.zoo import Zoo
 from zoobench.zoo.source import Kind, Source
@@ -86,7 +85,6 @@ def test_the_best_are_chosen_by_validation_images_and_reported_on_test_images(di
 
 def test_a_probe_does_not_see_what_it_is_asked(digits: Population) -> None:
     features = np.random.default_rng(0).normal(size=(len(digits), 5))
-    asked = digits.table[digits.table["split"] == "test"]
     truths = spoiled(digits, "test").table
     plain, other = (probe.Embedded(features, table) for table in (digits.table, truths))
     read = [probe.judge(probe.read(each.rest, each.test), each.test.table) for each in (plain, other)]
@@ -97,4 +95,4 @@ def test_a_probe_does_not_see_what_it_is_asked(digits: Population) -> None:
 def test_anchors_are_training_models(digits: Population) -> None:
     """Though those of the other splits are better."""
     for split in ("val", "test"):
-        assert set(choose_anchors(spoiled(digits, split), 5).table["split"]) == {"train"}
+        assert set(generation.choose_anchors(spoiled(digits, split), 5).table["split"]) == {"train"}

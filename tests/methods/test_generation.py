@@ -169,7 +169,7 @@ def test_models_of_an_architecture_and_width_that_no_zoo_has(run: Run, built: Pa
         (["generate", "--from", "{kept}", "--dataset", "digist"], "unknown dataset 'digist'"),
         (["generate", "--from", "{kept}", "--out", "{zoo}"], "is a zoo of trained models"),
         (["generate", "--model", "flat_weights"], "does not generate"),
-        (["generate", "--model", "random_init", "--bandwidth", "1"], "random_init has none of them"),
+        (["generate", "--model", "random_init", "--bandwidth", "1"], "random_init has no such setting"),
         (["embed", "--from", "{kept}", "--population", "digits"], "unknown population 'digits'"),
         (["embed", "--from", "{kept}", "--checkpoint", "abc:5"], "there is no checkpoint of model 'abc' after epoch 5"),
         (["embed", "--from", "{kept}", "--checkpoint", "abc:last"], "is ID or ID:EPOCH"),
