@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.text import Text
 
 from zoo_generation.text import shown
@@ -13,6 +13,8 @@ from zoobench.cli.console import Table, styled, table
 from zoobench.display.text import NOT_A_NUMBER, score, words
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zoobench.leaderboard import Board, Finding
     from zoobench.leaderboard.board import Difference, Places
     from zoobench.studies.report import Report
@@ -45,9 +47,9 @@ def standings_tables(standings: pd.DataFrame) -> list[Table]:
 
 def score_text(mean: float | None, std: float | None) -> str:
     """`mean ± std`, or what there is of it."""
-    if mean is None or pd.isna(mean):
+    if mean is None or math.isnan(mean):
         return "–"
-    return f"{mean:.3f}" if std is None or pd.isna(std) else f"{mean:.3f} ± {std:.3f}"
+    return f"{mean:.3f}" if std is None or math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
 
 
 def cost_tables(cost: pd.DataFrame) -> list[Table]:
