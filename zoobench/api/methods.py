@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_generation.errors import InputError
 from zoo_generation.progress import QUIET, Progress
-from zoobench.api.zoos import USED, load_tokens, zoos_of
+from zoo_generation.text import as_given
+from zoobench.api.zoos import USED, is_token_set, load_tokens, zoos_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +41,8 @@ def fit(
     settings: hyperparameters in place of the preset's, such as `steps=500`; out: a folder to keep it in, from which
     `load_method` reads it. If that is None, a fit to zoos is kept under the workspace's `runs/`, where `evaluate` finds
     it too, and a fit to a token set is kept nowhere. execution: how the work is shared, and where losses are logged, of
-    a fit that is not kept under `runs/`.
+    a fit that is not kept under `runs/`. Raises `InputError` for an unknown method, preset or setting, and if `out` is
+    there already.
 
     >>> fitted = fit("sane", "zoos/digits-cnn_s", preset="tiny", steps=500)  # doctest: +SKIP
     """
@@ -51,6 +54,8 @@ def fit(
 
     workspace, chosen = workspace or Workspace(), get_method(method)
     config = chosen.config(preset, settings)
+    if isinstance(on, str | Path) and is_token_set(on):
+        on = load_tokens(on)
     if out is None and not isinstance(on, TokenSet):
         used = kept_statuses(statuses)
         return fitted(chosen, config, zoos_of(on), seed, statuses=used, workspace=workspace, progress=progress)
@@ -64,7 +69,12 @@ def fit(
 
 
 def load_method(path: str | Path, method: str | Method | None = None) -> Fitted:
-    """A fitted method from the folder that it was saved in. method: of an older folder, which does not name its own."""
+    """A fitted method from the folder that it was saved in. method: of an older folder, which does not name its own.
+
+    Raises `InputError` if there is none, if it is of another method, or if it is not what was written.
+
+    >>> fitted = load_method("models/digits-cnn_s-sane-0")  # doctest: +SKIP
+    """
     from zoobench.methods.fitting import Fitted
 
     return Fitted.load(Path(path), None if method is None else get_method(method))
@@ -82,7 +92,11 @@ def embed(
     """Vectors of checkpoints: one row per checkpoint, or per checkpoint and layer.
 
     Columns: population, model_id, epoch, with `layers` also layer and name, and embedding [width] float32. Of zoos
-    whose embeddings do not fit into memory, `save_embeddings` writes them.
+    whose embeddings do not fit into memory, `save_embeddings` writes them. Checkpoints whose embedding is not finite
+    are left out. Raises `InputError` if the method does not embed.
+
+    >>> table = embed(fit("sane", "zoos/digits-cnn_s"), "zoos/digits-cnn_s")  # doctest: +SKIP
+    >>> vectors = np.stack(table["embedding"])  # doctest: +SKIP
     """
     import tempfile
 
@@ -93,6 +107,7 @@ def embed(
     from zoobench.populations import Population
     from zoobench.zoo.workspace import Workspace
 
+    check_fitted(fitted)
     if isinstance(on, Population):
         images = ImageStore((workspace or Workspace()).data_root)
         return embed_population(fitted, on, layers=layers, images=images)
@@ -120,6 +135,10 @@ def save_embeddings(
     """Write the vectors of checkpoints into a folder: one Parquet file per population, a card and a figure.
 
     population, checkpoint (`ID` or `ID:EPOCH`): embed these alone. Returns one record per population.
+    Raises `InputError` if the method does not embed, if there is no such population or checkpoint, and if `out` holds
+    something else.
+
+    >>> made = save_embeddings(fitted, "zoos/digits-cnn_s", "embeddings", layers=True)  # doctest: +SKIP
     """
     from zoo_generation.data.load import ImageStore
     from zoobench.methods.embedding import Chosen, embed_zoos
@@ -127,7 +146,7 @@ def save_embeddings(
     from zoobench.zoo.workspace import Workspace
 
     return embed_zoos(
-        fitted,
+        check_fitted(fitted),
         zoos_of(on),
         Path(out),
         chosen=Chosen.of(population, checkpoint),
@@ -162,7 +181,8 @@ def generate(
     draw around, 0 for none; drawn: models per round; keep: how many to keep, the best on `selection_images` validation
     images; rounds: more than one is bootstrapping; passes: batches of images that set BatchNorm's statistics; sampling:
     of a method with such settings, as `density="joint"`; out: the new zoo's folder, None for `generated/<name>` in the
-    workspace.
+    workspace. Raises `InputError` if the method cannot generate so, and if `out` is something else than a zoo of
+    generated models.
 
     >>> new = generate(fitted, "zoos/digits-cnn_s", drawn=200, keep=10)  # doctest: +SKIP
     """
@@ -173,6 +193,7 @@ def generate(
     from zoobench.zoo import zoo_path
     from zoobench.zoo.workspace import Workspace
 
+    check_fitted(fitted)
     workspace = workspace or Workspace()
     if isinstance(on, Population):
         names, populations = [on.name], fitted.in_its_tokens([on])
@@ -199,7 +220,25 @@ def generate(
 
 
 def get_method(method: str | Method) -> Method:
-    """The method of that name; a `Method` itself. Raises `InputError`, naming the nearest match, if there is none."""
+    """The method of that name; a `Method` itself. Raises `InputError`, naming the nearest match, if there is none.
+
+    >>> get_method("sane").paper
+    'arXiv 2406.09997'
+    """
+    from zoobench.methods import Method
     from zoobench.methods.registry import get_method
 
-    return get_method(method) if isinstance(method, str) else method
+    if isinstance(method, Method):
+        return method
+    if isinstance(method, str):
+        return get_method(method)
+    raise InputError(f"a method is a name or a Method, and {as_given(method)} was given; see list_methods")
+
+
+def check_fitted(fitted: Fitted) -> Fitted:
+    """The same; raises `InputError` for what is not a fitted method."""
+    from zoobench.methods.fitting import Fitted
+
+    if not isinstance(fitted, Fitted):
+        raise InputError(f"a fitted method is what fit and load_method return, and {as_given(fitted)} was given")
+    return fitted

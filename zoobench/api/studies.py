@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_generation.errors import InputError
 from zoo_generation.progress import QUIET, Progress
+from zoo_generation.text import as_given
 from zoobench.api.methods import get_method
-from zoobench.api.zoos import USED, zoos_of
+from zoobench.api.zoos import USED, listed, zoos_of
 
 if TYPE_CHECKING:
     from zoobench.evaluation import Plan, Results
@@ -23,7 +25,7 @@ def evaluate(
     methods: str | Method | Sequence[str | Method] | Mapping[str, str | Mapping[str, Any] | None],
     on: Zoo | str | Path | Sequence[Zoo | str | Path],
     *,
-    tasks: Sequence[str | Task] | None = None,
+    tasks: str | Task | Sequence[str | Task] | None = None,
     baselines: bool = True,
     seeds: int | Sequence[int] = 3,
     statuses: Sequence[str] = USED,
@@ -41,15 +43,14 @@ def evaluate(
     """
     from zoobench.evaluation import evaluate
     from zoobench.populations import kept_statuses
-    from zoobench.tasks.registry import get_task
 
-    chosen = [get_task(task) if isinstance(task, str) else task for task in tasks] if tasks is not None else None
+    chosen = None if tasks is None else [_task(task) for task in listed(tasks)]
     return evaluate(
         _configured(methods),
         zoos_of(on),
         tasks=chosen,
         baselines=baselines,
-        seeds=range(seeds) if isinstance(seeds, int) else seeds,
+        seeds=_seeds(seeds),
         statuses=kept_statuses(statuses),
         workspace=workspace,
         progress=progress,
@@ -88,6 +89,23 @@ def get_task(name: str, **settings: Any) -> Task:
     from zoobench.tasks.registry import get_task
 
     return get_task(name, settings)
+
+
+def _task(task: str | Task) -> Task:
+    from zoobench.tasks.registry import get_task
+
+    if isinstance(task, str):
+        return get_task(task)
+    if not callable(getattr(task, "judge", None)):
+        raise InputError(f"a task is a name or a Task, and {as_given(task)} was given; see list_tasks")
+    return task
+
+
+def _seeds(seeds: int | Sequence[int]) -> Sequence[int]:
+    found = range(seeds) if isinstance(seeds, int) else seeds
+    if not isinstance(found, Sequence) or not found or not all(isinstance(seed, int) and seed >= 0 for seed in found):
+        raise InputError(f"seeds are how many, at least 1, or which, as [0, 1], and {as_given(seeds)} was given")
+    return found
 
 
 def _study(study: str | Path | Study, seeds: int | None) -> Study:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_generation.errors import InputError
 from zoo_generation.progress import QUIET, Progress
+from zoo_generation.text import as_given
 
 if TYPE_CHECKING:
     from zoo_generation.training.spec import ZooSpec
@@ -97,7 +99,10 @@ def export_zoo(
 ) -> Path:
     """Write a zoo for the readers of others, bit for bit. Returns the folder `out`.
 
-    to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset.
+    to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset. Raises
+    `InputError` for an unknown layout, for a zoo that the layout has no place for, and if `out` is there already.
+
+    >>> export_zoo("zoos/digits-cnn_s", "safetensors", "exported")  # doctest: +SKIP
     """
     from zoobench.zoo.exporters import export_zoo
 
@@ -125,7 +130,12 @@ def validate_zoo(
 
 
 def inspect_zoo(zoo: Zoo | str | Path) -> ZooReport:
-    """What a zoo holds, what is missing yet, how accurate its models are, and what they cost."""
+    """What a zoo holds, what is missing yet, how accurate its models are, and what they cost: `.table`, `.figure()`.
+
+    Raises `InputError` if there is no zoo, or if it is damaged.
+
+    >>> inspect_zoo("zoos/digits-cnn_s").table  # doctest: +SKIP
+    """
     from zoobench.zoo.inspection import inspect_zoo
 
     return inspect_zoo(zoo_of(zoo))
@@ -142,12 +152,16 @@ def load_tokens(
     """Checkpoints of zoos as tokens, split by model into train, val and test; or the token set in a folder.
 
     token_size: numbers in a token, None for the longest row of a layer, at most 288; batch_norm: whether BatchNorm's
-    weight and bias are tokens; statuses: of models to take; seed: of the splits.
+    weight and bias are tokens; statuses: of models to take; seed: of the splits. Raises `InputError` if there is
+    neither a zoo nor a token set, or if it is damaged.
+
+    >>> tokens = load_tokens("zoos/digits-cnn_s")  # doctest: +SKIP
+    >>> tokens.split("train").populations[0].tokens.shape  # doctest: +SKIP
     """
     from zoobench.populations import TokenSet
 
-    if isinstance(source, str | Path) and (Path(source) / "tokens.json").exists():
-        return TokenSet.read(Path(source))
+    if is_token_set(source):
+        return TokenSet.read(Path(str(source)))
     return TokenSet.load(selected(source, statuses, token_size, seed, batch_norm))
 
 
@@ -164,7 +178,10 @@ def save_tokens(
 ) -> TokenSet:
     """Write the checkpoints of zoos as a token set, which is mapped, not loaded, when it is read; returns it.
 
-    dtype: `float32`, `float16` or `bfloat16`; the rest as for `load_tokens`.
+    dtype: `float32`, `float16` or `bfloat16`; the rest as for `load_tokens`. Raises `InputError` as that does, and if
+    `out` is there already.
+
+    >>> save_tokens("zoos/digits-cnn_s", "tokens/digits", dtype="bfloat16")  # doctest: +SKIP
     """
     from zoobench.populations import write_token_set
 
@@ -172,14 +189,25 @@ def save_tokens(
 
 
 def validate_tokens(path: str | Path) -> list[str]:
-    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, infinite or NaN weights."""
+    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, infinite or NaN weights.
+
+    An empty list if it is sound.
+
+    >>> validate_tokens("tokens/digits-cnn_s")  # doctest: +SKIP
+    []
+    """
     from zoobench.populations.validation import problems_of
 
     return list(problems_of(Path(path)))
 
 
 def import_architecture(path: str) -> None:
-    """Make a function of one's own, `package.module:function`, an architecture of zoos. It is named by that path."""
+    """Make a function of one's own, `package.module:function`, an architecture of zoos. It is named by that path.
+
+    Raises `InputError` if it cannot be imported, or does not build a network.
+
+    >>> import_architecture("my_package.my_networks:small_net")  # doctest: +SKIP
+    """
     from zoo_generation.networks.architectures import import_architecture
 
     import_architecture(path)
@@ -187,14 +215,31 @@ def import_architecture(path: str) -> None:
 
 def zoo_of(zoo: Zoo | str | Path) -> Zoo:
     """A zoo, opened if a folder or URL is given."""
-    return load_zoo(zoo) if isinstance(zoo, str | Path) else zoo
+    from zoobench.zoo import Zoo
+
+    if isinstance(zoo, Zoo):
+        return zoo
+    if isinstance(zoo, str | Path):
+        return load_zoo(zoo)
+    raise InputError(f"a zoo is a Zoo, a folder or a URL, and {as_given(zoo)} was given; see load_zoo")
 
 
 def zoos_of(zoos: Zoo | str | Path | Sequence[Zoo | str | Path]) -> list[Zoo]:
     """One zoo or several, opened where folders or URLs are given."""
-    from zoobench.zoo import Zoo
+    found = [zoo_of(each) for each in listed(zoos)]
+    if not found:
+        raise InputError("no zoo was given; name one or more")
+    return found
 
-    return [zoo_of(each) for each in ([zoos] if isinstance(zoos, Zoo | str | Path) else zoos)]
+
+def listed(given: Any) -> list[Any]:
+    """Several things as a list, one as a list of itself."""
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def is_token_set(source: object) -> bool:
+    """Whether a folder is given that holds a token set."""
+    return isinstance(source, str | Path) and (Path(source) / "tokens.json").exists()
 
 
 def selected(
