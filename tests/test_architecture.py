@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("zoobench", "zoo_generation")
 ROOMS = [
     ["zoobench.cli"],
+    ["zoobench.api"],
     ["zoobench.leaderboard"],
     ["zoobench.studies"],
     ["zoobench.evaluation"],
