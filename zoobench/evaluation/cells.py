@@ -119,7 +119,10 @@ class Cells:
 
     def measure(self, cell: Cell) -> None:
         """Ask and judge, unless that was done already, and keep what came of it: nothing, if the task cannot be done in
-        such a setting."""
+        such a setting.
+
+        Raises `InputError` if the answer has not the form that the task asks for.
+        """
         path = self.cell_path(cell)
         if is_kept(path):
             return
@@ -127,6 +130,7 @@ class Cells:
         try:
             setting = self._setting(cell)
             answer = cell.task.ask(self.fit(cell.fit), setting)
+            cell.task.form(setting).check(answer)
             observations = cell.task.judge(answer, setting)
         except InapplicableError:
             answer = None
