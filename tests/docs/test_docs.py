@@ -4,7 +4,7 @@ A page's `python` blocks run in order, in one namespace and one folder. HTML com
 
     <!-- setup: CODE -->            runs before the block
     <!-- test: LONG => SHORT -->    replaces text of the block, to make it quick
-    <!-- test: not run: WHY -->     checks only that the functions exist and take these arguments
+    <!-- test: not run: WHY -->     checks only that the functions exist and take these arguments; imports run
 """
 
 from __future__ import annotations
@@ -123,6 +123,10 @@ def test_all_pages_are_seen() -> None:
     assert sum(len(block.commands) for page in PAGES for block in blocks(page)) > 40
 
 
+def imports(text: str) -> Iterator[str]:
+    yield from (ast.unparse(each) for each in ast.parse(text).body if isinstance(each, ast.Import | ast.ImportFrom))
+
+
 def calls(text: str) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -146,6 +150,7 @@ def test_python_calls_what_there_is(page: Path) -> None:
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 STUDY = """
 name: mine
+combine: [alone]
 zoos: {digits: {datasets: digits, seeds: 7, epochs: 2, train_images: 300, learning_rate: [0.001, 0.003]}}
 methods: {layer_statistics: {}}
 baselines: false
@@ -189,8 +194,8 @@ def hidden(desk: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=named)
 def test_python_runs(page: Path, hidden: dict[str, Any]) -> None:
     for block in blocks(page):
-        if block.language == "python" and block.runs:
-            for code in (*block.said("setup"), block.tested):
+        if block.language == "python":
+            for code in (*block.said("setup"), block.tested) if block.runs else imports(block.text):
                 exec(compile(code, named(page), "exec"), hidden)
 
 
