@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from zoobench.evaluation.plan import Cell, Fit, Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen, key_of
 from zoobench.methods.fitting import fit_kept
 from zoobench.methods.granting import granted
+from zoobench.methods.identity import digest_of
 from zoobench.methods.protocols import InapplicableError
 from zoobench.populations import Population, TokenSet, select_checkpoints, write_token_set
 from zoobench.populations.selection import Selection, Stored
@@ -254,12 +254,9 @@ def _read(folder: Path) -> Answer | None:
 
 
 def _identity(task: Task) -> tuple[str, int, str, str]:
-    """What decides how a task is measured: its name, version and settings, and the text of its module if it is of
-    another package, which changes while it is written."""
-    module = sys.modules[type(task).__module__]
-    file = module.__file__ if module.__name__.partition(".")[0] != "zoobench" else None
-    text = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    return task.name, task.version, repr(task), text
+    """What decides how a task is measured: its name, version and settings, and how it is written if it is of another
+    package or a notebook, which changes while it is being written."""
+    return task.name, task.version, repr(task), digest_of(type(task))
 
 
 def _key(*parts: object) -> str:

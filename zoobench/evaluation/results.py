@@ -135,6 +135,11 @@ class Results:
         seeds = self.estimates[tuple(place)].values()  # type: ignore[index]
         return interval([estimates[metric] for estimates in seeds if metric in estimates])
 
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        tasks = ", ".join(task.name for task in self.plan.tasks)
+        return f"<Results of {len(self.plan.cells)} cells{failed}: {tasks}; see .standings()>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the standings, and what failed."""
         table = self.standings()

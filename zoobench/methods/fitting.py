@@ -46,6 +46,10 @@ class Fitted:
     digest: str = ""
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    def __repr__(self) -> str:
+        kept = f", digest {self.digest}" if self.digest else ""
+        return f"<Fitted {self.method.name}, seed {self.seed}{kept}>"
+
     def save(self, path: Path) -> Fitted:
         """Write it to a folder, whole or not at all, with checksums; returns it with its digest."""
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None

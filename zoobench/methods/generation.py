@@ -172,6 +172,14 @@ class Generated:
         ]
         return pd.concat(tables, ignore_index=True)
 
+    def __repr__(self) -> str:
+        models = "; ".join(f"{len(each.drawn.draws)} models of {each.job.target.name}" for each in self.made)
+        return f"<Generated {models}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one row per target."""
+        return pd.DataFrame(self.summary()).to_html(index=False, escape=True)
+
     def summary(self) -> list[dict[str, Any]]:
         """One record per target: mean accuracies of draws, kept models, anchors and random initializations."""
         return [_summary_of(each) for each in self.made]

@@ -1,0 +1,113 @@
+"""Measure methods on zoos, and run studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo_generation.progress import QUIET, Progress
+from zoobench.api.methods import get_method
+from zoobench.api.zoos import USED, zoos_of
+
+if TYPE_CHECKING:
+    from zoobench.evaluation import Plan, Results
+    from zoobench.methods import Method
+    from zoobench.studies import Study, StudyResults
+    from zoobench.tasks.base import Task
+    from zoobench.zoo import Zoo
+    from zoobench.zoo.workspace import Workspace
+
+
+def evaluate(
+    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Mapping[str, Any] | None],
+    on: Zoo | str | Path | Sequence[Zoo | str | Path],
+    *,
+    tasks: Sequence[str | Task] | None = None,
+    baselines: bool = True,
+    seeds: int | Sequence[int] = 3,
+    statuses: Sequence[str] = USED,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> Results:
+    """Fit methods to zoos, measure each by every task that it can do, beside the baselines.
+
+    methods: names or methods; or by name a preset, or settings in place of the first one's, or None. tasks: None for
+    all. seeds: how many, or which. What is there under the workspace's `runs/` is not made again; what fails is in
+    `.failures`, and the rest is measured all the same.
+
+    >>> found = evaluate(["sane", "pca"], "zoos/digits-cnn_s", tasks=["generation"])  # doctest: +SKIP
+    >>> found.standings()  # doctest: +SKIP
+    """
+    from zoobench.evaluation import evaluate
+    from zoobench.populations import kept_statuses
+    from zoobench.tasks.registry import get_task
+
+    chosen = [get_task(task) if isinstance(task, str) else task for task in tasks] if tasks is not None else None
+    return evaluate(
+        _configured(methods),
+        zoos_of(on),
+        tasks=chosen,
+        baselines=baselines,
+        seeds=range(seeds) if isinstance(seeds, int) else seeds,
+        statuses=kept_statuses(statuses),
+        workspace=workspace,
+        progress=progress,
+    )
+
+
+def run_study(
+    study: str | Path | Study,
+    *,
+    seeds: int | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> StudyResults:
+    """Make all that a study asks for and is not there yet: zoos, fits, cells. `.report()`, `.save(folder)`.
+
+    study: a YAML file, or a `Study`; seeds: how many, in place of the study's.
+    """
+    from zoobench.studies import run_study
+
+    return run_study(_study(study, seeds), workspace, progress)
+
+
+def plan_study(study: str | Path | Study, *, seeds: int | None = None, workspace: Workspace | None = None) -> Plan:
+    """What a study would do; `.cost()` says about how long it takes."""
+    from zoobench.studies import plan_study
+
+    return plan_study(_study(study, seeds), workspace)
+
+
+def get_task(name: str, **settings: Any) -> Task:
+    """The task of that name, with settings in place of its own, such as `drawn=50`.
+
+    >>> get_task("generation", drawn=50).drawn
+    50
+    """
+    from zoobench.tasks.registry import get_task
+
+    return get_task(name, settings)
+
+
+def _study(study: str | Path | Study, seeds: int | None) -> Study:
+    from zoobench.studies import read_study
+
+    changes = {} if seeds is None else {"seeds": seeds}
+    return read_study(Path(study), changes) if isinstance(study, str | Path) else study.model_copy(update=changes)
+
+
+def _configured(
+    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Mapping[str, Any] | None],
+) -> dict[Method, object]:
+    """Methods with the configuration of each."""
+    from zoobench.methods import Method
+
+    if isinstance(methods, Mapping):
+        chosen = {get_method(name): choice for name, choice in methods.items()}
+        return {
+            method: method.config(choice) if choice is None or isinstance(choice, str) else method.config(None, choice)
+            for method, choice in chosen.items()
+        }
+    listed = [methods] if isinstance(methods, str | Method) else methods
+    return {method: method.config(None) for method in map(get_method, listed)}

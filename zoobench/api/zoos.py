@@ -1,0 +1,210 @@
+"""Zoos and token sets: build, load, import, export, check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo_generation.progress import QUIET, Progress
+
+if TYPE_CHECKING:
+    from zoo_generation.training.spec import ZooSpec
+    from zoobench.populations import TokenSet
+    from zoobench.populations.card import Dtype
+    from zoobench.populations.selection import Selection
+    from zoobench.zoo import Zoo
+    from zoobench.zoo.importers import Imported
+    from zoobench.zoo.inspection import ZooReport
+    from zoobench.zoo.validation import ValidationReport
+    from zoobench.zoo.workspace import Workspace
+
+USED = ("trained", "at_chance")
+"""Statuses of models that are learned from unless others are named; those that diverged never are."""
+
+
+def build_zoo(
+    spec: str | Path | ZooSpec | None = None,
+    *,
+    out: str | Path | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+    **fields: Any,
+) -> Zoo:
+    """Train a zoo: every combination of the values given, with several seeds each. What is there is not trained again.
+
+    spec: a preset's name, a YAML file, or None for zoobench's defaults; fields: those of a spec, in place of its own,
+    such as `datasets`, `architectures`, `seeds`, `epochs`; out: a folder or URL, None for `zoos/<name>` in the
+    workspace. Raises `InputError` for what a spec cannot be, and if there is a zoo of another spec.
+
+    >>> zoo = build_zoo(datasets=["digits"], architectures=["mlp"], seeds=2, epochs=1)  # doctest: +SKIP
+    """
+    from zoo_generation.names import inside
+    from zoo_generation.training.spec import ZooSpec
+    from zoobench.zoo import building, zoo_path
+    from zoobench.zoo.workspace import Workspace
+
+    workspace = workspace or Workspace()
+    if isinstance(spec, ZooSpec):
+        chosen = building.spec_of(None, **spec.model_dump() | fields) if fields else spec
+    else:
+        chosen = building.spec_of(spec, **fields)
+    path = inside(workspace.zoos, chosen.title) if out is None else zoo_path(str(out))
+    return building.build_zoo(chosen, path, workspace, progress)
+
+
+def load_zoo(path: str | Path | None = None, *, workspace: Workspace | None = None) -> Zoo:
+    """The zoo in a folder, or at a URL such as `s3://bucket/zoo`; None for the one that the workspace built last.
+
+    Raises `InputError` if there is none.
+    """
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
+    from zoobench.zoo.workspace import Workspace
+
+    return Zoo(latest_zoo((workspace or Workspace()).zoos) if path is None else zoo_path(str(path)))
+
+
+def import_zoo(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    layout: str | None = None,
+    dataset: str | None = None,
+    architecture: str | None = None,
+    out: str | Path | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> Imported:
+    """Take trained networks of others in as a zoo: `.zoo`, and `.faults` with what did not come in, and why.
+
+    layout: how the folder is laid out, None to recognise it, see `list_importers`; dataset, architecture: of models
+    whose files do not say so. Raises `InputError` if nothing can be taken in.
+    """
+    from zoo_generation.names import inside
+    from zoobench.zoo import importers, zoo_path
+    from zoobench.zoo.workspace import Workspace
+
+    workspace, folder = workspace or Workspace(), Path(folder)
+    name = importers.import_name(folder, name)
+    path = inside(workspace.zoos, name) if out is None else zoo_path(str(out))
+    return importers.import_zoo(
+        folder, path, name, layout=layout, dataset=dataset, architecture=architecture, progress=progress
+    )
+
+
+def export_zoo(
+    zoo: Zoo | str | Path, to: str, out: str | Path, *, licence: str | None = None, progress: Progress = QUIET
+) -> Path:
+    """Write a zoo for the readers of others, bit for bit. Returns the folder `out`.
+
+    to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset.
+    """
+    from zoobench.zoo.exporters import export_zoo
+
+    return export_zoo(zoo_of(zoo), to, Path(out), licence, progress)
+
+
+def validate_zoo(
+    zoo: Zoo | str | Path,
+    *,
+    recompute: int = 0,
+    seed: int = 0,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+) -> ValidationReport:
+    """Check a zoo's card, files, checksums, tables, values and weights: `.valid`, `.problems`, `.verdict`.
+
+    recompute: how many checkpoints to draw, with the seed, and evaluate again on their images.
+    """
+    from zoobench.zoo import Zoo, zoo_path
+    from zoobench.zoo.validation import validate_zoo
+    from zoobench.zoo.workspace import Workspace
+
+    data_root = (workspace or Workspace()).data_root
+    return validate_zoo(zoo if isinstance(zoo, Zoo) else zoo_path(str(zoo)), recompute, seed, data_root, progress)
+
+
+def inspect_zoo(zoo: Zoo | str | Path) -> ZooReport:
+    """What a zoo holds, what is missing yet, how accurate its models are, and what they cost."""
+    from zoobench.zoo.inspection import inspect_zoo
+
+    return inspect_zoo(zoo_of(zoo))
+
+
+def load_tokens(
+    source: Zoo | str | Path | Sequence[Zoo | str | Path],
+    *,
+    token_size: int | None = None,
+    batch_norm: bool = True,
+    statuses: Sequence[str] = USED,
+    seed: int = 0,
+) -> TokenSet:
+    """Checkpoints of zoos as tokens, split by model into train, val and test; or the token set in a folder.
+
+    token_size: numbers in a token, None for the longest row of a layer, at most 288; batch_norm: whether BatchNorm's
+    weight and bias are tokens; statuses: of models to take; seed: of the splits.
+    """
+    from zoobench.populations import TokenSet
+
+    if isinstance(source, str | Path) and (Path(source) / "tokens.json").exists():
+        return TokenSet.read(Path(source))
+    return TokenSet.load(selected(source, statuses, token_size, seed, batch_norm))
+
+
+def save_tokens(
+    source: Zoo | str | Path | Sequence[Zoo | str | Path],
+    out: str | Path,
+    *,
+    dtype: Dtype = "float32",
+    token_size: int | None = None,
+    batch_norm: bool = True,
+    statuses: Sequence[str] = USED,
+    seed: int = 0,
+    progress: Progress = QUIET,
+) -> TokenSet:
+    """Write the checkpoints of zoos as a token set, which is mapped, not loaded, when it is read; returns it.
+
+    dtype: `float32`, `float16` or `bfloat16`; the rest as for `load_tokens`.
+    """
+    from zoobench.populations import write_token_set
+
+    return write_token_set(Path(out), selected(source, statuses, token_size, seed, batch_norm), dtype, progress)
+
+
+def validate_tokens(path: str | Path) -> list[str]:
+    """What is wrong with a token set, one sentence each: checksums, columns, types, splits, infinite or NaN weights."""
+    from zoobench.populations.validation import problems_of
+
+    return list(problems_of(Path(path)))
+
+
+def import_architecture(path: str) -> None:
+    """Make a function of one's own, `package.module:function`, an architecture of zoos. It is named by that path."""
+    from zoo_generation.networks.architectures import import_architecture
+
+    import_architecture(path)
+
+
+def zoo_of(zoo: Zoo | str | Path) -> Zoo:
+    """A zoo, opened if a folder or URL is given."""
+    return load_zoo(zoo) if isinstance(zoo, str | Path) else zoo
+
+
+def zoos_of(zoos: Zoo | str | Path | Sequence[Zoo | str | Path]) -> list[Zoo]:
+    """One zoo or several, opened where folders or URLs are given."""
+    from zoobench.zoo import Zoo
+
+    return [zoo_of(each) for each in ([zoos] if isinstance(zoos, Zoo | str | Path) else zoos)]
+
+
+def selected(
+    source: Zoo | str | Path | Sequence[Zoo | str | Path],
+    statuses: Sequence[str],
+    token_size: int | None,
+    seed: int,
+    batch_norm: bool,
+) -> Selection:
+    """Checkpoints of zoos, to be made into tokens."""
+    from zoobench.populations import kept_statuses, select_checkpoints
+
+    return select_checkpoints(zoos_of(source), token_size, seed, kept_statuses(statuses), batch_norm=batch_norm)
