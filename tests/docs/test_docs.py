@@ -40,6 +40,7 @@ PAGES = [
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
 COMMENTS = re.compile(r"(?:^<!-- .*? -->\n)*\Z", re.M)
 
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block: its language, text, comments directly above it, and what stands between it and the one before."""
