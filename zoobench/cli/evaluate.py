@@ -162,7 +162,12 @@ def _written(results: zb.Results, folder: Path, *more: str) -> int:
 
 
 def _failed(failures: Mapping[str, str]) -> list[Text]:
-    return [styled("failed ", "red") + styled(f"{piece}: {reason}") for piece, reason in failures.items()]
+    """One line per reason, with the pieces that failed for it, but for those that another one took with it."""
+    pieces: dict[str, list[str]] = {}
+    for piece, reason in failures.items():
+        if not any(reason.startswith(f"{other}: ") for other in failures):
+            pieces.setdefault(reason, []).append(piece)
+    return [styled("failed ", "red") + styled(f"{'; '.join(names)}: {reason}") for reason, names in pieces.items()]
 
 
 def ablate(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import zoobench as zb
+from zoo_generation.errors import InputError
+from zoo_generation.files import directory_written_aside
+from zoo_generation.machine import check_writable
+from zoo_generation.names import file_name, inside
+from zoobench.cli.console import show, shown_progress, table
 from zoobench.cli.options import (
     DataRoot,
     Device,
@@ -24,12 +30,11 @@ from zoobench.cli.options import (
     assigned,
     import_listed,
     listed,
-    opened_zoos,
+    opened,
 )
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from torch import Tensor
 
 TRAIN_EXAMPLES = """
 Examples:
@@ -71,6 +76,8 @@ Modes for --mode:
   bootstrapped: as before, in rounds, each with the kept ones as anchors
 """
 
+SHOWN = ("drawn", "kept", "anchors", "random_init")
+
 
 def train(
     method: MethodName = "sane",
@@ -99,36 +106,28 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a method on the training models of zoos, and keep it for 'zoobench embed' and 'zoobench generate'."""
-    from zoo_generation.data.load import ImageStore
-    from zoo_generation.files import directory_written_aside
-    from zoo_generation.kept import check
-    from zoo_generation.machine import check_writable
-    from zoo_generation.names import inside
-    from zoobench.cli.console import show, shown_progress, table
     from zoobench.display import figures
-    from zoobench.methods.fitting import fit_into
-    from zoobench.methods.protocols import Execution
-    from zoobench.methods.registry import get_method
-    from zoobench.populations import TokenSet, kept_statuses, select_checkpoints
 
     import_listed(architectures)
-    chosen = get_method(method)
-    config = chosen.config(preset, assigned(settings))
-    if tokens is not None:
-        name, token_set = tokens.name, TokenSet.read(tokens)
-        check(tokens, "the token set", "restore it, or make it again with 'zoobench tokens build'")
-    else:
-        zoos = opened_zoos(zoo, home)
-        name = "+".join(each.name for each in zoos)
-        token_set = TokenSet.load(select_checkpoints(zoos, statuses=kept_statuses(listed(statuses) or [])))
+    chosen = zb.get_method(method)
+    chosen.config(preset, assigned(settings))  # before the zoos are read
+    on, name = (zb.load_tokens(tokens), tokens.name) if tokens else opened(zoo, home)
     title = f"{name}-{method}-{seed}"
     place = out or inside(home / "models", title)
     check_writable(home / "results")
-    execution = Execution(device=device, workers=workers, ray_address=ray_address, log_dir=log_dir, wandb=wandb)
-    images = ImageStore(data_root)
     with shown_progress() as progress:
-        on = token_set.bounded()
-        fitted = fit_into(place, chosen, config, on, seed, execution=execution, images=images, progress=progress)
+        fitted = zb.fit(
+            chosen,
+            on,
+            preset=preset,
+            seed=seed,
+            out=place,
+            statuses=listed(statuses) or [],
+            execution=zb.Execution(device, workers, ray_address, log_dir=log_dir, wandb=wandb),
+            workspace=zb.Workspace(home, data_root, device),
+            progress=progress,
+            **assigned(settings),
+        )
     losses = fitted.losses
     shown: list[RenderableType] = []
     if len(losses):
@@ -177,37 +176,22 @@ def embed(
     Without --from the method is trained on the zoos of --zoo (by default, those that are embedded), or read if it was
     trained so before.
     """
-    import numpy as np
-
-    from zoo_generation.data.load import ImageStore
-    from zoo_generation.names import inside
-    from zoobench.cli.console import show, shown_progress, table
-    from zoobench.methods.embedding import Chosen, embed_zoos
-    from zoobench.methods.fitting import fitted_to
-    from zoobench.methods.registry import get_method
-    from zoobench.populations import kept_statuses
-    from zoobench.zoo.workspace import Workspace
-
     import_listed(architectures)
-    named, wanted = get_method(method), Chosen.of(population, checkpoint)
-    zoos, of = opened_zoos(zoo, home), kept_statuses(listed(statuses) or [])
-    on = opened_zoos(trained_on, home) if trained_on else zoos
-    where, title = Workspace(home, data_root), f"{'+'.join(each.name for each in zoos)}-{method}"
-    path = out or inside(home / "results", f"embeddings-{title}")
+    (zoos, name), of = opened(zoo, home), listed(statuses) or []
+    on, title = opened(trained_on, home)[0] if trained_on else zoos, f"{name}-{method}"
+    path, where = out or inside(home / "results", f"embeddings-{title}"), zb.Workspace(home, data_root)
     with shown_progress() as progress:
-        config = named.config(preset)
-        fitted, _ = fitted_to(named, config, on, seed, folder=kept, statuses=of, workspace=where, progress=progress)
-        images = ImageStore(data_root)
-        made = embed_zoos(
-            fitted, zoos, path, chosen=wanted, layers=layers, statuses=of, images=images, progress=progress
+        how: dict[str, Any] = {"statuses": of, "workspace": where, "progress": progress}
+        fitted = zb.load_method(kept, method) if kept else zb.fit(method, on, preset=preset, seed=seed, **how)
+        made = zb.save_embeddings(
+            fitted, zoos, path, layers=layers, population=population, checkpoint=checkpoint, **how
         )
     columns = ["checkpoints", "numbers" + (" per layer" if layers else ""), "mean norm"]
-    shown = table(f"Embeddings by {method}", ["population"], columns)
-    records = {}
+    shown, records = table(f"Embeddings by {method}", ["population"], columns), {}
     for each in made:
-        norm = float(np.linalg.norm(each.points, axis=1).mean())
-        records[each.name] = {"checkpoints": each.checkpoints, "numbers": each.width, "mean_norm": norm}
-        shown.add_row(each.name, str(each.checkpoints), str(each.width), f"{norm:.3f}" if norm < 1e6 else f"{norm:.3g}")
+        records[each.name] = {"checkpoints": each.checkpoints, "numbers": each.width, "mean_norm": each.mean_norm}
+        norm = f"{each.mean_norm:.3f}" if each.mean_norm < 1e6 else f"{each.mean_norm:.3g}"
+        shown.add_row(each.name, str(each.checkpoints), str(each.width), norm)
     show({"path": str(path), "populations": records}, shown, f"Parquet, card and plot: {path}")
 
 
@@ -266,76 +250,44 @@ def generate(
 
     Without --from the method is trained on the zoos, or read if it was trained so before.
     """
-    from zoo_generation.errors import InputError
-    from zoo_generation.names import file_name, inside
-    from zoo_generation.networks.program import device_of
-    from zoobench.cli.console import show, shown_progress, table
-    from zoobench.methods.fitting import fitted_to
-    from zoobench.methods.generation import TargetChoice, generate_models, summary_of, write_results
-    from zoobench.methods.registry import get_method
-    from zoobench.methods.sampling import Draw
-    from zoobench.populations import kept_statuses
-    from zoobench.zoo.workspace import Workspace
-
     import_listed(architectures)
-    named = get_method(method)
     if mode == "plain" and keep is not None:
         raise InputError("with --mode plain all that are drawn are kept; leave --keep out, or take --mode subsampled")
     if mode != "bootstrapped" and rounds is not None:
         raise InputError(f"--rounds was given with --mode {mode}, and there are rounds of --mode bootstrapped only")
     if keep is not None and keep > count:
         raise InputError(f"{keep} models cannot be kept of {count} that are drawn; lower --keep, or raise --count")
-    how = Draw(
-        drawn=count,
-        kept=count if mode == "plain" else min(keep or 10, count),
-        selection_images=selection_images,
-        rounds=(rounds or 3) if mode == "bootstrapped" else 1,
-        passes=passes,
-    )
-    sampling = {"density": density, "bandwidth": bandwidth, "relative": relative, "gaussian": gaussian}
-    zoos, of = opened_zoos(zoo, home), kept_statuses(listed(statuses) or [])
-    where, names = (
-        Workspace(home, data_root, "cuda" if device_of(device) == "cuda" else "cpu"),
-        [each.name for each in zoos],
-    )
-    title = file_name(f"{'+'.join(names)}-{method}")
-    path = (out or inside(home / "generated", title)).absolute()
+    sampling: dict[str, Any] = {"density": density, "bandwidth": bandwidth, "relative": relative, "gaussian": gaussian}
+    (zoos, name), of = opened(zoo, home), listed(statuses) or []
+    title, where = file_name(f"{name}-{method}"), zb.Workspace(home, data_root, device)
     with shown_progress() as progress:
-        config = named.config(preset)
-        fitted, populations = fitted_to(
-            named, config, zoos, seed, folder=kept, statuses=of, workspace=where, progress=progress
-        )
-        made = generate_models(
+        how: dict[str, Any] = {"seed": seed, "statuses": of, "workspace": where, "progress": progress}
+        fitted = zb.load_method(kept, method) if kept else zb.fit(method, zoos, preset=preset, **how)
+        made = zb.generate(
             fitted,
-            populations,
-            path,
-            title,
-            zoos=names,
-            target=TargetChoice(dataset, architecture, width, activation),
+            zoos,
+            target=zb.TargetChoice(dataset, architecture, width, activation),
             anchors=anchors,
-            how=how,
-            sampling={name: value for name, value in sampling.items() if value is not None},
-            seed=seed,
-            workspace=where,
-            progress=progress,
+            drawn=count,
+            keep=count if mode == "plain" else min(keep or 10, count),
+            rounds=(rounds or 3) if mode == "bootstrapped" else 1,
+            selection_images=selection_images,
+            passes=passes,
+            out=out,
+            **how,
+            **{name: value for name, value in sampling.items() if value is not None},
         )
     results = inside(home / "results", f"generated-{title}")
-    write_results(made, how, results)
-    shown = table(
-        f"Generated by {method}: accuracy without any training",
-        ["target"],
-        ["drawn,\nvalidation", "kept,\ntest", "best\nkept", "anchors", "random\ninit"],
-    )
-    for each in made:
-        drawn, target = each.drawn, each.job.target.name
-        best, trained = f"{float(drawn.test_accuracy.max()):.3f}", each.anchors
-        cells = [_spread(drawn.drawn_accuracy), _spread(drawn.test_accuracy), best]
-        shown.add_row(target, *cells, "–" if trained is None else _spread(trained), _spread(each.random))
-    total = sum(len(each.drawn.weights) for each in made)
-    told = f"{total} models into the zoo {path} (zoobench zoo inspect {path})"
-    record = {"zoo": str(path), "results": str(results), "targets": [summary_of(each) for each in made]}
+    made.save(results)
+    columns = ["drawn,\nvalidation", "kept,\ntest", "best\nkept", "anchors", "random\ninit"]
+    shown = table(f"Generated by {method}: accuracy without any training", ["target"], columns)
+    for each in made.summary():
+        of_target = {
+            what: f"{each[f'{what}_mean']:.3f} ± {each[f'{what}_std']:.3f}" for what in SHOWN if f"{what}_mean" in each
+        }
+        best = f"{each['kept_best']:.3f}"
+        cells = (of_target["drawn"], of_target["kept"], best, of_target.get("anchors", "–"), of_target["random_init"])
+        shown.add_row(each["target"], *cells)
+    told = f"{len(made.accuracies)} models into the zoo {made.path} (zoobench zoo inspect {made.path})"
+    record = {"zoo": str(made.path), "results": str(results), "targets": made.summary()}
     show(record, shown, told, f"Draws, summary and plot: {results}")
-
-
-def _spread(values: Tensor) -> str:
-    return f"{float(values.mean()):.3f} ± {float(values.std(correction=0)):.3f}"

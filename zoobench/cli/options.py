@@ -118,6 +118,12 @@ def opened_zoos(zoos: str | None, home: Path) -> list[zb.Zoo]:
     return [zb.load_zoo(path) for path in listed(zoos) or []] or [zb.load_zoo(workspace=zb.Workspace(home))]
 
 
+def opened(zoos: str | None, home: Path) -> tuple[list[zb.Zoo], str]:
+    """The zoos that a comma-separated option names, or the one built last, and what they are called together."""
+    found = opened_zoos(zoos, home)
+    return found, "+".join(zoo.name for zoo in found)
+
+
 def chosen_tracks(names: list[str] | None, workspace: zb.Workspace) -> list[str]:
     """Tracks by name; without names, or with `all`, those that two cores can do."""
     given = [each for name in names or [] for each in listed(name) or []]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from zoobench.cli.options import Home, Json, Quiet, Seed, Statuses, Zoos, listed, opened_zoos
-
-if TYPE_CHECKING:
-    from zoobench.cli.console import Table
-    from zoobench.populations import TokenSet
+import zoobench as zb
+from zoo_generation.errors import InputError
+from zoo_generation.names import inside
+from zoobench.cli.console import Table, console, show, shown_progress, styled, table
+from zoobench.cli.options import Home, Json, Quiet, Seed, Statuses, Zoos, listed, opened
 
 app = typer.Typer(no_args_is_help=True, help="Make token sets of zoos, and check them.")
 
@@ -61,48 +61,37 @@ def build(
 
     Without --zoo it takes the zoo that was built last. The format is that of docs/format.md.
     """
-    from zoo_generation.names import inside
-    from zoobench.cli.console import show, shown_progress
-    from zoobench.populations import kept_statuses, select_checkpoints, write_token_set
-
-    zoos = opened_zoos(zoo, home)
-    selected = select_checkpoints(zoos, token_size, seed, kept_statuses(listed(statuses) or []), batch_norm=batch_norm)
-    path = out or inside(home / "tokens", "+".join(each.name for each in zoos))
+    zoos, name = opened(zoo, home)
+    path = out or inside(home / "tokens", name)
     with shown_progress() as progress:
-        made = write_token_set(path, selected, dtype, progress)
+        how: dict[str, Any] = {"token_size": token_size, "batch_norm": batch_norm, "seed": seed, "progress": progress}
+        made = zb.save_tokens(zoos, path, dtype=dtype, statuses=listed(statuses) or [], **how)
     show(record_of(path, made), content_table(path, made), f"Token set: {path} (zoobench tokens validate {path})")
 
 
 @app.command(epilog=VALIDATE_EXAMPLES)
 def validate(path: TokenSetPath, json: Json = False, quiet: Quiet = False) -> None:
     """Check a token set: checksums, columns, types, splits, finite weights, and that they can be mapped."""
-    from zoo_generation.errors import InputError
-    from zoobench.cli.console import console, show, styled
-    from zoobench.populations import TokenSet
-    from zoobench.populations.validation import problems_of
-
     with console.status(f"Checking {path}"):
-        problems = list(problems_of(path))
+        problems = zb.validate_tokens(path)
     for problem in problems[1:]:
         console.print(styled("✗", "red"), problem)
     if problems:
         more = f" ({len(problems) - 1} more problems above)" if len(problems) > 1 else ""
         raise InputError(f"{path} is not a sound token set: {problems[0]}{more}")
-    found = TokenSet.read(path)
+    found = zb.load_tokens(path)
     sound = styled("✓ ", "green").append(styled(f"{path} is sound"))
     show(record_of(path, found), content_table(path, found), sound)
 
 
-def record_of(path: Path, tokens: TokenSet) -> dict[str, Any]:
+def record_of(path: Path, tokens: zb.TokenSet) -> dict[str, Any]:
     """What is in a token set."""
-    from zoobench.populations.schema import SPLITS
-
     return {
         "path": str(path),
         "token_size": tokens.token_size,
         "populations": {
             each.name: {
-                **{split: int((each.splits == number).sum()) for number, split in enumerate(SPLITS)},
+                **{split: len(each.split(split)) for split in ("train", "val", "test")},
                 "tokens": len(each.tokenizer),
                 "layers": len(each.tokenizer.layers),
                 "bytes": (path / f"{each.name}.parquet").stat().st_size,
@@ -112,11 +101,9 @@ def record_of(path: Path, tokens: TokenSet) -> dict[str, Any]:
     }
 
 
-def content_table(path: Path, tokens: TokenSet) -> Table:
+def content_table(path: Path, tokens: zb.TokenSet) -> Table:
     """One row per population: checkpoints by split, tokens of each, bytes."""
     from rich.filesize import decimal
-
-    from zoobench.cli.console import table
 
     names = ["train", "val", "test", "tokens", "layers"]
     result = table(f"Token set {path.name}: tokens of {tokens.token_size}", ["population"], [*names, "size"])

@@ -1,9 +1,7 @@
-"""The record of a method, built in or of another package: its class, its configurations, what it needs and costs."""
+"""The record of a method, built in or from another package: its class, its configurations, its needs and costs."""
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from zoo_generation.errors import unknown
 from zoo_generation.settings import changed
+from zoobench.methods.identity import digest_of
 from zoobench.methods.protocols import Fittable, FittedModel
 from zoobench.populations.evidence import Access
 
@@ -32,12 +31,12 @@ class Method:
     """A method: its class, and its configurations by name.
 
     kind: the class; presets: configurations, the first of which is the default; baseline: whether other methods are
-    shown beside it; random: False if it gives the same under every seed, so that it is measured under one; learns:
-    False if it is the same whatever token set it is fitted to. access: what it needs to see of the data; a task that
-    allows less leaves it out. summary: what it is, in one line; paper: where it is published, such as `arXiv
-    2406.09997`; version: raised by one whenever its scores change, so that old and new ones stay apart. sampling:
-    default settings of its sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: what fitting in a
-    configuration, and encoding, costs.
+    compared with it; random: False if it gives the same result under every seed, so that one seed is measured; learns:
+    False if the token set that it is fitted to does not matter. access: the data that it needs to see; tasks that allow
+    less skip it. summary: what it is, in one line; paper: where it is published, such as `arXiv 2406.09997`; version:
+    raised by one whenever its scores change, so that old and new ones stay apart. sampling: default settings of its
+    sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: of fitting in a configuration, and of
+    encoding.
 
     >>> from zoobench.methods.baselines import FlatWeights
     >>> Method("mine", FlatWeights, learns=False, summary="The weights themselves").access.name
@@ -64,21 +63,23 @@ class Method:
 
     @property
     def load(self) -> Callable[[Path], FittedModel]:
-        """Reads what a fitted one saved to a folder."""
+        """Reads a fitted method from a folder."""
         return self.kind.load
 
     def identity(self, config: object) -> str:
-        """What decides, besides data and seed, what it learns: its configuration and, for a method of another package,
-        the text of the module, which changes while it is being written."""
-        module = sys.modules[self.kind.__module__]
-        if module.__name__.partition(".")[0] == "zoobench" or not module.__file__:
-            return repr(config)
-        return f"{config!r}:{hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}"
+        """What decides, besides data and seed, what it learns: its configuration and, for a method of another package
+        or a notebook, how it is written, which changes while it is being written."""
+        text = digest_of(self.kind)
+        return f"{config!r}:{text}" if text else repr(config)
+
+    def __repr__(self) -> str:
+        return f"<Method {self.name}, version {self.version}: {self.summary or self.kind.__name__}>"
 
     def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
         """The configuration of that name, changed by `settings` such as `{"window": 32}`.
 
-        Raises `InputError` if there is no such configuration, and for settings that it does not have or cannot take.
+        Raises `InputError` if there is no such configuration, or if it has no such setting, or the value is not
+        allowed.
         """
         if preset is not None and preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -24,6 +25,9 @@ from zoobench.studies.relations import relation
 from zoobench.studies.report import Report, write_report
 from zoobench.studies.study import Study
 from zoobench.zoo.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plan_study(study: Study, workspace: Workspace | None = None) -> Plan:
@@ -74,7 +78,6 @@ class StudyResults:
         """One row per measurement, as `Results.measurements`, with the relation of composition and target."""
         return self._related(self.results.measurements)
 
-    @cached_property
     def summary(self) -> pd.DataFrame:
         """Means over seeds, as `Results.summary`, with the relation of composition and target."""
         return self._related(self.results.summary())
@@ -108,7 +111,7 @@ class StudyResults:
             title=self.study.name,
             description=self.study.description,
             compositions=self.compositions,
-            summary=self.summary,
+            summary=self.summary(),
             measurements=self.measurements,
             comparisons=self.comparisons,
             failures=pd.DataFrame(list(self.failures.items()), columns=["cell", "reason"]),
@@ -124,6 +127,14 @@ class StudyResults:
         with directory_written_aside(path) as aside:
             write_report(self.report, aside)
             self.standings().to_csv(aside / "standings.csv", index=False)
+
+    def figure(self) -> Figure:
+        """Means of each task's primary metric with 95 % intervals, as `Results.figure`."""
+        return self.results.figure()
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<StudyResults {self.study.name}: {len(self.results.plan.cells)} cells{failed}; see .standings()>"
 
     def _repr_html_(self) -> str:
         return self.results._repr_html_()

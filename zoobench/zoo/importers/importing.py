@@ -67,6 +67,10 @@ class Imported:
         """The zoo, opened."""
         return Zoo(self.path)
 
+    def __repr__(self) -> str:
+        counts = f"{self.models} models, {self.checkpoints} checkpoints, faults: {len(self.faults)}"
+        return f"<Imported {self.name}: {counts}, {self.path}>"
+
     def record(self) -> dict[str, Any]:
         """All of it as plain values for JSON; a fault of a whole model has the checkpoint `model`."""
         said = asdict(self)
