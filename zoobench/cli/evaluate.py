@@ -37,6 +37,7 @@ from zoobench.cli.options import (
     import_listed,
     listed,
     opened_zoos,
+    option,
 )
 from zoobench.cli.tables import answer_tables, board_tables, cost_tables, score_tables, standings_tables
 
@@ -62,16 +63,12 @@ def evaluate(
     method: MethodName = "sane",
     preset: PresetName = None,
     settings: Settings = None,
-    tasks: Annotated[
-        str | None, typer.Option(help="Tasks, comma-separated: see 'zoobench list tasks'.", show_default="all")
-    ] = None,
+    tasks: Annotated[str | None, option("Tasks, comma-separated: see 'zoobench list tasks'.", "all")] = None,
     track: TrackOption = None,
     zoo: Zoos = None,
     statuses: Annotated[
         str | None,
-        typer.Option(
-            help="Models to take, by status; those that diverged are never taken.", show_default="trained,at_chance"
-        ),
+        option("Models to take, by status; those that diverged are never taken.", "trained,at_chance"),
     ] = None,
     seeds: Seeds = None,
     seed: FirstSeed = None,
@@ -174,7 +171,7 @@ def ablate(
     study: Annotated[Path, typer.Argument(help="A YAML file: zoos, compositions, methods, targets, tasks.")],
     seeds: Seeds = None,
     seed: FirstSeed = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and its cost.")] = False,
+    dry_run: Annotated[bool, option("Only show what would be done, and its cost.", True, "--dry-run")] = False,
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,
@@ -220,7 +217,7 @@ def ablate(
 
 
 def demo(
-    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path("zoobench-demo"),
+    home: Annotated[Path, option("Folder that everything is written to.")] = Path("zoobench-demo"),
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -24,15 +24,11 @@ from zoobench.cli.options import (
     chosen_tracks,
     examples,
     listed,
+    option,
 )
 from zoobench.cli.tables import board_tables, difference_tables, finding_table, rebuilt_table, track_tables
 
 app = typer.Typer(no_args_is_help=True, help="Look at leaderboards, verify them, build what they are made of.")
-
-
-@app.callback()
-def leaderboard() -> None:
-    """Look at leaderboards."""
 
 
 @app.command("list", epilog=examples("leaderboard list", "leaderboard list --json"))
@@ -53,9 +49,7 @@ def list_tracks(home: Home = Path(), json: Json = False, quiet: Quiet = False) -
 )
 def show_tracks(
     tracks: Tracks = None,
-    metric: Annotated[
-        str | None, typer.Option(help="To rank by, on the tracks that have it.", show_default="each track's")
-    ] = None,
+    metric: Annotated[str | None, option("To rank by, on the tracks that have it.", "each track's")] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,
@@ -108,16 +102,14 @@ def verify(
     ] = None,
     proposed: Annotated[
         Path | None,
-        typer.Option(help="Verify what differs in another 'leaderboards' folder, by the tracks here."),
+        option("Verify what differs in another 'leaderboards' folder, by the tracks here."),
     ] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Download artefacts that lie elsewhere.")] = False,
+    fetch: Annotated[bool, option("Download artefacts that lie elsewhere.", True, "--fetch")] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Build the zoos anew, and run the methods that are installed on them.")
+        bool, option("Build the zoos anew, and run the methods that are installed on them.", True, "--fresh")
     ] = False,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**31 - 1, help="Of fresh zoos.", show_default="drawn, and shown after")
-    ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="After so many no further entry is run on fresh zoos.")] = 240,
+    seed: Annotated[int | None, option("Of fresh zoos.", "drawn, and shown after", min=0, max=2**31 - 1)] = None,
+    minutes: Annotated[float, option("After so many no further entry is run on fresh zoos.", min=0)] = 240,
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,
@@ -155,10 +147,8 @@ def verify(
     )
 )
 def site(
-    out: Annotated[Path, typer.Option(help="Folder to write; an earlier site there is replaced.")] = Path("site"),
-    repository: Annotated[
-        str | None, typer.Option(help="Its address, for a link to the guide.", show_default="none")
-    ] = None,
+    out: Annotated[Path, option("Folder to write; an earlier site there is replaced.")] = Path("site"),
+    repository: Annotated[str | None, option("Its address, for a link to the guide.", "none")] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,
@@ -175,7 +165,7 @@ def site(
 def rebuild(
     tracks: Tracks = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Take what was built for what the tracks mean: for those who keep them.")
+        bool, option("Take what was built for what the tracks mean: for those who keep them.", True, "--record")
     ] = False,
     data_root: DataRoot = None,
     home: Home = Path(),
@@ -197,7 +187,7 @@ def rebuild(
 @app.command(epilog=examples("leaderboard data property-cross-dataset --out property-cross-dataset"))
 def data(
     track: Annotated[str, typer.Argument(help="A track.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; a new one.")],
+    out: Annotated[Path, option("Folder to write; a new one.")],
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,
@@ -223,28 +213,21 @@ def submit(
     source: Annotated[
         Path, typer.Argument(help="What 'eval --track' wrote, a zip file of it, or predictions or weights of your own.")
     ],
-    check: Annotated[bool, typer.Option("--check", help="Only say all that is wrong, and how it would rank.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Write one zip file instead, to be sent.", show_default="into leaderboards/")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of the entry of that name.")] = False,
-    track: Annotated[str | None, typer.Option(help="The track.", show_default="the entry's")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the entry's folder.", show_default="the method's")] = None,
-    method: Annotated[str | None, typer.Option(help="As it is shown.", show_default="the name")] = None,
-    authors: Annotated[str | None, typer.Option(help="Who, comma-separated; needed.")] = None,
-    licence: Annotated[str | None, typer.Option("--licence", "--license", help="Of what is handed in; needed.")] = None,
-    description: Annotated[str | None, typer.Option(help="What the method does, in some sentences.")] = None,
-    paper: Annotated[str | None, typer.Option(help="https://…")] = None,
-    code: Annotated[str | None, typer.Option(help="https://…")] = None,
-    parameters: Annotated[int | None, typer.Option(min=0, help="Numbers that are learned.")] = None,
-    compute: Annotated[str | None, typer.Option(help="What training took, such as '2 hours on one A100'.")] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(help="Those handed in: 0 alone, of a method without chance.", show_default="the track's"),
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(help="Where the artefact lies, and is fetched, if it is too large for git.")
-    ] = None,
+    check: Annotated[bool, option("Only say all that is wrong, and how it would rank.", True, "--check")] = False,
+    out: Annotated[Path | None, option("Write one zip file instead, to be sent.", "into leaderboards/")] = None,
+    replace: Annotated[bool, option("Take the place of the entry of that name.", True, "--replace")] = False,
+    track: Annotated[str | None, option("The track.", "the entry's")] = None,
+    name: Annotated[str | None, option("Of the entry's folder.", "the method's")] = None,
+    method: Annotated[str | None, option("As it is shown.", "the name")] = None,
+    authors: Annotated[str | None, option("Who, comma-separated; needed.")] = None,
+    licence: Annotated[str | None, option("Of what is handed in; needed.", True, "--licence", "--license")] = None,
+    description: Annotated[str | None, option("What the method does, in some sentences.")] = None,
+    paper: Annotated[str | None, option("https://…")] = None,
+    code: Annotated[str | None, option("https://…")] = None,
+    parameters: Annotated[int | None, option("Numbers that are learned.", min=0)] = None,
+    compute: Annotated[str | None, option("What training took, such as '2 hours on one A100'.")] = None,
+    seeds: Annotated[str | None, option("Those handed in: 0 alone, of a method without chance.", "the track's")] = None,
+    url: Annotated[str | None, option("Where the artefact lies, and is fetched, if it is too large for git.")] = None,
     data_root: DataRoot = None,
     home: Home = Path(),
     json: Json = False,

@@ -28,6 +28,7 @@ from zoobench.cli.options import (
     examples,
     import_listed,
     listed,
+    option,
 )
 from zoobench.cli.tables import check_table, cost_table, fault_tables, population_tables, recomputed_table
 
@@ -48,53 +49,41 @@ BUILD = "\n\n".join(
 ZooPath = Annotated[
     str | None, typer.Argument(metavar="ZOO", help="A zoo's directory or URL.", show_default="the one built last")
 ]
-Out = Annotated[str | None, typer.Option(help="Where the zoo goes: a directory or a URL.", show_default="zoos/NAME")]
+Out = Annotated[str | None, option("Where the zoo goes: a directory or a URL.", "zoos/NAME")]
 SHOWN = 20  # problems on the screen; all of them are in the file
 
 
-def _option(words: str, default: str | bool) -> Any:
-    return typer.Option(help=words, show_default=default)
-
-
 def build_zoo(
-    datasets: Annotated[str | None, _option("Datasets, comma-separated.", "digits")] = None,
-    architectures: Annotated[
-        str | None, _option("Architectures, or functions package.module:function.", "cnn_s")
-    ] = None,
-    spec: Annotated[
-        str | None, typer.Option(help="A preset of those below, or a YAML file; the options here override it.")
-    ] = None,
+    datasets: Annotated[str | None, option("Datasets, comma-separated.", "digits")] = None,
+    architectures: Annotated[str | None, option("Architectures, or package.module:function.", "cnn_s")] = None,
+    spec: Annotated[str | None, option("A preset of those below, or a YAML file; other options override it.")] = None,
     out: Out = None,
-    name: Annotated[str | None, _option("Name of the zoo.", "datasets and architectures")] = None,
-    width: Annotated[str | None, _option("Width multipliers.", "1")] = None,
-    activation: Annotated[str | None, _option("tanh, relu, gelu, sigmoid.", "tanh")] = None,
-    init: Annotated[str | None, _option("uniform, normal, kaiming_uniform, kaiming_normal.", "kaiming_uniform")] = None,
-    optimizer: Annotated[str | None, _option("adam, sgd.", "adam")] = None,
-    learning_rate: Annotated[str | None, _option("Learning rates.", "0.0003,0.001,0.003")] = None,
-    weight_decay: Annotated[str | None, _option("Weight decays.", "0")] = None,
-    dropout: Annotated[str | None, _option("Dropout rates.", "0")] = None,
-    batch_size: Annotated[str | None, _option("Batch sizes.", "32")] = None,
-    schedule: Annotated[str | None, _option("constant, onecycle.", "constant")] = None,
-    augment: Annotated[bool | None, _option("Random crops and flips.", False)] = None,
-    seeds: Annotated[int | None, _option("Seeds for each combination of the above.", "16")] = None,
-    fixed_seeds: Annotated[bool | None, _option("The same seeds for every combination.", False)] = None,
-    shared_order: Annotated[bool | None, _option("All models see the images in one order.", False)] = None,
-    epochs: Annotated[int | None, _option("Epochs.", "6")] = None,
-    checkpoint_epochs: Annotated[str | None, _option("Epochs to keep.", "every one")] = None,
-    train_images: Annotated[int | None, _option("Training images at most.", "6000")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels a side, where the architecture leaves a choice.")
-    ] = None,
-    seed: Annotated[int | None, _option("First seed.", "0")] = None,
+    name: Annotated[str | None, option("Name of the zoo.", "datasets and architectures")] = None,
+    width: Annotated[str | None, option("Width multipliers.", "1")] = None,
+    activation: Annotated[str | None, option("tanh, relu, gelu, sigmoid.", "tanh")] = None,
+    init: Annotated[str | None, option("uniform, normal, kaiming_uniform, kaiming_normal.", "kaiming_uniform")] = None,
+    optimizer: Annotated[str | None, option("adam, sgd.", "adam")] = None,
+    learning_rate: Annotated[str | None, option("Learning rates.", "0.0003,0.001,0.003")] = None,
+    weight_decay: Annotated[str | None, option("Weight decays.", "0")] = None,
+    dropout: Annotated[str | None, option("Dropout rates.", "0")] = None,
+    batch_size: Annotated[str | None, option("Batch sizes.", "32")] = None,
+    schedule: Annotated[str | None, option("constant, onecycle.", "constant")] = None,
+    augment: Annotated[bool | None, option("Random crops and flips.", False)] = None,
+    seeds: Annotated[int | None, option("Seeds for each combination of the above.", "16")] = None,
+    fixed_seeds: Annotated[bool | None, option("The same seeds for every combination.", False)] = None,
+    shared_order: Annotated[bool | None, option("All models see the images in one order.", False)] = None,
+    epochs: Annotated[int | None, option("Epochs.", "6")] = None,
+    checkpoint_epochs: Annotated[str | None, option("Epochs to keep.", "every one")] = None,
+    train_images: Annotated[int | None, option("Training images at most.", "6000")] = None,
+    image_size: Annotated[int | None, option("Pixels a side, where the architecture leaves a choice.")] = None,
+    seed: Annotated[int | None, option("First seed.", "0")] = None,
     data_root: DataRoot = None,
     workers: Workers = None,
     ray_address: RayAddress = None,
     device: Device = "auto",
     cpus_per_job: CpusPerJob = 1,
     gpus_per_job: GpusPerJob = None,
-    stack_size: Annotated[
-        int | None, typer.Option(min=1, help="Models trained at once.", show_default="what fits into memory")
-    ] = None,
+    stack_size: Annotated[int | None, option("Models trained at once.", "what fits into memory", min=1)] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,
@@ -113,11 +102,6 @@ def build_zoo(
         )
     report = zb.inspect_zoo(zoo)
     show(asdict(report), *population_tables(report))
-
-
-@app.callback()
-def zoo() -> None:
-    """Look at zoos, validate, import and export them."""
 
 
 @app.command(epilog=examples("zoo inspect", "zoo inspect zoos/mnist+cifar10-cnn_s", "zoo inspect s3://bucket/zoo"))
@@ -152,9 +136,7 @@ def inspect(
 )
 def validate(
     path: ZooPath = None,
-    recompute: Annotated[
-        int, typer.Option(min=0, help="Checkpoints to draw, and evaluate again on test and validation images.")
-    ] = 0,
+    recompute: Annotated[int, option("Checkpoints to draw, and evaluate again on their images.", min=0)] = 0,
     seed: Seed = 0,
     data_root: DataRoot = None,
     architectures: UserArchitectures = None,
@@ -194,13 +176,13 @@ def validate(
 def import_(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of trained networks.")],
     out: Out = None,
-    name: Annotated[str | None, _option("Name of the zoo.", "the folder's")] = None,
-    dataset: Annotated[str | None, _option("Dataset of the models whose files name none.", "none")] = None,
+    name: Annotated[str | None, option("Name of the zoo.", "the folder's")] = None,
+    dataset: Annotated[str | None, option("Dataset of the models whose files name none.", "none")] = None,
     architecture: Annotated[
-        str | None, _option("The models' architecture, or a function package.module:function.", "recognised")
+        str | None, option("The models' architecture, or a function package.module:function.", "recognised")
     ] = None,
     layout: Annotated[
-        str | None, _option("How the folder is laid out: see 'zoobench list importers'.", "recognised")
+        str | None, option("How the folder is laid out: 'zoobench list importers'.", "recognised")
     ] = None,
     home: Home = Path(),
     json: Json = False,
@@ -231,9 +213,7 @@ def export(
     to: Annotated[str, typer.Option(help="One of 'zoobench list exporters'.")],
     out: Annotated[Path, typer.Option(help="Where the export goes: a folder that does not exist yet.")],
     path: ZooPath = None,
-    licence: Annotated[
-        str | None, _option("Of a Hugging Face dataset: the licence's identifier there.", "not stated")
-    ] = None,
+    licence: Annotated[str | None, option("Of a Hugging Face dataset: the licence's identifier.", "not stated")] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,
