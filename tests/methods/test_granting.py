@@ -19,6 +19,8 @@ from torch import Tensor
 import zoobench as zb
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import AccessError, InputError
+from zoo_generation.networks.capture import moments
+from zoo_generation.networks.module import runnable_module
 from zoobench.evaluation.cells import prepare
 from zoobench.evaluation.evaluate import plan_of
 from zoobench.methods import Access, InapplicableError, Method, Unlearned
@@ -103,6 +105,14 @@ def test_a_method_that_needs_more_than_is_allowed_is_left_out() -> None:
 def test_moments_are_those_of_each_model_under_its_own_activation() -> None:
     population = seen(Access.STATISTICS)
     found = population.evidence.moments()
+    with pytest.raises(InputError, match="take 1 or more"):
+        population.evidence.moments(images=0)
+    first = population.evidence.moments(images=40)
+    some = ImageStore().of(population.table.iloc[0], "train").images[:40]
+    slow = moments(population.weights, population.layout, runnable_module(population.table.iloc[0]), some)
+    for name, grams in first.grams.items():
+        torch.testing.assert_close(grams, slow.grams[name])
+        assert first.counts[name] * 300 == found.counts[name] * 40
     table = population.table.assign(activation=["relu", "tanh"] * (len(population) // 2))
     mixed = Population.of("mixed", population.tokenizer, population.weights, table).shown(population.granted)
     both = mixed.evidence.moments()
