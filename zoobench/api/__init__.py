@@ -4,7 +4,19 @@ Each command of the shell has its function. Rooms are imported when a function n
 quick, and loads neither PyTorch nor Ray.
 """
 
-from zoobench.api.leaderboards import load_leaderboard, run_track, submit, verify
+from zoobench.api.leaderboards import (
+    compare_entries,
+    export_track,
+    get_track,
+    load_boards,
+    load_leaderboard,
+    rebuild_tracks,
+    run_track,
+    submit,
+    verify,
+    verify_fresh,
+    write_site,
+)
 from zoobench.api.listing import (
     list_architectures,
     list_datasets,
@@ -16,7 +28,7 @@ from zoobench.api.listing import (
     list_tracks,
 )
 from zoobench.api.methods import embed, fit, generate, get_method, load_method, save_embeddings
-from zoobench.api.studies import evaluate, get_task, plan_study, run_study
+from zoobench.api.studies import evaluate, get_task, plan_study, run_demo, run_study
 from zoobench.api.zoos import (
     build_zoo,
     export_zoo,
@@ -32,13 +44,16 @@ from zoobench.api.zoos import (
 
 __all__ = [
     "build_zoo",
+    "compare_entries",
     "embed",
     "evaluate",
+    "export_track",
     "export_zoo",
     "fit",
     "generate",
     "get_method",
     "get_task",
+    "get_track",
     "import_architecture",
     "import_zoo",
     "inspect_zoo",
@@ -50,11 +65,14 @@ __all__ = [
     "list_presets",
     "list_tasks",
     "list_tracks",
+    "load_boards",
     "load_leaderboard",
     "load_method",
     "load_tokens",
     "load_zoo",
     "plan_study",
+    "rebuild_tracks",
+    "run_demo",
     "run_study",
     "run_track",
     "save_embeddings",
@@ -63,4 +81,6 @@ __all__ = [
     "validate_tokens",
     "validate_zoo",
     "verify",
+    "verify_fresh",
+    "write_site",
 ]

@@ -47,12 +47,14 @@ def list_presets() -> tuple[str, ...]:
     return tuple(preset_names())
 
 
-def list_tracks(*, workspace: Workspace | None = None) -> tuple[str, ...]:
-    """Names of the tracks in the workspace's `leaderboards/`."""
-    from zoobench.leaderboard import track_names
+def list_tracks(*, scale: str | None = None, workspace: Workspace | None = None) -> tuple[str, ...]:
+    """Names of the tracks in the workspace's `leaderboards/`; scale: `two-cores` or `paper`, None for both."""
+    from zoobench.leaderboard import read_tracks, track_names
     from zoobench.zoo.workspace import Workspace
 
-    return tuple(track_names((workspace or Workspace()).leaderboards))
+    leaderboards = (workspace or Workspace()).leaderboards
+    found = track_names(leaderboards) if scale is None else (each.name for each in read_tracks(leaderboards, scale))
+    return tuple(found)
 
 
 def list_importers() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_generation.progress import QUIET, Progress
 from zoobench.api.methods import get_method
-from zoobench.api.zoos import USED, zoos_of
+from zoobench.api.zoos import USED, build_zoo, zoos_of
 
 if TYPE_CHECKING:
     from zoobench.evaluation import Plan, Results
@@ -18,9 +18,26 @@ if TYPE_CHECKING:
     from zoobench.zoo import Zoo
     from zoobench.zoo.workspace import Workspace
 
+DEMO_IMAGES: dict[str, Any] = {"datasets": ["digits", "glyphs"], "train_images": 2000}
+DEMO_ZOOS: list[dict[str, Any]] = [
+    {"name": "demo-cnn_s", "architectures": ["cnn_s"], "learning_rate": [0.001, 0.003], "seeds": 8, "epochs": 6},
+    {
+        "name": "demo-resnet18",
+        "architectures": ["resnet18"],
+        "width": [0.0625],
+        "image_size": 16,
+        "activation": ["relu"],
+        "learning_rate": [0.003, 0.01],
+        "batch_size": [64],
+        "seeds": 5,
+        "epochs": 3,
+    },
+]
+DEMO_STEPS, DEMO_DRAWN = 200, 50
+
 
 def evaluate(
-    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Mapping[str, Any] | None],
+    methods: str | Method | Sequence[str | Method] | Mapping[Any, object],
     on: Zoo | str | Path | Sequence[Zoo | str | Path],
     *,
     tasks: Sequence[str | Task] | None = None,
@@ -32,9 +49,9 @@ def evaluate(
 ) -> Results:
     """Fit methods to zoos, measure each by every task that it can do, beside the baselines.
 
-    methods: names or methods; or by name a preset, or settings in place of the first one's, or None. tasks: None for
-    all. seeds: how many, or which. What is there under the workspace's `runs/` is not made again; what fails is in
-    `.failures`, and the rest is measured all the same.
+    methods: names or methods; or a mapping of these to a preset's name, to settings in place of the first one's, to a
+    configuration, or to None. tasks: None for all. seeds: how many, or which. What is there under the workspace's
+    `runs/` is not made again; what fails is in `.failures`, and the rest is measured all the same.
 
     >>> found = evaluate(["sane", "pca"], "zoos/digits-cnn_s", tasks=["generation"])  # doctest: +SKIP
     >>> found.standings()  # doctest: +SKIP
@@ -56,27 +73,50 @@ def evaluate(
     )
 
 
+def run_demo(*, workspace: Workspace | None = None, progress: Progress = QUIET) -> Results:
+    """Build two zoos on images that zoobench brings along, train SANE on both, and rank it: minutes, and no network.
+
+    >>> run_demo(workspace=Workspace("zoobench-demo")).standings()  # doctest: +SKIP
+    """
+    from zoobench.zoo.workspace import Workspace
+
+    workspace = workspace or Workspace()
+    tasks: list[str | Task] = ["property_prediction", get_task("generation", drawn=DEMO_DRAWN), "reconstruction"]
+    with workspace.ray():
+        zoos = [build_zoo(workspace=workspace, progress=progress, **DEMO_IMAGES | fields) for fields in DEMO_ZOOS]
+        sane = get_method("sane")
+        methods = {sane: sane.config("tiny", {"steps": DEMO_STEPS})}
+        return evaluate(methods, zoos, tasks=tasks, seeds=2, workspace=workspace, progress=progress)
+
+
 def run_study(
     study: str | Path | Study,
     *,
     seeds: int | None = None,
+    seed: int | None = None,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> StudyResults:
     """Make all that a study asks for and is not there yet: zoos, fits, cells. `.report()`, `.save(folder)`.
 
-    study: a YAML file, or a `Study`; seeds: how many, in place of the study's.
+    study: a YAML file, or a `Study`; seeds: how many, in place of the study's; seed: the first of them.
     """
     from zoobench.studies import run_study
 
-    return run_study(_study(study, seeds), workspace, progress)
+    return run_study(_study(study, seeds, seed), workspace, progress)
 
 
-def plan_study(study: str | Path | Study, *, seeds: int | None = None, workspace: Workspace | None = None) -> Plan:
+def plan_study(
+    study: str | Path | Study,
+    *,
+    seeds: int | None = None,
+    seed: int | None = None,
+    workspace: Workspace | None = None,
+) -> Plan:
     """What a study would do; `.cost()` says about how long it takes."""
     from zoobench.studies import plan_study
 
-    return plan_study(_study(study, seeds), workspace)
+    return plan_study(_study(study, seeds, seed), workspace)
 
 
 def get_task(name: str, **settings: Any) -> Task:
@@ -90,24 +130,27 @@ def get_task(name: str, **settings: Any) -> Task:
     return get_task(name, settings)
 
 
-def _study(study: str | Path | Study, seeds: int | None) -> Study:
+def _study(study: str | Path | Study, seeds: int | None, seed: int | None) -> Study:
     from zoobench.studies import read_study
 
-    changes = {} if seeds is None else {"seeds": seeds}
+    changes = {name: value for name, value in (("seeds", seeds), ("seed", seed)) if value is not None}
     return read_study(Path(study), changes) if isinstance(study, str | Path) else study.model_copy(update=changes)
 
 
+def _config(method: Method, choice: object) -> object:
+    if choice is None or isinstance(choice, str):
+        return method.config(choice)
+    return method.config(None, choice) if isinstance(choice, Mapping) else choice
+
+
 def _configured(
-    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Mapping[str, Any] | None],
+    methods: str | Method | Sequence[str | Method] | Mapping[Any, object],
 ) -> dict[Method, object]:
     """Methods with the configuration of each."""
     from zoobench.methods import Method
 
     if isinstance(methods, Mapping):
-        chosen = {get_method(name): choice for name, choice in methods.items()}
-        return {
-            method: method.config(choice) if choice is None or isinstance(choice, str) else method.config(None, choice)
-            for method, choice in chosen.items()
-        }
+        chosen = ((get_method(method), choice) for method, choice in methods.items())
+        return {method: _config(method, choice) for method, choice in chosen}
     listed = [methods] if isinstance(methods, str | Method) else methods
     return {method: method.config(None) for method in map(get_method, listed)}

@@ -27,6 +27,7 @@ def build_zoo(
     spec: str | Path | ZooSpec | None = None,
     *,
     out: str | Path | None = None,
+    stack_size: int | None = None,
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
     **fields: Any,
@@ -35,7 +36,8 @@ def build_zoo(
 
     spec: a preset's name, a YAML file, or None for zoobench's defaults; fields: those of a spec, in place of its own,
     such as `datasets`, `architectures`, `seeds`, `epochs`; out: a folder or URL, None for `zoos/<name>` in the
-    workspace. Raises `InputError` for what a spec cannot be, and if there is a zoo of another spec.
+    workspace; stack_size: models trained at once, None for as many as fit into memory. Raises `InputError` for what a
+    spec cannot be, and if there is a zoo of another spec.
 
     >>> zoo = build_zoo(datasets=["digits"], architectures=["mlp"], seeds=2, epochs=1)  # doctest: +SKIP
     """
@@ -50,7 +52,7 @@ def build_zoo(
     else:
         chosen = building.spec_of(spec, **fields)
     path = inside(workspace.zoos, chosen.title) if out is None else zoo_path(str(out))
-    return building.build_zoo(chosen, path, workspace, progress)
+    return building.build_zoo(chosen, path, workspace, progress, stack_size)
 
 
 def load_zoo(path: str | Path | None = None, *, workspace: Workspace | None = None) -> Zoo:
@@ -77,6 +79,8 @@ def import_zoo(
 ) -> Imported:
     """Take trained networks of others in as a zoo: `.zoo`, and `.faults` with what did not come in, and why.
 
+    `results/import-<name>.json` in the workspace says so too, see `.report`.
+
     layout: how the folder is laid out, None to recognise it, see `list_importers`; dataset, architecture: of models
     whose files do not say so. Raises `InputError` if nothing can be taken in.
     """
@@ -88,7 +92,14 @@ def import_zoo(
     name = importers.import_name(folder, name)
     path = inside(workspace.zoos, name) if out is None else zoo_path(str(out))
     return importers.import_zoo(
-        folder, path, name, layout=layout, dataset=dataset, architecture=architecture, progress=progress
+        folder,
+        path,
+        name,
+        layout=layout,
+        dataset=dataset,
+        architecture=architecture,
+        report=inside(workspace.results, f"import-{name}", ".json"),
+        progress=progress,
     )
 
 
@@ -105,7 +116,7 @@ def export_zoo(
 
 
 def validate_zoo(
-    zoo: Zoo | str | Path,
+    zoo: Zoo | str | Path | None = None,
     *,
     recompute: int = 0,
     seed: int = 0,
@@ -114,14 +125,16 @@ def validate_zoo(
 ) -> ValidationReport:
     """Check a zoo's card, files, checksums, tables, values and weights: `.valid`, `.problems`, `.verdict`.
 
-    recompute: how many checkpoints to draw, with the seed, and evaluate again on their images.
+    zoo: None for the one that the workspace built last; recompute: how many checkpoints to draw, with the seed, and
+    evaluate again on their images.
     """
-    from zoobench.zoo import Zoo, zoo_path
+    from zoobench.zoo import Zoo, latest_zoo, zoo_path
     from zoobench.zoo.validation import validate_zoo
     from zoobench.zoo.workspace import Workspace
 
-    data_root = (workspace or Workspace()).data_root
-    return validate_zoo(zoo if isinstance(zoo, Zoo) else zoo_path(str(zoo)), recompute, seed, data_root, progress)
+    workspace = workspace or Workspace()
+    path = latest_zoo(workspace.zoos) if zoo is None else zoo if isinstance(zoo, Zoo) else zoo_path(str(zoo))
+    return validate_zoo(path, recompute, seed, workspace.data_root, progress)
 
 
 def inspect_zoo(zoo: Zoo | str | Path) -> ZooReport:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import zoobench as zb
 from zoobench.cli.console import set_json, set_quiet
-
-if TYPE_CHECKING:
-    from zoobench.leaderboard import Track
-    from zoobench.zoo import Zoo
 
 DataRoot = Annotated[
     Path | None,
@@ -78,7 +75,14 @@ TrackOption = Annotated[
     str | None, typer.Option("--track", help="Tracks, comma-separated; 'all' are the two-core ones.")
 ]
 LARGEST_SEED = 2**32 - 1  # every generator of random numbers takes it
-MOST_SEEDS = 1000
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="How many seeds to train and sample with.", show_default="3, or the study's"),
+]
+FirstSeed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="The first of them.", show_default="0, or the study's"),
+]
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all randomness; the same seed gives the same result.")
 ]
@@ -86,6 +90,11 @@ Json = Annotated[
     bool, typer.Option("--json", callback=set_json, is_eager=True, help="Print the result as JSON and nothing else.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=set_quiet, help="Print nothing but errors.")]
+
+
+def examples(*commands: str) -> str:
+    """The last part of a command's help: one line per example, each without `zoobench`."""
+    return "\n\n  ".join(["Examples:", *(f"zoobench {command}" for command in commands)])
 
 
 def listed(text: str | None) -> list[str] | None:
@@ -100,29 +109,24 @@ def assigned(text: str | None) -> dict[str, str]:
 
 def import_listed(architectures: str | None) -> None:
     """Import the architectures, package.module:function, that a comma-separated option names."""
-    from zoo_generation.networks.architectures import import_architecture
-
     for name in listed(architectures) or []:
-        import_architecture(name)
+        zb.import_architecture(name)
 
 
-def opened_zoos(zoos: str | None, home: Path) -> list[Zoo]:
+def opened_zoos(zoos: str | None, home: Path) -> list[zb.Zoo]:
     """The zoos that a comma-separated option names; without it, the one built last."""
-    from zoobench.zoo import Zoo, latest_zoo, zoo_path
-
-    return [Zoo(zoo_path(path)) for path in listed(zoos) or []] or [Zoo(latest_zoo(home / "zoos"))]
+    return [zb.load_zoo(path) for path in listed(zoos) or []] or [zb.load_zoo(workspace=zb.Workspace(home))]
 
 
-def opened(zoos: str | None, home: Path) -> tuple[list[Zoo], str]:
+def opened(zoos: str | None, home: Path) -> tuple[list[zb.Zoo], str]:
     """The zoos that a comma-separated option names, or the one built last, and what they are called together."""
     found = opened_zoos(zoos, home)
     return found, "+".join(zoo.name for zoo in found)
 
 
-def chosen_tracks(names: list[str] | None, leaderboards: Path) -> list[Track]:
-    """The tracks of these names; without names, or with `all`, those that two cores can do."""
-    from zoobench.leaderboard import read_track, read_tracks
-
-    if not names or "all" in names:
-        return read_tracks(leaderboards, "two-cores")
-    return [read_track(leaderboards, each) for name in names for each in listed(name) or []]
+def chosen_tracks(names: list[str] | None, workspace: zb.Workspace) -> list[str]:
+    """Tracks by name; without names, or with `all`, those that two cores can do."""
+    given = [each for name in names or [] for each in listed(name) or []]
+    if not given or "all" in given:
+        return list(zb.list_tracks(scale="two-cores", workspace=workspace))
+    return [zb.get_track(name, workspace=workspace).name for name in given]

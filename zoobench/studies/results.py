@@ -15,6 +15,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.provenance import command, commit, hardware, versions
+from zoo_generation.text import duration
 from zoobench.evaluation.plan import NO_COMPOSITION, Plan, TrainingSet
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
@@ -161,14 +162,3 @@ class StudyResults:
             "duration": f"{duration(self.seconds)} for what was not there yet; trainings and cells took "
             f"{duration(self.results.seconds)} in all",
         }
-
-
-def duration(seconds: float) -> str:
-    """A time as words.
-
-    >>> duration(3725)
-    '1 h 02 min'
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

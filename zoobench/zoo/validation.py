@@ -17,12 +17,12 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, files_in, write_json
 from zoo_generation.names import file_name
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.text import shown
+from zoo_generation.text import percent, shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
-from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again, percent
+from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again
 from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import TEMPORARY
 from zoobench.zoo.store import Zoo
