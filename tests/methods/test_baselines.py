@@ -122,7 +122,7 @@ def test_principal_components_are_those_of_a_singular_value_decomposition(tmp_pa
     fitted = Pca.fit(few, 0, PcaConfig())  # three directions between four models; one model spans nothing
     assert fitted.embed(test).shape == (10, 3)
     torch.testing.assert_close(fitted.reconstruct(few.populations[0]), few.populations[0].weights, atol=1e-3, rtol=0)
-    with pytest.raises(InapplicableError, match="no two checkpoints of the layout of c"):
+    with pytest.raises(InapplicableError, match="fewer than two checkpoints of the layout of c"):
         fitted.reconstruct(other)
     full = Pca.fit(TokenSet(4, (first,)), 0, PcaConfig())
     torch.testing.assert_close(full.reconstruct(test), test.weights, atol=1e-3, rtol=0)

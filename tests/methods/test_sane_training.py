@@ -202,7 +202,7 @@ def test_layers_are_standardised_by_training_models(tokens: TokenSet) -> None:
         raw = standardization.raw(ours, population.tokenizer)
         torch.testing.assert_close(raw, population.tokens, atol=1e-6, rtol=1e-5)
     other = Standardization.of(train[:1])
-    with pytest.raises(InputError, match="trained on no model of this architecture"):
+    with pytest.raises(InputError, match="not trained on models of this architecture"):
         other.standardised(train[1].tokens, train[1].tokenizer)
 
 

@@ -239,7 +239,7 @@ def test_a_form_asks_for_what_known_models_can_tell() -> None:
     assert set(observed(few, FlatWeights(), setting)["property"]) == {"epoch", "learning_rate"}
     alone = Setting(with_columns(target.split("test"), learning_rate=0.1))  # as a leaderboard judges
     assert set(few.form(alone).items["property"]) == {"epoch", "learning_rate"}
-    with pytest.raises(InputError, match="the learning_rate of the models that a probe is fitted to is the same"):
+    with pytest.raises(InputError, match="the learning_rate of the models that a probe is fitted to is constant"):
         PropertyPrediction("sources", ("learning_rate",)).ask(FlatWeights(), setting)
     with pytest.raises(InputError, match="asked for 'colour'"):
         PropertyPrediction(properties=("colour",))
@@ -306,7 +306,7 @@ def test_tasks_have_names() -> None:
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")
-    with pytest.raises(InputError, match="into 'property_transfer'; take that one instead"):
+    with pytest.raises(InputError, match="into 'property_transfer'; name that one instead"):
         get_task("property_prediction", {"probe": "sources"})
 
 

@@ -1,4 +1,4 @@
-"""The one engine: a plan of fits and cells, made and kept by content, and what was measured of it."""
+"""The one engine: it fits and measures the pieces of a plan, caches them by content, and collects the results."""
 
 from zoobench.evaluation.evaluate import evaluate, fitted, training_set_of
 from zoobench.evaluation.plan import Cell, Fit, Origin, Plan, TrainingSet

@@ -1,4 +1,4 @@
-"""The work of plans, one piece at a time, kept by content: what is there is not made again, by whichever plan."""
+"""Fits and measurements of plans, one piece at a time, cached by content and shared between plans."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from zoobench.tasks.base import Setting, Task
 from zoobench.zoo.workspace import Workspace
 
 FIT, CELL = "fit.json", "cell.json"
-"""What a piece is of, and how long it took to make, beside what it holds."""
+"""What a piece depends on and how many seconds it took, saved beside it."""
 
 AGAIN = "run the same command again, which makes it again"
 
@@ -44,9 +44,9 @@ AGAIN = "run the same command again, which makes it again"
 class Cells:
     """Where the pieces of plans are made and kept.
 
-    folder: that pieces are kept in; tokens: the token set of each population, by the name of its origin, in a folder
-    that is named by its content; names: what methods know each population as; architectures: of users, by import path,
-    which workers import too; device: what methods run on.
+    folder: of the kept pieces; tokens: the token set of each population, by the name of its origin, in a folder named
+    by its content; names: the name under which methods know each population; architectures: import paths of users'
+    architectures, which workers import too; device: where methods run.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Cells:
     device: str = "cpu"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What workers are sent: not what was opened here."""
+        """What workers receive: not what this process opened."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -75,15 +75,15 @@ class Cells:
 
     @property
     def token_size(self) -> int:
-        """Numbers in a token, the same for all populations."""
+        """Numbers in a token; the same for all populations."""
         return self._token_set(next(iter(self.tokens))).token_size
 
     def population(self, origin: Origin) -> Population:
-        """All the models of a population, but for checkpoints that ran away."""
+        """All models of a population, without checkpoints that ran away."""
         return replace(self._token_set(origin.name).populations[0], name=self.names[origin.name])
 
     def training(self, training: TrainingSet) -> TokenSet:
-        """What a training set holds. Raises `InputError` if its populations have too few models."""
+        """The contents of a training set. Raises `InputError` if its populations have too few models."""
         if training.name not in self._chosen:
             populations = [self.population(origin) for origin in training.origins]
             self._chosen[training.name] = chosen(training, populations, self.token_size)
@@ -96,13 +96,13 @@ class Cells:
         return self.folder / "fits" / _key(*made_of, self._content(fit.on))
 
     def cell_path(self, cell: Cell) -> Path:
-        """Where what came of a cell is kept."""
+        """Where the results of a cell are kept."""
         target = (self.names[cell.target.name], self.tokens[cell.target.name].name)
         made_of = (self.fit_path(cell.fit).name, self._content(cell.sources), *_identity(cell.task))
         return self.folder / "cells" / _key(*made_of, *target)
 
     def fit(self, fit: Fit, progress: Progress = QUIET) -> Any:
-        """The method as it is kept, or fitted now; a fit that was interrupted goes on from where it was."""
+        """The kept method, or one fitted now; an interrupted fit goes on where it stopped."""
         if fit.on is None:
             return fit.method.fit(TokenSet(self.token_size, ()), fit.seed, fit.config)
         return fit_kept(
@@ -119,7 +119,10 @@ class Cells:
 
     def measure(self, cell: Cell) -> None:
         """Ask and judge, unless that was done already, and keep what came of it: nothing, if the task cannot be done in
-        such a setting."""
+        such a setting.
+
+        Raises `InputError` if the answer has not the form that the task asks for.
+        """
         path = self.cell_path(cell)
         if is_kept(path):
             return
@@ -127,6 +130,7 @@ class Cells:
         try:
             setting = self._setting(cell)
             answer = cell.task.ask(self.fit(cell.fit), setting)
+            cell.task.form(setting).check(answer)
             observations = cell.task.judge(answer, setting)
         except InapplicableError:
             answer = None
@@ -138,35 +142,35 @@ class Cells:
             write_json(aside / CELL, about | {"seconds": round(time.monotonic() - started, 1)})
 
     def _setting(self, cell: Cell) -> Setting:
-        """What a task may read in a cell. The one place where a method's evidence is granted to be measured."""
+        """What a task may read in a cell. Only this function grants evidence to a method for a measurement."""
         method, allowed = cell.fit.method, cell.task.access
         sources = () if cell.sources is None else self.training(cell.sources).populations
         given = [granted(method, each, allowed, self.images) for each in (self.population(cell.target), *sources)]
         return Setting(given[0], tuple(given[1:]), cell.fit.seed, self.images, self.device)
 
     def observations(self, cell: Cell) -> pd.DataFrame:
-        """What was observed of a cell; empty if nothing was, or could be."""
+        """The observations of a cell; empty if there are none."""
         path = self.cell_path(cell)
         if not path.exists():
             return pd.DataFrame()
-        check(path, "what was observed", AGAIN)
+        check(path, "observations", AGAIN)
         return pd.read_parquet(path / "observations.parquet")
 
     def answer(self, cell: Cell) -> Answer | None:
-        """What the method answered in a cell. None if nothing is kept of it, or it could not be asked."""
+        """The method's answer in a cell. None if no answer is kept, or the method could not be asked."""
         path = self.cell_path(cell)
         if not path.exists():
             return None
-        check(path, "what was answered", AGAIN)
+        check(path, "the answer", AGAIN)
         return _read(path)
 
     def seconds(self, fits: Sequence[Fit], cells: Sequence[Cell]) -> float:
-        """How long those of these that are there took to make, each for itself."""
+        """Seconds that the existing pieces among these took to make, each by itself."""
         paths = {self.fit_path(fit) / FIT for fit in fits} | {self.cell_path(cell) / CELL for cell in cells}
-        return sum(float(read_json(path, "what was kept of a piece")["seconds"]) for path in paths if path.exists())
+        return sum(float(read_json(path, "the record of a piece")["seconds"]) for path in paths if path.exists())
 
     def import_architectures(self) -> None:
-        """Import the users' architectures that were imported where the plan was made."""
+        """Import the users' architectures that the process of the plan had imported."""
         for name in self.architectures:
             import_architecture(name)
 
@@ -177,16 +181,16 @@ class Cells:
         return self._opened[name]
 
     def _content(self, training: TrainingSet | None) -> str:
-        """Changes if a training set does, or any model of its populations."""
+        """Changes if a training set changes, or any model of its populations."""
         if training is None:
             return ""
         return _key(key_of(self.training(training)), *(self.tokens[origin.name].name for origin in training.origins))
 
 
 def prepare(origins: Sequence[Origin], workspace: Workspace, progress: Progress = QUIET) -> Cells:
-    """Build the zoos of populations if they are to be built, and make the token sets that are not kept yet.
+    """Build the missing zoos of populations that are to be built, and make the missing token sets.
 
-    All token sets have the same size of token: that of the longest row of all.
+    All token sets have the same token size: the length of the longest row of all.
     """
     for source in dict.fromkeys(source for origin in origins for source in origin.zoos):
         source.build(workspace, progress)
@@ -216,17 +220,17 @@ def prepare(origins: Sequence[Origin], workspace: Workspace, progress: Progress 
 
 
 def _of(origin: Origin, selected: Selection) -> Stored:
-    """The population that is of an origin, among selected ones."""
+    """The population of an origin, among selected ones."""
     for each in selected.sources:
         if not origin.kind.ids.isdisjoint(each.table["model_id"]):
             return each
     raise InputError(
-        f"no model of '{origin.name}' is {' or '.join(origin.statuses)}; train it otherwise, or leave it out"
+        f"no model of '{origin.name}' is {' or '.join(origin.statuses)}; train it with other settings, or leave it out"
     )
 
 
 def _write(answer: Answer, folder: Path) -> None:
-    """Write an answer beside what was observed of it."""
+    """Write an answer beside its observations."""
     if isinstance(answer, Predictions):
         answer.table.to_parquet(folder / "predictions.parquet", index=False)
     elif isinstance(answer, Weights):
@@ -239,7 +243,7 @@ def _write(answer: Answer, folder: Path) -> None:
 
 
 def _read(folder: Path) -> Answer | None:
-    """An answer as it was written. None if there is none."""
+    """A written answer. None if there is none."""
     if (folder / "predictions.parquet").exists():
         return Predictions(pd.read_parquet(folder / "predictions.parquet"))
     if (folder / "weights.safetensors").exists():

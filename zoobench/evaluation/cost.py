@@ -1,4 +1,4 @@
-"""What the pieces of a plan cost, estimated from their arithmetic and the rate of this machine's matrix products.
+"""Estimated cost of the pieces of a plan, from their arithmetic and the speed of this machine's matrix products.
 
 Within a factor of two or so: enough to choose between an evening and a weekend.
 """
@@ -20,16 +20,16 @@ from zoobench.populations.selection import TOKEN_SIZE
 from zoobench.populations.tokenizer import longest_row
 from zoobench.zoo.source import Kind, Source
 
-OVERHEAD = 2.0  # seconds of a piece, however little it computes: images and token sets are opened, files written
-STACKED, TRANSFORMER, EVALUATED = 0.2, 0.4, 0.2  # shares of the rate of matrix products that are reached
-CHECKED_IMAGES = 20_000  # that a checkpoint is evaluated on: training, validation and test images
+OVERHEAD = 2.0  # seconds per piece, whatever it computes: opening images and token sets, writing files
+STACKED, TRANSFORMER, EVALUATED = 0.2, 0.4, 0.2  # shares of the speed of matrix products that these reach
+CHECKED_IMAGES = 20_000  # on which a checkpoint is evaluated: training, validation and test images
 
 
 def cost_of(plan: Plan) -> pd.DataFrame:
-    """About how long each piece of a plan takes on one core of this machine, whatever is kept already.
+    """About how long each piece of a plan takes on one core of this machine, if nothing is kept already.
 
-    One row per piece; columns: kind (`Zoos`, `Trainings` or `Cells`), name, seconds. Methods whose arithmetic is not
-    known cost nothing.
+    One row per piece; columns: kind (`Zoos`, `Trainings` or `Cells`), name, seconds. Methods of unknown arithmetic
+    count 0.
     """
     rows = [("Zoos", _words(source), zoo_seconds(source)) for source in plan.sources]
     rows += [("Trainings", fit.name, fit_seconds(fit)) for fit in plan.fits]
@@ -39,7 +39,7 @@ def cost_of(plan: Plan) -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def machine_rate() -> float:
-    """Floating-point operations per second of one core, in matrix products of 512 × 512, the best of five."""
+    """Floating-point operations per second of one core in matrix products of 512 × 512, the best of five."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     matrix = torch.randn(512, 512)
@@ -53,7 +53,7 @@ def machine_rate() -> float:
 
 
 def zoo_seconds(source: Source) -> float:
-    """Core-seconds to build a zoo; none if it was there already."""
+    """Core-seconds to build a zoo; 0 if it exists already."""
     if source.spec is None:
         return 0.0
     total = 0.0
@@ -64,7 +64,7 @@ def zoo_seconds(source: Source) -> float:
 
 
 def fit_seconds(fit: Fit) -> float:
-    """Core-seconds to fit a method; none for one whose arithmetic is not known."""
+    """Core-seconds to fit a method; 0 if its arithmetic is not known."""
     flops = fit.method.cost(fit.config).fit
     return OVERHEAD + flops / (TRANSFORMER * machine_rate()) if flops else 0.0
 
@@ -80,7 +80,7 @@ def cell_seconds(cell: Cell) -> float:
 
 @lru_cache(maxsize=64)
 def forward_flops(kind: Kind) -> float:
-    """Floating-point operations of one image through a model, counted on no data."""
+    """Floating-point operations per image through a model, counted without data."""
     channels, classes = _shape(kind)
     architecture = get_architecture(kind.architecture)
     with torch.device("meta"):
@@ -94,14 +94,14 @@ def forward_flops(kind: Kind) -> float:
 
 
 def _shape(kind: Kind) -> tuple[int, int]:
-    """Channels and classes, as the registry has them: no images are read."""
+    """Channels and classes from the registry; reads no images."""
     entry = get_dataset(kind.dataset)
     return entry.channels, len(entry.classes) or 10
 
 
 @lru_cache(maxsize=64)
 def _tokens(kind: Kind) -> int:
-    """Tokens of a model."""
+    """Tokens per model."""
     layout = get_architecture(kind.architecture).layout(*_shape(kind), kind.width)
     return len(Tokenizer.of(layout, min(longest_row(layout), TOKEN_SIZE)))
 

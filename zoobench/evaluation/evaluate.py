@@ -1,4 +1,4 @@
-"""Methods measured on zoos: fitted to all of them, and measured on each of their populations."""
+"""Fit methods to zoos and measure them on each of the zoos' populations."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def evaluate(
 ) -> Results:
     """Fit methods to the training models of all the zoos, and measure each on each of their populations.
 
-    methods: with the configuration of each, or in their first ones; on: zoos, whose models of other `statuses` are left
-    out; tasks: None for all, of which each method is measured by those that it can do; baselines: whether these are
-    measured beside. What is there under the workspace's `runs/` is not made again. Raises `InputError` for an
-    architecture that is not registered, and for models of one id that differ between zoos.
+    methods: each with its configuration, or in its first one; on: zoos; their models of other `statuses` are left out;
+    tasks: None for all; each method is measured by those it can do; baselines: whether to measure these too. What
+    exists under the workspace's `runs/` is not made again. Raises `InputError` for an architecture that is not
+    registered, and for models with the same id that differ between zoos.
     """
     return run(plan_of(methods, on, tasks, baselines, seeds, statuses), workspace or Workspace(), progress)
 
@@ -51,12 +51,12 @@ def plan_of(
     seeds: Sequence[int],
     statuses: Sequence[Status],
 ) -> Plan:
-    """What `evaluate` does."""
+    """The plan of `evaluate`."""
     given = dict(methods) if isinstance(methods, Mapping) else {method: method.config(None) for method in methods}
     beside = [each for each in all_baselines() if baselines and each not in given]
     training = training_set_of(on, statuses)
     for architecture in sorted({origin.kind.architecture for origin in training.origins}):
-        get_architecture(architecture)  # before hours of training: a user's has to be named
+        get_architecture(architecture)  # fails before hours of training if a user's architecture was not named
     measured = tuple(TASKS.get(name) for name in TASKS) if tasks is None else tasks
     return Plan.of(
         given | {each: each.config(None) for each in beside}, [training], training.origins, measured, list(seeds)
@@ -64,8 +64,8 @@ def plan_of(
 
 
 def training_set_of(zoos: Sequence[Zoo], statuses: Sequence[Status] = KEPT) -> TrainingSet:
-    """All the training models of zoos; models of one dataset and architecture are one population, whichever zoo they
-    are in."""
+    """All training models of zoos. Models of one dataset and architecture are one population, whichever zoo they are
+    in."""
     sources = tuple(Source.there(zoo.name, zoo, statuses) for zoo in zoos)
     selected = select_checkpoints(zoos, statuses=statuses)
     origins = tuple(Origin(each.name, sources, Kind.of(each.table), tuple(statuses)) for each in selected.sources)
@@ -82,7 +82,7 @@ def fitted(
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> Fitted:
-    """The method as `evaluate` fits it to these zoos: as it is kept, or fitted now, in this process."""
+    """The method as `evaluate` fits it to these zoos: the kept one, or one fitted now, in this process."""
     training = training_set_of(on, statuses)
     cells = prepare(training.origins, workspace or Workspace(), progress)
     asked = Fit(method, config, training if method.learns else None, seed)

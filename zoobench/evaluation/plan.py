@@ -1,4 +1,4 @@
-"""What is to be measured: things, not names. Which methods are fitted to what, and which cells are measured of them."""
+"""What to measure, as objects and not as names: which methods are fitted to what, and which cells are measured."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_COMPOSITION = "–"
-"""Stands in tables in the place of a training set, of methods that learn nothing from one."""
+"""Stands in tables in place of a training set, for methods that learn nothing from one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where a population comes from: it need be neither opened nor built yet.
+    """Where a population comes from: it may be unopened, or not built yet.
 
-    name: what it is called in tables; zoos: those that its models are in, several if they share it; kind: which of
-    their populations it is; statuses: of its models, others are left out.
+    name: in tables; zoos: that its models are in, several if they share it; kind: which of their populations it is;
+    statuses: of the models to take; others are left out.
     """
 
     name: str
@@ -36,7 +36,8 @@ class Origin:
 
     @classmethod
     def all_of(cls, source: Source) -> tuple[Origin, ...]:
-        """The populations of a zoo: one is called as the zoo, several by what tells them apart, as `mine.digits`."""
+        """The populations of a zoo. A single one has the zoo's name; several add what tells them apart, as
+        `mine.digits`."""
         if len(source.kinds) == 1:
             return (cls(source.name, (source,), source.kinds[0]),)
         words = [kind.words for kind in source.kinds]
@@ -52,11 +53,11 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What a method learns from: the training models, and the validation models, of populations.
+    """What a method learns from: the training and validation models of populations.
 
-    models: how many training models in all, as many of each population; tokens: how many tokens their checkpoints have
-    in all, as many of each population; epochs: which checkpoints. None if that is not limited. configs: how methods are
-    configured that are configured otherwise here than elsewhere.
+    models: number of training models in all, equally many per population; tokens: number of tokens of their checkpoints
+    in all, equally many per population; epochs: which checkpoints. None means no limit. configs: methods whose
+    configuration here differs from elsewhere.
     """
 
     name: str
@@ -68,7 +69,7 @@ class TrainingSet:
 
     @property
     def share(self) -> int | None:
-        """Training models of each population. None if their number is not limited."""
+        """Training models per population. None if their number is not limited."""
         return None if self.models is None else max(1, self.models // len(self.origins))
 
 
@@ -83,16 +84,16 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """What it is called, such as `sane on digits, seed 0`."""
+        """Its name, such as `sane on digits, seed 0`."""
         where = "" if self.on is None else f" on {self.on.name}"
         return f"{self.method.name}{where}, seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A task measured of a fitted method, on a target.
+    """A task that measures a fitted method on a target.
 
-    sources: the training models that the task itself reads, or the method draws on: None if it needs none.
+    sources: the training models that the task itself reads, or that the method draws on. None if it needs none.
     """
 
     fit: Fit
@@ -107,16 +108,16 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What it is called, such as `generation on glyphs: sane on digits, seed 0`."""
+        """Its name, such as `generation on glyphs: sane on digits, seed 0`."""
         where = "" if self.sources is None else f" on {self.sources.name}"
         return f"{self.task.name} on {self.target.name}: {self.fit.method.name}{where}, seed {self.fit.seed}"
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is measured, in the order in which it is done.
+    """What is measured, in this order.
 
-    origins: all populations that are to be there, also those that no cell is of; they share one size of token.
+    origins: all populations to prepare, also those without a cell; they share one token size.
     """
 
     cells: tuple[Cell, ...]
@@ -140,9 +141,9 @@ class Plan:
         """Each method, in its configuration, fitted to each training set under each seed, and measured by each task
         that it can do on each target.
 
-        Methods that learn nothing are measured once, beside the training sets, unless the task itself reads these.
-        Those that are not random are measured under the first seed alone. `origins`: further populations. Raises
-        `InputError` if two methods, or two populations, have one name.
+        Methods that learn nothing are measured once, not per training set, unless the task itself reads training sets.
+        Methods that are not random are measured under the first seed only. `origins`: further populations. Raises
+        `InputError` if two methods, or two populations, have the same name.
         """
         names = [method.name for method in methods]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -171,14 +172,14 @@ class Plan:
         return tuple(dict.fromkeys(source for origin in self.origins for source in origin.zoos))
 
     def cost(self) -> pd.DataFrame:
-        """About what it costs, whatever is kept already: see `cost.cost_of`."""
+        """Its estimated cost, if nothing is kept already: see `cost.cost_of`."""
         from zoobench.evaluation.cost import cost_of
 
         return cost_of(self)
 
 
 def applies(task: Task, method: Method) -> bool:
-    """Whether a method does what a task asks for, and is content with what it may see there."""
+    """Whether a method can do what a task asks for, with the access that the task allows."""
     return isinstance(method.kind, task.asks) and method.access <= task.access
 
 

@@ -1,4 +1,4 @@
-"""What was measured of a plan: tidy tables, means over seeds with intervals, ranks, a figure."""
+"""The results of a plan: tidy tables, means over seeds with intervals, ranks, a figure."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ PLACE = ["composition", "method", "task", "target"]
 
 
 def place_of(cell: Cell) -> Place:
-    """Where a cell stands in tables."""
+    """The place of a cell in tables."""
     return cell.composition, cell.fit.method.name, cell.task.name, cell.target.name
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What is there of a plan. Cells that failed, and those that cannot be, are left out.
+    """The existing results of a plan. Cells that failed, or that are not possible, are left out.
 
-    failures: why pieces failed, by their names.
+    failures: the reason for each failed piece, by its name.
     """
 
     plan: Plan
@@ -59,7 +59,7 @@ class Results:
         """One row per measurement.
 
         Columns: composition (the training set's name, – for methods that learn nothing), method, task, target, metric,
-        seed, value; task_version, method_version and zoobench say what measured it.
+        seed, value; task_version, method_version and zoobench: the versions that measured it.
         """
         cells = {place_of(cell): cell for cell in self.plan.cells}
         versions = {place: (cell.task.version, cell.fit.method.version) for place, cell in cells.items()}
@@ -73,19 +73,19 @@ class Results:
         return pd.DataFrame(rows, columns=[*PLACE, "metric", "seed", "value", *of_versions])
 
     def summary(self) -> pd.DataFrame:
-        """One row per place and metric: over seeds mean, std (Bessel's, NaN for one seed) and seeds; low and high bound
-        95 % of what a bootstrap over seeds and, for metrics over models, over models gives."""
+        """One row per place and metric: over seeds mean, std (Bessel's, NaN for one seed) and seeds; low and high are
+        the bounds of a 95 % interval from a bootstrap over seeds and, for metrics over models, over models."""
         values = self.measurements.groupby([*PLACE, "metric"], sort=False)["value"]
         table = values.agg(mean="mean", std="std", seeds="count").reset_index()
         bounds = [self._interval(*row) for row in table[[*PLACE, "metric"]].itertuples(index=False)]
         return table.assign(low=[each.low for each in bounds], high=[each.high for each in bounds])
 
     def standings(self) -> pd.DataFrame:
-        """Methods ranked by each task's primary metric, by its mean over targets: one row per task, method and target,
+        """Methods ranked by their mean of each task's primary metric over targets: one row per task, method and target,
         best first.
 
-        A method that was fitted to several training sets is ranked once for each, as `sane.all`. Columns: task, metric,
-        rank, method, average (over targets, NaN if one is missing), target, and over seeds mean, std, seeds.
+        A method fitted to several training sets is ranked once for each, as `sane.all`. Columns: task, metric, rank,
+        method, average (over targets, NaN if one is missing), target, and over seeds mean, std, seeds.
         """
         ranked = [_ranked(rows) for _, rows in self._primary().groupby("task", sort=False)]
         columns = ["task", "metric", "rank", "method", "average", "target", "mean", "std", "seeds"]
@@ -93,13 +93,13 @@ class Results:
 
     @property
     def answers(self) -> dict[tuple[str, int], Answer]:
-        """What one method answered for one task, by target and seed; cells that failed, or cannot be, are missing."""
+        """The answers of one method for one task, by target and seed, without cells that failed or are not possible."""
         found = {(cell.target.name, cell.fit.seed): self.cells.answer(cell) for cell in self.plan.cells}
         return {place: answer for place, answer in found.items() if answer is not None}
 
     @property
     def seconds(self) -> float:
-        """How long all that is there took to fit and measure, each piece for itself."""
+        """Seconds that all existing pieces took to fit and measure, each by itself."""
         return self.cells.seconds(self.plan.fits, self.plan.cells)
 
     def figure(self) -> Figure:
@@ -111,7 +111,7 @@ class Results:
     def save(self, path: Path) -> None:
         """Write measurements.parquet, summary.csv, standings.csv and scores.png into the folder `path`.
 
-        What was written there before is replaced. Raises `InputError` if there is anything else.
+        Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
         """
         with directory_written_aside(path) as aside:
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
@@ -121,7 +121,7 @@ class Results:
                 figures.save(self.figure(), aside / "scores.png")
 
     def _primary(self) -> pd.DataFrame:
-        """The summary by the metrics that tasks rank by, each method under the name that it is ranked by."""
+        """The summary of the metrics that tasks rank by, with the name under which each method is ranked."""
         table = self.summary()
         trained = table["composition"] != NO_COMPOSITION
         if table.loc[trained, "composition"].nunique() > 1:
@@ -141,7 +141,7 @@ class Results:
         return f"<Results of {len(self.plan.cells)} cells{failed}: {tasks}; see .standings()>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the standings, and what failed."""
+        """Shown in a notebook: the standings and the failures."""
         table = self.standings()
         shown = table.assign(
             task=table["task"].map(words),

@@ -1,6 +1,6 @@
-"""The one engine: make what is missing of a plan on Ray, each piece once what it needs is there.
+"""Run a plan on Ray: make each missing piece once, as soon as the pieces that it needs exist.
 
-Failures stay where they are.
+A failure stops only the pieces that need the failed one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from zoobench.zoo.workspace import Workspace
 
 POLL_SECONDS = 0.5
 RETRIES = 2  # of a piece whose worker or node died
-LOSSES = 20  # of nodes, on each of which a piece was tried as often: machines come and go, and that is no fault of it
+LOSSES = 20  # lost nodes per piece, each after as many tries: machines come and go, and the piece is not at fault
 
 Piece = Fit | Cell
 
 
 def run(plan: Plan, workspace: Workspace, progress: Progress = QUIET) -> Results:
-    """Build, fit and measure what is not kept under `runs/` yet of a plan.
+    """Build, fit and measure all pieces of a plan that are not kept under `runs/` yet.
 
-    A piece that fails takes with it those that need it, and no others: `Results.failures` says why. Every piece runs in
-    a process of its own share of cores, so results depend neither on their number nor on the order. Raises `InputError`
-    if the plan cannot be begun, such as for a zoo that cannot be built.
+    If a piece fails, those that need it are left out and all others are made; `Results.failures` gives the reasons.
+    Every piece runs in a process with its own share of cores, so results depend neither on their number nor on the
+    order. Raises `InputError` if the plan cannot start, for example because a zoo cannot be built.
     """
     building = any(source.spec is not None for source in plan.sources)
     with workspace.ray() if building else nullcontext():
@@ -40,7 +40,7 @@ def run(plan: Plan, workspace: Workspace, progress: Progress = QUIET) -> Results
 
 
 def _run(plan: Plan, cells: Cells, workspace: Workspace, progress: Progress) -> dict[str, str]:
-    """Make all pieces that are not there yet; returns why some failed, by their name."""
+    """Make all missing pieces. Returns the reasons of failures, by the pieces' names."""
     fits, to_measure = missing(plan, cells)
     pieces: tuple[Piece, ...] = (*fits, *to_measure)
     failures: dict[str, str] = {}
@@ -79,7 +79,7 @@ def _run(plan: Plan, cells: Cells, workspace: Workspace, progress: Progress) -> 
 
 
 def missing(plan: Plan, cells: Cells) -> tuple[list[Fit], list[Cell]]:
-    """What is not there yet, or not as it was written: cells, and the fits that they need."""
+    """The missing or damaged pieces: cells, and the fits that they need."""
     to_measure = [cell for cell in plan.cells if not is_kept(cells.cell_path(cell))]
     needed = {cell.fit for cell in to_measure}
     paths = {fit: cells.fit_path(fit) for fit in plan.fits}
@@ -88,7 +88,7 @@ def missing(plan: Plan, cells: Cells) -> tuple[list[Fit], list[Cell]]:
 
 
 class _Queue:
-    """Pieces in the order in which they can be made: cells whose fit is there before further fits."""
+    """Pieces in the order in which they can be made: cells whose fit exists before further fits."""
 
     def __init__(self, fits: Sequence[Fit], cells: Sequence[Cell]) -> None:
         self._fits = list(fits)
@@ -102,7 +102,7 @@ class _Queue:
         return self._fits.pop(0) if self._fits else None
 
     def finished(self, piece: Piece, failed: bool) -> list[Cell]:
-        """Cells of a fit become ready; if it failed they are lost, and returned."""
+        """Release the cells of a fit; if the fit failed, drop and return them."""
         if not isinstance(piece, Fit):
             return []
         cells = self._blocked.pop(piece)
@@ -112,14 +112,14 @@ class _Queue:
 
 
 def _words(running: Sequence[Piece], failures: int) -> str:
-    """What runs now, and how many pieces failed, as words."""
+    """The running pieces and the number of failures, as words."""
     first = running[0].name[:50] if running else ""
     more = f" +{len(running) - 1}" if len(running) > 1 else ""
     return f"{first}{more}{f', {failures} failed' if failures else ''}"
 
 
 def _lost_its_node(ray: Any, reference: Any) -> bool:
-    """Whether a piece has not ended, since the machines that it ran on went away."""
+    """Whether a piece did not end because the machines that it ran on went away."""
     try:
         ray.get(reference)
     except ray.exceptions.NodeDiedError:
@@ -130,7 +130,7 @@ def _lost_its_node(ray: Any, reference: Any) -> bool:
 
 
 def _outcome(ray: Any, reference: Any) -> str | None:
-    """Why a piece failed, in a line. None if it did not."""
+    """Why a piece failed, in one line. None if it did not."""
     try:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:

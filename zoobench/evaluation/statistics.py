@@ -1,4 +1,4 @@
-"""Uncertainty over seeds and models, and what it allows to say of two compositions."""
+"""Uncertainty over seeds and models, and which differences between compositions it can show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = 0  # of the resampling: the same measurements give the same intervals
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds within which `LEVEL` of the resampled values lie; NaN if a metric cannot be resampled."""
+    """Bounds that hold `LEVEL` of the resampled values; NaN if a metric cannot be resampled."""
 
     low: float
     high: float
@@ -34,22 +34,22 @@ class Interval:
         return cls(float(low), float(high))
 
     def verdict(self) -> Verdict:
-        """What it says of a difference: whether zero is within."""
+        """The verdict on a difference: whether the interval holds zero."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not distinguishable"
 
 
 def interval(seeds: Sequence[Estimate]) -> Interval:
-    """Of a metric's mean over seeds: a hierarchical bootstrap, over seeds and, in each, over models."""
+    """The interval of a metric's mean over seeds: a hierarchical bootstrap over seeds and, in each, over models."""
     generator = np.random.default_rng(SEED)
     drawn = drawn_seeds(len(seeds), generator)
     return Interval.of(resampled(seeds, drawn, generator))
 
 
 def difference(pairs: Mapping[str, tuple[Sequence[Estimate], Sequence[Estimate]]]) -> Interval:
-    """Of the mean over targets of the difference, first less second, of a metric's mean over seeds.
+    """The interval of the mean over targets of the difference (first less second) of a metric's mean over seeds.
 
-    pairs: by target, the estimates of both, one per seed. They are paired: both have the same seeds, resampled
-    together, for all targets; and the same models, resampled together, if they are measured on the same.
+    pairs: by target, the estimates of both, one per seed. They are paired: both have the same seeds, resampled together
+    for all targets, and the same models, resampled together if both are measured on the same.
     """
     generator = np.random.default_rng(SEED)
     drawn = drawn_seeds(len(next(iter(pairs.values()))[0]), generator)
@@ -69,9 +69,9 @@ def drawn_seeds(seeds: int, generator: np.random.Generator) -> NDArray[np.int64]
 
 
 def resampled(seeds: Sequence[Estimate], drawn: NDArray[np.int64], generator: np.random.Generator) -> Array:
-    """A metric's mean over the drawn seeds [resamples, seeds], models drawn again within each: [resamples].
+    """A metric's mean over the drawn seeds [resamples, seeds], with models drawn again within each: [resamples].
 
-    NaN if there is one seed, and in it one value: drawn again it is the same, however uncertain it is.
+    NaN for a single seed with a single value: every resample is the same, however uncertain the value is.
     """
     values = np.empty(drawn.shape)
     if len(seeds) == 1 and len(seeds[0].models) == 1:

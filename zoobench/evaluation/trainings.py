@@ -1,4 +1,4 @@
-"""What a training set holds: which checkpoints of which models, within its budget."""
+"""The contents of a training set: which checkpoints of which models, within its budget."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zoobench.populations import Population, TokenSet
 
 
 def chosen(training: TrainingSet, populations: Sequence[Population], token_size: int) -> TokenSet:
-    """The training set's part of its populations: no test model is in it, and no other zoo's.
+    """The training set's part of its populations: without test models, and without other zoos.
 
-    Smaller budgets take models that larger ones take too, in the order of a hash of their ids, so that sizes are
-    nested. Validation models are not limited. Raises `InputError` if a population has too few training models.
+    Models are taken in the order of a hash of their ids, so a smaller budget takes a subset of a larger one.
+    Validation models are not limited. Raises `InputError` if a population has too few training models.
     """
     parts = []
     for origin, population in zip(training.origins, populations, strict=True):
@@ -25,7 +25,7 @@ def chosen(training: TrainingSet, populations: Sequence[Population], token_size:
         learning = eligible & (table["split"] == "train")
         models = _by_hash(table.loc[learning, "model_id"])
         if not models:
-            what = "; name other epochs" if training.epochs else ", since it has too few models; take a larger zoo"
+            what = "; name other epochs" if training.epochs else ", because it has too few models; take a larger zoo"
             raise InputError(
                 f"the composition '{training.name}' has no checkpoints of '{origin.name}' to train on{what}"
             )
@@ -37,7 +37,7 @@ def chosen(training: TrainingSet, populations: Sequence[Population], token_size:
 
 
 def check_enough(training: str, wanted: int, origin: str, there: int) -> None:
-    """Raise `InputError` if a training set wants more training models of a population than there are."""
+    """Raise `InputError` if a training set wants more training models of a population than exist."""
     if wanted > there:
         raise InputError(
             f"the composition '{training}' takes {wanted} training models of '{origin}', which has {there}; ask for "
@@ -55,7 +55,7 @@ def key_of(tokens: TokenSet) -> str:
 
 
 def counts_of(tokens: TokenSet) -> tuple[int, int, int]:
-    """How many models train, how many checkpoints of theirs, and how many tokens these have."""
+    """Numbers of training models, of their checkpoints, and of the checkpoints' tokens."""
     training = tokens.split("train").populations
     models = sum(population.table["model_id"].nunique() for population in training)
     checkpoints = sum(len(population) for population in training)
@@ -63,7 +63,7 @@ def counts_of(tokens: TokenSet) -> tuple[int, int, int]:
 
 
 def _wanted(training: TrainingSet, tokens_of_model: float, there: int) -> int:
-    """How many of a population's training models are taken."""
+    """Number of training models to take from a population."""
     if training.tokens is not None:
         return max(1, round(training.tokens / len(training.origins) / tokens_of_model))
     return training.share or there

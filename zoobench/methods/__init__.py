@@ -1,4 +1,4 @@
-"""What is compared: SANE, its peers, baselines, and what a method of yours is made of (`docs/your-method.md`)."""
+"""Methods to compare: SANE, its peers, baselines, and your own (`docs/your-method.md`)."""
 
 from zoobench.methods.method import Cost, Method
 from zoobench.methods.protocols import (

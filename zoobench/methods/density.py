@@ -14,7 +14,7 @@ Density = Literal["token", "individual", "joint"]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel density's kind, and its bandwidth: `relative` to the anchors' deviation, or absolute. See `draw`."""
+    """A kernel density's kind and bandwidth, `relative` to the anchors' deviation or absolute. See `draw`."""
 
     density: Density
     bandwidth: float
@@ -58,7 +58,7 @@ class Gaussian:
 
     @classmethod
     def fitted(cls, pieces: Iterable[Tensor]) -> Gaussian:
-        """Mean and covariance over all tokens of latents [models, tokens, latent], of which one piece is held."""
+        """Mean and covariance over all tokens of latents [models, tokens, latent], given piece by piece."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for latents in pieces:
             rows = latents.flatten(0, 1).double()

@@ -1,4 +1,4 @@
-"""Embed the checkpoints of zoos, a few at a time: Parquet files, and a record of what they hold."""
+"""Embed the checkpoints of zoos, a few at a time, into Parquet files with a record of what they hold."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from zoobench.populations.selection import Stored
 from zoobench.zoo import Zoo
 
 ANYWHERE = ImageStore()
-ELEMENTS = 2**25  # of weights that are read at once, 128 MiB
+ELEMENTS = 2**25  # of weights read at once, 128 MiB
 CARD = "embeddings.json"
-SAMPLE = 2000  # checkpoints of a population, at most, that a figure shows: its first ones
+SAMPLE = 2000  # the first checkpoints of a population, at most this many, are in its figure
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Which checkpoints are embedded. None: all."""
+    """Which checkpoints to embed. None means all."""
 
     population: str | None = None
     model_id: str | None = None
@@ -42,7 +42,7 @@ class Chosen:
 
     @classmethod
     def of(cls, population: str | None, checkpoint: str | None) -> Chosen:
-        """As a user names them: ID or ID:EPOCH. Raises `InputError` if the epoch is not a number.
+        """From ID or ID:EPOCH. Raises `InputError` if the epoch is not a number.
 
         >>> Chosen.of(None, "1f2e:5").epoch
         5
@@ -51,20 +51,20 @@ class Chosen:
             return cls(population)
         model_id, colon, epoch = checkpoint.partition(":")
         if colon and not epoch.isdecimal():
-            raise InputError(f"--checkpoint was given '{checkpoint}', and is ID or ID:EPOCH, the epoch a number")
+            raise InputError(f"--checkpoint was given '{checkpoint}'; give ID or ID:EPOCH, where EPOCH is a number")
         return cls(population, model_id, int(epoch) if colon else None)
 
     def rows(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Those of a table's rows."""
+        """Which of a table's rows are chosen."""
         chosen = rows if self.model_id is None else rows[rows["model_id"] == self.model_id]
         return chosen if self.epoch is None else chosen[chosen["epoch"] == self.epoch]
 
 
 @dataclass
 class Embeddings:
-    """What was embedded of a population.
+    """The record of a population's embeddings.
 
-    checkpoints: how many; width: numbers of an embedding; left_out: model and epoch of those whose embedding is not
+    checkpoints: their number; width: numbers per embedding; left_out: model and epoch of those whose embedding is not
     finite; sample and accuracy: vectors and test accuracies of the first ones, for a figure.
     """
 
@@ -77,7 +77,8 @@ class Embeddings:
 
     @property
     def points(self) -> np.ndarray:
-        """The sample in one matrix [checkpoints, width], float64: squares of large numbers are beyond float32."""
+        """The sample as one matrix [checkpoints, width], float64, because squares of large numbers are beyond
+        float32."""
         return np.concatenate(self.sample).astype(float)
 
     @property
@@ -92,7 +93,7 @@ def embed_population(
     """One row per checkpoint of a population, or per checkpoint and layer.
 
     Columns: population, model_id, epoch, with layers also layer and name, and embedding [width] float32. The method is
-    asked blind: it sees weights, and not which models they are of (`Population.blind`). Raises `InputError` if the
+    asked blind: it sees weights, but not which models they belong to (`Population.blind`). Raises `InputError` if the
     method does not embed.
     """
     _check(fitted, layers)
@@ -118,7 +119,7 @@ def embed_zoos(
 ) -> list[Embeddings]:
     """Write embeddings of the chosen checkpoints into a folder: one Parquet file per population, a card and a figure.
 
-    Raises `InputError` if nothing is chosen, if no embedding is finite, and if the folder holds something else.
+    Raises `InputError` if nothing is chosen, if no embedding is finite, or if the folder holds anything else.
     """
     from zoobench.display import figures
 
@@ -136,7 +137,7 @@ def embed_zoos(
         epoch = "" if chosen.epoch is None else f" after epoch {chosen.epoch}"
         raise InputError(f"there is no checkpoint of model '{chosen.model_id}'{epoch}; the zoo's tables have their ids")
     if out.exists() and not (out / CARD).is_file():
-        raise InputError(f"{out} is there, and holds no embeddings that could be replaced; choose another --out")
+        raise InputError(f"{out} holds something other than embeddings; choose another --out")
     total, done, written = sum(len(places) for _, places in sources), 0, []
     step = progress.stage("embedding")
     with directory_written_aside(out) as aside:
@@ -169,7 +170,7 @@ def _check(fitted: Fitted, layers: bool) -> None:
 
 
 def _places(source: Stored, chosen: Chosen) -> Iterator[slice]:
-    """Which rows of a population to embed: one slice per single checkpoint, else large ones."""
+    """Which rows of a population to embed: one slice per single checkpoint, or else large slices."""
     rows = chosen.rows(source.table).index
     if len(rows) < len(source.table):
         yield from (slice(row, row + 1) for row in rows)
@@ -188,7 +189,7 @@ def _write(
     file: Path,
     made: Embeddings,
 ) -> Iterator[None]:
-    """Embed slice by slice into the file; yields after each, and notes in `made` what was written."""
+    """Embed slice by slice into the file. Yields after each slice, and records in `made` what was written."""
     writer: pq.ParquetWriter | None = None
     hidden = [name for name, _ in varying_classes(source.table)]
     ask = fitted.model.embed_layers if layers else fitted.model.embed

@@ -1,4 +1,4 @@
-"""Fit a method, or take it as it is kept; the record of a fitted method."""
+"""Fit a method or load the kept fit; the record of a fitted method."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.zoo.workspace import Workspace
 
 CARD = "fitted.json"
-"""What a fitted method is, beside its files."""
+"""The card of a fitted method, beside its files."""
 
 ANYWHERE, HOME = ImageStore(), Workspace()
 
@@ -35,8 +35,8 @@ ANYWHERE, HOME = ImageStore(), Workspace()
 class Fitted:
     """A fitted method.
 
-    config: the configuration it was fitted in; model: what it learned, on which `embed` and the like are called; seed:
-    of the fit; digest: sixteen hexadecimal digits of the SHA-256 of its files; losses: one row per report, with `step`.
+    config: its configuration; model: what it learned, with methods such as `embed`; seed: of the fit; digest: sixteen
+    hexadecimal digits of the SHA-256 of its files; losses: one row per report, with `step`.
     """
 
     method: Method
@@ -51,7 +51,7 @@ class Fitted:
         return f"<Fitted {self.method.name}, seed {self.seed}{kept}>"
 
     def save(self, path: Path) -> Fitted:
-        """Write it to a folder, whole or not at all, with checksums; returns it with its digest."""
+        """Write it to a folder, whole or not at all, with checksums. Returns it with its digest."""
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
         save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})
@@ -59,9 +59,9 @@ class Fitted:
 
     @classmethod
     def load(cls, path: Path, method: Method | None = None) -> Fitted:
-        """Read what was saved, whichever method it is of; an older folder does not say, and `method` must.
+        """Read a saved fit of any method. An older folder does not name its method, so `method` must be given.
 
-        Raises `InputError` if there is no fitted method, or not one of that method, or it is not what was written.
+        Raises `InputError` if there is no fitted method, if it is of another method, or if its files have changed.
         """
         if not path.is_dir():
             raise InputError(f"there is no folder {path}; name one in which a fitted method was saved")
@@ -73,12 +73,12 @@ class Fitted:
             method = get_method(name)
         if name not in ("", method.name):
             raise InputError(f"{path} holds a fitted {name}, not {method.name}; take --method {name}")
-        if (path / SUMS).exists():  # it lacks them if it was saved by an older zoobench, or by a script
+        if (path / SUMS).exists():  # missing if an older zoobench or a script saved it
             check(path, f"the trained {method.name}", "train it again, or restore it")
         try:
             model: Any = method.load(path)
         except InputError as error:
-            raise InputError(f"{path} holds no trained {method.name} that can be read ({error})") from None
+            raise InputError(f"{path} holds no readable trained {method.name} ({error})") from None
         losses = pd.DataFrame(card.get("losses", []))
         return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
 
@@ -88,7 +88,7 @@ class Fitted:
         return cls(method, config, model, seed, _digest(path))
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
-        """The populations in tokens of the size that the model reads, if it has a `token_size`."""
+        """The populations in tokens of the model's `token_size`, or unchanged if it has none."""
         size = getattr(self.model, "token_size", None)
         return tuple(
             each
@@ -108,7 +108,7 @@ def fit(
     images: ImageStore = ANYWHERE,
     progress: Progress = QUIET,
 ) -> Fitted:
-    """Fit a method, in a configuration, to the training models of a token set. Test models are not shown to it."""
+    """Fit a method, in a configuration, to the training models of a token set. The method never sees test models."""
     told: list[dict[str, float]] = []
     step = progress.stage(f"{method.name}: training, seed {seed}")
 
@@ -123,9 +123,9 @@ def fit(
 
 
 def fit_into(path: Path, method: Method, config: object, on: TokenSet, seed: int, **how: Any) -> Fitted:
-    """Fit a method as `fit` does, and save it to a folder; an interrupted fit goes on when it is called again.
+    """Fit a method as `fit` does and save it to a folder. After an interruption, call it again to go on.
 
-    Raises `InputError` if the folder is there already, or cannot be written.
+    Raises `InputError` if the folder exists already, or cannot be written.
     """
     if path.exists():
         raise InputError(f"{path} is there already; choose another --out, or delete it")
@@ -133,7 +133,7 @@ def fit_into(path: Path, method: Method, config: object, on: TokenSet, seed: int
     scratch = path.with_name(f".{path.name}.training")
     execution = replace(how.pop("execution", HERE), scratch=scratch)
     fitted = fit(method, config, on, seed, execution=execution, **how)
-    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
     try:
         return fitted.save(path)
     except OSError as error:
@@ -152,9 +152,9 @@ def fit_kept(
     beside: Mapping[str, Any] = {},
     progress: Progress = QUIET,
 ) -> FittedModel:
-    """The method as it is kept at `path`, or fitted now and kept there; an interrupted fit goes on.
+    """Load the method kept at `path`, or fit it now and keep it there; an interrupted fit goes on.
 
-    beside: JSON objects that are kept beside it, by file name; `seconds` that the fit took are added to each.
+    beside: JSON objects to keep beside it, by file name; the `seconds` of the fit are added to each.
     """
     if (there := kept(path, method.load)) is not None:
         return there
@@ -162,7 +162,7 @@ def fit_kept(
     scratch = path.with_name(f"{path.name}.training")
     execution = Execution(device=device, scratch=scratch)
     model: FittedModel = fit(method, config, on, seed, execution=execution, images=images, progress=progress).model
-    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method is there
+    shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
     seconds = {"seconds": round(time.monotonic() - started, 1)}
     save(model, path, {name: dict(content) | seconds for name, content in beside.items()})
     return model

@@ -1,4 +1,4 @@
-"""Generate models for populations of zoos, or for what a user names beside them, and write them as a zoo."""
+"""Generate models for populations of zoos, or for a target that no zoo has, and write them as a zoo."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAW, HOME = Draw(), Workspace()
-RANDOM_MODELS = 10  # whose accuracy generated ones are shown beside
+RANDOM_MODELS = 10  # random initializations whose accuracy is compared with that of generated models
 
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """What the user chose about the target; None: the zoo's value."""
+    """What the user chose about the target; None means the zoo's value."""
 
     dataset: str | None = None
     architecture: str | None = None
@@ -52,7 +52,7 @@ class TargetChoice:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A target, and its anchors: a population without checkpoints if latents are to come from a Gaussian."""
+    """A target and its anchors: a population without checkpoints if latents are to come from a Gaussian."""
 
     target: Target
     anchors: Population
@@ -61,11 +61,11 @@ class Job:
 def _jobs_of(
     populations: Sequence[Population], wanted: TargetChoice, anchors: int, data_root: Path | None
 ) -> list[Job]:
-    """One job per population that is as wanted; if none is, one for a target without models.
+    """One job per population that matches; if none does, one for a target without models.
 
-    Such a target's anchors are of a population of the same architecture and width, as on another dataset, if there is
-    one: the one with as many channels and classes, if any has. Raises `InputError` where a name is unknown, or what is
-    not named differs between populations.
+    The anchors of such a target come from a population of the same architecture and width, for example on another
+    dataset: preferably one with the same number of channels and classes. Raises `InputError` if a name is unknown, or
+    if a value that was not named differs between populations.
     """
     if wanted.activation is not None and wanted.activation not in ACTIVATIONS:
         raise unknown("activation", wanted.activation, ACTIVATIONS)
@@ -104,13 +104,13 @@ def _with(target: Target, **columns: object) -> Target:
 
 
 def _new_target(populations: Sequence[Population], wanted: TargetChoice, data_root: Path | None) -> Target:
-    """A target that the zoo has no models of. What is not named must be the same in all its populations."""
+    """A target without models in the zoo. Values that were not named must be the same in all its populations."""
     rows = [population.table.iloc[0] for population in populations]
 
     def known(name: str, given: str | float | None) -> str | float:
         values = list(dict.fromkeys(row[name] for row in rows))
         if given is None and len(values) > 1:
-            raise InputError(f"no population of the zoo is as wanted, and its {name}s differ; name one with --{name}")
+            raise InputError(f"no population of the zoo matches, and its {name}s differ; name one with --{name}")
         return values[0] if given is None else given
 
     architecture = get_architecture(str(known("architecture", wanted.architecture)))
@@ -127,23 +127,24 @@ def _new_target(populations: Sequence[Population], wanted: TargetChoice, data_ro
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """Models that were generated for one target.
+    """Models generated for one target.
 
-    drawn: the kept models and how all draws did; anchors: test accuracies [anchors], None if they are not models of the
-    target's layout; random: those of random initializations.
+    drawn: the kept models and how all draws did; tested: test accuracies of the kept models [kept]; anchors: those of
+    the anchors [anchors], None if they are not models of the target's layout; random: of random initializations.
     """
 
     job: Job
     drawn: Drawn
+    tested: Tensor
     anchors: Tensor | None
     random: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """What came of generating: a zoo of the kept models at `path`, and what was made for each target.
+    """The result of generating: a zoo of the kept models at `path`, and the models of each target.
 
-    how: how models were drawn and chosen.
+    how: how models were drawn and selected.
     """
 
     path: StoragePath
@@ -162,13 +163,13 @@ class Generated:
 
     @property
     def accuracies(self) -> pd.DataFrame:
-        """One row per kept model, best first. Columns: target, val_accuracy (it was kept by it), test_accuracy."""
+        """One row per kept model, best first. Columns: target, val_accuracy (the selection criterion),
+        test_accuracy."""
         tables = [
-            pd.DataFrame({"target": each.job.target.name, "val_accuracy": drawn.val_accuracy.tolist()}).assign(
-                test_accuracy=drawn.test_accuracy.tolist()
+            pd.DataFrame({"target": each.job.target.name, "val_accuracy": each.drawn.val_accuracy.tolist()}).assign(
+                test_accuracy=each.tested.tolist()
             )
             for each in self.made
-            for drawn in (each.drawn,)
         ]
         return pd.concat(tables, ignore_index=True)
 
@@ -195,14 +196,14 @@ class Generated:
             panels[name] = {
                 f"drawn, round {number + 1} (validation)" if several else "drawn (validation)": part.numpy()
                 for number, part in enumerate(rounds)
-            } | {"kept (test)": each.drawn.test_accuracy.numpy()}
+            } | {"kept (test)": each.tested.numpy()}
             lines[name] = {"random init": float(each.random.mean())}
             if each.anchors is not None:
                 lines[name]["anchors"] = float(each.anchors.mean())
         return figures.histograms(panels, lines, "accuracy")
 
     def save(self, folder: Path) -> None:
-        """Write draws.parquet, summary.json and accuracies.png into a folder, in place of what is there."""
+        """Write draws.parquet, summary.json and accuracies.png into a folder, replacing its files of these names."""
         from zoobench.display import figures
 
         with directory_written_aside(folder) as aside:
@@ -227,11 +228,11 @@ def generate_models(
     workspace: Workspace = HOME,
     progress: Progress = QUIET,
 ) -> Generated:
-    """Generate models for each population that is as chosen, or for a target without models, into the zoo `out`.
+    """Generate models for each matching population, or for a target without models, into the zoo `out`.
 
-    populations: of the zoos of these names, in the fitted method's tokens; anchors: how many trained models to draw
-    around, 0 to draw without; sampling: what differs from the method's `sampling`. Raises `InputError` if the method
-    cannot generate so, and if `out` is something else than a zoo of generated models.
+    populations: of the zoos of these names, in the fitted method's tokens; anchors: number of trained models to draw
+    around, 0 for none; sampling: changes to the method's `sampling`. Raises `InputError` if the method cannot generate
+    in this way, or if `out` is anything but a zoo of generated models.
     """
     sink = ZooSink(out.absolute())
     _check(sink)
@@ -258,7 +259,7 @@ def generate_models(
 def _generator(
     fitted: Fitted, job: Job, populations: Sequence[Population], how: Draw, sampling: Mapping[str, Any]
 ) -> tuple[Generator, Mapping[str, Any]]:
-    """What draws the models, and what is recorded of how it does."""
+    """The function that draws the models, and the record of its settings."""
     name, model = fitted.method.name, fitted.model
     if isinstance(model, Samplable) and fitted.method.sampling is not None:
         settings = changed(fitted.method.sampling, sampling, "sampling setting")
@@ -277,16 +278,16 @@ def _generator(
 
 
 def _check(sink: ZooSink) -> None:
-    """Raise `InputError` where there is something else than a zoo of generated models already."""
+    """Raise `InputError` if anything but a zoo of generated models exists there."""
     if (sink.path / "zoo.json").exists():
         if not Zoo(sink.path).card.get("generated"):
             raise InputError(f"{sink.path} is a zoo of trained models; choose another --out for generated ones")
     elif sink.path.exists() and (not sink.path.is_dir() or any(sink.path.iterdir())):
-        raise InputError(f"{sink.path} is there, and is no zoo; choose another --out")
+        raise InputError(f"{sink.path} exists and is not a zoo; choose another --out")
 
 
 def _source(fitted: Fitted, job: Job, how: Draw, seed: int) -> dict[str, Any]:
-    """What all models of a job were made of, as `docs/format.md` has it."""
+    """The origin of all models of a job, as `docs/format.md` specifies it."""
     anchors = [[str(row["model_id"]), int(row["epoch"])] for _, row in job.anchors.table.iterrows()]
     made = {"method": fitted.method.name, "fitted": fitted.digest, "anchors": anchors, "seed": seed}
     return made | {"rounds": how.rounds, "drawn": how.drawn}
@@ -295,7 +296,7 @@ def _source(fitted: Fitted, job: Job, how: Draw, seed: int) -> dict[str, Any]:
 def _run(
     generator: Generator, job: Job, how: Draw, seed: int, source: dict[str, Any], where: Workspace, step: Step
 ) -> tuple[Made, Part]:
-    """Generate for one target: what came of it, and the kept models as a part of a zoo."""
+    """Generate for one target: the result, and the kept models as a part of a zoo."""
     target, device, images = job.target, device_of(where.device), ImageStore(where.data_root)
     drawn = generate(generator, job.anchors, how, seed, images, target=target, device=device, step=step)
     splits = {split: images.of(target.row, split) for split in ("train", "val", "test")}
@@ -319,7 +320,7 @@ def _run(
     weights = job.anchors.weights if usable else None
     of_anchors = None if weights is None else tested(weights if trained_here else conditioned(weights))
     of_random = tested(conditioned(target.new_models(RANDOM_MODELS, seed)))
-    return Made(job, drawn, of_anchors, of_random), part
+    return Made(job, drawn, measured[-1][1], of_anchors, of_random), part
 
 
 def _draws_of(made: Made, how: Draw) -> pd.DataFrame:
@@ -328,14 +329,14 @@ def _draws_of(made: Made, how: Draw) -> pd.DataFrame:
     draws = pd.DataFrame({"target": made.job.target.name, "val_accuracy": drawn.drawn_accuracy.tolist()})
     draws.insert(1, "draw", range(len(draws)))
     draws.insert(1, "round", draws["draw"] // how.drawn)
-    tested = pd.Series(drawn.test_accuracy.tolist(), index=drawn.draws.tolist())
+    tested = pd.Series(made.tested.tolist(), index=drawn.draws.tolist())
     return draws.assign(kept=draws["draw"].isin(tested.index), test_accuracy=draws["draw"].map(tested))
 
 
 def _summary_of(made: Made) -> dict[str, Any]:
     """Mean, deviation and best of the accuracies of draws, kept models, anchors and random initializations."""
     drawn = made.drawn
-    values = {"drawn": drawn.drawn_accuracy, "kept": drawn.test_accuracy, "random_init": made.random}
+    values = {"drawn": drawn.drawn_accuracy, "kept": made.tested, "random_init": made.random}
     values |= {} if made.anchors is None else {"anchors": made.anchors}
     numbers = {
         f"{name}_{what}": float(number)

@@ -1,4 +1,4 @@
-"""The one place where a method is given access to data."""
+"""The only place where a method gets access to data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zoobench.populations import Access, Evidence, Population
 
 
 def granted(method: Method, population: Population, allowed: Access, images: ImageStore) -> Population:
-    """The population as the method may see it: with the access that it declares, and no more.
+    """The population as the method may see it: with exactly the access that the method declares.
 
-    allowed: the most that the task gives; images: where they are opened from. Parts of the result keep the access,
-    blind ones too. Raises `InapplicableError` if the method needs more than is allowed.
+    allowed: the most that the task grants; images: where images are opened from. Parts of the result keep the access,
+    also blind ones. Raises `InapplicableError` if the method needs more than is allowed.
     """
     if method.access > allowed:
         raise InapplicableError(

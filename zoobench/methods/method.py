@@ -1,4 +1,4 @@
-"""The record of a method, built in or of another package: its class, its configurations, what it needs and costs."""
+"""The record of a method, built in or from another package: its class, its configurations, its needs and costs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Method:
     """A method: its class, and its configurations by name.
 
     kind: the class; presets: configurations, the first of which is the default; baseline: whether other methods are
-    shown beside it; random: False if it gives the same under every seed, so that it is measured under one; learns:
-    False if it is the same whatever token set it is fitted to. access: what it needs to see of the data; a task that
-    allows less leaves it out. summary: what it is, in one line; paper: where it is published, such as `arXiv
-    2406.09997`; version: raised by one whenever its scores change, so that old and new ones stay apart. sampling:
-    default settings of its sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: what fitting in a
-    configuration, and encoding, costs.
+    compared with it; random: False if it gives the same result under every seed, so that one seed is measured; learns:
+    False if the token set that it is fitted to does not matter. access: the data that it needs to see; tasks that allow
+    less skip it. summary: what it is, in one line; paper: where it is published, such as `arXiv 2406.09997`; version:
+    raised by one whenever its scores change, so that old and new ones stay apart. sampling: default settings of its
+    sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: of fitting in a configuration, and of
+    encoding.
 
     >>> from zoobench.methods.baselines import FlatWeights
     >>> Method("mine", FlatWeights, learns=False, summary="The weights themselves").access.name
@@ -63,7 +63,7 @@ class Method:
 
     @property
     def load(self) -> Callable[[Path], FittedModel]:
-        """Reads what a fitted one saved to a folder."""
+        """Reads a fitted method from a folder."""
         return self.kind.load
 
     def identity(self, config: object) -> str:
@@ -78,7 +78,8 @@ class Method:
     def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
         """The configuration of that name, changed by `settings` such as `{"window": 32}`.
 
-        Raises `InputError` if there is no such configuration, and for settings that it does not have or cannot take.
+        Raises `InputError` if there is no such configuration, or if it has no such setting, or the value is not
+        allowed.
         """
         if preset is not None and preset not in self.presets:
             raise unknown(f"preset of {self.name}", preset, self.presets)

@@ -1,4 +1,4 @@
-"""What a method is asked for. A task names the protocol it needs; a method implements those it can."""
+"""What a task may ask of a method. A task names the protocol it needs; a method implements those it can."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from zoobench.populations.target import Target
 
 
 class InapplicableError(InputError):
-    """A method cannot do what a task asks in this setting, whatever the models are. Nothing went wrong; the setting is
-    left out of the results."""
+    """A method cannot do what a task asks in this setting, whatever the models are. This is not a failure: the setting
+    is left out of the results."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a method is fitted, and what is reported and kept meanwhile. None of it changes what is learned.
+    """Where a method is fitted, and what it reports and keeps meanwhile. This does not change what is learned.
 
     device: `auto`, `cpu` or `cuda`; workers: processes that share each step, over Ray; ray_address: a running cluster;
-    scratch: a folder in which an interrupted fit keeps what it needs to go on; log_dir: a folder of losses for
-    TensorBoard; wandb: a project in Weights & Biases that losses go to; report: is called now and then with steps done,
-    steps in all, and losses by name.
+    scratch: a folder where an interrupted fit keeps its state; log_dir: a folder for losses in TensorBoard's format;
+    wandb: a Weights & Biases project for losses; report: called now and then with steps done, steps in all, and losses
+    by name.
     """
 
     device: str = "auto"
@@ -73,9 +73,9 @@ class Predictor(Protocol):
     ) -> NDArray[np.float64] | NDArray[np.str_]:
         """Predict a property of the checkpoints `asked`, from its `values` for the `known` ones.
 
-        values: one per known checkpoint, in the order of the populations, float64 or, if the property is a class,
-        strings. Returns as many of the same kind as there are asked checkpoints. Tables of the populations say what
-        models are, and nothing that was measured.
+        values: one per known checkpoint, in the order of the populations, float64, or strings if the property is a
+        class. Returns one value of that type per asked checkpoint. Tables of the populations say what the models are,
+        but nothing that was measured.
         """
         ...
 
@@ -103,7 +103,7 @@ class Merger(Protocol):
     """Makes one or several models of those of one or several populations."""
 
     def merge(self, sources: Sequence[Population], target: Target, seed: int) -> Tensor:
-        """Flat weights [models, D] of the target. What may be seen of the images is in `population.evidence`."""
+        """Flat weights [models, D] of the target. `population.evidence` gives the images that may be seen."""
         ...
 
 
@@ -118,7 +118,7 @@ class Transferrer(Protocol):
 
 @runtime_checkable
 class Attributor(Protocol):
-    """Says how much each training image contributed to what models answer."""
+    """Says how much each training image contributed to the outputs of models."""
 
     def attribute(self, models: Population, asked: Images) -> Tensor:
         """Scores [asked images, training images] float32, in the order of `models.evidence.labelled("train")`."""
@@ -136,7 +136,7 @@ class Tracer(Protocol):
 
 @runtime_checkable
 class Samplable(Protocol):
-    """A fitted method with a density that can be set up: generates for targets without models, and as settings say."""
+    """A fitted method whose density has settings: it also generates for targets without models."""
 
     def sampler(self, target: Target, settings: Any, known: Sequence[Population]) -> Generator:
         """A generator of models of the target.
@@ -146,20 +146,20 @@ class Samplable(Protocol):
         ...
 
     def recorded(self, settings: Any, *, anchors: bool, rounds: int) -> Mapping[str, Any]:
-        """What a zoo of generated models records of the settings, each with its value."""
+        """The settings that a zoo of generated models records, each with its value."""
         ...
 
 
 class FittedModel(Protocol):
-    """What a method learned; it is kept as files, in a folder of its own."""
+    """What a method learned; saved as files in a folder of its own."""
 
     def save(self, path: Path) -> None:
-        """Write to a folder that is not there yet, whole or not at all."""
+        """Write to a new folder, whole or not at all."""
         ...
 
 
 class Fittable(FittedModel, Protocol):
-    """The class of a method: how it is fitted, and how what it saved is read."""
+    """The class of a method: how to fit it, and how to read a saved fit."""
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: Any, execution: Execution = HERE) -> FittedModel:

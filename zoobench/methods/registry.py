@@ -1,4 +1,4 @@
-"""Methods by name: the built-in ones, and those of installed packages (`docs/your-method.md`)."""
+"""Methods by name: built-in ones, and those of installed packages (`docs/your-method.md`)."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ METHODS = Registry(
 
 
 def get_method(name: str) -> Method:
-    """The method of that name: the built-in one, or else that of an installed package.
+    """The method of that name: the built-in one, or else one of an installed package.
 
-    Raises `InputError` with the nearest match if there is none, and if that of a package cannot be used.
+    Raises `InputError` with the nearest match if there is none, or if the package's method cannot be used.
 
     >>> get_method("pca").baseline
     True
@@ -74,7 +74,7 @@ def method_names() -> list[str]:
 
 
 def baselines() -> list[Method]:
-    """The methods that every other method is shown beside."""
+    """The methods that every other method is compared with."""
     return [method for method in map(METHODS.get, METHODS.own) if method.baseline]
 
 

@@ -28,10 +28,10 @@ NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond 
 
 @dataclass(frozen=True)
 class Draw:
-    """How models are drawn and chosen.
+    """How models are drawn and selected.
 
-    drawn: models per round; kept: how many are kept, the best by accuracy on `selection_images` validation images;
-    rounds: more than one is bootstrapping; passes: batches of training images that set BatchNorm's statistics.
+    drawn: models per round; kept: number of models to keep, the best by accuracy on `selection_images` validation
+    images; rounds: more than one is bootstrapping; passes: batches of training images that set BatchNorm's statistics.
     """
 
     drawn: int = 200
@@ -43,14 +43,13 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The models that were kept, best first, and how all draws did.
+    """The kept models, best first, and the accuracies of all draws.
 
-    weights: [kept, D]; test_accuracy and val_accuracy (on the validation images they were selected by): [kept];
-    drawn_accuracy: validation accuracy of all draws, [rounds · drawn]; draws: the number of each kept model among them.
+    weights: [kept, D]; val_accuracy: of the kept, on the validation images that they were chosen by, [kept];
+    drawn_accuracy: that of all draws, [rounds · drawn]; draws: the number of each kept model among them.
     """
 
     weights: Tensor
-    test_accuracy: Tensor
     val_accuracy: Tensor
     drawn_accuracy: Tensor
     draws: Tensor
@@ -59,9 +58,9 @@ class Drawn:
 def choose_anchors(population: Population, count: int) -> Population:
     """The best checkpoint of each of the best training models, by validation accuracy.
 
-    Anchors share the activation of the best, since weights do not say which activation they were trained for; no other
-    models can be reached through them. Raises `InputError` if there are no training models, and if no validation
-    accuracy was measured of them.
+    Anchors share the activation of the best, because weights do not say which activation they were trained for. Other
+    models cannot be reached through them. Raises `InputError` if there are no training models, or if their validation
+    accuracy was not measured.
     """
     table = population.table
     training = table[table["split"] == "train"]
@@ -70,8 +69,8 @@ def choose_anchors(population: Population, count: int) -> Population:
     candidates = training[training["val_accuracy"].notna()].sort_values("val_accuracy", ascending=False, kind="stable")
     if candidates.empty:
         raise InputError(
-            f"{population.name} has no anchors, which are the best models by the column 'val_accuracy', and that is "
-            "empty; measure it on images that neither training nor testing sees, and import the models again with it"
+            f"{population.name} has no anchors: they are the best models by the column 'val_accuracy', which is empty; "
+            "measure it on images that neither training nor testing sees, and import the models again with it"
         )
     activation = candidates["activation"]
     same = candidates[(activation == activation.iloc[0]) | (activation.isna() & pd.isna(activation.iloc[0]))]
@@ -90,16 +89,15 @@ def generate(
     device: str = "cpu",
     step: Step = IGNORED,
 ) -> Drawn:
-    """Draw models, condition their BatchNorm on training images, keep the best on validation images, and evaluate those
-    kept on test images.
+    """Draw models, condition their BatchNorm on training images, and keep the best on validation images.
 
-    With several rounds the kept models are the next round's anchors, and compete with what is drawn from them, so that
-    the best never get worse. target: the anchors' own population, or what the method generates from them. The method
-    sees of the anchors what `Population.as_anchors` leaves.
+    With several rounds, the kept models are the next round's anchors and compete with what is drawn from them, so the
+    best never get worse. target: the anchors' own population, or what the method generates from them. The method sees
+    the anchors as `Population.as_anchors` leaves them.
     """
     target = target or Target.of(anchors)
     module, layout = target.module(), target.layout
-    training, validation, test = (images.of(target.row, split) for split in ("train", "val", "test"))
+    training, validation = (images.of(target.row, split) for split in ("train", "val"))
     validation = validation.first(how.selection_images)
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
     kept = _Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
@@ -110,6 +108,11 @@ def generate(
         for start in range(0, how.drawn, at_once):
             asked = min(at_once, how.drawn - start)
             drawn = method.generate(shown, asked, seed + NEXT_SEED * len(drawn_accuracy))
+            if drawn.ndim != 2 or drawn.shape[1] != layout.size or len(drawn) > asked:
+                raise InputError(
+                    f"the method generated {list(drawn.shape)} numbers; give weights [{asked} models or fewer, "
+                    f"{layout.size}]"
+                )
             drawn = with_ties(drawn, layout, module)
             drawn = condition_batch_norm(drawn, layout, module, training, how.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
@@ -117,11 +120,10 @@ def generate(
             drawn_accuracy.append(accuracy)
             done += len(drawn)
             step(done, how.rounds * how.drawn)
-            if len(drawn) < asked:  # a method that has no more models would give the same again
+            if len(drawn) < asked:  # a method without more models would give the same again
                 break
         anchors = replace(target.population(kept.weights, kept.accuracy), granted=anchors.granted)
-    test_accuracy = accuracies(kept.weights, layout, module, test, device)
-    return Drawn(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+    return Drawn(kept.weights, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class _Kept:
     draws: Tensor
 
     def best_with(self, others: _Kept, count: int) -> _Kept:
-        """The best of both; of equals, those that were drawn first."""
+        """The best of both; among equals, those drawn first."""
         accuracy = torch.cat([self.accuracy, others.accuracy])
         best = torch.argsort(accuracy, descending=True, stable=True)[:count]
         weights, draws = torch.cat([self.weights, others.weights]), torch.cat([self.draws, others.draws])

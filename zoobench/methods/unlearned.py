@@ -1,4 +1,4 @@
-"""What has nothing to fit, and nothing to keep but how it is configured."""
+"""Base class of methods without fitted state; only the configuration is saved."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class Unlearned:
-    """A method that learns nothing, and is its own configuration.
+    """A method that learns nothing and is its own configuration.
 
-    A subclass that is a frozen dataclass has its hyperparameters as fields, with defaults; its presets are instances of
-    it. One that draws at random has a field `seed`, which is that of the fit.
+    A subclass that is a frozen dataclass has its hyperparameters as fields with defaults; its presets are instances of
+    it. If it draws at random, it has a field `seed`, the seed of the fit.
     """
 
     @classmethod
@@ -33,7 +33,7 @@ class Unlearned:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote; raises `InputError` where that is damaged."""
+        """Read what `save` wrote. Raises `InputError` if it is damaged."""
         if not fields(cls):
             return cls()
         values = read_json(path / SETTINGS, f"the settings of the {cls.__name__}")

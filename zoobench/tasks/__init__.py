@@ -1,1 +1,1 @@
-"""What is measured, a file a task: what it asks of a method, what it reports, how it is scored."""
+"""Tasks, one per file: what each asks of a method, what it reports, and how it is scored."""

@@ -12,8 +12,8 @@ from torch import Tensor
 class Predictions:
     """Properties of checkpoints, as a method predicts them.
 
-    table: one row per checkpoint and property. Columns: model, epoch, property, and `predicted` of a property that is a
-    number, `predicted_class`, a string, of one that is a class.
+    table: one row per checkpoint and property. Columns: model, epoch, property, `predicted` if the property is a
+    number, and `predicted_class`, a string, if it is a class.
     """
 
     table: pd.DataFrame
@@ -23,9 +23,9 @@ class Predictions:
 class Weights:
     """Models that a method made: flat weights [models, D], float32.
 
-    draws: one row per model that was drawn, of which these were kept; None if nothing else was drawn, or is known.
-    Columns: model, its number as a string; val_accuracy in [0, 1]; place, its row among the weights, -1 if it was not
-    kept.
+    draws: one row per model that was drawn, from which these were kept; None if there were no others, or they are not
+    known. Columns: model, its number as a string; val_accuracy in [0, 1]; place, its row among the weights, -1 if it
+    was not kept.
     """
 
     weights: Tensor
@@ -34,7 +34,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How much each of some rows has to do with each of some columns, as images and models, or children and parents.
+    """How strongly each row is related to each column, such as images and models, or children and parents.
 
     values: float32 [rows, columns]; rows, columns: their names, each once.
     """

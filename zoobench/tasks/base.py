@@ -1,4 +1,4 @@
-"""What a task is: what it asks of a method, how it judges the answer, and how that is scored."""
+"""Base class of tasks: what a task asks of a method, how it judges the answer, and how it scores the observations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zoobench.tasks.forms import Form
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Everything that a task may read in one cell. A method never holds one.
+    """Everything that a task may read in one cell. Methods never get it.
 
-    target: the population that is asked about, all splits and columns; sources: what the method may draw on, training
-    and validation models only; seed: of everything random; images: opens any split, for judging; device: `cpu`, `cuda`.
+    target: the asked population, with all splits and columns; sources: what the method may draw on, training and
+    validation models only; seed: of all randomness; images: opens any split, for judging; device: `cpu`, `cuda`.
     """
 
     target: Population
@@ -34,8 +34,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Work:
-    """About what a cell takes: models that the method encodes or makes, forward passes of one model on one image, and
-    seconds besides."""
+    """Estimated work of a cell: models that the method encodes or makes, forward passes of one model on one image, and
+    further seconds."""
 
     models: float = 0.0
     images: float = 0.0
@@ -43,13 +43,13 @@ class Work:
 
 
 TEST_IMAGES = 10_000
-"""That `Task.work` reckons with: about as many as the test splits of image datasets have."""
+"""The number that `Task.work` assumes: about the size of the test splits of image datasets."""
 
 
 class Task(Protocol):
-    """A task, whose fields say how it is measured.
+    """A task; its fields say how it is measured.
 
-    Scores depend on observations alone, these on the answer alone, and the answer describes itself: so a run, a
+    Scores depend only on observations, observations only on the answer, and the answer describes itself: so a run, a
     submission and a verification judge alike.
     """
 
@@ -58,7 +58,7 @@ class Task(Protocol):
 
     @property
     def version(self) -> int:
-        """Another number whenever scores change their meaning: those of other versions are not compared."""
+        """Raised whenever scores change their meaning: scores of different versions are not compared."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Task(Protocol):
 
     @property
     def asks(self) -> type | UnionType:
-        """The protocol that a method must implement, or several of which it needs one."""
+        """The protocol that a method must implement, or several, one of which it must implement."""
         ...
 
     @property
@@ -88,24 +88,24 @@ class Task(Protocol):
 
     @property
     def uses_sources(self) -> bool:
-        """Whether the task itself reads the sources, besides what the method learned of them."""
+        """Whether the task itself reads the sources, in addition to what the method learned from them."""
         ...
 
     def form(self, setting: Setting) -> Form:
-        """What is to be answered in a setting."""
+        """The form of the answer in a setting."""
         ...
 
     def ask(self, method: Any, setting: Setting) -> Answer:
-        """Ask the fitted method. These are the only lines that call one.
+        """Ask the fitted method. Only tasks' `ask` calls methods.
 
-        Raises `InapplicableError` if that cannot be in such a setting.
+        Raises `InapplicableError` if the method cannot answer in this setting.
         """
         ...
 
     def judge(self, answer: Any, setting: Setting) -> pd.DataFrame:
-        """Observations: rows of columns that are the task's own; one of them, `model`, says of which model.
+        """Observations: rows with columns of the task's own; the column `model` names the model of each.
 
-        Of a setting it reads the target, the seed, the images and the device.
+        Reads from the setting the target, the seed, the images and the device.
         """
         ...
 
@@ -114,9 +114,9 @@ class Task(Protocol):
         ...
 
     def reads(self, target: Population) -> Population:
-        """The checkpoints of a target that judging reads: it needs no others."""
+        """The checkpoints of a target that judging reads; it needs no others."""
         ...
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """About what a cell takes, for a target of so many checkpoints, whose training split has so many images."""
+        """Estimated work of a cell, for a target of that many checkpoints and training images."""
         ...

@@ -1,8 +1,8 @@
-"""How far generated models are from the anchors, and from each other, whatever the order and signs of their units.
+"""Distances of generated models to the anchors and to each other, whatever the order and signs of their units.
 
-A distance is the L2 norm of the difference of all learnable weights (BatchNorm's running statistics are none) of two
-models, one matched to the other (Ainsworth et al., Git Re-Basin, arXiv 2209.04836), in units of the anchors' mean norm.
-So a copy of an anchor is at distance 0 of it, also where its units are permuted or flipped.
+A distance is the L2 norm of the difference of all learnable weights (not BatchNorm's running statistics) of two
+models, one matched to the other (Ainsworth et al., Git Re-Basin, arXiv 2209.04836), in units of the anchors' mean
+norm. So a copy of an anchor has distance 0 to it, even if its units are permuted or flipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def to_anchors(weights: Tensor, anchors: Tensor, layout: Layout, groups: Sequenc
 
 
 def to_others(weights: Tensor, anchors: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
-    """Mean distance [models] of each of the models [models, D] to the others; not a number where there are none."""
+    """Mean distance [models] of each of the models [models, D] to the others; NaN if there are no others."""
     models = len(weights)
     total = torch.zeros(models, dtype=torch.float64)
     for model in range(models - 1):  # each pair once

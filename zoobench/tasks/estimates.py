@@ -1,4 +1,4 @@
-"""Metrics as functions of sums over models: a bootstrap weighs models anew, and observes nothing again."""
+"""Metrics as functions of sums over models: a bootstrap only reweighs models, without observing anything again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A metric's value, and the sums over each model's observations that it is a function of.
+    """A metric's value, and the sums over each model's observations from which it follows.
 
-    kind: `mean`, whose columns are values and their count, or parts and wholes; or `r2` (coefficient of determination),
-    whose columns are squared errors, squared truths, truths and count. models: their names; sums: [models, columns];
-    exact: the value, if it was computed in another way than from the sums, which rounds otherwise.
+    kind: `mean`, with columns values and their count, or parts and wholes; or `r2` (coefficient of determination), with
+    columns squared errors, squared truths, truths and count. models: their names; sums: [models, columns]; exact: the
+    value, if it was computed in another way than from the sums, which rounds differently.
 
     >>> found = Estimate.mean(pd.Series(["a", "a", "b"]), pd.Series([1.0, 0.0, 1.0]))
     >>> round(found.value(), 3)
@@ -35,23 +35,23 @@ class Estimate:
 
     @classmethod
     def mean(cls, models: pd.Series, values: pd.Series) -> Estimate:
-        """Of values, one row per observation, of the models named beside them."""
+        """Mean of values, one row per observation, of the models named beside them."""
         return cls._of("mean", models, {"value": values, "count": 1.0})
 
     @classmethod
     def ratio(cls, models: pd.Series, part: pd.Series, whole: pd.Series) -> Estimate:
-        """Of the sum of parts to that of wholes, one row per observation, of the models named beside them."""
+        """Sum of parts by sum of wholes, one row per observation, of the models named beside them."""
         return cls._of("mean", models, {"value": part, "count": whole})
 
     @classmethod
     def r2(cls, models: pd.Series, truth: pd.Series, predicted: pd.Series) -> Estimate:
-        """Of predictions and truths, one row per observation, of the models named beside them."""
+        """R² of predictions and truths, one row per observation, of the models named beside them."""
         error, square = (truth - predicted) ** 2, truth**2
         return cls._of("r2", models, {"error": error, "square": square, "truth": truth, "count": 1.0})
 
     @classmethod
     def constant(cls, value: float) -> Estimate:
-        """Of a value that is not a function of sums over models, such as a rank correlation: it is never resampled."""
+        """A value that is not a function of sums over models, such as a rank correlation: it cannot be resampled."""
         return cls("mean", ("",), np.array([[value, 1.0]]), value)
 
     @classmethod
@@ -60,7 +60,7 @@ class Estimate:
         return cls(kind, tuple(summed.index), summed.to_numpy(float))
 
     def exactly(self, value: float) -> Estimate:
-        """The same, of which this is the value."""
+        """The same estimate with this exact value."""
         return replace(self, exact=value)
 
     def value(self) -> float:

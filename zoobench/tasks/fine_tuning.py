@@ -1,4 +1,4 @@
-"""How good generated models become when they are trained further, epoch by epoch.
+"""Accuracy of generated models when they are trained further, epoch by epoch.
 
 Sources: Schürholt et al., arXiv 2209.14733, section 4.3; Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section
 4.2 (test accuracy after 0, 1, 5 and 25 epochs, beside training from random initialization).
@@ -34,18 +34,18 @@ from zoobench.tasks.forms import WeightForm
 from zoobench.tasks.generation import Generation
 
 COLUMNS = ("width", "activation", "optimizer", "learning_rate", "batch_size", "weight_decay", "dropout", "image_size")
-"""Of a row of a zoo: how its model was trained, but for the schedule."""
+"""Columns of a zoo's row that say how its model was trained, except for the schedule."""
 
 FIRST_SEED = 10_000  # beyond those that zoos are usually trained with
-SEEDS = 100  # of one seed of the benchmark; more models than that share some with the next
+SEEDS = 100  # per seed of the benchmark; if more models are trained, some share their seed with the next
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """The best `models` of those that `generation` keeps are trained as the best anchor was, at a constant rate.
+    """Train the best `models` of those that `generation` keeps as the best anchor was trained, at a constant rate.
 
-    epochs: after which of them test accuracy is taken; 0 is before training. Every method's models, random ones too,
-    are drawn and chosen alike, and see the same images in the same order.
+    epochs: those after which test accuracy is measured; 0 is before training. All methods' models, random ones too, are
+    drawn and selected alike, and see the same images in the same order.
     """
 
     epochs: tuple[int, ...] = (0, 1, 5, 25)
@@ -63,18 +63,18 @@ class FineTuning:
     def __post_init__(self) -> None:
         if not self.epochs or min(self.epochs) < 0 or max(self.epochs) < 1:
             raise InputError(
-                f"fine-tuning was given the epochs {self.epochs}; name some from 0 on, one of them above 0"
+                f"fine-tuning was given the epochs {self.epochs}; give numbers from 0 on, one of them above 0"
             )
         if self.models < 1:
             raise InputError(f"fine-tuning was given {self.models} models to train; take 1 or more")
 
     @property
     def primary(self) -> str:
-        """After the first of the epochs that is one."""
+        """After the first epoch above 0."""
         return f"after_{next(epoch for epoch in self.epochs if epoch)}"
 
     def form(self, setting: Setting) -> WeightForm:
-        """As many as are trained, or fewer."""
+        """At most as many models as are trained."""
         return WeightForm.made(range(1, self.models + 1), setting.target.layout.size)
 
     def ask(self, method: Generator, setting: Setting) -> Weights:
@@ -105,21 +105,21 @@ class FineTuning:
         return {f"after_{epoch}": Estimate.mean(rows["model"], rows["test_accuracy"]) for epoch, rows in by_epoch}
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """Generation, then training (a backward pass is as two forward ones), and evaluation after the epochs."""
+        """Generation, then training (a backward pass counts as two forward ones), and evaluation after the epochs."""
         drawn = self.generation.work(checkpoints, train_images)
         images = 3 * max(self.epochs) * train_images + len(self.epochs) * (train_images + TEST_IMAGES)
         return Work(drawn.models, drawn.images + self.models * images)
 
 
 def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -> list[ModelSpec]:
-    """Specs of `count` models that are trained as that of a row of a zoo was, and kept after each of the epochs.
+    """Specs of `count` models to be trained as the row of a zoo was, and kept after each of the epochs.
 
-    Raises `InputError` where the row does not say how.
+    Raises `InputError` if the row does not say how.
     """
     if missing := [column for column in COLUMNS if pd.isna(row[column])]:
         raise InputError(
-            f"models of {row['dataset']} {row['architecture']} cannot be trained further, since the zoo does not say "
-            f"the {missing[0]} of model {row['model_id']}; take a zoo that does"
+            f"models of {row['dataset']} {row['architecture']} cannot be trained further, because the zoo does "
+            f"not say the {missing[0]} of model {row['model_id']}; take a zoo that says it"
         )
     cap = row["train_images"]
     spec = make_spec(
@@ -142,7 +142,7 @@ def fine_tune(
 
 
 def accuracy_after(model: TrainedModel, epoch: int) -> float:
-    """Test accuracy after an epoch; one that has diverged by then is right about nothing."""
+    """Test accuracy after an epoch; 0 if the model has diverged by then."""
     reached = {checkpoint.epoch: checkpoint.metrics.test_accuracy for checkpoint in model.checkpoints}
     return reached.get(epoch, 0.0)
 

@@ -1,6 +1,6 @@
 """The form of an answer: what a task asks for on a target, in which order, and how much of it.
 
-One form checks what a method answers, and says what strangers hand in: leaderboards write, bound and read files by it.
+The same form checks a method's answer and describes a submission: leaderboards write, bound and read files by it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ITEM, VALUES = ["model", "epoch", "property"], ["predicted", "predicted_class"]
 class PredictionForm:
     """Properties of checkpoints.
 
-    items: one row per checkpoint and property that is asked for. Columns: checkpoint, the name under which it is asked
-    for (see `Population.names`); model; epoch; property; kind, `number` or `class`. Checkpoints with the same weights
-    share a name: what is said of it counts for all of them.
+    items: one row per requested checkpoint and property. Columns: checkpoint, the name under which it is asked for (see
+    `Population.names`); model; epoch; property; kind, `number` or `class`. Checkpoints with the same weights share a
+    name, and an answer for the name counts for all of them.
     """
 
     items: pd.DataFrame
@@ -51,7 +51,7 @@ class PredictionForm:
 
     @property
     def words(self) -> str:
-        """What is handed in, in words."""
+        """The content of a submission, in words."""
         properties = ", ".join(self.items["property"].unique())
         return f"predictions of {properties} for {self.items['checkpoint'].nunique()} checkpoints"
 
@@ -79,8 +79,8 @@ class PredictionForm:
 class WeightForm:
     """Flat weights of models.
 
-    models: how many there may be; size: numbers of each; first, place: if each model answers for a checkpoint that is
-    asked about, the way to the order of the checkpoints' names and back, see `Population.order`; else None.
+    models: how many are allowed; size: numbers per model; first, place: if each model answers for a requested
+    checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None.
     """
 
     models: range
@@ -97,25 +97,25 @@ class WeightForm:
 
     @classmethod
     def of_each(cls, asked: Population) -> WeightForm:
-        """One model per checkpoint; they are handed in once per name, in the order of names."""
+        """One model per checkpoint; a submission holds one per name, in the order of names."""
         first, place = asked.order
         return cls(range(len(first), len(first) + 1), asked.layout.size, first, place)
 
     @property
     def words(self) -> str:
-        """What is handed in, in words."""
+        """The content of a submission, in words."""
         return f"weights [{counted(self.models)} models, {self.size}], float32"
 
     def handed_in(self, judged: Tensor) -> Tensor:
-        """Weights as they are judged, in the order in which they are handed in."""
+        """Weights in the order of judging, from the order of a submission."""
         return judged if self.first is None else judged[torch.from_numpy(self.first)]
 
     def judged(self, handed_in: Tensor) -> Tensor:
-        """Weights as they are handed in, in the order in which they are judged."""
+        """Weights in the order of a submission, from the order of judging."""
         return handed_in if self.place is None else handed_in[torch.from_numpy(self.place)]
 
     def check(self, answer: Answer) -> None:
-        """Raise `InputError` unless the answer, in the order in which it is judged, has such a shape."""
+        """Raise `InputError` unless the answer, in the order of judging, has the right shape."""
         if not isinstance(answer, Weights):
             raise _other(self.words, answer)
         shape = tuple(answer.weights.shape)
@@ -126,7 +126,7 @@ class WeightForm:
 
 @dataclass(frozen=True, eq=False)
 class ScoreForm:
-    """A matrix of numbers; rows, columns: the names of what they are of."""
+    """A matrix of numbers; rows, columns: their names."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -135,7 +135,7 @@ class ScoreForm:
 
     @property
     def words(self) -> str:
-        """What is handed in, in words."""
+        """The content of a submission, in words."""
         return f"scores [{len(self.rows)} rows, {len(self.columns)} columns], float32"
 
     def check(self, answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""How good generated models are on images, without any training.
+"""Accuracy of generated models on images, without any training.
 
 Sources: Schürholt et al., SANE, arXiv 2406.09997, section 4.2 (subsampled: draw many, keep the best by validation
 accuracy; bootstrapped: the kept ones are the next round's anchors).
@@ -28,8 +28,8 @@ from zoobench.tasks.forms import WeightForm
 class Generation:
     """New models around anchors: the best of the target's training models.
 
-    How many anchors, how many models are drawn in each round, how many are kept, by how many validation images. More
-    rounds than one are bootstrapping. Keeping all that are drawn is plain sampling. `passes` batches of training images
+    Fields: the numbers of anchors, of models drawn per round, of kept models, and of validation images that select
+    them. More than one round is bootstrapping. Keeping all draws is plain sampling. `passes` batches of training images
     set BatchNorm's statistics.
     """
 
@@ -51,11 +51,11 @@ class Generation:
 
     @property
     def how(self) -> Draw:
-        """How models are drawn and chosen."""
+        """How models are drawn and selected."""
         return Draw(self.drawn, self.kept, self.selection_images, self.rounds, self.passes)
 
     def form(self, setting: Setting) -> WeightForm:
-        """As many as are kept, or fewer, best first."""
+        """At most as many models as are kept, best first."""
         return WeightForm.made(range(1, self.kept + 1), setting.target.layout.size)
 
     def ask(self, method: Generator, setting: Setting) -> Weights:
@@ -68,9 +68,9 @@ class Generation:
         return choose_anchors(target, self.anchors)
 
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
-        """One row per model that was drawn; if only those are known that were kept, per one of these.
+        """One row per drawn model; or one per kept model, if the others are not known.
 
-        Columns: model, the draw's number as a string; val_accuracy; kept; and of those kept, elsewhere not a number:
+        Columns: model, the draw's number as a string; val_accuracy; kept; and, for kept models only (NaN for others),
         test_accuracy, and distances as in `diversity`: to_anchor (the nearest), to_others (the mean over the others).
         """
         anchors = choose_anchors(setting.target, self.anchors)
@@ -95,7 +95,8 @@ class Generation:
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Mean, spread and best test accuracy of the kept models, and mean validation accuracy of all drawn.
 
-        And of the kept, `diversity`: mean distance to each other, and `novelty`: mean distance to the nearest anchor.
+        And for the kept: `diversity`, the mean distance to each other, and `novelty`, the mean distance to the nearest
+        anchor.
         """
         kept = observations[observations["kept"]]
         accuracy, drawn = kept["test_accuracy"], observations["val_accuracy"]
@@ -109,7 +110,7 @@ class Generation:
         }
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """All draws on the validation images that select, and the kept ones on test images."""
+        """All draws on the selecting validation images, and the kept ones on test images."""
         drawn = self.rounds * self.drawn
         return Work(models=drawn, images=drawn * self.selection_images + self.kept * TEST_IMAGES)
 

@@ -1,4 +1,4 @@
-"""Linear probes: what can be read off features of checkpoints about the models, and how that is scored.
+"""Linear probes: predict properties of models from features of their checkpoints, and score the predictions.
 
 Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 """
@@ -26,7 +26,7 @@ FOLDS = 4
 KEY = ["model", "epoch", "property"]
 NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
 ALL = (*NUMBERS, "hyperparameters")
-"""The properties that are read if none are chosen: numbers, and every hyperparameter that varies."""
+"""The properties to predict if none are chosen: numbers, and every hyperparameter that varies."""
 OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
 
 Array = NDArray[np.float64]
@@ -36,16 +36,16 @@ Strings = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """Checkpoints as a probe sees them: features [checkpoints, width], and a row of a zoo's table each."""
+    """Checkpoints as a probe sees them: features [checkpoints, width], and their rows of a zoo's table."""
 
     features: Array
     table: pd.DataFrame
 
     @classmethod
     def of(cls, method: Embedder, population: Population, hidden: Collection[str] = ()) -> Embedded:
-        """A population as the method embeds it, to which the columns `hidden` are not told.
+        """A population as the method embeds it, without seeing the columns `hidden`.
 
-        Raises `InputError` where that gives no numbers.
+        Raises `InputError` if the embedding is not finite.
         """
         features = population.asked(method.embed, hidden)
         finite = features.isfinite().flatten(1).all(1).tolist()
@@ -59,7 +59,7 @@ class Embedded:
 
     @classmethod
     def join(cls, parts: Sequence[Embedded]) -> Embedded:
-        """All in one, of one or more; raises `InputError` where their features differ in number."""
+        """All in one, of one or more. Raises `InputError` if their features differ in number."""
         check_widths(*parts)
         tables = [part.table for part in parts]
         return cls(np.concatenate([part.features for part in parts]), pd.concat(tables, ignore_index=True))
@@ -84,7 +84,7 @@ Reader = Callable[[Array | Strings], Array | Strings]
 
 
 def read(fit: Embedded, test: Embedded, properties: Collection[str] = ALL) -> pd.DataFrame:
-    """What probes that are fitted to `fit` read off `test`: see `predict`."""
+    """The predictions for `test` of probes that are fitted to `fit`: see `predict`."""
     check_widths(fit, test)
     models = fit.table["model_id"].to_numpy()
 
@@ -98,10 +98,10 @@ def read(fit: Embedded, test: Embedded, properties: Collection[str] = ALL) -> pd
 def read_by(
     method: Embedder | Predictor, fit: Sequence[Population], test: Population, properties: Collection[str] = ALL
 ) -> pd.DataFrame:
-    """What a method, or probes on its embedding, read off `test` after they have seen the populations `fit`: see
-    `predict`."""
+    """The predictions of a method, or of probes on its embedding, for `test` after it has seen the populations `fit`:
+    see `predict`."""
     if not fit:
-        raise InputError("a probe was to be fitted to no population; name one or more to train on")
+        raise InputError("no population was given to fit a probe to; name one or more to train on")
     tables = pd.concat([population.table for population in fit], ignore_index=True)
     _check_enough(tables["model_id"].nunique(), len(test))
     hidden = [name for name, _ in varying_classes(tables)]
@@ -117,9 +117,9 @@ def read_by(
 
 
 def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: Collection[str] = ALL) -> pd.DataFrame:
-    """What is read off the checkpoints of the table `asked`: one row per property and checkpoint.
+    """The predictions for the checkpoints of the table `asked`: one row per property and checkpoint.
 
-    Columns: model, epoch, property; predicted of numbers, predicted_class, a string, of classes. The properties are
+    Columns: model, epoch, property; predicted for numbers, predicted_class, a string, for classes. The properties are
     those of `properties` that the zoos record of every checkpoint; of the hyperparameters, those that vary among the
     models of the table `known`. Raises `InputError` if there are too few models.
     """
@@ -128,8 +128,8 @@ def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: 
     values, classes = numbers(known), dict(varying_classes(known))
     if constant := [name for name in class_names if name not in classes]:
         raise InputError(
-            f"the {constant[0]} of the models that a probe is fitted to is the same, or not recorded, for all of them; "
-            "leave it out of the task's properties, or take another zoo"
+            f"the {constant[0]} of the models that a probe is fitted to is constant, or not recorded; leave it out of "
+            "the task's properties, or take another zoo"
         )
     predictions = [_rows(asked, name, predicted=read(values[name])) for name in number_names]
     predictions += [_rows(asked, name, predicted_class=read(classes[name])) for name in class_names]
@@ -140,10 +140,10 @@ def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: 
 
 
 def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str] = ALL) -> tuple[list[str], list[str]]:
-    """The names of the numbers, and those of the classes, among `properties` that are asked of the table `asked`.
+    """The names of the numbers, and those of the classes, among `properties`, to ask of the table `asked`.
 
-    Numbers are, if they are recorded of every checkpoint of both tables; hyperparameters, if they are named, or if
-    `hyperparameters` is and they vary in the table `known`.
+    A number is asked if both tables record it of every checkpoint; a hyperparameter if it is named, or if
+    `hyperparameters` is and it varies in the table `known`.
     """
     recorded = [all(np.isfinite(numbers(table)[name]).all() for table in (known, asked)) for name in NUMBERS]
     named = [name for name, is_there in zip(NUMBERS, recorded, strict=True) if is_there and name in properties]
@@ -152,14 +152,14 @@ def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str
 
 
 def _check_enough(known: int, asked: int) -> None:
-    """Raise `InputError` where there are too few models to fit a probe to, or none to test it on."""
+    """Raise `InputError` if there are too few models to fit a probe to, or none to test it on."""
     if known < 2 or not asked:
-        raise InputError("a probe needs two models to be fitted to, and one to be tested on; take larger zoos")
+        raise InputError("a probe needs two models to fit and one to test; take larger zoos")
 
 
 def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
-    """Predictions (model, epoch, property, predicted or predicted_class) beside the truth, as the table `asked` has it,
-    in the columns `OBSERVED`. What is predicted of checkpoints that are not in it is left out."""
+    """Predictions (model, epoch, property, predicted or predicted_class) beside the truth from the table `asked`, in
+    the columns `OBSERVED`. Predictions of checkpoints that are not in the table are left out."""
     truths = []
     for name in predictions["property"].unique():
         known = {"truth": numbers(asked)[name]} if name in NUMBERS else {"true_class": as_classes(asked[name])}
@@ -171,7 +171,7 @@ def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_widths(*parts: Embedded) -> None:
-    """Raise `InapplicableError` where features differ in number."""
+    """Raise `InapplicableError` if features differ in number."""
     if len(widths := {part.features.shape[1] for part in parts}) > 1:
         lengths = " and ".join(map(str, sorted(widths)))
         raise InapplicableError(
@@ -181,7 +181,7 @@ def check_widths(*parts: Embedded) -> None:
 
 
 def _rows(table: pd.DataFrame, name: str, **columns: Array | Strings) -> pd.DataFrame:
-    """A row a checkpoint, with columns of one property."""
+    """One row per checkpoint, with the columns of one property."""
     of = {"model": table["model_id"].astype(str).to_numpy(), "epoch": table["epoch"].to_numpy(), "property": name}
     return pd.DataFrame(of | columns)
 
@@ -210,7 +210,8 @@ def classify(features: Array, classes: Strings, models: Strings, test: Array) ->
 def _predicted(
     estimator: Any, scoring: str, features: Array, targets: Array | Strings, models: Strings, test: Array
 ) -> Any:
-    """The strength of the ridge is chosen by cross-validation over models, all checkpoints of one in the same fold."""
+    """Cross-validation over models chooses the strength of the ridge; a model's checkpoints are all in the same
+    fold."""
     from sklearn.model_selection import GridSearchCV, GroupKFold
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
@@ -226,7 +227,7 @@ def _predicted(
 def score(observations: pd.DataFrame) -> dict[str, Estimate]:
     """R² and Kendall's τ-b of the properties that are numbers, accuracy of those that are classes.
 
-    τ compares pairs of checkpoints, and is not a function of sums over models.
+    τ compares pairs of checkpoints, so it is not a function of sums over models.
     """
     scores = {}
     for (name, kind), rows in observations.groupby(["property", "kind"], sort=False):
@@ -242,7 +243,7 @@ def score(observations: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def r_squared(truth: Array, predicted: Array) -> float:
-    """Coefficient of determination; not a number where the truth does not vary."""
+    """Coefficient of determination; NaN if the truth does not vary."""
     spread = np.sum((truth - truth.mean()) ** 2)
     return float(1 - np.sum((truth - predicted) ** 2) / spread) if spread > 0 else float("nan")
 

@@ -1,4 +1,4 @@
-"""How well a linear probe reads a checkpoint's properties off its embedding.
+"""How well a linear probe predicts a checkpoint's properties from its embedding.
 
 Sources: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4 (in and out of distribution); Falk, Schürholt &
 Borth, arXiv 2504.10141 (across architectures).
@@ -25,10 +25,10 @@ from zoobench.tasks.forms import PredictionForm
 class PropertyPrediction:
     """A probe is fitted to training and validation models, and tested on the target's test models.
 
-    probe: `own`, to the target's own models; `sources`, to those of all populations that the method was trained on,
-    pooled: then it sees none of the target's, unless the target is one of these. properties: numbers, hyperparameters
-    by name, or `hyperparameters` for all that vary. A `Predictor` takes the place of the probe. Across zoos it ranks by
-    τ, since accuracies have another scale in each.
+    probe: `own`, fitted to the target's own models; `sources`, fitted to all populations that the method was trained
+    on, pooled, so that it sees none of the target's unless the target is one of them. properties: numbers,
+    hyperparameters by name, or `hyperparameters` for all that vary. A `Predictor` replaces the probe. With `sources`, τ
+    ranks methods, because accuracies have another scale in each zoo.
     """
 
     probe: Literal["own", "sources"] = "own"
@@ -47,7 +47,7 @@ class PropertyPrediction:
 
     @property
     def name(self) -> str:
-        """`property_prediction`, or of a probe on sources `property_transfer`."""
+        """`property_prediction`, or `property_transfer` for a probe on sources."""
         return "property_prediction" if self.probe == "own" else "property_transfer"
 
     @property
@@ -71,14 +71,15 @@ class PropertyPrediction:
     def form(self, setting: Setting) -> PredictionForm:
         """Each property of each of the target's test models, see `probe.askable`.
 
-        If there are no models to fit a probe to, as when a leaderboard judges, the target's own say which ones vary.
+        Without models to fit a probe to, as when a leaderboard judges, the target's own models say which properties
+        vary.
         """
         test = setting.target.split("test")
         known = [each.table for each in self._known(setting) if len(each)] or [test.table]
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
     def ask(self, method: Embedder | Predictor, setting: Setting) -> Predictions:
-        """Embed, fit, read. Raises `InapplicableError` if the populations' features differ in number."""
+        """Embed, fit, predict. Raises `InapplicableError` if the populations' features differ in number."""
         return Predictions(probes.read_by(method, self._known(setting), setting.target.split("test"), self.properties))
 
     def _known(self, setting: Setting) -> list[Population]:

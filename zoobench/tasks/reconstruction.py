@@ -1,4 +1,4 @@
-"""How much of a model's accuracy is left when it is encoded and decoded again.
+"""How much of a model's accuracy remains after encoding and decoding it.
 
 Source: Schürholt, Mahoney & Borth, SANE, arXiv 2406.09997, section 4.
 """
@@ -26,7 +26,7 @@ from zoobench.tasks.forms import WeightForm
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The last checkpoint of each of the target's test models, of `checkpoints` of them at most, is reconstructed.
+    """Reconstruct the last checkpoint of each of the target's test models, at most `checkpoints` of them.
 
     `passes` batches of training images set BatchNorm's statistics, before and after alike.
     """
@@ -48,7 +48,7 @@ class Reconstruction:
             raise InputError(f"reconstruction was given {self.checkpoints} checkpoints to reconstruct; take 1 or more")
 
     def form(self, setting: Setting) -> WeightForm:
-        """One model per checkpoint that is to be reconstructed; those with the same weights once."""
+        """One model per checkpoint to reconstruct; checkpoints with the same weights count once."""
         return WeightForm.of_each(self.reads(setting.target))
 
     def ask(self, method: Reconstructor, setting: Setting) -> Weights:
@@ -56,11 +56,11 @@ class Reconstruction:
         return Weights(self.reads(setting.target).asked(method.reconstruct))
 
     def reads(self, target: Population) -> Population:
-        """The checkpoints that are to be reconstructed."""
+        """The checkpoints to reconstruct."""
         return last_checkpoints(target.split("test"), self.checkpoints)
 
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
-        """Observations: model, and its test accuracy as it is (original) and reconstructed."""
+        """Observations: model, and its test accuracy before (original) and after (reconstructed)."""
         asked = self.reads(setting.target)
         return pd.DataFrame(
             {
@@ -84,7 +84,7 @@ class Reconstruction:
         return accuracy
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
-        """Mean accuracies, original and reconstructed, and which part of the first is kept in the second."""
+        """Mean accuracies, original and reconstructed, and the share of the first that the second keeps."""
         model, original, reconstructed = (observations[name] for name in ("model", "original", "reconstructed"))
         return {
             "original": Estimate.mean(model, original),
@@ -93,15 +93,15 @@ class Reconstruction:
         }
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """A tenth of the checkpoints, encoded, decoded and evaluated, and evaluated as they are."""
+        """A tenth of the checkpoints, encoded, decoded and evaluated, and evaluated unchanged."""
         models = min(self.checkpoints, checkpoints / 10)
         return Work(models=2 * models, images=2 * models * TEST_IMAGES)
 
 
 def last_checkpoints(population: Population, count: int) -> Population:
-    """The last checkpoint of each model, of `count` models at most, evenly spread over them.
+    """The last checkpoint of each model, of at most `count` models, evenly spread over them.
 
-    Raises `InputError` where there are none.
+    Raises `InputError` if there are no test models.
     """
     if not len(population):
         raise InputError(f"{population.name} has too few models for any of them to be test models; take a larger zoo")

@@ -1,6 +1,6 @@
-"""Tasks by name. To add one is a file in this folder and a line here, or an entry point `zoobench.tasks`.
+"""Tasks by name. To add one, add a file to this folder and a line here, or an entry point `zoobench.tasks`.
 
-What is registered is a task as it is measured unless asked otherwise, such as `Generation()`.
+An entry is a task with its default settings, such as `Generation()`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PARTS = ("name", "version", "primary", "asks", "access", "form", "ask", "judge",
 
 
 def _check(name: str, task: object) -> Task:
-    """A task of a package, as it is used under the entry point's name."""
+    """A package's task, under its entry point's name."""
     made: Any = task() if isinstance(task, type) else task
     for part in PARTS:
         if not hasattr(made, part):
@@ -44,12 +44,12 @@ TASKS: Registry[Task] = Registry(
 def get_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     """The task of that name, with `settings` such as `drawn: 50` in place of its own.
 
-    Raises `InputError` if there is none such, and for settings that it does not have or cannot take.
+    Raises `InputError` if there is no such task, or if it has no such setting, or the value is not allowed.
 
     >>> get_task("generation", {"drawn": 50}).drawn
     50
     """
     task = changed(TASKS.get(name), settings or {}, f"setting of {name}")
     if task.name != name:
-        raise InputError(f"these settings make the task '{name}' into '{task.name}'; take that one instead")
+        raise InputError(f"these settings turn the task '{name}' into '{task.name}'; name that one instead")
     return task

@@ -1,4 +1,4 @@
-"""The baselines that every learned method is shown beside. Only `pca` learns from a token set."""
+"""The baselines that every learned method is compared with. Only `pca` learns from a token set."""
 
 from zoobench.methods.baselines.embedders import FlatWeights, LayerStatistics
 from zoobench.methods.baselines.generators import AnchorAverage, Anchors, MatchedAverage, RandomInit, WeightDensity

@@ -1,4 +1,4 @@
-"""Checkpoints as vectors without learning: the weights, and statistics of each layer's."""
+"""Embed checkpoints without learning: their weights, or statistics of each layer's weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FlatWeights(Unlearned):
 
 
 class LayerStatistics(Unlearned):
-    """Seven numbers a layer: mean, variance, percentiles 1, 25, 50, 75, 99 of its weights and of its biases.
+    """Seven numbers per layer: mean, variance, percentiles 1, 25, 50, 75, 99 of its weights and of its biases.
 
     Source: Unterthiner et al., Predicting Neural Network Accuracy from Weights, arXiv 2002.11448, section 4.
     """

@@ -1,4 +1,4 @@
-"""New models without learning: random ones, the anchors, and what can be made of the anchors' weights."""
+"""Generate models without learning: random ones, the anchors, and models made from the anchors' weights."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from zoobench.populations import Population
 from zoobench.populations.symmetries import matched_to_best
 from zoobench.populations.target import Target
 
-BANDWIDTH = 0.1  # of each weight's deviation over the anchors
+BANDWIDTH = 0.1  # as a share of each weight's deviation over the anchors
 
 
 class RandomInit(Unlearned):
-    """Models as they are before training, initialised as the anchors were."""
+    """Untrained models, initialized as the anchors were."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         return Target.of(anchors).new_models(count, seed)
 
 
 class Anchors(Unlearned):
-    """The anchors themselves, trained as they are: what generation is measured against from above."""
+    """The anchors themselves: the upper bound for generation."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """At most `count` models: there are no more than there are anchors."""
+        """At most `count` models: one per anchor."""
         return anchors.weights[:count]
 
 
 class AnchorAverage(Unlearned):
-    """The mean of the anchors' weights, as they are."""
+    """The mean of the anchors' weights, without matching."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """[1, D]: one model, however many are asked for."""
+        """[1, D]: one model, whatever `count` is."""
         return anchors.weights.mean(0, keepdim=True)
 
 
@@ -44,15 +44,15 @@ class MatchedAverage(Unlearned):
     """
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """[1, D]: one model, however many are asked for."""
+        """[1, D]: one model, whatever `count` is."""
         return matched_to_best(anchors).mean(0, keepdim=True)
 
 
 class WeightDensity(Unlearned):
-    """A joint kernel density in weight space, over the anchors matched to the best of them: no latent space."""
+    """A joint kernel density in weight space over the anchors, matched to the best of them: without a latent space."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """[count, D]; of one anchor, which has no deviation, copies."""
+        """[count, D]; copies if there is a single anchor, because it has no deviation."""
         generator = torch.Generator().manual_seed(seed)
         matched = matched_to_best(anchors)[:, None]
         return draw(matched, count, "joint", BANDWIDTH, True, generator)[:, 0]

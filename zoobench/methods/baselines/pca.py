@@ -1,4 +1,4 @@
-"""Principal components of flat weights: the linear autoencoder that a learned one is to be better than.
+"""Principal components of flat weights: the linear autoencoder that a learned one should beat.
 
 Source: Pearson, On lines and planes of closest fit to systems of points in space, 1901.
 """
@@ -24,10 +24,10 @@ from zoobench.zoo.schema import entries_of, layout_of
 
 @dataclass(frozen=True)
 class PcaConfig:
-    """components: how many, at most, of each layout.
+    """components: the largest number per layout.
 
-    128 is the width of the embedding of SANE's preset `tiny`, so that probes on both read as many numbers. What SANE
-    reconstructs from is larger: as many numbers for each token.
+    128 is the width of the embedding of SANE's preset `tiny`, so that probes on both read equally many numbers. SANE
+    reconstructs from more: this many numbers for each token.
     """
 
     components: int = 128
@@ -49,10 +49,10 @@ class Basis:
 
     @classmethod
     def of(cls, weights: Tensor, components: int) -> Basis:
-        """Of weights [checkpoints, D], two or more.
+        """From weights [checkpoints, D], two or more.
 
-        Centred, not scaled: scaled, an error in a weight that hardly varies would count as much as one in a weight that
-        does, and what is reconstructed are the weights. By a full decomposition, which draws nothing at random.
+        Centred but not scaled: with scaling, an error in a weight that hardly varies would count as much as one in a
+        weight that varies, but the weights themselves are reconstructed. A full decomposition, without randomness.
         """
         from sklearn.decomposition import PCA
 
@@ -72,14 +72,14 @@ class Basis:
 
 @dataclass(frozen=True, eq=False)
 class Pca:
-    """A basis for each layout among the training models."""
+    """One basis per layout of the training models."""
 
     config: PcaConfig
     bases: dict[Layout, Basis]
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: PcaConfig, execution: Execution = HERE) -> Pca:
-        """Of the training split; all populations of a layout are taken together, and one checkpoint spans nothing."""
+        """Fit to the training split. Populations of a layout are taken together; a single checkpoint spans nothing."""
         weights: dict[Layout, list[Tensor]] = {}
         for population in tokens.split("train").populations:
             weights.setdefault(population.layout, []).append(population.weights)
@@ -88,8 +88,8 @@ class Pca:
         return cls(config, bases)
 
     def embed(self, population: Population) -> Tensor:
-        """Scores [checkpoints, components of all layouts], 0 for the components of other layouts than theirs: these
-        mean something else, so that one probe for several layouts must weigh them apart."""
+        """Scores [checkpoints, components of all layouts], 0 for the components of other layouts: those mean something
+        else, so a probe for several layouts needs a weight for each of them."""
         own = self._basis(population)
         blocks = [
             own.scores(population.weights) if basis is own else torch.zeros(len(population), len(basis.components))
@@ -113,7 +113,7 @@ class Pca:
 
     @classmethod
     def load(cls, path: Path) -> Pca:
-        """Read what `save` wrote; raises `InputError` where that is damaged."""
+        """Read what `save` wrote. Raises `InputError` if it is damaged."""
         card = read_json(path / "config.json", "the configuration of the fitted pca")
         try:
             config = TypeAdapter(PcaConfig).validate_python(card["config"])
@@ -129,7 +129,7 @@ class Pca:
         """Raises `InapplicableError` for a layout that was not fitted."""
         if population.layout not in self.bases:
             raise InapplicableError(
-                f"this pca was fitted to no two checkpoints of the layout of {population.name}, and has no components "
-                "for it; fit it to a zoo that has such models, or take another method"
+                f"this pca was fitted to fewer than two checkpoints of the layout of {population.name}, so it has no "
+                "components for it; fit it to a zoo that has such models, or take another method"
             )
         return self.bases[population.layout]

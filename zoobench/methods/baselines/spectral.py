@@ -14,13 +14,14 @@ from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
 
 ELEMENTS = 2**24  # of matrices decomposed at once, 64 MiB
-SMALLEST = 1e-12  # singular value: those of a layer of zeros have logarithms too
+SMALLEST = 1e-12  # singular value, so that a layer of zeros has logarithms too
 
 
 class SpectralStatistics(Unlearned):
-    """Six numbers a weight matrix, those of `statistics`; a convolution's kernels are rows [out, in · height · width].
+    """Six numbers per weight matrix, those of `statistics`; a convolution's kernels are rows [out, in · height ·
+    width].
 
-    Vectors (biases, BatchNorm) have no spectrum, and are left out.
+    Vectors (biases, BatchNorm) have no spectrum and are left out.
     """
 
     def embed(self, population: Population) -> Tensor:
@@ -35,7 +36,7 @@ class SpectralStatistics(Unlearned):
 
 
 def statistics(values: Tensor) -> Tensor:
-    """Of singular values [matrices, rank], the largest first, six statistics [matrices, 6].
+    """Six statistics [matrices, 6] of singular values [matrices, rank], which are sorted from the largest.
 
     The decimal logarithms of the Frobenius norm, of the spectral norm (the largest value) and of the nuclear norm (the
     sum); the stable rank (squared Frobenius by squared spectral norm); the effective rank (the exponential of the

@@ -1,6 +1,6 @@
-"""The canonical form: models of a population permuted, and units flipped, to match one of them.
+"""The canonical form: models of a population with units permuted, and flipped, to match one of them.
 
-So units have the same meaning, and the same sign where the activation leaves it open, in all models.
+So units have the same meaning in all models, and the same sign if the activation leaves it open.
 
 Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.2, after Git Re-Basin.
 """
@@ -21,8 +21,8 @@ MAP_ELEMENTS = 2**26  # of the index maps of a population, 4 bytes each; five of
 def canonical(population: Population, references: dict[str, Tensor], flips: bool) -> Tensor:
     """Weights [checkpoints, D] matched to the population's reference; `flips`: also by the signs of units.
 
-    A population without one of its own takes that of a population of the same size of model (the same architecture
-    on another dataset); where there is none either, weights stay as they are.
+    A population without a reference takes that of a population with the same model size (the same architecture on
+    another dataset); if there is none, weights stay as they are.
     """
     same_size = [reference for reference in references.values() if len(reference) == population.layout.size]
     reference = references.get(population.name, same_size[0] if same_size else None)
@@ -32,9 +32,9 @@ def canonical(population: Population, references: dict[str, Tensor], flips: bool
 
 
 def random_view(population: Population, count: int, flips: bool, generator: torch.Generator) -> View | None:
-    """`count` random permutations, with `flips` of units too, of a population's models: what a second view is under.
+    """`count` random permutations of a population's models, with `flips` of units too, for a second view.
 
-    None where there are none. Large models get fewer, down to one: their maps hold `MAP_ELEMENTS` at most.
+    None if the models have none. Large models get fewer, down to one: their maps hold at most `MAP_ELEMENTS`.
     """
     tokenizer = population.tokenizer
     count = min(count, max(1, MAP_ELEMENTS // tokenizer.mask.numel()))

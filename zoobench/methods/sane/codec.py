@@ -18,16 +18,16 @@ from zoobench.methods.sane.windows import in_windows
 from zoobench.populations import Population, Tokenizer
 
 ELEMENTS = 2**24  # of tokens at once, 64 MiB
-MODELS = 64  # at once, at most: more fall out of a CPU's cache
+MODELS = 64  # at once, at most: more do not fit into a CPU's cache
 
 
 def models_at_once(tokenizer: Tokenizer) -> int:
-    """How many models' tokens are encoded or decoded together: one at least."""
+    """How many models' tokens are encoded or decoded together: at least one."""
     return max(1, min(MODELS, ELEMENTS // max(1, len(tokenizer) * tokenizer.token_size)))
 
 
 def in_pieces(population: Population) -> Iterator[Population]:
-    """The population in pieces of as many checkpoints as are encoded together."""
+    """The population in pieces of checkpoints that are encoded together."""
     step = models_at_once(population.tokenizer)
     places = np.arange(len(population))
     for start in range(0, len(population), step):
@@ -38,8 +38,8 @@ def in_pieces(population: Population) -> Iterator[Population]:
 class Codec:
     """Encodes and decodes checkpoints in tokens of one size.
 
-    `max_positions` bounds (tokens, layers, channels) of the models it was trained on; `references` are the models [D]
-    that populations, by name, are matched to.
+    `max_positions` bounds (tokens, layers, channels) of the models it was trained on; `references`: by population name,
+    the model [D] that the population is matched to.
     """
 
     config: SaneConfig
@@ -63,7 +63,7 @@ class Codec:
         ).eval()
 
     def to(self, device: torch.device | str) -> Self:
-        """Compute on that device; what goes in and comes out stays on the CPU."""
+        """Compute on that device; inputs and outputs stay on the CPU."""
         self.model.to(device)
         return self
 
@@ -77,7 +77,7 @@ class Codec:
         return torch.cat(chunks)
 
     def decode(self, tokenizer: Tokenizer, latents: Tensor, base: Tensor | None = None) -> Tensor:
-        """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives what is no token."""
+        """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives the weights outside tokens."""
         self._check(tokenizer)
         chunks = []
         for chunk in latents.split(models_at_once(tokenizer)):

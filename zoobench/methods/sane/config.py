@@ -1,4 +1,4 @@
-"""Every hyperparameter of SANE."""
+"""All hyperparameters of SANE."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from zoobench.methods.sane.positions import Positions
 class SaneConfig:
     """SANE's hyperparameters.
 
-    d_model, heads, layers: of either transformer; latent: numbers a token becomes. token_norm: see `Autoencoder`.
-    window: tokens trained on at once; halo: context on either side of a window of a longer model.
-    batch_size: windows a step; learning_rate: the highest of the OneCycle schedule; weight_decay: of matrices;
-    clip: largest norm of a step's gradients.
-    gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative noise on what
-    goes in; erase: share of windows of which a rectangle is erased.
-    canonical: match the models of a population to one of them, so that units have the same meaning; flips: by their
-    signs too, where a network computes the same with them. permutations: how many random ones the second view is taken
-    from, 0 for none; view_flips: with random signs.
-    validate_every: steps from one look at validation windows to the next; patience: looks without a better one after
-    which training ends, 0 for never.
-    density, bandwidth, relative_bandwidth: see `density.draw`.
+    d_model, heads, layers: of either transformer; latent: numbers per token. token_norm: see `Autoencoder`. window:
+    tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step;
+    learning_rate: the highest of the OneCycle schedule; weight_decay: of matrices; clip: largest norm of a step's
+    gradients. gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative
+    noise on the inputs; erase: share of windows in which a rectangle is erased. canonical: match the models of a
+    population to one of them, so that units have the same meaning; flips: by their signs too, if a network computes the
+    same with them. permutations: number of random permutations for the second view, 0 for none; view_flips: with random
+    signs. validate_every: steps between looks at validation windows; patience: training ends after this many looks
+    without a better one, 0 for never. density, bandwidth, relative_bandwidth: see `density.draw`.
     """
 
     d_model: int = 128

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.5
 
 
 class Mailbox:
-    """Where the first worker leaves its losses as it goes, and the weights in the end."""
+    """Where the first worker leaves its losses as it goes, and the final weights."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, tuple[Any, ...]]] = []
@@ -37,7 +37,7 @@ class Mailbox:
         self.weights = weights
 
     def news(self) -> list[tuple[str, tuple[Any, ...]]]:
-        """What was told since the last time."""
+        """The losses since the last call."""
         told, self.told = self.told, []
         return told
 
@@ -57,7 +57,7 @@ def train_on_workers(
 ) -> None:
     """`training.train` on `execution.workers` processes, which share each batch equally, with a GPU each if asked.
 
-    Raises `InputError` where the batch cannot be shared so, and where workers fail.
+    Raises `InputError` if the workers cannot share the batch equally, or if workers fail.
     """
     if config.batch_size % execution.workers:
         raise InputError(
@@ -94,7 +94,7 @@ def train_on_workers(
             time.sleep(POLL_SECONDS)
         weights = ray.get(mailbox.taken.remote())
         if weights is None:
-            reason = str(failures[0]).strip().split("\n")[0] if failures else "they ended before their time"
+            reason = str(failures[0]).strip().split("\n")[0] if failures else "they ended too early"
             raise InputError(f"the {execution.workers} workers did not finish the training ({reason})")
         model.load_state_dict(weights)
         model.eval()
@@ -103,7 +103,7 @@ def train_on_workers(
 def _fit(trainer: Any, failures: list[Exception]) -> None:
     try:
         trainer.fit()
-    except Exception as error:  # whatever a worker raised; the driver tells it
+    except Exception as error:  # whatever a worker raised; the driver reports it
         failures.append(error)
 
 

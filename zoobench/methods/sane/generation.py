@@ -23,10 +23,10 @@ from zoobench.populations.target import Target, corresponding, with_new_classifi
 
 @dataclass(frozen=True)
 class SaneSampling:
-    """How SANE samples; None: as it is configured.
+    """How SANE samples; None means as in SANE's configuration.
 
-    density, bandwidth, relative: of the kernel around anchors, see `density.draw`; gaussian: what latents are drawn
-    from without anchors, the `standard` one or the one `fitted` to latents of training models.
+    density, bandwidth, relative: of the kernel around anchors, see `density.draw`; gaussian: the source of latents
+    without anchors, either `standard` or `fitted` to latents of training models.
     """
 
     density: Density | None = None
@@ -35,7 +35,7 @@ class SaneSampling:
     gaussian: Literal["standard", "fitted"] | None = None
 
     def kernel(self, config: SaneConfig) -> Kernel:
-        """The kernel, with what is None here taken from the configuration."""
+        """The kernel; values left as None come from the configuration."""
         return Kernel(
             self.density or config.density,
             config.bandwidth if self.bandwidth is None else self.bandwidth,
@@ -47,7 +47,7 @@ class SaneSampling:
 class Sampler:
     """A trained SANE that generates models of one target; a `Generator`.
 
-    kernel: the density around anchors; gaussian: what latents are drawn from where there are no anchors.
+    kernel: the density around anchors; gaussian: the source of latents if there are no anchors.
     """
 
     codec: Codec
@@ -67,9 +67,10 @@ class Sampler:
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] of the target.
 
-        The anchors are models of the target; or of a population whose tokens are the target's but for the classifier,
-        as of another dataset: where that has another number of classes, the classifier is a new model's. Without
-        anchors (a population of none) latents come from the Gaussian. Raises `InputError` where neither will do.
+        The anchors are models of the target, or of a population whose tokens differ from the target's only in the
+        classifier, as on another dataset: if that has another number of classes, the classifier is a new model's.
+        Without anchors (a population without models) latents come from the Gaussian. Raises `InputError` if neither is
+        possible.
         """
         generator = torch.Generator().manual_seed(seed)
         tokenizer = self.target.tokenizer
@@ -94,7 +95,7 @@ class Sampler:
 
 
 def fitted_gaussian(codec: Codec, populations: Iterable[Population]) -> Gaussian:
-    """The Gaussian of all tokens' latents of these models, as of those that SANE was trained on."""
+    """The Gaussian of all tokens' latents of these models, the ones that SANE was trained on."""
     return Gaussian.fitted(_latents(codec, populations))
 
 

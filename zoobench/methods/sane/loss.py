@@ -35,7 +35,7 @@ def squared_error(
     that is constant, or has one element, is held to a standard deviation of 0.01, and its error stays finite.
     `batch` divides by the square of one standard deviation over the batch, plus `EPSILON`, as their released code does;
     of a part of a batch, `batch` are the target and mask of the whole.
-    `none` divides by nothing, and so does `layer`, whose weights are standardised before they come here
+    `none` does not divide, nor does `layer`, whose weights are standardised before they come here
     (`standardization`).
     """
     error = (output.float() - target).square() * mask

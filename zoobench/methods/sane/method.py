@@ -32,7 +32,7 @@ from zoobench.populations.symmetries import reference_of
 from zoobench.populations.target import Target
 from zoobench.zoo.store import digests_of
 
-VALIDATION = 1_000_003  # added to the seed: validation windows are others than those of training
+VALIDATION = 1_000_003  # added to the seed, so that validation windows differ from those of training
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,7 +41,7 @@ class Sane(Codec):
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, execution: Execution = HERE) -> Sane:
-        """Train on the training split of a token set; its validation split is looked at meanwhile."""
+        """Train on the training split of a token set, and look at its validation split meanwhile."""
         populations = [population for population in tokens.split("train").populations if len(population)]
         held_out = [population for population in tokens.split("val").populations if len(population)]
         positions = torch.cat([p.tokenizer.positions for p in populations]).max(0).values + 1
@@ -97,7 +97,7 @@ class Sane(Codec):
             snapshots.clear()
         if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
             raise InputError(
-                "the training of this SANE diverged: its weights are no numbers any more; lower its 'learning_rate', "
+                "the training of this SANE diverged: its weights are not finite; lower its 'learning_rate', "
                 "or look for models with much larger weights than others have ('zoobench zoo validate')"
             )
 
@@ -128,9 +128,9 @@ class Sane(Codec):
         return {"gaussian": settings.gaussian or "standard"} | (kernel if rounds > 1 else {})
 
     def reconstruct(self, population: Population) -> Tensor:
-        """Weights [checkpoints, D] of the canonical form, encoded and decoded: of the same function, were it exact.
+        """Weights [checkpoints, D] of the canonical form, encoded and decoded: the same function, if that were exact.
 
-        What is no token is the checkpoints' average, as in what is generated from them.
+        Weights outside tokens are the checkpoints' average, as in generated models.
         """
         weights = canonical(population, self.references, self.config.flips)
         latents = self.encode(population.tokenizer, weights)
@@ -146,7 +146,7 @@ class Sane(Codec):
 
     @classmethod
     def load(cls, path: Path) -> Sane:
-        """Read what `save` wrote; raises `InputError` where that is damaged, or of a SANE with other settings."""
+        """Read what `save` wrote. Raises `InputError` if it is damaged, or of a SANE with other settings."""
         card = read_json(path / "config.json", "the configuration of the trained SANE")
         try:
             positions = TypeAdapter(tuple[int, int, int]).validate_python(card["max_positions"])
@@ -165,7 +165,7 @@ class Sane(Codec):
 
 
 def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:
-    """What a training is of: nothing else may go on from where it was interrupted."""
+    """What identifies a training: only the same training may go on from where it was interrupted."""
     models = [
         (
             p.name,

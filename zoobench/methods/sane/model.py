@@ -31,7 +31,7 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
-        """x [batch, tokens, width]; `real` [batch, tokens] says which tokens may be attended to (all, if none)."""
+        """x [batch, tokens, width]; `real` [batch, tokens] says which tokens may be attended to; None means all."""
         q, k, v = self.qkv(self.ln_1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if real is None else real[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -55,8 +55,8 @@ class Transformer(nn.Module):
 class Autoencoder(nn.Module):
     """Input linear → + positions → transformer → latent; linear up → + positions → transformer → token.
 
-    With `token_norm` the input linear also sees the logarithm of a token's norm: not published, but what a checkpoint's
-    accuracy is read off best, and what the network would otherwise have to find in squares.
+    With `token_norm` the input linear also sees the logarithm of a token's norm. This is not published, but predicts a
+    checkpoint's accuracy best, and the network would otherwise have to find it in squares.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Autoencoder(nn.Module):
         self.positions = make_positions(positions, width, max_positions)
 
     def _initialise(self, layers: int) -> None:
-        """As published: normal weights, zero biases, smaller weights where a block adds to the residual stream."""
+        """As published: normal weights, zero biases, smaller weights in layers that add to the residual stream."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 adds = name.endswith(("attention_out", "mlp_out"))
@@ -103,7 +103,7 @@ class Autoencoder(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, tokens: Tensor, positions: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """A window's projection [batch, projection] and its tokens again [batch, tokens, token_size]."""
+        """A window's projection [batch, projection] and its reconstructed tokens [batch, tokens, token_size]."""
         latents = self.encode(tokens, positions, real)
         return self.project(latents, real), self.decode(latents, positions, real)
 

@@ -1,4 +1,4 @@
-"""What tells the transformer where in a network a token stands: (index n, layer l, output channel k).
+"""Positions of a token in a network, for the transformer: (index n, layer l, output channel k).
 
 n and l are summed on one half of the width, k is on the other (Falk et al., arXiv 2504.10141, section 3).
 """
@@ -15,13 +15,13 @@ Positions = Literal["sinusoidal", "learned"]
 MaxPositions = tuple[int, int, int]
 
 STD = 0.02  # of a new embedding's elements, in both kinds
-LONGEST = 2**17  # tokens; the slowest wave turns once over so many
+LONGEST = 2**17  # tokens in one turn of the slowest wave
 
 
 class LearnedPositions(nn.Module):
     """A learned vector for each n, each l and each k, as published.
 
-    Every optimizer step updates the whole of the tables, and there is none for a position beyond `max_positions`.
+    Every optimizer step updates the whole tables, and they have no position beyond `max_positions`.
     """
 
     def __init__(self, width: int, max_positions: MaxPositions) -> None:

@@ -25,13 +25,13 @@ NAMES = {
     "pe.pe3": "positions.k",
     "projection_head.head": "projection",
 }
-"""Part of our name of a parameter by part of the released one; in this order, since one holds another."""
+"""Part of our parameter name by part of the released one; in this order, because one contains another."""
 
 
 def autoencoder_from_published(weights: Mapping[str, Tensor], heads: int) -> Autoencoder:
-    """The autoencoder of such weights, whose sizes are read off them; heads: of attention, which no shape tells.
+    """The autoencoder of such weights, with sizes read off them; heads: of attention, which shapes do not show.
 
-    Raises `InputError` where they are not those of a released autoencoder with pre-norm blocks and three positions.
+    Raises `InputError` if they are not those of a released autoencoder with pre-norm blocks and three positions.
     """
     state = {_renamed(name): value for name, value in weights.items()}
     try:
@@ -52,7 +52,7 @@ def autoencoder_from_published(weights: Mapping[str, Tensor], heads: int) -> Aut
         model.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
-        raise InputError(f"these are no weights of a published SANE autoencoder ({reason})") from None
+        raise InputError(f"these are not weights of a published SANE autoencoder ({reason})") from None
     return model.eval()
 
 

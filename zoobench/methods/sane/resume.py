@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on, on disk."""
+"""The state on disk from which an interrupted training goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from zoo_generation.files import sha256_of, sweep, written_aside
 from zoo_generation.machine import refusal
 
-DIGEST = 64  # bytes behind a snapshot: its SHA-256, since torch does not see that bits have changed
+DIGEST = 64  # bytes behind a snapshot: its SHA-256, because torch does not detect changed bits
 SECONDS = 10.0  # between snapshots, at least
 SHARE = 0.03  # of the time, at most, that writing them may take
 
@@ -27,7 +27,7 @@ SHARE = 0.03  # of the time, at most, that writing them may take
 class Snapshots:
     """One file that holds the latest state of a training, whole or not at all.
 
-    identity: what the training is of; a file of another one is not read, and is replaced.
+    identity: of the training; a file of another training is not read, but replaced.
     """
 
     file: Path
@@ -35,7 +35,7 @@ class Snapshots:
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
-        """Write the state if the last time is long enough ago; where it cannot be written, that is told, no more."""
+        """Write the state if the last time is long enough ago. If it cannot be written, only warn."""
         started = time.monotonic()
         if started < self._due:
             return
@@ -55,7 +55,7 @@ class Snapshots:
         self._due = ended + max(SECONDS, (ended - started) / SHARE)
 
     def read(self) -> dict[str, Any] | None:
-        """The state of this training; none where there is none, or it is damaged."""
+        """The state of this training. None if there is none, or it is damaged."""
         try:
             content = self.file.read_bytes()
             if hashlib.sha256(content[:-DIGEST]).hexdigest().encode() != content[-DIGEST:]:
@@ -66,7 +66,7 @@ class Snapshots:
             return None
 
     def clear(self) -> None:
-        """The training has ended."""
+        """Delete the state: the training has ended."""
         with suppress(OSError):
             self.file.unlink()
         if self.file.parent.is_dir():

@@ -1,7 +1,7 @@
-"""Standardised weights: each layer by its mean and standard deviation over the zoo, and back after sampling.
+"""Standardise each layer's weights by its mean and standard deviation over the zoo, and undo it after sampling.
 
-What original SANE does (arXiv 2406.09997, section 3.1, after arXiv 2209.14733). Statistics are those of the training
-models of one architecture; zoos of several architectures have as many, and weights of the same kind then mean different
+As in original SANE (arXiv 2406.09997, section 3.1, after arXiv 2209.14733). Statistics are those of the training models
+of one architecture. Zoos of several architectures have several statistics, so weights of the same kind mean different
 things in each.
 """
 
@@ -20,19 +20,20 @@ from zoo_generation.networks.architectures import Layout
 from zoobench.populations import Population, Tokenizer
 from zoobench.zoo.schema import entries_of
 
-SMALLEST = 1e-8  # standard deviation; an entry that is the same in all models keeps its distance from that, zero
+SMALLEST = 1e-8  # standard deviation; an entry that is the same in all models stays at distance zero
 
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
-    """Mean and standard deviation [2, entries] of each state-dict entry, by architecture; of none, weights stay raw."""
+    """Mean and standard deviation [2, entries] of each state-dict entry, by architecture; without any, weights stay
+    raw."""
 
     statistics: dict[str, Tensor] = field(default_factory=dict)
     _tokens: dict[Tokenizer, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, populations: Sequence[Population]) -> Standardization:
-        """That of training populations; those of one architecture are taken together."""
+        """From training populations; those of one architecture are taken together."""
         weights: dict[Layout, list[Tensor]] = {}
         for population in populations:
             weights.setdefault(population.layout, []).append(population.weights)
@@ -46,7 +47,7 @@ class Standardization:
         return (tokens - mean[places]) / deviation[places]
 
     def raw(self, tokens: Tensor, tokenizer: Tokenizer) -> Tensor:
-        """Standardised tokens [..., tokens, token_size] of whole models as they were."""
+        """Undo it for standardised tokens [..., tokens, token_size] of whole models."""
         if not self.statistics:
             return tokens
         mean, deviation = self._of(tokenizer)
@@ -58,8 +59,8 @@ class Standardization:
             key = _key(tokenizer.layout)
             if key not in self.statistics:
                 raise InputError(
-                    "this SANE standardises each layer ('layer' normalization), and was trained on no model of this "
-                    "architecture; train one with another normalization, or on a zoo that has such models"
+                    "this SANE standardises each layer ('layer' normalization), but it was not trained on models of "
+                    "this architecture; train one with another normalization, or on a zoo that has such models"
                 )
             counts = torch.tensor([entry.numel for entry in tokenizer.layout])
             mean, deviation = tokenizer.tokens(self.statistics[key].repeat_interleave(counts, dim=1))
@@ -75,5 +76,5 @@ def _statistics(layout: Layout, weights: Tensor) -> Tensor:
 
 
 def _key(layout: Layout) -> str:
-    """A name for an architecture that safetensors takes."""
+    """A name for an architecture that safetensors accepts."""
     return hashlib.sha256(json.dumps(entries_of(layout)).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Losses as they fall, for those who watch: TensorBoard, Weights & Biases."""
+"""Watch losses as they fall, in TensorBoard or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoobench.methods.sane.training import Log
 
 @contextmanager
 def tracked(execution: Execution, config: SaneConfig) -> Iterator[Log | None]:
-    """What is told the losses, and passes them on; none where nobody watches."""
+    """A function that receives losses and passes them on. None if nothing is to receive them."""
     with ExitStack() as open_ones:
         logs: list[Log] = []
         if execution.log_dir is not None:

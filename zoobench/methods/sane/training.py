@@ -25,7 +25,7 @@ REPORT_SECONDS = 0.5
 VALIDATION_BATCHES = 8
 
 Log = Callable[[int, dict[str, float]], None]
-"""Told the losses of a step."""
+"""Receives the losses of a step."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def train(
 ) -> None:
     """Train for `config.steps` steps, on the device that the model is on.
 
-    With snapshots, a training that was interrupted goes on from the last one, and ends as if it had not been; on a CPU
-    to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
+    With snapshots, an interrupted training goes on from the last one and ends as if it had not been interrupted; on a
+    CPU to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
     """
     run = Training(model, config, workers)
     if snapshots is not None and (state := snapshots.read()) is not None:
@@ -98,7 +98,7 @@ class Training:
 
     @property
     def stopped(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether patience is exhausted."""
         return 0 < self.config.patience <= self.waited
 
     def advance(self, sampler: WindowSampler) -> Losses:
@@ -115,7 +115,7 @@ class Training:
         return losses
 
     def look(self, validation: WindowSampler) -> dict[str, float]:
-        """Mean losses on validation windows, the same ones every time; notes whether they are the best so far."""
+        """Mean losses on validation windows, the same ones every time; records whether they are the best so far."""
         self.model.eval()
         with torch.no_grad():
             found = [
@@ -134,13 +134,13 @@ class Training:
         return values
 
     def finish(self) -> None:
-        """Leave the model as it is to be used."""
+        """Leave the model ready for use."""
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
         self.model.eval()
 
     def state(self) -> dict[str, object]:
-        """All that another process needs to go on: nothing but tensors, numbers, text, lists and dictionaries."""
+        """All that another process needs to go on: only tensors, numbers, text, lists and dictionaries."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -162,7 +162,7 @@ class Training:
 def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Workers = ALONE) -> Losses:
     """γ · NT-Xent between the two views + (1 − γ) · reconstruction of both.
 
-    Of several workers each computes its share of the batch; the gradients of `total`, averaged over workers, are those
+    Each of several workers computes its share of the batch; the gradients of `total`, averaged over workers, are those
     of the whole batch.
     """
     mine = batch.share(workers.rank, workers.count)
@@ -194,7 +194,7 @@ def _optimizer(model: Autoencoder, config: SaneConfig) -> torch.optim.AdamW:
 
 
 def _compiled(model: Autoencoder) -> nn.Module:
-    """On a GPU, the model as one program; on a CPU compiling costs more than it brings."""
+    """On a GPU, compile the model; on a CPU compiling costs more than it saves."""
     return cast(nn.Module, torch.compile(model)) if next(model.parameters()).is_cuda else model
 
 

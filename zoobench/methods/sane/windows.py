@@ -1,4 +1,4 @@
-"""Windows of token sequences: random ones to train on, overlapping ones to run a long sequence through."""
+"""Windows of token sequences: random ones for training, overlapping ones to run a long sequence through."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Batch:
         return Batch(*(part.to(device, non_blocking=True) for part in self._parts()))
 
     def share(self, number: int, of: int) -> Batch:
-        """One of so many equal shares of the windows."""
+        """One of `shares` equal parts of the windows."""
         size = len(self.real) // of
         part = slice(number * size, (number + 1) * size)
         return Batch(
@@ -48,10 +48,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the second view of a population's windows is taken under: index maps on its tokens.
+    """The transformations of a population's windows for the second view: index maps on its tokens.
 
-    sources: [maps, tokens, token_size] int32, the element of the flat vector that stands in each place (any one where
-    there is padding); factors: what they are multiplied by, same shape, or None.
+    sources: [maps, tokens, token_size] int32, the element of the flat vector for each place (arbitrary for padding);
+    factors: multipliers of the elements, same shape, or None.
     """
 
     sources: Tensor
@@ -59,10 +59,10 @@ class View:
 
 
 class WindowSampler:
-    """Random windows of random checkpoints; every checkpoint is drawn as often as every other.
+    """Random windows of random checkpoints; every checkpoint is equally likely.
 
-    A batch depends on nothing but the seed and its number, so that training can go on from any step, and any number of
-    workers see the same. Weights are not copied, and may be mapped. Without a view both views of a window are the same.
+    A batch depends only on the seed and its number, so training can go on from any step, and any number of workers see
+    the same. Weights are not copied, and may be mapped. Without a view, both views of a window are the same.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class WindowSampler:
 
 
 def generator_of(seed: int, number: int) -> torch.Generator:
-    """The source of all that is random in one batch."""
+    """The source of all randomness in one batch."""
     digest = hashlib.sha256(f"sane:{seed}:{number}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 
@@ -139,7 +139,7 @@ def generator_of(seed: int, number: int) -> torch.Generator:
 def _moved(
     view: View, population: Population, rows: Tensor, places: Tensor, mask: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Windows [rows, length, token_size] of other tokens of the same function: one of the view's maps for each row."""
+    """Windows [rows, length, token_size] of other tokens of the same function: one of the view's maps per row."""
     drawn = torch.randint(len(view.sources), (len(rows), 1), generator=generator)
     starts = population.rows.starts[rows]
     moved = population.rows.values[view.sources[drawn, places] + starts[:, None, None]] * mask
@@ -147,9 +147,9 @@ def _moved(
 
 
 def _rectangles(shape: torch.Size, share: float, generator: torch.Generator) -> Tensor:
-    """True in a rectangle of tokens and elements of that share of the windows [2, batch, tokens, token_size].
+    """True in a rectangle of tokens and elements, in that share of the windows [2, batch, tokens, token_size].
 
-    A rectangle takes a part of the window's tokens, and of their elements, that is drawn uniformly up to one half
+    The rectangle's part of the window's tokens, and of their elements, is drawn uniformly up to one half
     (after Zhong et al., Random Erasing, arXiv 1708.04896).
     """
     erased = torch.rand(*shape[:2], generator=generator) < share
@@ -163,9 +163,9 @@ def _rectangles(shape: torch.Size, share: float, generator: torch.Generator) -> 
 
 
 def halo_starts(length: int, window: int, halo: int) -> Tensor:
-    """Where the windows of a sequence begin that is longer than one, [windows] int64.
+    """Where the windows of a sequence that is longer than one window begin, [windows] int64.
 
-    Between `halo` tokens of context on either side each has `window - 2 * halo` tokens of its own, the next ones; the
+    Each window has `halo` tokens of context on either side and the next `window - 2 * halo` tokens as its own; the
     first and the last have more context on one side. As published (arXiv 2406.09997, section 3.3, and its code).
     """
     own = window - 2 * halo
@@ -177,8 +177,8 @@ def in_windows(
 ) -> Tensor:
     """Run sequences [models, tokens, features] through `run(features, positions)`, in windows: see `halo_starts`.
 
-    Each token's result is that of the window that it is an own token of. Windows of all models run together, up to
-    `TOGETHER` tokens at once.
+    Each token's result is that of the window that owns it. Windows of all models run together, up to `TOGETHER` tokens
+    at once.
     """
     models, length, _ = sequence.shape
     if length <= window:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Workers:
-    """This process among those that train together; alone unless `torch.distributed` has been set up."""
+    """This process among those that train together; a single one unless `torch.distributed` has been set up."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that reports and writes."""
+        """Whether this process reports and writes."""
         return self.rank == 0
 
     def together(self, model: nn.Module) -> nn.Module:
@@ -25,7 +25,7 @@ class Workers:
         return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
 
     def gathered(self, share: Tensor) -> Tensor:
-        """The shares [batch / workers, ...] of all workers as one [batch, ...], through which gradients flow."""
+        """The shares [batch / workers, ...] of all workers as one [batch, ...]; gradients flow through it."""
         if self.count == 1:
             return share
         from torch.distributed.nn.functional import all_gather
