@@ -169,7 +169,7 @@ def test_parquet_of_another_writer_is_refused(tokens: Path) -> None:
 
 def test_a_file_too_many(tokens: Path) -> None:
     (tokens / "notes.txt").touch()
-    refuse(tokens, "no file of a token set")
+    refuse(tokens, "is not a file of a token set")
 
 
 def test_the_commands(sound: Path, tokens: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_commands(sound: Path, tokens: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     refused = run.invoke(app, ["tokens", "build", "--zoo", str(zoo), "--out", str(tmp_path / "other")])
-    assert "not a token set that could be replaced" in str(refused.exception)
+    assert "exists and is not a token set" in str(refused.exception)
     assert (tmp_path / "other" / "thesis.tex").exists()
     (tokens / "tokens.json").write_text("{")
     assert "not JSON" in str(run.invoke(app, ["tokens", "validate", str(tokens)]).exception)

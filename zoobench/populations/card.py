@@ -1,4 +1,4 @@
-"""The card of a token set, `tokens.json`: what it says, and what it may say."""
+"""The card of a token set, `tokens.json`: its fields and their allowed values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Splits(BaseModel):
 
 
 class PopulationCard(BaseModel):
-    """A population: its file is `<name>.parquet`, of so many `bytes`."""
+    """A population: its file is `<name>.parquet`, with that many `bytes`."""
 
     model_config = ConfigDict(strict=True)
 
@@ -69,7 +69,7 @@ class SelectionCard(BaseModel):
 
 
 class TokenCard(BaseModel):
-    """The card; fields that it does not know are ignored, as the rules of compatibility ask."""
+    """The card; unknown fields are ignored, as the rules of compatibility ask."""
 
     model_config = ConfigDict(strict=True)
 
@@ -89,7 +89,7 @@ class TokenCard(BaseModel):
 
 
 def read_card(path: Path) -> TokenCard:
-    """The card of the token set at `path`; raises `InputError` where it is another version's, damaged or none."""
+    """The card of the token set at `path`. Raises `InputError` if it is missing, damaged, or of another version."""
     if not (path / "tokens.json").is_file():
         raise InputError(
             f"there is no tokens.json in {path}; make a token set with 'zoobench tokens build --out {path}'"

@@ -1,4 +1,4 @@
-"""What comes with a population into a method's hands besides its weights: images, or statistics of them."""
+"""Data beyond weights that a method may see with a population: images, or statistics of layer inputs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Access(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The data that a method may see together with the models of a population. Test images are never among it.
+    """The data that a method may see together with the models of a population, never with test images.
 
-    access: the most that may be asked for; store: where images are opened from; population: whose evidence it is.
+    access: the highest level that is granted; store: where images are opened from; population: whose evidence it is.
     """
 
     access: Access = Access.WEIGHTS
@@ -67,7 +67,7 @@ class Evidence:
             raise InputError(f"moments were asked for on {images} images; take 1 or more")
         shown, population = self._open("train").first(images).images, self._population()
         places, parts = [], []
-        for _, rows in population.table.groupby("activation", dropna=False):  # weights do not say which theirs is
+        for _, rows in population.table.groupby("activation", dropna=False):  # weights do not show their activation
             places.append(torch.tensor(rows.index.tolist()))
             weights = population.weights[places[-1]]
             parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), shown))
@@ -105,7 +105,7 @@ class Evidence:
 
     def _population(self) -> Population:
         if self.population is None or not len(self.population):
-            raise InputError("a population without models has no images of its own; ask for those of another one")
+            raise InputError("a population without models does not have its own images; ask for those of another one")
         return self.population
 
     def _open(self, split: str) -> Images:

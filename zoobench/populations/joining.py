@@ -1,5 +1,5 @@
-"""Tokens back to flat weights on a CPU, in one kernel: many copies of a few numbers, each of which PyTorch would be
-called for."""
+"""Tokens back to flat weights on a CPU, in one kernel, because this is many small copies and each would be a PyTorch
+call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ os.register_at_fork(after_in_child=lambda: _forked.append(os.getpid()))
 
 
 def can_join(tokens: Tensor, flat: Tensor) -> bool:
-    """Whether the kernel can: float32 on a CPU, contiguous, without gradients.
+    """Whether the kernel can run: float32 on a CPU, contiguous, without gradients.
 
-    And not in a process that was forked, as data loaders are: OpenMP would end it.
+    Not in a forked process, such as a data loader: OpenMP would end it.
     """
     return not _forked and all(
         each.device.type == "cpu" and each.dtype == torch.float32 and each.is_contiguous() and not each.requires_grad
@@ -43,7 +43,7 @@ def join(tokens: Tensor, runs: tuple[Tensor, Tensor, Tensor], flat: Tensor) -> N
 
 @njit(parallel=True, nogil=True, cache=True)
 def _join(tokens: Floats, start: Integers, length: Integers, bias: Integers, flat: Floats) -> None:
-    """Indices are unsigned, since numba would ask of signed ones whether they count from the end."""
+    """Indices are unsigned, because numba would check for signed ones whether they count from the end."""
     count, size, whole = np.uint64(tokens.shape[1]), np.uint64(tokens.shape[2]), np.uint64(flat.shape[1])
     taken, into = tokens.reshape(-1), flat.reshape(-1)
     for model in prange(tokens.shape[0]):

@@ -1,9 +1,8 @@
-"""Tables of checkpoints in Parquet with their weights in them: any Parquet reader reads them, and they can be mapped.
+"""Parquet tables of checkpoints with their weights: readable by any Parquet reader, and memory-mapped here.
 
-A column of fixed-size lists without nulls, plain and uncompressed, is in the file as the matrix it is, behind a header
-of some bytes for each page. So each row group has one page of it, and stands in the file such that the matrix begins
-at a multiple of 64 bytes. The gaps between row groups that this takes are allowed: Parquet's footer says where things
-are.
+A column of fixed-size lists without nulls, plain and uncompressed, is stored as the matrix itself, behind a short
+header per page. So each row group has one page of it, placed so that the matrix begins at a multiple of 64 bytes. This
+leaves gaps between row groups, which are allowed: Parquet's footer says where everything is.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ COLUMN = "weights"
 DTYPES: dict[str, tuple[torch.dtype, pa.DataType]] = {
     "float32": (torch.float32, pa.float32()),
     "float16": (torch.float16, pa.float16()),
-    "bfloat16": (torch.bfloat16, pa.binary(2)),  # Parquet has no such type: its two bytes
+    "bfloat16": (torch.bfloat16, pa.binary(2)),  # Parquet lacks this type: its two bytes
 }
 ALIGNMENT = 64  # bytes
 GROUP_BYTES = 64 * 2**20  # of weights in a row group, unless one row has more
@@ -37,11 +36,11 @@ Group = tuple[pa.Table, Tensor]
 """Rows of a table, and their weights [rows, D]."""
 
 Block = tuple[int, int]
-"""Offset in bytes of the weights of consecutive rows, and how many rows these are."""
+"""Offset in bytes of the weights of consecutive rows, and the number of these rows."""
 
 
 def rows_per_group(size: int, dtype: str) -> int:
-    """Rows of weights of length `size` that make a row group."""
+    """Rows of weights of length `size` per row group."""
     row = size * DTYPES[dtype][0].itemsize
     return max(1, min(GROUP_ROWS, GROUP_BYTES // max(1, row)))
 
@@ -49,7 +48,7 @@ def rows_per_group(size: int, dtype: str) -> int:
 def write_checkpoints(path: Path, groups: Iterable[Group], size: int, dtype: str) -> None:
     """Write row groups; at least one.
 
-    Raises `OSError` where the storage is full.
+    Raises `OSError` if the storage is full.
     """
     with pa.OSFile(str(path), "wb") as file:
         writer: pq.ParquetWriter | None = None
@@ -64,7 +63,7 @@ def write_checkpoints(path: Path, groups: Iterable[Group], size: int, dtype: str
 
 
 def blocks_of(path: Path, size: int, dtype: str) -> list[Block]:
-    """Where the weights lie in a file; raises `ValueError` where it is not one that can be mapped."""
+    """Where the weights are in a file. Raises `ValueError` if it cannot be mapped."""
     metadata = pq.read_metadata(path)
     blocks, item = [], DTYPES[dtype][0].itemsize
     for number in range(metadata.num_row_groups):
@@ -99,7 +98,7 @@ def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _with_weights(table: pa.Table, weights: Tensor, size: int, dtype: str) -> pa.Table:
-    """The table behind its weights, which are the first column."""
+    """The table, with the weights as first column."""
     torch_type, arrow_type = DTYPES[dtype]
     if weights.abs().max() > torch.finfo(torch_type).max and weights.isfinite().all():
         raise InputError(f"weights of {weights.abs().max():.3g} are beyond {dtype}; choose float32 or bfloat16")

@@ -23,13 +23,13 @@ from zoobench.populations.schema import SPLITS
 from zoobench.populations.tokenizer import Tokenizer
 
 OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes"]
-"""Of a table, what says which function checkpoints' weights are of, and on which images: nothing that was measured of
+"""Columns that say which function checkpoints' weights compute, and on which images, but nothing that was measured of
 them, nor how they were trained."""
 
 HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
 
 Answer = TypeVar("Answer", Tensor, NDArray[Any])
-"""What a method says of checkpoints: a row each."""
+"""A method's answer about checkpoints: one row each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Population:
 
     rows: their flat weights, in memory or mapped from a file; splits: [checkpoints] int8, each one's split as its
     number in `SPLITS`; read_table: reads the table, one row per checkpoint in the same order, when first asked for;
-    granted: what a method may see of the data besides, see `evidence` and `shown`.
+    granted: what data a method may see besides, see `evidence` and `shown`.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Population:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a checkpoint."""
+        """One row per checkpoint."""
         return self.read_table()
 
     @cached_property
     def weights(self) -> Tensor:
-        """[checkpoints, D] float32; where they are that in a file, and follow one another, they are not copied."""
+        """[checkpoints, D] float32; not copied if the file has them so, one after another."""
         return self.rows.dense().float()
 
     @cached_property
@@ -75,8 +75,8 @@ class Population:
 
     @cached_property
     def boundless(self) -> NDArray[np.bool_]:
-        """[checkpoints] Which of them ran away: the sum of their squares is beyond float32, and so is whatever is made
-        of it."""
+        """[checkpoints] Which of them ran away: the sum of their squares is beyond float32, and so is everything
+        computed from it."""
         found = [piece.float().square().sum(1).isinf() for piece in self.rows.pieces()]
         return torch.cat([torch.zeros(0, dtype=torch.bool), *found]).numpy()
 
@@ -115,7 +115,7 @@ class Population:
         return self.select(self.splits != SPLITS.index(name)).with_own_table()
 
     def with_own_table(self) -> Population:
-        """The same checkpoints with their table alone: none that theirs was chosen from can be reached."""
+        """The same checkpoints with their table alone: the checkpoints around them cannot be reached."""
         return replace(self, read_table=partial(_given, self.table.copy()))
 
     def alone(self) -> Population:
@@ -123,7 +123,8 @@ class Population:
         return replace(self.with_own_table(), rows=self.rows.copied(torch.arange(len(self))))
 
     def known(self) -> Population:
-        """The same checkpoints, alone, with `OPEN` columns and splits: what a method is given that is told the rest."""
+        """The same checkpoints, alone, with `OPEN` columns and splits: for a method that learns the rest in another
+        way."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
         rows = self.rows.copied(torch.arange(len(self)))
         return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
@@ -131,7 +132,7 @@ class Population:
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.
 
-        That they are the best training models is no secret; all else that was measured is.
+        That they are the best training models is no secret; all other measurements are.
         """
         columns = [name for name in (*OPEN, "init", "val_accuracy", "split") if name in self.table]
         rows = self.rows.copied(torch.arange(len(self)))
@@ -140,9 +141,10 @@ class Population:
     @cached_property
     def names(self) -> NDArray[np.str_]:
         """[checkpoints] the name under which each is asked about: sixteen hexadecimal digits of the SHA-256 of its
-        weights, as float32, so that it says nothing that they do not. Those with the same weights share one.
+        weights, as float32, so the name reveals nothing more than they do. Checkpoints with the same weights share a
+        name.
 
-        Raises `InputError` where others do.
+        Raises `InputError` if checkpoints with different weights share one.
         """
         digests = []
         for part in torch.arange(len(self)).split(self.rows.at_once(self.layout.size * 4)):
@@ -151,21 +153,21 @@ class Population:
             self.rows.give_back()
         names = [digest[:16] for digest in digests]
         if len(set(names)) < len(set(digests)):
-            raise InputError(f"two checkpoints of {self.name} have other weights and one name; leave one of them out")
+            raise InputError(f"two checkpoints of {self.name} with different weights share a name; leave one out")
         return np.array(names, dtype=np.str_)
 
     @cached_property
     def order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The way to the order of names and back: the first checkpoint of each different name, sorted [names], and the
+        """The map to the order of names and back: the first checkpoint of each different name, sorted [names], and the
         place of each checkpoint's name among these [checkpoints]."""
         _, first, place = np.unique(self.names, return_index=True, return_inverse=True)
         return first, place
 
     def blind(self, hidden: Collection[str] = ()) -> Population:
-        """These checkpoints as a method is given them that is asked about them: each once, in the order of `names`.
+        """These checkpoints as given to a method that is asked about them: each once, in the order of `names`.
 
-        Its table has those `OPEN` columns that all of them share, null where they differ and where they are `hidden`;
-        all count as test models. No other checkpoint, and nothing else of these, can be reached.
+        The table has the `OPEN` columns that all checkpoints of a name share, null if they differ or are `hidden`; all
+        count as test models. No other checkpoint, and nothing else about these, can be reached.
         """
         first, _ = self.order
         table = {}
@@ -182,13 +184,13 @@ class Population:
 
     @property
     def is_blind(self) -> bool:
-        """Whether a method was given it to be asked: what its table lacks is hidden then, not unknown."""
+        """Whether a method is asked about it: then its table lacks columns because they are hidden, not unknown."""
         return "model_id" not in self.table
 
     def asked(self, ask: Callable[[Population], Answer], hidden: Collection[str] = ()) -> Answer:
-        """What is answered about these checkpoints, blind, a row for each in their own order.
+        """The answer about these checkpoints from that about the blind ones, one row each in their own order.
 
-        Raises `InputError` where the answer has not a row for each that was asked about.
+        Raises `InputError` if the answer does not have one row for each that was asked about.
         """
         first, place = self.order
         answer = ask(self.blind(hidden))
@@ -199,7 +201,7 @@ class Population:
         return answer[place]
 
     def with_weights(self, weights: Tensor) -> Population:
-        """The same checkpoints with other weights [checkpoints, D], as after matching."""
+        """The same checkpoints with other weights [checkpoints, D], for example after matching."""
         return replace(self, rows=Rows.of(weights))
 
 
@@ -212,7 +214,7 @@ def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
 
 
 def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.str_]]]:
-    """Names and values, as strings, of the hyperparameters that vary; they are recorded of every checkpoint."""
+    """Names and values, as strings, of the hyperparameters that vary and are recorded of every checkpoint."""
     for column in HYPERPARAMETERS:
         values = as_classes(table[column])
         if len(set(values)) > 1 and table[column].notna().all():

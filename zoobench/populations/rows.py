@@ -1,4 +1,4 @@
-"""Flat weights of checkpoints, wherever they lie: in memory, or in a file that is mapped and may be larger."""
+"""Flat weights of checkpoints, in memory or in a mapped file, which may be larger than memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo_generation.errors import InputError
 
 RESIDENT = 128 * 2**20  # bytes of a mapped file that are read at random before its pages are given back
 AROUND = 2 * 2**20  # bytes, at most, that the system maps around those that are read
-IN_MEMORY = 2**30  # bytes of copied rows, at most: more are written to a temporary file, which may be larger
+IN_MEMORY = 2**30  # bytes of copied rows, at most: more are written to a temporary file
 
 
 class MappedFile:
-    """A file in the address space of the process; what were written to one that was there would not reach it.
+    """A file in the address space of the process; the file itself is never changed through it.
 
-    Pages that were read count as the process's memory until they are given back, as they are here for files larger
-    than `RESIDENT`, so that of a file of any size no more is resident. The system's cache keeps them as it likes.
+    Pages that were read count as the process's memory until they are given back. This happens here for files larger
+    than `RESIDENT`, so that no more of any file is resident. The system's cache may still keep them.
     """
 
     def __init__(self, mapped: mmap.mmap, dtype: torch.dtype) -> None:
@@ -33,20 +33,20 @@ class MappedFile:
 
     @classmethod
     def open(cls, path: Path, dtype: torch.dtype) -> MappedFile:
-        """A file that is there."""
+        """An existing file."""
         with path.open("rb") as file:
             return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype)
 
     @classmethod
     def new(cls, elements: int, dtype: torch.dtype) -> MappedFile:
-        """A temporary file without a name, of so many elements to be written; it goes with the last who maps it.
+        """A nameless temporary file with room for that many elements; it is removed with its last mapping.
 
-        Raises `InputError` where the temporary folder has no room.
+        Raises `InputError` if the temporary folder is too small.
         """
         size = elements * dtype.itemsize
         try:
             with tempfile.TemporaryFile(prefix="zoobench-") as file:
-                os.posix_fallocate(file.fileno(), 0, size)  # or a page without room would end the process
+                os.posix_fallocate(file.fileno(), 0, size)  # without it, a page without room would end the process
                 return cls(mmap.mmap(file.fileno(), 0), dtype)
         except OSError as error:
             raise InputError(
@@ -88,11 +88,11 @@ class Rows:
         return len(self.starts)
 
     def select(self, rows: Tensor) -> Rows:
-        """Some of the rows, by number or mask; nothing is copied but where they start."""
+        """Some of the rows, by number or mask; copies only where they start."""
         return Rows(self.values, self.starts[rows], self.size, self.file)
 
     def copied(self, numbers: Tensor) -> Rows:
-        """The rows of these numbers, in this order, where nothing else lies: neither in memory nor in a file."""
+        """The rows of these numbers, in this order, copied apart from all others: in memory or in a file."""
         count, kind = len(numbers), self.values.dtype
         large = count * self.size * kind.itemsize > IN_MEMORY
         file = MappedFile.new(count * self.size, kind) if large else None
@@ -107,23 +107,23 @@ class Rows:
         return copied
 
     def at_once(self, size: int) -> int:
-        """Of how many rows `size` bytes each may be read before `give_back`."""
+        """How many rows of `size` bytes each may be read before `give_back`."""
         large = self.file is not None and self.file.large
         return max(1, RESIDENT // (size + AROUND) if large else len(self))
 
     def pieces(self) -> Iterator[Tensor]:
-        """The rows as matrices [some rows, D], one after another; what was read of a large file is given back."""
+        """The rows as matrices [some rows, D], one after another; pages of a large file are given back."""
         for some in torch.arange(len(self)).split(self.at_once(self.size * self.values.itemsize)):
             yield self.select(some).dense()
             self.give_back()
 
     def give_back(self) -> None:
-        """Give back what was read of a large file."""
+        """Give back the pages of a large file that were read."""
         if self.file is not None and self.file.large:
             self.file.give_back()
 
     def dense(self) -> Tensor:
-        """The rows as [rows, D]: a view where they follow one another, else a copy."""
+        """The rows as [rows, D]: a view if they are consecutive, else a copy."""
         if not len(self):
             return self.values.new_zeros(0, self.size)
         first = int(self.starts[0])

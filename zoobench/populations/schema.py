@@ -1,4 +1,4 @@
-"""Columns of a token set's tables: a checkpoint's, its model's, and its split."""
+"""Columns of a token set's tables: of the checkpoint, of its model, and its split."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ TABLE = pa.schema(
         pa.field("split", pa.string(), nullable=False, metadata={"meaning": "`train`, `val` or `test`, by model."}),
     ]
 )
-"""One row a checkpoint, behind its weights."""
+"""One row per checkpoint, behind its weights."""

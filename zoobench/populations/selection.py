@@ -1,4 +1,4 @@
-"""Which checkpoints of which zoos a token set is made of."""
+"""Select the checkpoints of zoos for a token set."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from zoobench.zoo import POPULATION, Zoo, population_names, split_models
 from zoobench.zoo.schema import JOINED, arrow_table, entries_of
 from zoobench.zoo.store import digests_of
 
-TOKEN_SIZE = 288  # at most, unless asked otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
+TOKEN_SIZE = 288  # at most, unless set otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
 
 KEPT: tuple[Status, ...] = ("trained", "at_chance")
-"""Models whose weights are data: one that did not learn is to be predicted too, one that diverged holds no numbers."""
+"""Models whose weights are data: those that did not learn are predicted too; those that diverged are not finite."""
 
 CHECKPOINT = ["model_id", "epoch"]
 INCIDENTAL = ("seconds", "source")
-"""Columns in which two zoos may differ about one model: how long its training took, and where it was imported from."""
+"""Columns that may differ between two zoos for the same model: its training time, and where it was imported from."""
 
 
 @dataclass(frozen=True)
 class Stored:
     """A population that is not loaded yet.
 
-    table: one row a checkpoint, with its `split`, ordered by it; fetch: reads the weights [rows, D] of a slice of
-    its rows; identify: tells of each row what changes where its weights do. None: their digests do.
+    table: one row per checkpoint with its `split`, ordered by it; fetch: reads the weights [rows, D] of a slice of its
+    rows; identify: returns for each row a text that changes with its weights. None means their digests.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Selection:
-    """Populations to be loaded or written, under one token size."""
+    """Populations to load or write, with one token size."""
 
     token_size: int
     batch_norm: bool
@@ -79,8 +79,8 @@ class Selection:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits: a hash of all that a token set of these holds, weights and measurements, but for
-        how long trainings took. It depends neither on the parts of the zoos nor on how many there are."""
+        """Sixteen hexadecimal digits: a hash of the content of a token set of these, weights and measurements, except
+        for training times. It depends neither on the parts of the zoos nor on their number."""
         digest = hashlib.sha256(repr((self.token_size, self.batch_norm)).encode())
         for source in self.sources:
             table = arrow_table(source.table.drop(columns="seconds", errors="ignore"), TABLE)
@@ -97,7 +97,7 @@ class Selection:
 
 
 def kept_statuses(names: Sequence[str]) -> tuple[Status, ...]:
-    """Statuses by name; raises `InputError` for one that is not among `KEPT`, and for none at all."""
+    """Statuses by name. Raises `InputError` for one that is not among `KEPT`, and for an empty list."""
     names = [names] if isinstance(names, str) else names
     if not names:
         raise InputError(f"no status to keep was given; name one or more of {', '.join(KEPT)}")
@@ -118,10 +118,9 @@ def select_checkpoints(
 ) -> Selection:
     """The checkpoints of one or several zoos, split by model within each population.
 
-    Models of other statuses are left out, and checkpoints before `first_epoch` (at epoch 0 nothing is learned yet),
-    unless the model was to be trained for less: a generated one has a checkpoint at epoch 0 and no other.
-    `token_size` 0 means the longest row of all; none means that, but at most 288. Raises `InputError` where nothing
-    is left, where a population has two layouts, and where zoos have a model of one id in common that is not the same.
+    unless the model's spec has fewer epochs: a generated one has a checkpoint at epoch 0 and no other. `token_size` 0
+    means the longest row of all; None means the same, but at most 288. Raises `InputError` if nothing is left, if a
+    population has two layouts, or if zoos have different models with the same id.
     """
     pieces = []
     for number, zoo in enumerate(zoos):
@@ -156,9 +155,9 @@ def _rows(population: Population, rows: slice) -> Tensor:
 
 
 def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
-    """Raise `InputError` where models of two zoos have one id, and are not known to be the same.
+    """Raise `InputError` if models of two zoos have the same id but are not known to be the same model.
 
-    They are where the zoos have checkpoints of the same epochs, and these agree in weights and in all columns.
+    They are the same if they have common epochs, and agree there in weights and in all columns.
     """
     common = table[table.groupby("model_id")["zoo"].transform("nunique") > 1]
     if common.empty:
@@ -177,7 +176,7 @@ def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
     elif len(alone):
         one, model = alone.index[0], common[common["model_id"] == alone["model_id"].iloc[0]]
         other = model.index[model["zoo"] != alone["zoo"].iloc[0]][0]
-        what = "have no epoch in common, by which they could be told to be one model"
+        what = "have no epoch in common, so they cannot be compared"
     else:
         return
     first, second = (zoos[table["zoo"][place]].path for place in (one, other))
@@ -188,7 +187,7 @@ def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
 
 
 def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Stored:
-    once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may stand in two zoos
+    once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may be in two zoos
     table = once.assign(split=split_models(once["model_id"], seed))
     table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
     return Stored(
@@ -214,7 +213,7 @@ def _identities(zoos: Sequence[Zoo], table: pd.DataFrame) -> list[str]:
 
 
 def _of_rows(table: pd.DataFrame, zoos: Sequence[Zoo], ask: Callable[[Zoo, pd.DataFrame], list[str]]) -> list[str]:
-    """What each zoo says of its rows of a table, in the order of the table."""
+    """Each zoo's information on its rows of a table, in the order of the table."""
     told = np.empty(len(table), dtype=object)
     for number in table["zoo"].unique():
         places = np.flatnonzero(table["zoo"] == number)

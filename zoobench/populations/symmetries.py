@@ -1,4 +1,4 @@
-"""The symmetries of a population's models, and its models brought as close to one of them as these allow."""
+"""The symmetries of a population's models, and matching the models to one of them by these symmetries."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoobench.populations import Population
 
 
 def groups_of(population: Population) -> tuple[Group, ...]:
-    """The symmetries that all models of a population have: those of its architecture under each activation, where none
-    is told under each that there is. None of a user's network that cannot be run.
+    """The symmetries that all models of a population have: those of its architecture under each of its activations, or
+    under every known one if activations are hidden. Empty for a user's network that cannot be run.
 
-    Raises `InputError` where a network of ours cannot be built of its columns, or not be run, and where an architecture
-    is not registered.
+    Raises `InputError` if one of our networks cannot be built or run from its columns, and if an architecture is not
+    registered.
     """
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
@@ -36,8 +36,8 @@ def groups_of(population: Population) -> tuple[Group, ...]:
 
 
 def reference_of(population: Population) -> Tensor:
-    """Flat weights [D] of the model that a population is matched to: its best by validation accuracy, or where none was
-    measured, by test accuracy, or else its first: any may be the one."""
+    """Flat weights [D] of the model that a population is matched to: the best by validation accuracy; if that was not
+    measured, by test accuracy; if neither was, the first."""
     for metric in ("val_accuracy", "test_accuracy"):
         accuracy = population.table[metric].astype(float)
         if accuracy.notna().any():
@@ -46,5 +46,5 @@ def reference_of(population: Population) -> Tensor:
 
 
 def matched_to_best(population: Population) -> Tensor:
-    """Weights [checkpoints, D] with units permuted, and flipped where that is a symmetry, to match the best model."""
+    """Weights [checkpoints, D] with units permuted, and flipped if that is a symmetry, to match the best model."""
     return match_closest(population.weights, reference_of(population), population.layout, groups_of(population))

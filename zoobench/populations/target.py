@@ -1,4 +1,4 @@
-"""What models are generated for: a dataset, an architecture and its width, whether or not a zoo has models of it."""
+"""The target of generation: a dataset, an architecture and its width, whether or not a zoo has models of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Target:
 
     @classmethod
     def of(cls, population: Population) -> Target:
-        """More of the same."""
+        """A further draw."""
         return cls(population.name, population.table.iloc[0], population.tokenizer)
 
     @classmethod
@@ -46,7 +46,7 @@ class Target:
         token_size: int,
         train_images: int | None = None,
     ) -> Target:
-        """Models of an architecture for images, in as many channels and classes as these have, of `dataset.size`."""
+        """Models of an architecture for images with their number of channels and classes, of `dataset.size`."""
         row: dict[str, Any] = {
             "dataset": dataset.name,
             "train_images": train_images,
@@ -67,7 +67,7 @@ class Target:
         return self.tokenizer.layout
 
     def module(self) -> nn.Module:
-        """The module, in evaluation mode, its weights not yet those of any model."""
+        """The module, in evaluation mode, not yet with the weights of a model."""
         return runnable_module(self.row)
 
     def population(self, weights: Tensor, val_accuracy: Tensor) -> Population:
@@ -77,7 +77,7 @@ class Target:
         return Population.of(self.name, self.tokenizer, weights, table)
 
     def new_models(self, count: int, seed: int) -> Tensor:
-        """Weights [count, D] before any training: as `init` says, or PyTorch's own where it is not known."""
+        """Weights [count, D] before any training: as `init` says, or PyTorch's own if it is not known."""
         module, weights = self.module(), []
         init = self.row["init"]
         with torch.random.fork_rng(devices=[]):
@@ -92,21 +92,21 @@ class Target:
 
 
 def classifier_of(module: nn.Module) -> str:
-    """The name of the last linear layer; raises `InputError` where a module has none."""
+    """The name of the last linear layer. Raises `InputError` if a module has none."""
     names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
     if not names:
         raise InputError(
-            "the classifier cannot be found, since the architecture has no linear layer; take anchors of a dataset "
+            "the classifier cannot be found, because the architecture has no linear layer; take anchors of a dataset "
             "with as many classes as the target's"
         )
     return names[-1]
 
 
 def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
-    """For each of the target's tokens the number of the token [target tokens] in its place in other models.
+    """For each of the target's tokens, the number [target tokens] of the matching token in other models.
 
-    The same layer, row and piece; rows of a classifier that has more of them start over. None where the layers, or
-    their numbers of tokens, differ elsewhere.
+    It is of the same layer, row and piece; if the target's classifier has more rows, they start over. None if the
+    layers, or their numbers of tokens, differ elsewhere.
     """
     if tokenizer.layout == target.layout:
         return torch.arange(len(tokenizer))
@@ -123,7 +123,7 @@ def corresponding(tokenizer: Tokenizer, target: Target) -> Tensor | None:
 
 
 def with_new_classifier(weights: Tensor, target: Target, seed: int) -> Tensor:
-    """The models [models, D] of the target, each with the last linear layer of a new one. Source: arXiv 2406.09997."""
+    """The models [models, D] for the target, each with the last linear layer of a new one. Source: arXiv 2406.09997."""
     name = classifier_of(target.module())
     new, renewed = target.new_models(len(weights), seed), weights.clone()
     for entry in target.layout:

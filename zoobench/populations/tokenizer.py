@@ -1,10 +1,10 @@
-"""A tokenizer says which elements of a flat weight vector make which token: layer by layer, in blocks.
+"""A tokenizer maps elements of a flat weight vector to tokens: layer by layer, in blocks.
 
 The rule is the published one (Schürholt et al., SANE, arXiv 2406.09997, section 3): walk the state dict in order;
-every entry whose name holds `weight` is reshaped to [out_channels, -1] and gets its bias as last column; each row is
-cut into pieces of the token size, the last piece zero-padded. BatchNorm's weight and bias form tokens like any
-layer's unless left out; running statistics are never tokens. What the published rule would lose (a parameter that is
-neither a weight nor the bias of one, a bias of another length than its weight has rows) is a layer of its own here.
+every entry whose name contains `weight` is reshaped to [out_channels, -1] and gets its bias as last column; each row
+is cut into pieces of the token size, the last piece zero-padded. BatchNorm's weight and bias form tokens like any
+layer's unless left out; running statistics are never tokens. Parameters that the published rule would lose (neither a
+weight nor the bias of one, or a bias whose length is not its weight's number of rows) are a layer of their own here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUNNING = ("running_mean", "running_var")
 
 @dataclass(frozen=True)
 class Block:
-    """A layer: the tokens of `weight`, [rows, columns] with the bias as last column, `pieces` tokens a row.
+    """A layer: the tokens of `weight`, [rows, columns] with the bias as last column, `pieces` tokens per row.
 
     `first` is the index of its first token.
     """
@@ -40,7 +40,7 @@ class Block:
 
     @property
     def columns(self) -> int:
-        """Elements of the weight in a row: without the bias."""
+        """Elements of the weight per row, without the bias."""
         return self.weight.numel // self.rows
 
     @property
@@ -51,7 +51,7 @@ class Block:
 @dataclass(frozen=True)
 class Runs:
     """The same, token by token: `length` elements from `start` on are consecutive in the flat vector, then comes the
-    element `bias` where it is not -1, then padding. All are [tokens] int64."""
+    element `bias` unless it is -1, then padding. All are [tokens] int64."""
 
     start: Tensor
     length: Tensor
@@ -73,7 +73,7 @@ class Tokenizer:
         return _tokenizer(layout, token_size, batch_norm)
 
     def __len__(self) -> int:
-        """Tokens a checkpoint."""
+        """Tokens per checkpoint."""
         return self.blocks[-1].tokens.stop if self.blocks else 0
 
     @property
@@ -123,8 +123,8 @@ class Tokenizer:
     def tokens(self, weights: Tensor, out: Tensor | None = None) -> Tensor:
         """Tokens [models, tokens, token_size] of flat weights [models, D].
 
-        `out`, what an earlier call returned for as many models, is filled again: memory that the system has handed
-        over already is several times faster than new memory.
+        `out`, the result of an earlier call for the same number of models, is overwritten: memory that the process
+        already has is several times faster than new memory.
         """
         if out is None:
             out = weights.new_zeros(len(weights), len(self), self.token_size)
@@ -134,8 +134,8 @@ class Tokenizer:
     def weights(self, tokens: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """Flat weights [models, D] of tokens [models, tokens, token_size]; `out` is memory for them.
 
-        What tokens do not hold is taken from `base` ([D] or [models, D]) or, without one, is what a new layer
-        has: variance and BatchNorm weight one, everything else zero.
+        Elements outside tokens come from `base` ([D] or [models, D]); without one, they are those of a new layer:
+        variance and BatchNorm weight one, everything else zero.
         """
         if base is None:
             base = blank(self.layout)

@@ -1,7 +1,7 @@
 """A token set: checkpoints of one or several zoos, split by model, ready to be read as tokens.
 
 On disk it is a directory: `tokens.json` (format, token size, layout of each population), a Parquet file for each
-population (one row a checkpoint, ordered by split, with its weights), `SHA256SUMS`. Tokens are gathered from flat
+population (one row per checkpoint, ordered by split, with its weights), `SHA256SUMS`. Tokens are gathered from flat
 weights when asked for; masks and positions follow from the layout and are not stored. See `docs/format.md`.
 """
 
@@ -32,7 +32,7 @@ from zoobench.zoo.schema import arrow_table
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Populations under one token size."""
+    """Populations with one token size."""
 
     token_size: int
     populations: tuple[Population, ...]
@@ -62,9 +62,9 @@ class TokenSet:
         return TokenSet(self.token_size, tuple(population.without(name) for population in self.populations))
 
     def bounded(self) -> TokenSet:
-        """Without checkpoints that are `boundless`, of which nothing can be learned; these are told.
+        """Without checkpoints that are `boundless`, from which nothing can be learned; prints which ones.
 
-        Raises `InputError` where no others are left.
+        Raises `InputError` if no others are left.
         """
         if not any(population.boundless.any() for population in self.populations):
             return self
@@ -81,7 +81,7 @@ class TokenSet:
 
     @classmethod
     def load(cls, selected: Selection) -> TokenSet:
-        """Selection checkpoints in memory."""
+        """Load selected checkpoints into memory."""
         populations = tuple(
             Population.of(source.name, source.tokenizer, source.fetch(slice(None)), source.table)
             for source in selected.sources
@@ -90,21 +90,21 @@ class TokenSet:
 
     @classmethod
     def read(cls, path: Path) -> TokenSet:
-        """Open a token set: its weights are mapped, and a table is read when it is asked for.
+        """Open a token set: its weights are mapped, and a table is read at its first use.
 
-        Raises `InputError` where it is damaged or none.
+        Raises `InputError` if it is missing or damaged.
         """
         card = read_card(path)
         return cls(card.token_size, tuple(_open(path, card, population) for population in card.populations))
 
 
 def write_token_set(path: Path, selected: Selection, dtype: Dtype = "float32", progress: Progress = QUIET) -> TokenSet:
-    """Write a token set as a directory, whole or not at all, and open it; one group of rows at a time is in memory.
+    """Write a token set as a directory, whole or not at all, and open it. One row group at a time is in memory.
 
     Raises `InputError` if something else is there, or if it cannot be written.
     """
     if path.exists() and not (path / "tokens.json").is_file():
-        raise InputError(f"{path} is there, and is not a token set that could be replaced; choose another --out")
+        raise InputError(f"{path} exists and is not a token set; choose another --out")
     try:
         return _write(path, selected, dtype, progress.stage("tokenizing"))
     except OSError as error:
@@ -140,7 +140,7 @@ def _write(path: Path, selected: Selection, dtype: Dtype, step: Step) -> TokenSe
 
 
 def kept_token_set(selected: Selection, folder: Path, progress: Progress = QUIET) -> tuple[str, TokenSet]:
-    """The digest of selected checkpoints, and their token set as it is kept under it in the folder, or is made now.
+    """The digest of selected checkpoints, and their token set in the folder: the kept one, or one that is made now.
 
     Checkpoints that ran away are left out, see `TokenSet.bounded`.
     """
@@ -164,11 +164,11 @@ def _open(path: Path, card: TokenCard, of: PopulationCard) -> Population:
     size = tokenizer.layout.size
     try:
         if (found := file.stat().st_size) != of.bytes:
-            raise ValueError(f"it has {found} bytes, and {of.bytes} in the card")
+            raise ValueError(f"it has {found} bytes, but {of.bytes} in the card")
         blocks = blocks_of(file, size, card.dtype)
         rows = Rows.mapped(file, DTYPES[card.dtype][0], size, blocks)
         if len(rows) != sum(of.splits.counts):
-            raise ValueError(f"it has {len(rows)} rows, and {sum(of.splits.counts)} in the card")
+            raise ValueError(f"it has {len(rows)} rows, but {sum(of.splits.counts)} in the card")
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(f"the token set {path} is damaged ({of.file}: {reason}); make it again") from None

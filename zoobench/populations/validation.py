@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a token set on disk, each thing in one sentence."""
+"""Find everything that is wrong with a token set on disk, each problem in one sentence."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from zoobench.zoo.schema import conform
 
 
 def problems_of(path: Path) -> Iterator[str]:
-    """What is wrong with the token set at `path`, file by file; nothing where it is sound.
+    """The problems of the token set at `path`, file by file; nothing if it has none.
 
-    What cannot be gone on from (no card, a file that is not what was written) is the last that is told.
+    A problem that makes further checks impossible (no card, a file that has changed) is the last.
     """
     try:
         card = read_card(path)
@@ -54,17 +54,17 @@ def _sums(path: Path, card: TokenCard) -> Iterator[str]:
     lines = [line.partition("  ") for line in text.split("\n")]
     sums = {name: digest for digest, _, name in lines[:-1]}
     if lines[-1] != ("", "", "") or len(sums) != len(lines) - 1 or set(sums) != wanted:
-        yield f"{SUMS} must name {', '.join(sorted(wanted))}, one a line behind its SHA-256, and nothing else"
+        yield f"{SUMS} must name {', '.join(sorted(wanted))}, one per line behind its SHA-256, and nothing else"
     for name in sorted(wanted & set(sums)):
         if (path / name).is_file() and sha256_of(path / name) != sums[name]:
-            yield f"{name} is not what was written: its SHA-256 is another than in {SUMS}"
+            yield f"{name} is not what was written: its SHA-256 differs from that in {SUMS}"
     for file in sorted(path.iterdir()):
         if file.name not in {SUMS, MARK, *wanted}:
-            yield f"{file.name} is no file of a token set"
+            yield f"{file.name} is not a file of a token set"
 
 
 def _population(file: Path, population: Population, card: TokenCard, of: PopulationCard) -> Iterator[str]:
-    """What is wrong with a file; raises where it cannot be read, or lacks a column."""
+    """The problems of a file; raises if it cannot be read, or lacks a column."""
     schema = pq.read_schema(file)
     names = [name for name in schema.names if name != COLUMN]
     table = conform(pq.ParquetFile(file).read(names), TABLE).to_pandas()
@@ -73,7 +73,7 @@ def _population(file: Path, population: Population, card: TokenCard, of: Populat
     if kind != pa.list_(pa.field("element", element, nullable=False), population.layout.size):
         yield f"its weights are {kind}, and must be lists of {population.layout.size} {element}"
     if table.duplicated(["model_id", "epoch"]).any():
-        yield "a checkpoint stands in it twice"
+        yield "a checkpoint is in it twice"
     if (table.groupby("model_id")["split"].nunique() > 1).any():
         yield "checkpoints of one model are in several splits"
     if table["split"].tolist() != np.repeat(SPLITS, of.splits.counts).tolist():
@@ -82,7 +82,7 @@ def _population(file: Path, population: Population, card: TokenCard, of: Populat
 
 
 def _weights(file: Path, population: Population) -> Iterator[str]:
-    """What is mapped must be what a Parquet reader reads, and finite; one row group at a time."""
+    """The mapped weights must be what a Parquet reader reads, and finite; one row group at a time."""
     start = 0
     reader = pq.ParquetFile(file)
     for number in range(reader.num_row_groups):

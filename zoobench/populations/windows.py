@@ -44,11 +44,11 @@ class WindowBatch:
 
 
 class Windows(Dataset[WindowBatch]):
-    """Every window of `length` consecutive tokens of every checkpoint, or the whole sequence where it is shorter.
+    """Every window of `length` consecutive tokens of every checkpoint, or the whole sequence if it is shorter.
 
-    Window i of a population with W windows a checkpoint begins at token i % W of checkpoint i // W; populations
-    follow one another. An item is one window, or a batch of them where it is asked for by a tensor of numbers, which
-    is much quicker: give a `DataLoader` a sampler of such tensors, as `RandomWindows`, and `batch_size=None`.
+    Window i of a population with W windows per checkpoint begins at token i % W of checkpoint i // W; populations
+    follow one another. An item is one window, or a batch of them if a tensor of numbers asks for it, which is much
+    faster: give a `DataLoader` a sampler of such tensors, as `RandomWindows`, and `batch_size=None`.
     """
 
     def __init__(self, populations: Sequence[Population], length: int) -> None:
@@ -66,7 +66,7 @@ class Windows(Dataset[WindowBatch]):
         return int(self.bounds[-1])
 
     def __getitem__(self, numbers: int | Tensor) -> WindowBatch:
-        """The windows of these numbers, those of one population together; raises `IndexError` for others."""
+        """The windows of these numbers, those of one population together. Raises `IndexError` for others."""
         asked = torch.as_tensor(numbers).reshape(-1)
         if not len(asked) or not 0 <= int(asked.min()) <= int(asked.max()) < len(self):
             raise IndexError(f"ask for one or more windows, numbered from 0 to {len(self) - 1}")
@@ -100,7 +100,7 @@ class Windows(Dataset[WindowBatch]):
 
 
 class RandomWindows(Sampler[Tensor]):
-    """Batches of random windows: every checkpoint is as likely as every other, and so is each of its windows.
+    """Batches of random windows: every checkpoint is equally likely, and so is each of its windows.
 
     The same seed gives the same batches; each pass over the sampler gives the same ones.
     """

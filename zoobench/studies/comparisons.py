@@ -1,4 +1,4 @@
-"""Paired comparisons between compositions, and the plain sentence that each allows."""
+"""Paired comparisons between compositions, and a plain sentence for each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from zoobench.tasks.estimates import Estimate
 
 WORDS = {"better": "is better than", "worse": "is worse than", "not distinguishable": "cannot be told from"}
 Pair = tuple[Sequence[Estimate], Sequence[Estimate]]
-"""Of a composition and the one that it is compared with, one a seed."""
+"""Estimates of a composition and of the one that it is compared with, one per seed."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """How a composition differs from another, by a task's primary metric, on a target or on the mean over several."""
+    """The difference of a composition to another in a task's primary metric, on a target or on the mean over
+    several."""
 
     question: str
     task: str
@@ -47,12 +48,12 @@ class Contrast:
 
 
 Relations = Mapping[tuple[str, str], str]
-"""What a target is to a composition, by their names."""
+"""The relation of a target to a composition, by their names."""
 
 
 def compare(study: Study, results: Results, relations: Relations) -> pd.DataFrame:
-    """One row per contrast: of every method that learns, by every task, on every target, and on the mean over those
-    that are in distribution of both compositions, of one of them, of neither, and over all."""
+    """One row per contrast: for every method that learns, every task, every target, and the means over the targets that
+    are in distribution of both compositions, of one of them, of neither, and over all targets."""
     targets = list(dict.fromkeys(cell.target.name for cell in results.plan.cells))
     contrasts = [
         contrast
@@ -92,7 +93,7 @@ def _contrasts(
 
 
 def _pair(compositions: tuple[str, str], method: str, task: Task, target: str, results: Results) -> Pair | None:
-    """The estimates of both under the seeds that both have. None if there are none."""
+    """The estimates of both under their common seeds. None if there are none."""
     places = [(composition, method, task.name, target) for composition in compositions]
     seeds = [results.estimates.get(place, {}) for place in places]
     common = [seed for seed in seeds[0] if task.primary in seeds[0][seed] and task.primary in seeds[1].get(seed, {})]
@@ -101,7 +102,7 @@ def _pair(compositions: tuple[str, str], method: str, task: Task, target: str, r
 
 
 def _groups(compositions: tuple[str, str], targets: Sequence[str], relations: Relations) -> dict[str, list[str]]:
-    """Targets by what they are to both compositions, if there are several."""
+    """Targets by their relation to both compositions, if there are several."""
     inside = {target: tuple(relations[name, target] == ID for name in compositions) for target in targets}
     kinds = {
         f"{MEAN}ID": (True, True),

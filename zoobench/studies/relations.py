@@ -1,4 +1,4 @@
-"""What a target is to what a method was trained on."""
+"""The relation of a target to the training set of a method."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ID = "ID"
 """The relation of a composition to a target that is in it; all others are out of distribution."""
 
 Relation = Literal["ID", "OOD zoo", "OOD dataset", "OOD architecture", "OOD both"]
-"""Of a target to a composition: it is trained on; or another zoo of the same dataset and architecture is; or none of
-its dataset, of its architecture, of either."""
+"""Relations of a target to a composition: it is trained on; or it is not, but another zoo of the same dataset and
+architecture is; or none of its dataset, of its architecture, of either is."""
 
 MEAN = "mean over "
-"""How the name of several targets begins that a comparison is made on at once."""
+"""Names of several targets that are compared at once begin with this."""
 
 
 def relation(target: Origin, training: TrainingSet) -> Relation:
-    """What a target is to a training set."""
+    """The relation of a target to a training set."""
     if target in training.origins:
         return "ID"
     kinds = [origin.kind for origin in training.origins]

@@ -1,4 +1,4 @@
-"""A study as it was run: its tables, the answers to its questions, its report."""
+"""The results of a study: its tables, the answers to its questions, its report."""
 
 from __future__ import annotations
 
@@ -31,18 +31,17 @@ if TYPE_CHECKING:
 
 
 def plan_study(study: Study, workspace: Workspace | None = None) -> Plan:
-    """What a study does, before anything is built; `.cost()` says about how long it takes.
+    """The plan of a study, before anything is built; `.cost()` estimates how long it takes.
 
-    Raises `InputError` for zoos that have models in common, and for a composition that takes more models than there
-    are.
+    Raises `InputError` for zoos that have models in common, and for a composition that takes more models than exist.
     """
     return study.plan(workspace or Workspace())
 
 
 def run_study(study: Study, workspace: Workspace | None = None, progress: Progress = QUIET) -> StudyResults:
-    """Build the zoos of a study, train its methods, measure them: all that is not kept under `runs/` yet.
+    """Build the zoos of a study, train its methods and measure them, except for what is kept under `runs/` already.
 
-    Raises `InputError` as `plan_study` does; of what fails later, `failures` says why.
+    Raises `InputError` as `plan_study` does; `failures` gives the reasons of later failures.
     """
     started, workspace = time.monotonic(), workspace or Workspace()
     results = run(study.plan(workspace), workspace, progress)
@@ -52,7 +51,7 @@ def run_study(study: Study, workspace: Workspace | None = None, progress: Progre
 
 @dataclass(frozen=True, eq=False)
 class StudyResults:
-    """What came of a study. seconds: how long it took to make what was not there yet."""
+    """The results of a study. seconds: how long the missing pieces took to make."""
 
     study: Study
     results: Results
@@ -65,7 +64,7 @@ class StudyResults:
 
     @cached_property
     def relations(self) -> dict[tuple[str, str], str]:
-        """What each target is to each composition, by their names."""
+        """The relation of each target to each composition, by their names."""
         targets = {cell.target for cell in self.results.plan.cells}
         return {
             (training.name, target.name): relation(target, training)
@@ -93,7 +92,7 @@ class StudyResults:
 
     @cached_property
     def compositions(self) -> pd.DataFrame:
-        """One row per composition: its zoos, and how many models, checkpoints and tokens of theirs train."""
+        """One row per composition: its zoos, and how many of their models, checkpoints and tokens train."""
         zoos = {name: ", ".join(each.zoos) for name, each in self.study.all_compositions().items()}
         rows = []
         for training in self._trainings:
@@ -106,7 +105,7 @@ class StudyResults:
 
     @cached_property
     def report(self) -> Report:
-        """What its pages are made of."""
+        """The content of its pages."""
         return Report(
             title=self.study.name,
             description=self.study.description,
@@ -122,7 +121,7 @@ class StudyResults:
     def save(self, path: Path) -> None:
         """Write the report and its tables into the folder `path`.
 
-        What was written there before is replaced. Raises `InputError` if there is anything else.
+        Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
         """
         with directory_written_aside(path) as aside:
             write_report(self.report, aside)

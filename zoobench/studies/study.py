@@ -1,4 +1,4 @@
-"""What a study asks, as its YAML file says: which zoos train which methods, and on what they are measured."""
+"""A study's YAML file: which zoos train which methods, and on which zoos they are measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _all_tasks() -> dict[str, dict[str, Any]]:
 
 
 class Existing(Fields):
-    """A zoo that is there already, given as a directory or URL."""
+    """An existing zoo, given as a directory or URL."""
 
     path: str
 
@@ -41,9 +41,9 @@ class Existing(Fields):
 class Composition(Fields):
     """What a method is trained on.
 
-    zoos: whose training models; models: how many of them in all, as many from each zoo; tokens: how many tokens their
-    checkpoints have in all, as many from each zoo; epochs: which checkpoints; set: hyperparameters of the methods that
-    learn, baselines aside, such as `steps`. A limit that is not given does not apply.
+    zoos: those whose training models train; models: number of models in all, equally many per zoo; tokens: number of
+    tokens of their checkpoints in all, equally many per zoo; epochs: which checkpoints; set: hyperparameters of the
+    methods that learn, baselines excepted, such as `steps`. Limits that are not given do not apply.
     """
 
     zoos: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -60,7 +60,7 @@ class Composition(Fields):
 
 
 class MethodChoice(Fields):
-    """A method, one of its presets, and hyperparameters that differ from it."""
+    """A method, one of its presets, and the hyperparameters to change."""
 
     preset: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
@@ -77,10 +77,10 @@ class Comparison(Fields):
 class Study(Fields):
     """A study: compositions × methods × targets × tasks × seeds.
 
-    defaults: fields of every zoo's spec that it does not give itself. combine: compositions made of the zoos: each
-    `alone`, all `pairs`, `all` of them. targets: zoos that methods are measured on, all of them if none are named; of
-    a zoo of several populations, each is a target. Methods that learn nothing from a composition are measured once,
-    beside it. tasks: by name, each with the settings that differ from its defaults.
+    defaults: spec fields for zoos that do not give them. combine: compositions made of the zoos: each `alone`, all
+    `pairs`, `all` of them. targets: zoos that methods are measured on, all if none are named; each population of a zoo
+    is a target. Methods that learn nothing from a composition are measured once. tasks: by name, each with changes to
+    its default settings.
     """
 
     name: Name
@@ -104,7 +104,7 @@ class Study(Fields):
         cells = compositions * (len(self.methods) or 1) * len(self.all_targets()) * len(self.tasks) * self.seeds
         if cells > MOST_CELLS:
             raise ValueError(
-                f"about {cells:.3g} measurements were asked for, and a study makes at most {MOST_CELLS:,}; take fewer "
+                f"about {cells:.3g} measurements were asked for, but a study makes at most {MOST_CELLS:,}; take fewer "
                 "zoos, compositions, targets or seeds"
             )
         for name in self.zoos:
@@ -123,7 +123,7 @@ class Study(Fields):
         return self
 
     def zoo(self, name: str) -> ZooSpec | Existing:
-        """A zoo's spec, or where it is; raises `InputError` for what is neither."""
+        """A zoo's spec, or its path. Raises `InputError` for anything else."""
         given = self.zoos[name]
         try:
             if "path" in given:
@@ -136,7 +136,7 @@ class Study(Fields):
         return spec.model_copy(update={"name": name})
 
     def all_compositions(self) -> dict[str, Composition]:
-        """Those that `combine` makes, and those that are written out, by name."""
+        """Compositions from `combine`, and those written out, by name."""
         combined: dict[str, Composition] = {}
         if "alone" in self.combine:
             combined |= {zoo: Composition(zoos=(zoo,)) for zoo in self.zoos}
@@ -153,16 +153,16 @@ class Study(Fields):
         return self.targets or tuple(self.zoos)
 
     def config(self, method: str, composition: Composition | None = None) -> object:
-        """How a method is configured, for a composition, whose own hyperparameters are not those of a baseline."""
+        """The configuration of a method for a composition, whose hyperparameters do not apply to baselines."""
         chosen, known = self.methods.get(method, MethodChoice()), get_method(method)
         theirs = composition.set if composition is not None and known.learns and not known.baseline else {}
         return known.config(chosen.preset, chosen.set | theirs)
 
     def plan(self, workspace: Workspace) -> Plan:
-        """What the study does; its zoos need not be built yet, and are to lie in the workspace's folder of zoos.
+        """The plan of the study; zoos that are not built yet will be in the workspace's folder of zoos.
 
-        Raises `InputError` if two zoos have a model in common, which could then be in the training split of one and the
-        test split of the other; and if a composition takes more models than there are.
+        Raises `InputError` if two zoos have a model in common, because it could be in the training split of one and the
+        test split of the other; and if a composition takes more models than exist.
         """
         sources = {name: self._source(name, workspace.zoos) for name in self.zoos}
         check_apart(sources.values())
@@ -199,12 +199,12 @@ class Study(Fields):
         )
 
     def all_methods(self) -> tuple[Method, ...]:
-        """The methods named, then the baselines that are not among them."""
+        """The named methods, then the baselines that are not among them."""
         named = tuple(get_method(name) for name in self.methods)
         return named + tuple(each for each in baselines() if self.baselines and each not in named)
 
     def all_tasks(self) -> tuple[Task, ...]:
-        """The tasks, as they are to be measured."""
+        """The tasks with their settings."""
         return tuple(get_task(name, settings) for name, settings in self.tasks.items())
 
     def all_seeds(self) -> range:
@@ -214,7 +214,7 @@ class Study(Fields):
 def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
     """A study from a YAML file, with `changes` in place of its own fields.
 
-    Raises `InputError`, in one sentence with the field, what it was given and what is allowed.
+    Raises `InputError`, in one sentence with the field, the given value and what is allowed.
     """
     values = read_fields(path, "study", "'zoos:' and 'combine:'; see benchmarks/compositions/smoke.yaml")
     try:

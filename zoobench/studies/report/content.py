@@ -1,4 +1,4 @@
-"""What a report is made of: the tidy tables of a study."""
+"""The content of a report: the tidy tables of a study."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SIGNS = {"better": "▲", "worse": "▼", "not distinguishable": "≈"}
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A study's name, tables and origin. A table that is empty has its columns all the same.
+    """A study's name, tables and origin. An empty table still has its columns.
 
-    `relation` is one of "ID", "OOD dataset", "OOD architecture", "OOD both", or "–" where the composition is.
+    `relation` is "ID", "OOD dataset", "OOD architecture", "OOD both", or "–" if `composition` is.
     Any mean, std, low or high may be NaN.
     """
 
@@ -24,7 +24,7 @@ class Report:
     description: str
     """A paragraph or more, or nothing."""
     compositions: pd.DataFrame
-    """A row each: composition, zoos (text), and what trains: models, checkpoints, tokens (counts)."""
+    """One row per composition: composition, zoos (text), and its training set: models, checkpoints, tokens (counts)."""
     summary: pd.DataFrame
     """composition, method, task, target, relation, metric; over seeds: mean, std, seeds; low, high (95 % interval)."""
     measurements: pd.DataFrame
@@ -35,7 +35,7 @@ class Report:
     failures: pd.DataFrame
     """cell, reason."""
     primary: dict[str, str]
-    """The metric that a task ranks by, by task: higher is better."""
+    """The metric that each task ranks by; higher is better."""
     made: dict[str, str]
     """How it was made: command, commit, hardware, versions, date, seeds, duration."""
 

@@ -1,6 +1,6 @@
-"""What plots show: scores against the size of a composition, and against epochs of fine-tuning.
+"""Points of the plots: scores against the size of a composition, and against epochs of fine-tuning.
 
-All are tables of points with columns target, line, x, mean, std; a line's points stand in the order of x.
+All are tables of points with columns target, line, x, mean, std; a line's points are sorted by x.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ POINT = ["target", "line", "x", "mean", "std"]
 
 
 def size_curves(report: Report, task: str) -> pd.DataFrame:
-    """Primary metric against number of models, a line for zoos and method; of zoos in at least two sizes."""
+    """Primary metric against number of models, one line per zoos and method, for zoos in at least two sizes."""
     sizes = report.compositions[["composition", "zoos", "models"]]
     scores = primary_scores(report, task).dropna(subset="mean").merge(sizes, on="composition")
     scores = scores[scores.groupby("zoos")["models"].transform("nunique") >= 2]
@@ -23,7 +23,7 @@ def size_curves(report: Report, task: str) -> pd.DataFrame:
 
 
 def epoch_curves(report: Report, task: str) -> dict[str, pd.DataFrame]:
-    """Metrics `after_<epochs>` against epochs by learned method, a line a composition, then one a baseline."""
+    """Metrics `after_<epochs>` against epochs by learned method: one line per composition, then one per baseline."""
     scores = report.summary[report.summary["task"] == task]
     epochs = scores["metric"].str.extract(r"^after_(\d+)$", expand=False)
     scores = scores.assign(x=pd.to_numeric(epochs)).dropna(subset=["x", "mean"])

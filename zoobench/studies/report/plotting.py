@@ -1,4 +1,4 @@
-"""Lines with error bars, a panel a target."""
+"""Lines with error bars, one panel per target."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 DASHES: list[str | tuple[int, tuple[int, ...]]] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
-"""As many as have no divisor in common with the others: no two lines of the first 360 look alike."""
+"""Numbers without a common divisor: no two lines of the first 360 look alike."""
 
 
 def line_plot(points: pd.DataFrame, name: str, title: str, xlabel: str, ylabel: str, xscale: str = "linear") -> Plot:
-    """Means with standard deviations, as `curves` makes them; the same points give the same bytes."""
+    """Means with standard deviations, from `curves`; the same points give the same bytes."""
     targets = list(dict.fromkeys(points["target"]))
     lines = list(dict.fromkeys(points["line"]))
     ticks = sorted(points["x"].unique())
@@ -42,12 +42,12 @@ def line_plot(points: pd.DataFrame, name: str, title: str, xlabel: str, ylabel: 
 def _draw(panel: Axes, points: pd.DataFrame, lines: Sequence[str]) -> None:
     for place, line in enumerate(lines):
         of_line = points[points["line"] == line]
-        # a spread of NaN, one seed's, draws no bar
+        # a spread of NaN, from one seed, draws no bar
         panel.errorbar(of_line["x"], of_line["mean"], of_line["std"], capsize=2, elinewidth=0.8, **_look(place))
 
 
 def _look(place: int) -> dict[str, Any]:
-    """Colour, marker and dashes of a line: any one of them is enough to tell neighbours apart."""
+    """Colour, marker and dashes of a line: any one of them tells it from its neighbours."""
     return {
         "color": COLOURS[place % len(COLOURS)],
         "marker": MARKERS[place % len(MARKERS)],

@@ -1,4 +1,4 @@
-"""Fill the templates: nothing that comes from a report's tables is taken for markup."""
+"""Fill the templates; a report's tables are never read as markup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGE = "zoobench.studies.report"
 
 
 def html(report: Report, sections: Sequence[Section]) -> str:
-    """The report as one page, with style, script and plots in it; its policy lets no other script run, nor any load."""
+    """The report as one page, with its style, script and plots; its policy blocks other scripts and all requests."""
     style, script = asset("style.css"), asset("script.js")
     template = html_environment(PACKAGE).get_template("report.html.j2")
     return template.render(**_content(report, sections), style=style, script=script, script_digest=digest(script))

@@ -1,4 +1,4 @@
-"""What a task's section shows: scores by composition and target, ranks of methods."""
+"""The content of a task's section: scores by composition and target, ranks of methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoobench.studies.report.content import Report
 class ScoreCell:
     """A score on a target: mean and standard deviation over seeds, 95 % interval, relation to the composition.
 
-    `heat` is where the mean stands among all scores on the target, from 0 to 1.
+    `heat` is the place of the mean among all scores on the target, from 0 to 1.
     """
 
     mean: float
@@ -26,14 +26,14 @@ class ScoreCell:
 
 
 Row = dict[str, ScoreCell]
-"""By target; one that has no score is missing."""
+"""By target; targets without a score are missing."""
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Scores of one method by composition, and of the methods that learn nothing by their names.
 
-    `method` is None where a task has only the latter.
+    `method` is None if the task has only the latter.
     """
 
     method: str | None
@@ -43,13 +43,13 @@ class Matrix:
 
 
 def tasks(report: Report) -> list[str]:
-    """The tasks that have scores by the metric they rank by, in order of appearance."""
+    """The tasks with scores by their ranking metric, in order of appearance."""
     names = list(dict.fromkeys(report.summary["task"]))
     return [task for task in names if task in report.primary and len(primary_scores(report, task))]
 
 
 def primary_scores(report: Report, task: str) -> pd.DataFrame:
-    """The rows of the summary by the metric that the task ranks by."""
+    """The rows of the summary for the task's ranking metric."""
     rows = report.summary
     return rows[(rows["task"] == task) & (rows["metric"] == report.primary[task])]
 
@@ -71,12 +71,12 @@ def matrices(report: Report, task: str) -> list[Matrix]:
 def ranking(report: Report, task: str) -> pd.DataFrame:
     """Mean rank of each method over targets, best first: columns method, composition, targets, rank.
 
-    A method that learns is ranked as trained on the composition of the most models among those it has scores for;
-    1 is the best rank, equals share the mean of theirs, and `targets` counts those that the method has a score on.
+    A method that learns is ranked with its largest composition (by models) among those it has scores for; 1 is the best
+    rank, equal scores share the mean of theirs, and `targets` counts those that the method has a score on.
     """
     scores = primary_scores(report, task).dropna(subset="mean")
     models = report.compositions.set_index("composition")["models"]
-    size = scores["composition"].map(models).fillna(0)  # nothing to learn from: one row of size 0 a method
+    size = scores["composition"].map(models).fillna(0)  # methods that learn nothing: one row of size 0 each
     largest = scores["composition"].loc[size.groupby(scores["method"]).idxmax()]
     by_method = dict(zip(scores["method"].loc[largest.index], largest, strict=True))
     scores = scores[scores["composition"] == scores["method"].map(by_method)]
@@ -97,8 +97,8 @@ def _rows(scores: pd.DataFrame, by: str) -> dict[str, Row]:
 
 
 def _heat(scores: pd.DataFrame) -> pd.Series[float]:
-    """On each target 1 for the highest score and 0 for the lowest, or for 0 where scores reach to both sides of it:
-    one R² of -50 would leave the others all alike."""
+    """On each target 1 for the highest score and 0 for the lowest, or for 0 if scores have both signs: one R² of -50
+    would make all others look the same."""
     of_target = scores.groupby("target")["mean"]
     low, high = of_target.transform("min"), of_target.transform("max")
     low = low.where(high <= 0, low.clip(lower=0))

@@ -1,4 +1,4 @@
-"""A report cut into what is shown, in order: the answers, then a section a task; all kinds of report read this."""
+"""A report in sections, in order: the answers, then one section per task; all output formats use it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """All that is shown of one task."""
+    """All content of one task."""
 
     name: str
-    """Fit for an id and a file's name."""
+    """Valid as an id and as a file name."""
     title: str
     metric: str
     matrices: list[Matrix]

@@ -13,7 +13,7 @@ from zoobench.studies.report.sections import sections
 def write_report(report: Report, folder: Path) -> None:
     """Write tables (Parquet, CSV), `report.html` (one file, no network) and `report.md` with `plots/` into a folder.
 
-    The folder is made where it is missing; write it aside and rename it, for a report that is never half there.
+    Creates the folder if it is missing. To never leave half a report, write to a temporary folder and rename it.
     """
     shown = sections(report)
     folder.mkdir(parents=True, exist_ok=True)
