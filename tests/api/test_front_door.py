@@ -37,9 +37,7 @@ def test_every_name_is_there_once_and_none_is_a_rooms() -> None:
 def test_a_type_checker_sees_what_is_loaded() -> None:
     tree = ast.parse(Path(zb.__file__).read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {
-        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert seen == zb._MODULES and set(seen) == set(zb.__all__)
 
 
