@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     )
     from zoobench.methods.fitting import Fitted
     from zoobench.methods.generation import Generated, TargetChoice
-    from zoobench.populations import Access, Evidence, Population, RandomWindows, TokenSet, Windows
+    from zoobench.populations import Access, Evidence, Population, RandomWindows, TokenSet, Windows, kept_statuses
     from zoobench.studies import Study, StudyResults
     from zoobench.tasks.answers import Predictions, Scores, Weights
     from zoobench.tasks.base import Setting, Task
@@ -203,6 +203,7 @@ _WHERE = {
         "RandomWindows",
         "TokenSet",
         "Windows",
+        "kept_statuses",
     ),
     "zoobench.studies": (
         "Study",
@@ -307,6 +308,7 @@ __all__ = [
     "import_architecture",
     "import_zoo",
     "inspect_zoo",
+    "kept_statuses",
     "list_architectures",
     "list_datasets",
     "list_exporters",

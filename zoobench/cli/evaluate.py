@@ -103,6 +103,7 @@ def evaluate(
                 f"{refused[0]} was given with --track {track}, which decides that itself; leave one of them out"
             )
         raise typer.Exit(_on_tracks(chosen_tracks([track], workspace), chosen, preset, settings, workspace))
+    kept = zb.kept_statuses(listed("trained,at_chance" if statuses is None else statuses) or [])
     first, zoos = seed or 0, opened_zoos(zoo, home)
     check_writable(home)
     with shown_progress() as progress:
@@ -111,7 +112,7 @@ def evaluate(
             zoos,
             tasks=listed(tasks),
             seeds=range(first, first + (seeds or 3)),
-            statuses=listed("trained,at_chance" if statuses is None else statuses) or [],
+            statuses=kept,
             workspace=workspace,
             progress=progress,
         )
