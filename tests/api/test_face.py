@@ -77,7 +77,7 @@ def test_zoos_are_inspected_validated_exported_and_imported(run: Run, zoo: zb.Zo
     assert checked.record() == answered(run, "zoo", "validate", zoo.path, "--recompute", 2, "--home", tmp_path)
     out = zb.export_zoo(zoo, "safetensors", tmp_path / "python")
     assert run("zoo", "export", zoo.path, "--to", "safetensors", "--out", tmp_path / "shell")[0] == 0
-    assert {name for name in files(out)} == {name for name in files(tmp_path / "shell")}
+    assert set(files(out)) == set(files(tmp_path / "shell"))
     taken = zb.import_zoo(out, name="back", workspace=zb.Workspace(tmp_path))
     assert not taken.faults and taken.zoo.path == tmp_path / "zoos" / "back"
     assert sorted(taken.zoo.digests(taken.zoo.checkpoints)) == sorted(zoo.digests(zoo.checkpoints))
