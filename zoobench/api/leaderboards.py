@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def get_track(name: str, *, workspace: Workspace | None = None) -> Track:
-    """The track of that name in the workspace's `leaderboards/`: what it asks for, and of which zoos."""
+    """The track of that name in the workspace's `leaderboards/`: what it asks for, and of which zoos.
+
+    Raises `InputError` if there is no such track.
+
+    >>> get_track("generation").rules  # doctest: +SKIP
+    """
     from zoobench.leaderboard import read_track
     from zoobench.zoo.workspace import Workspace
 
@@ -36,7 +41,12 @@ def run_track(
     progress: Progress = QUIET,
     **settings: Any,
 ) -> Entry:
-    """Measure a method on a track of the leaderboards; `results/<track>/<method>/` then holds what can be handed in."""
+    """Measure a method on a track of the leaderboards; `results/<track>/<method>/` then holds what can be handed in.
+
+    Raises `InputError` if there is no such method, track or setting, and if the method does not do what the track asks.
+
+    >>> run_track("pca", "property-id")  # doctest: +SKIP
+    """
     from zoobench.leaderboard import read_track, run_track
     from zoobench.zoo.workspace import Workspace
 
@@ -61,6 +71,8 @@ def submit(
     source: a folder that `run_track` wrote, a zip file, or an artefact; check: only judge it; out: write one zip file
     instead; replace: take the place of the entry of that name; url: where the artefact lies, if it is too large for
     git; said: fields of the entry, such as `authors`, `licence`. Raises `InputError` with all that is wrong.
+
+    >>> submit("results/property-id/pca", authors=["A. Author"], licence="MIT")  # doctest: +SKIP
     """
     from zoobench.leaderboard import submit
     from zoobench.zoo.workspace import Workspace
@@ -70,7 +82,12 @@ def submit(
 
 
 def load_leaderboard(track: str, *, metric: str | None = None, workspace: Workspace | None = None) -> pd.DataFrame:
-    """A track's entries: one row per entry and target, best first by the metric; None for the track's own."""
+    """A track's entries: one row per entry and target, best first by the metric; None for the track's own.
+
+    Raises `InputError` if there is no such track or metric.
+
+    >>> load_leaderboard("generation")  # doctest: +SKIP
+    """
     from zoobench.leaderboard import leaderboard
     from zoobench.zoo.workspace import Workspace
 
@@ -85,7 +102,12 @@ def verify(
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> list[Finding]:
-    """Compute the scores of entries anew from what they hold. names: tracks, or `track/entry`; none for all."""
+    """Compute the scores of entries anew from what they hold. names: tracks, or `track/entry`; none for all.
+
+    Raises `InputError` if there is no such track or entry.
+
+    >>> [each.verdict for each in verify(["generation"])]  # doctest: +SKIP
+    """
     from zoobench.leaderboard import verify
     from zoobench.zoo.workspace import Workspace
 
@@ -104,6 +126,8 @@ def verify_fresh(
     """Build the zoos of verified entries anew, with another seed, run their methods on them, and write fresh scores.
 
     findings: of `verify`; seed: of the fresh zoos, None to draw one; minutes: after so many no further entry is run.
+
+    >>> verify_fresh(verify(["generation"]), seed=7)  # doctest: +SKIP
     """
     from zoobench.leaderboard.rebuilding import refresh
     from zoobench.zoo.workspace import Workspace
@@ -120,6 +144,8 @@ def load_boards(tracks: Sequence[str] | None = None, *, workspace: Workspace | N
     """Tracks with their entries: `.track`, `.entries`, `.ranked()`, `.table()`. tracks: by name, None for all.
 
     What cannot be read is in `.damaged`. Raises `InputError` if there is no such track, or no track at all.
+
+    >>> [board.track.name for board in load_boards()]  # doctest: +SKIP
     """
     from zoobench.leaderboard import Board
     from zoobench.zoo.workspace import Workspace
@@ -131,7 +157,12 @@ def load_boards(tracks: Sequence[str] | None = None, *, workspace: Workspace | N
 def compare_entries(
     first: str, second: str, tracks: Sequence[str] | None = None, *, workspace: Workspace | None = None
 ) -> list[Difference]:
-    """Two entries by the ranking metric, on every target of the tracks that both are on: `.difference`, `.apart`."""
+    """Two entries by the ranking metric, on every target of the tracks that both are on: `.difference`, `.apart`.
+
+    Raises `InputError` if there is no such track, or no track that both are on.
+
+    >>> compare_entries("sane", "pca", ["property-id"])  # doctest: +SKIP
+    """
     from zoobench.leaderboard.board import differences
     from zoobench.zoo.workspace import Workspace
 
@@ -149,6 +180,10 @@ def rebuild_tracks(
     """Build the zoos of tracks from their specs, and compare them with what was recorded: one record per zoo.
 
     record: take what was built for what the tracks mean, for those who keep them.
+
+    Raises `InputError` if there is no such track.
+
+    >>> rebuild_tracks(["generation"])  # doctest: +SKIP
     """
     from zoobench.leaderboard.rebuilding import rebuild
     from zoobench.zoo.workspace import Workspace
@@ -163,6 +198,10 @@ def export_track(
     """Write what a method may read of a track, for any framework, into a new folder: tokens, weights, what is asked.
 
     Returns the folder; its README.md says what is in it.
+
+    Raises `InputError` if there is no such track, and if `out` is there already.
+
+    >>> export_track("generation", "data/generation")  # doctest: +SKIP
     """
     from zoobench.leaderboard import read_track
     from zoobench.leaderboard.export import export_track
@@ -177,6 +216,10 @@ def write_site(out: str | Path, *, repository: str | None = None, workspace: Wor
     """Write the leaderboards as pages for a browser, which open from a disk as from any host; returns the folder.
 
     repository: its address, for a link to the guide. An earlier site there is replaced.
+
+    Raises `InputError` if there is no track, and if `out` holds something else.
+
+    >>> write_site("site")  # doctest: +SKIP
     """
     from zoobench.leaderboard.site import write_site
 

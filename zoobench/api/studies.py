@@ -57,6 +57,8 @@ def evaluate(
 
     >>> found = evaluate(["sane", "pca"], "zoos/digits-cnn_s", tasks=["generation"])  # doctest: +SKIP
     >>> found.standings()  # doctest: +SKIP
+
+    Raises `InputError` for an unknown method, preset, setting or task, and if there is no zoo.
     """
     from zoobench.evaluation import evaluate
     from zoobench.populations import kept_statuses
@@ -78,6 +80,8 @@ def run_demo(*, workspace: Workspace | None = None, progress: Progress = QUIET) 
     """Build two zoos on images that zoobench brings along, train SANE on both, and rank it: minutes, and no network.
 
     >>> run_demo(workspace=Workspace("zoobench-demo")).standings()  # doctest: +SKIP
+
+    Raises `InputError` if the workspace cannot be written.
     """
     from zoobench.zoo.workspace import Workspace
 
@@ -98,9 +102,13 @@ def run_study(
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> StudyResults:
-    """Make all that a study asks for and is not there yet: zoos, fits, cells. `.report()`, `.save(folder)`.
+    """Make all that a study asks for and is not there yet: zoos, fits, cells. `.standings()`, `.save(folder)`.
 
     study: a YAML file, or a `Study`; seeds: how many, in place of the study's; seed: the first of them.
+
+    Raises `InputError` if there is no such file, for a field that it cannot have, and for zoos that share models.
+
+    >>> run_study("benchmarks/compositions/smoke.yaml").standings()  # doctest: +SKIP
     """
     from zoobench.studies import run_study
 
@@ -114,7 +122,12 @@ def plan_study(
     seed: int | None = None,
     workspace: Workspace | None = None,
 ) -> Plan:
-    """What a study would do; `.cost()` says about how long it takes."""
+    """What a study would do; `.cost()` says about how long it takes.
+
+    Raises `InputError` as `run_study` does.
+
+    >>> plan_study("benchmarks/compositions/smoke.yaml").cost()  # doctest: +SKIP
+    """
     from zoobench.studies import plan_study
 
     return plan_study(_study(study, seeds, seed), workspace)
@@ -125,6 +138,8 @@ def get_task(name: str, **settings: Any) -> Task:
 
     >>> get_task("generation", drawn=50).drawn
     50
+
+    Raises `InputError`, naming the nearest match, if there is none, and for settings that it does not have.
     """
     from zoobench.tasks.registry import get_task
 

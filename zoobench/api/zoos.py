@@ -61,6 +61,8 @@ def load_zoo(path: str | Path | None = None, *, workspace: Workspace | None = No
     """The zoo in a folder, or at a URL such as `s3://bucket/zoo`; None for the one that the workspace built last.
 
     Raises `InputError` if there is none.
+
+    >>> load_zoo("zoos/digits-cnn_s").models  # doctest: +SKIP
     """
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
     from zoobench.zoo.workspace import Workspace
@@ -85,6 +87,8 @@ def import_zoo(
 
     layout: how the folder is laid out, None to recognise it, see `list_importers`; dataset, architecture: of models
     whose files do not say so. Raises `InputError` if nothing can be taken in.
+
+    >>> import_zoo("their-models", dataset="mnist").faults  # doctest: +SKIP
     """
     from zoo_generation.names import inside
     from zoobench.zoo import importers, zoo_path
@@ -110,8 +114,8 @@ def export_zoo(
 ) -> Path:
     """Write a zoo for the readers of others, bit for bit. Returns the folder `out`.
 
-    to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset. Raises
-    `InputError` for an unknown layout, for a zoo that the layout has no place for, and if `out` is there already.
+    to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset.
+    Raises `InputError` for an unknown layout, for a zoo that the layout has no place for, and if `out` is there already.
 
     >>> export_zoo("zoos/digits-cnn_s", "safetensors", "exported")  # doctest: +SKIP
     """
@@ -132,6 +136,8 @@ def validate_zoo(
 
     zoo: None for the one that the workspace built last; recompute: how many checkpoints to draw, with the seed, and
     evaluate again on their images.
+
+    >>> validate_zoo("zoos/digits-cnn_s", recompute=10).verdict  # doctest: +SKIP
     """
     from zoobench.zoo import Zoo, latest_zoo, zoo_path
     from zoobench.zoo.validation import validate_zoo
@@ -208,6 +214,8 @@ def validate_tokens(path: str | Path) -> list[str]:
 
     >>> validate_tokens("tokens/digits-cnn_s")  # doctest: +SKIP
     []
+
+    Raises `InputError` for a folder that cannot be read.
     """
     from zoobench.populations.validation import problems_of
 

@@ -24,7 +24,7 @@ from zoo_generation.progress import QUIET, Progress
 from zoobench import __version__
 from zoobench.evaluation.plan import Cell, Fit, Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen, key_of
-from zoobench.methods.fitting import fit_kept
+from zoobench.methods.fitting import FIT, fit_kept
 from zoobench.methods.granting import granted
 from zoobench.methods.identity import digest_of
 from zoobench.methods.protocols import InapplicableError
@@ -34,7 +34,7 @@ from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
 from zoobench.tasks.base import Setting, Task
 from zoobench.zoo.workspace import Workspace
 
-FIT, CELL = "fit.json", "cell.json"
+CELL = "cell.json"
 """What a piece depends on and how many seconds it took, saved beside it."""
 
 AGAIN = "run the same command again, which makes it again"

@@ -28,6 +28,9 @@ from zoobench.zoo.workspace import Workspace
 CARD = "fitted.json"
 """The card of a fitted method, beside its files."""
 
+FIT = "fit.json"
+"""What a fit that is kept for several uses was of, and how long it took."""
+
 ANYWHERE, HOME = ImageStore(), Workspace()
 
 
@@ -169,5 +172,7 @@ def fit_kept(
 
 
 def _digest(folder: Path) -> str:
-    lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(f"  {CARD}\n")]
+    """Of what it learned: not of what is kept beside, which says how long that took."""
+    beside = (f"  {CARD}\n", f"  {FIT}\n")
+    lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(beside)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
