@@ -159,15 +159,36 @@ tasks: {property_prediction: {}}
 seeds: 1
 """
 
+TRACK = {
+    "format": "zoobench-track/1",
+    "title": "A small track",
+    "summary": "For pages.",
+    "scale": "two-cores",
+    "task": "property_prediction",
+    "zoos": {"tiny": None},
+    "training": ["tiny"],
+    "targets": ["tiny"],
+    "seeds": 1,
+    "metrics": ["r2:test_accuracy"],
+    "tolerance": 1e-6,
+}
+SMALL: dict[str, Any] = {
+    "datasets": ["digits"],
+    "learning_rate": [0.001, 0.003],
+    "seeds": 7,
+    "epochs": 2,
+    "train_images": 300,
+}
+
 
 @pytest.fixture(scope="module")
-def desk(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that pages run in: the zoo that most of them build is there, the template is installed, Ray runs.
 
-    They share it, so that what one page trained or measured is there for the others.
+    They share it, so that what one page trained or measured is there for the others. Leaderboards are the repository's,
+    with a track `tiny` that is built in seconds; each page has a copy of its own.
     """
     folder, packages = tmp_path_factory.mktemp("desk"), tmp_path_factory.mktemp("packages")
-    shutil.copytree(built / "zoos", folder / "zoos")
     template = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
     module = (TEMPLATE / "my_forest.py").read_text()
     write_package(packages, template["name"], template["entry-points"], {"my_forest": module})
@@ -177,17 +198,32 @@ def desk(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)  # of Ray's processes
         patch.setenv("ZOOBENCH_DATA", str(folder / "data"))
         with ray_session(None, 1):
+            zoobench.build_zoo(**SMALL)
+            boards = shutil.copytree(ROOT / "leaderboards", folder / "recorded" / "leaderboards")
+            for path, fields in (("tiny/track.yaml", TRACK), ("zoos/tiny/zoo.yaml", SMALL)):
+                (boards / path).parent.mkdir()
+                (boards / path).write_text(yaml.safe_dump(fields))
+            zoobench.rebuild_tracks(["tiny"], record=True, workspace=zoobench.Workspace("recorded"))
             yield folder
+
+
+def predict(path: str) -> None:
+    """What another method predicts on the small track, as a file of its own."""
+    zoobench.run_track("layer_statistics", "tiny")
+    shutil.copy("results/tiny/layer_statistics/predictions.parquet", path)
 
 
 @pytest.fixture
 def hidden(desk: Path) -> dict[str, Any]:
-    """What setups may name: the small zoo, SANE of a few steps, and a study."""
+    """What setups may name: the small zoo, SANE of a few steps, a study, predictions."""
+    shutil.rmtree(desk / "leaderboards", ignore_errors=True)
+    shutil.copytree(desk / "recorded" / "leaderboards", desk / "leaderboards")
     sane = zoobench.get_method("sane")
     small: Any = replace(sane.presets["tiny"], steps=5, batch_size=4)  # type: ignore[type-var]
     return {
-        "small_zoo": zoobench.load_zoo(next((desk / "zoos").iterdir())),
+        "small_zoo": zoobench.build_zoo(**SMALL),
         "small_sane": replace(sane, presets={"small": small}),
+        "predict": predict,
         "write_study": lambda name: Path(name).write_text(STUDY, encoding="utf-8"),
     }
 
