@@ -4,4 +4,4 @@ from zoo_generation.machine import settle_threads
 
 __version__ = "0.1.0"
 
-settle_threads()  # here, since PyTorch reads it when it is imported, and so do the processes that Ray starts
+settle_threads()  # here, because PyTorch and the processes that Ray starts read it when they are imported

@@ -231,7 +231,7 @@ def _remove_if_left(hidden: Path, path: Path) -> None:
 
 
 def _remove(hidden: Path, lock: FileLock) -> None:
-    """Remove a hidden folder of `beside`, its lock last: what is left by a kill in between is known by it."""
+    """Remove a hidden folder of `beside`, its lock last, because the lock identifies what a kill in between leaves."""
     with suppress(OSError):
         for path in (path for path in hidden.iterdir() if path.name != LOCK):
             if path.is_dir() and not path.is_symlink():

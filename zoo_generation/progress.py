@@ -58,4 +58,4 @@ class Progress:
 
 
 QUIET = Progress()
-"""Progress that nobody listens to."""
+"""Progress that is not shown."""

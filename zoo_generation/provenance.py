@@ -1,4 +1,4 @@
-"""What made a zoo or a result, as every card and entry records it."""
+"""The origin of a zoo or a result, as every card and entry records it."""
 
 from __future__ import annotations
 

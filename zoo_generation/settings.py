@@ -1,6 +1,6 @@
 """Settings that people write: YAML files, fields and `name=value` pairs, checked with bounded effort.
 
-Whatever is wrong with them, the message is one sentence.
+Every error is one sentence.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.text import as_given, quoted
 
-LARGEST_FILE = 2**18  # bytes; reading so many takes a second or two
+LARGEST_FILE = 2**18  # bytes; reading this takes a second or two
 DEEPEST = 32  # levels of nested lists and mappings
-MOST_VALUES = 100_000  # counting what each alias (*name) stands for
+MOST_VALUES = 100_000  # counting the values that each alias (*name) stands for
 LONGEST_NUMBER = 100  # characters
 TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
@@ -149,7 +149,7 @@ def sentence(error: ValidationError, label: str = "field", model: type[BaseModel
 def sentences(error: ValidationError, label: str = "field", model: type[BaseModel] | None = None) -> list[str]:
     """A validation's errors, one sentence each, on one line: the field, what was given, what is allowed.
 
-    label: what to call a field; model: whose fields are suggested for one that is not known.
+    label: what to call a field; model: whose fields are suggested for an unknown one.
     """
     return [_sentence(dict(each), label, model) for each in error.errors()]
 

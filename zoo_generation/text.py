@@ -1,7 +1,7 @@
-"""Text as it is shown: names that others chose, made harmless, and numbers as every page and table shows them.
+"""Show text: names that others chose, made harmless, and numbers as on every page and in every table.
 
-Zoos, results and entries of others hold any names. Whatever shows such a name passes it through here first: then
-nothing in it steers a terminal, breaks a line, or is markup on a page.
+Zoos, results and entries of others may have any names. Everything that shows such a name passes it through here first,
+so that it cannot control a terminal, break a line, or be markup on a page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def shown(value: object, most: int = 300) -> str:
 
 
 def quoted(value: object, most: int = 80) -> str:
-    """What a user or a file says, as printable text on one line, cut if it is longer than `most` characters.
+    """A text of a user or a file, printable and on one line, cut if it is longer than `most` characters.
 
     >>> quoted("a" * 100, 5)
     'aaaa…'

@@ -109,7 +109,7 @@ def test_mnist_from_the_data_root(run: Run, tmp_path: Path, real_images: Path) -
         (["leaderboard", "show"], "there are no tracks under"),
         (["eval", "--track", "generation-id"], "there are no tracks under"),
         (["submit", "{tmp}"], "there are no tracks under"),
-        (["submit", "{tmp}/list.yaml"], "is no submission"),
+        (["submit", "{tmp}/list.yaml"], "is not a submission"),
         (["submit", "{tmp}", "--seeds", "abc"], "--seeds was given 'abc'"),
         (["eval", "--track", "all", "--seeds", "5"], "--seeds 5 was given with --track all"),
         (["leaderboard", "verify"], "there are no tracks under"),

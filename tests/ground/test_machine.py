@@ -292,6 +292,6 @@ def test_the_end_of_a_cluster_is_a_sentence(tmp_path: Path, part: str) -> None:
         until(lambda: training(cluster.head_node.all_processes["raylet"][0].process.pid), build)
         cluster.head_node.all_processes[part][0].process.kill()
         _, told = build.communicate(timeout=120)
-        assert build.returncode == 2 and "Ray went down" in told and "Traceback" not in told
+        assert build.returncode == 2 and "Ray stopped during the work" in told and "Traceback" not in told
     finally:
         cluster.shutdown()

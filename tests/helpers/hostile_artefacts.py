@@ -110,16 +110,16 @@ def _alike(of: dict[str, Any]) -> dict[str, Any]:
 
 
 header("overlap", "overlap, or have gaps", _alike)
-header("offsets_beyond", "does not lie where", _entry(data_offsets=[0, 2**62]))
-header("negative_offsets", "does not lie where", _entry(data_offsets=[-4, 100]))
+header("offsets_beyond", "is not where its shape says", _entry(data_offsets=[0, 2**62]))
+header("negative_offsets", "is not where its shape says", _entry(data_offsets=[-4, 100]))
 header("shape_that_overflows", "must be [1 to 3, 2464]", _entry(shape=[2**32, 2**32]))
 header("shape_of_truths", "must be [1 to 3, 2464]", _entry(shape=[True, True]))
 header("shape_of_floats", "must be [1 to 3, 2464]", _entry(shape=[1e308, "x" * 999]))
-header("more_fields", "not just", _entry(pickle="x"))
+header("more_fields", "must have exactly", _entry(pickle="x"))
 header("twins", "stands in it twice", lambda of: json.dumps(of).replace("digits-a/1", "digits-a/0").encode())
 header("deep", "nested too deeply", lambda of: b'{"a":' + b"[" * 50_000)
 header("large", "at most", lambda of: of | {"__metadata__": {"a": "x" * 200_000}})
-header("list", "no safetensors file", lambda of: b"[1, 2]")
+header("list", "not a safetensors file", lambda of: b"[1, 2]")
 header("strange_notes", "cannot be read", lambda of: of | {"__metadata__": [1]})
 header("no_json", "damaged", lambda of: b"{" * 10 + b"\xff")
 
@@ -164,7 +164,7 @@ table("empty_class", "an empty class", _cell("predicted_class", "", -1))
 for strange in ("0.002", " 0.001", "0.001 ", "0_001", "−0.001", "٠.٠٠١", "1e-3x", "adam", "nan", "inf", "1e999"):
     table(
         f"class_{strange}",
-        "is no class of learning_rate, which are 0.001, 0.003",
+        "is not among the classes of learning_rate: 0.001, 0.003",
         _cell("predicted_class", strange, -1),
     )
 

@@ -84,7 +84,7 @@ field("negative_seeds", "seeds", seeds=[-1, 0])
 field("seed_missing", "", seeds=[0])
 field("other_seeds", "the track's are [0, 1] or [0]", seeds=[7, 8])
 field("another_tracks_entry", "is of the track 'generation'", track="generation")
-field("wrong_sha256", "its SHA-256 is another", artefact={"sha256": "0" * 64, "bytes": 9})
+field("wrong_sha256", "its SHA-256 differs", artefact={"sha256": "0" * 64, "bytes": 9})
 field("more_bytes_than_allowed", "the track allows", artefact={"sha256": "0" * 64, "bytes": 10**12})
 field("content_of_another", "content is not that", content="0" * 64)
 text("nan_in_the_entry", '{"format": "zoobench-submission/1", "parameters": NaN}', "")
@@ -126,7 +126,7 @@ def linked_folder(folder: Path, board: Board) -> Path:
     return folder.parent / "linked"
 
 
-@case("is no file, and must be a plain file")
+@case("is no file, but must be a plain file")
 def pipe(folder: Path, board: Board) -> None:
     artefact(folder).unlink()
     os.mkfifo(artefact(folder))
@@ -192,7 +192,7 @@ def scores_swapped_between_seeds(folder: Path, board: Board) -> None:
     _claim(folder, board, lambda score: score | {"values": score["values"][::-1]})
 
 
-@case("one a seed")
+@case("one per seed")
 def scores_of_more_seeds(folder: Path, board: Board) -> None:
     _claim(folder, board, lambda score: score | {"values": score["values"] * 2})
 
@@ -202,7 +202,7 @@ def scores_of_another_metric(folder: Path, board: Board) -> None:
     _claim(folder, board, lambda score: score | {"metric": "best"})
 
 
-@case("and none of")
+@case("but none of")
 def scores_left_out(folder: Path, board: Board) -> None:
     _claim(folder, board, lambda score: score)
     change(folder, scores=read_fields(folder)["scores"][1:])
@@ -219,14 +219,14 @@ def _claim(folder: Path, board: Board, edit: Callable[[dict[str, Any]], dict[str
     write_entry(folder, entry | {"scores": [edit(score) for score in entry["scores"]]})
 
 
-@case("holds the same as the entry 'earlier'", "generation", "property")
+@case("has the same content as the entry 'earlier'", "generation", "property")
 def copy_of_an_entry(folder: Path, board: Board) -> None:
     for path in (board.path / folder.name / "earlier").iterdir():
         shutil.copy(path, folder)
     change(folder, name="copy", method="Mine")
 
 
-@case("holds the same as the entry 'earlier'", "generation", "property")
+@case("has the same content as the entry 'earlier'", "generation", "property")
 def copy_written_otherwise(folder: Path, board: Board) -> None:
     track = board.track(folder.name)
     shutil.rmtree(folder)

@@ -99,7 +99,7 @@ def _lie(path: Path, size: int) -> Path:
     return path
 
 
-@case("damaged, and cannot be unpacked")
+@case("damaged and cannot be unpacked")
 def zip_bomb_that_lies(folder: Path, board: Board) -> Path:
     return _lie(zip_bomb(folder, board) or folder, 1000)
 

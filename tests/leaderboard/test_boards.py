@@ -76,7 +76,7 @@ def test_of_those_who_submit_at_once_each_lands_or_is_told_why_not(board: Board)
     assert sum(told[each].startswith("landed") for each in ("first", "same name", "case")) == 1
     assert told["same content"] == "landed: y" or told["first"] == "landed: x"
     for name, text in told.items():
-        fits = ("landed", "holds the same as", "has an entry 'x' already", "cannot be taken, since the track has")
+        fits = ("landed", "has the same content as", "has an entry 'x' already", "cannot be taken, since the track has")
         assert any(each in text for each in fits), (name, text)
     assert len(names) == 1 + sum(text.startswith("landed") for text in told.values())
 
@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(board: Board) -> 
     with pytest.raises(Refused, match="give --replace"):
         add(board.path, track, new, None)
     copy = another(board, "c", "y", 0.1)
-    with pytest.raises(Refused, match="holds the same as the entry 'x'"):
+    with pytest.raises(Refused, match="has the same content as the entry 'x'"):
         add(board.path, track, copy, None, replace=True)
     assert fingerprint(board.path) == before
     assert add(board.path, track, new, None, replace=True) == place
@@ -199,7 +199,7 @@ def test_an_artefact_elsewhere_is_neither_verified_nor_refused_until_it_is_fetch
 def test_another_file_at_the_address_is_refused(board: Board, remote: tuple[Path, Server], endless: bool) -> None:
     folder, server = remote
     server.endless, server.content = endless, server.content[:-1] + b"?"
-    with pytest.raises(Refused, match="is not the artefact that the entry tells of"):
+    with pytest.raises(Refused, match="is not the artefact that the entry describes"):
         judged(board.path, board.track("property"), folder, None, fetch=True)
     assert server.sent <= read_fields(folder)["artefact"]["bytes"] + 1
     assert not (fetching.cache_folder() / "artefacts").exists()
@@ -213,10 +213,10 @@ LEADS_AWAY = {
     "https://example.org:99999/x": "Port out of range",
     "https://example.org:0/x": "Port out of range",
     "https://example.org:x/": "Port could not be cast",
-    "https:///x": "is no host",
-    "https://a..b/": "is no host",
-    "https://[::1]/": "is no host",
-    f"https://{'a' * 64}.org/": "is no host",
+    "https:///x": "is not a host",
+    "https://a..b/": "is not a host",
+    "https://[::1]/": "is not a host",
+    f"https://{'a' * 64}.org/": "is not a host",
 }
 
 
@@ -238,7 +238,7 @@ def test_an_address_within_the_verifiers_own_network_is_refused(
     folder = another(board, "a", "x", 0.1)
     change(folder, artefact=read_fields(folder)["artefact"] | {"url": f"https://{host}:9/x"})
     artefact(folder).unlink()
-    with pytest.raises(Refused, match="is no public address"):
+    with pytest.raises(Refused, match="is not a public address"):
         judged(board.path, board.track("property"), folder, None, fetch=True)
 
 

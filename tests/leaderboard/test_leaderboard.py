@@ -125,7 +125,7 @@ def test_a_method_of_another_package_runs_submits_and_is_ranked(
     assert code == 0 and entry.authors == ("A. Author", "B. Author") and entry.seeds == (0, 1)
     after = fingerprint(board)
     code, output = run("submit", result, *WHO, "--name", "copy", *at)
-    assert code == 2 and "it holds the same as the entry 'my_forest'" in output
+    assert code == 2 and "it has the same content as the entry 'my_forest'" in output
     code, output = run("submit", result, *WHO, *at)
     assert code == 2 and "--replace" in output and fingerprint(board) == after
     code, output = run("submit", result, *WHO, "--replace", "--description", "A forest.", *at)

@@ -133,7 +133,7 @@ def test_a_class_is_one_that_there_is(name: str, given: str, fits: str | None, b
     rows = pd.DataFrame({"property": [name], "predicted_class": [given]})
     answers = {("digits-a", 0): Predictions(rows)}
     if fits is None:
-        with pytest.raises(Refused, match=f"'{given}' is no class of {name}, which are "):
+        with pytest.raises(Refused, match=f"'{given}' is not among the classes of {name}: "):
             as_spelled(board.path, track, references, answers)
     else:
         (found,) = as_spelled(board.path, track, references, answers).values()

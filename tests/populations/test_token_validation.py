@@ -123,7 +123,7 @@ def test_a_card_that_says_something_else(tokens: Path, fields: dict[str, object]
         (lambda table: table.set_column(1, "model_id", pa.array(range(len(table)))), "'model_id' is of type int64"),
         (lambda table: table.set_column(1, "model_id", pa.nulls(len(table), pa.string())), "holds a null"),
         (lambda table: table.take(list(range(len(table)))[::-1]), "ordered by split"),
-        (lambda table: pa.concat_tables([table[:1], table[:-1]]), "stands in it twice"),
+        (lambda table: pa.concat_tables([table[:1], table[:-1]]), "is in it twice"),
     ],
 )
 def test_a_table_that_is_another(tokens: Path, edit: Callable[[pa.Table], pa.Table], sentence: str) -> None:

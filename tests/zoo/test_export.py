@@ -260,7 +260,7 @@ DAMAGE = {
     "late epoch": (
         lambda path: edit_table(path, "checkpoints", column("epoch", put(10**6))),
         "modelzoos",
-        "tells no more than 999999",
+        "allows at most 999999",
     ),
 }
 

@@ -376,5 +376,5 @@ def test_more_results_than_any_training_has_are_told(tmp_path: Path) -> None:
     (trial / "result.json").write_text(f"[{'0,' * 100_000}0]")
     result, _ = take(tmp_path / "models", tmp_path / "zoo")
     assert result.models == 1 and [fault.reason for fault in result.faults] == [
-        "its result.json has 100,001 rows, and may have at most 100,000"
+        "its result.json has 100,001 rows, but may have at most 100,000"
     ]

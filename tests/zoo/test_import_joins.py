@@ -103,9 +103,9 @@ def without_content(model: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (altered_weights, "are others than were exported"),
-        (altered_metrics, "are others than were exported"),
-        (without_content, "does not say of which weights"),
+        (altered_weights, "differ from the exported ones"),
+        (altered_metrics, "differ from the exported ones"),
+        (without_content, "does not say to which weights"),
     ],
 )
 def test_an_export_keeps_its_ids_with_its_content(tmp_path: Path, harm: Callable[[Path], None], words: str) -> None:
@@ -271,7 +271,7 @@ def test_steps_of_a_trainer_are_no_epochs(tmp_path: Path) -> None:
     result, zoo = take(write_run(tmp_path / "models" / "run", 3, steps), tmp_path / "zoo")
     assert by_file(zoo, "epoch") == [1, 2, 3] and weights_of(zoo) == pytest.approx([1, 1.998, 3])
     assert by_file(zoo, "val_accuracy") == [0.5, 0.5, None] and by_file(zoo, "epochs") == [3, 3, 3]
-    assert reasons(result) == "checkpoint-700 was saved after 1.4 epochs, and a zoo holds whole ones"
+    assert reasons(result) == "checkpoint-700 was saved after 1.4 epochs, but a zoo holds whole ones"
 
 
 @pytest.mark.parametrize(

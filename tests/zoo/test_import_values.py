@@ -292,7 +292,7 @@ def test_names_are_ours_where_they_are_spelled_otherwise(tmp_path: Path) -> None
     assert by_file(zoo, "activation") == ["relu", "tanh", "gelu", "LeakyReLU", "leakyrelu", None, None]
     assert set(by_file(zoo, "schedule")) == {"onecycle"} and set(by_file(zoo, "optimizer")) == {"adam"}
     assert result.faults == () and [note.model for note in result.notes] == ["m3.pt", "m5.pt"]
-    assert "is none of tanh, relu, gelu, sigmoid" in notes(result) and "is not told" in notes(result)
+    assert "is none of tanh, relu, gelu, sigmoid" in notes(result) and "is not given" in notes(result)
 
 
 def test_values_out_of_range_are_told_once_a_column(tmp_path: Path) -> None:

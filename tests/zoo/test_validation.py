@@ -314,7 +314,7 @@ def test_weights_of_many_blocks(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_population_has_one_layout(zoo: Path) -> None:
     edit_weights(zoo, layout=lambda entries: [["other", [2464]]])
-    refuse(zoo, "its layout is another than in weights/")
+    refuse(zoo, "its layout differs from that in weights/")
 
 
 def test_files_that_are_of_no_part(zoo: Path) -> None:

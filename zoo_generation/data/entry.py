@@ -1,4 +1,4 @@
-"""What is known of a dataset before any of its images are read."""
+"""The record of a dataset, known before any of its images are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in memory, and how they become what an architecture asks for."""
+"""Images in memory, converted to the size and channels that an architecture needs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ImageDataset:
         return self.train.images.shape[2]
 
     def fit(self, channels: int, size: int) -> ImageDataset:
-        """The same images with 1 (grey) or 3 (RGB) channels and `size` pixels a side; itself if they are so.
+        """The same images with 1 (grey) or 3 (RGB) channels and `size` pixels per side; itself if they are so already.
 
         Resizing is bilinear, antialiased when images shrink.
         """

@@ -39,11 +39,10 @@ def load_dataset(
 ) -> ImageDataset:
     """Load a dataset in its native size, in splits that are the same on every machine.
 
-    Looked for under `data_root` (default: `default_data_root()`) are, in this order, a Parquet export of the
-    Hugging Face Hub, torchvision's files and an image folder; then torchvision downloads it, unless
-    `download` is off. `train_images` keeps the first so many of a fixed order of the training images, all
-    when there are fewer; validation and test images stay the same. Raises `InputError` for a dataset that
-    is unknown, not there or damaged.
+    Looks under `data_root` (default: `default_data_root()`), in this order, for a Parquet export of the Hugging Face
+    Hub, torchvision's files and an image folder; then torchvision downloads the dataset, unless `download` is off.
+    `train_images` keeps the first images of a fixed order of the training images, all if there are fewer; validation
+    and test images stay the same. Raises `InputError` for a dataset that is unknown, missing or damaged.
     """
     entry = get_dataset(name)
     if train_images is not None and train_images < 1:
@@ -118,7 +117,7 @@ def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
 
-    Raises `InputError` if the dataset is not there, or its images or classes are not those of the models.
+    Raises `InputError` if the dataset is missing, or its images or classes are not those of the models.
     """
     cap = row["train_images"]
     key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
@@ -137,7 +136,7 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
 
 @dataclass(frozen=True)
 class ImageStore:
-    """Where images are opened from, such as they are shown to the models of a zoo.
+    """Where images are opened, in the form in which the models of a zoo see them.
 
     data_root: the folder with the datasets, None for `default_data_root()`. Each dataset is read once per process.
     """

@@ -38,7 +38,7 @@ def evaluate(
     every image, and its loss is not a number. `progress` is told how many models are done.
     """
     shown, labels = images.images.to(device), images.labels.to(device)
-    # On a CPU the library's own kernels join BatchNorm with what is around it, and are as quick alone.
+    # On a CPU the library's own kernels join BatchNorm with the layers around it, and are as quick alone.
     program = Program(module, layout, shown[:1], device, alone=device == "cpu" and bool(norms_of(module)))
     loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
     accuracy = torch.zeros_like(loss)

@@ -1,7 +1,7 @@
-"""What the weight layers of many networks see: the inputs of their convolutions and linear layers, and moments of them.
+"""Inputs of the weight layers (convolutions and linear layers) of many networks, and moments of these inputs.
 
 Networks are in evaluation mode: BatchNorm uses its running statistics, dropout drops nothing. They run in a stack, or
-one by one where their network cannot be stacked; the results are the same within float tolerance.
+one by one if their network cannot be stacked; the results are the same within float tolerance.
 
 The inputs of a layer are a matrix [inputs, rows] that its weight is multiplied by. A linear layer has one row per
 image. A convolution's inputs are its unfolded patches: channels · kernel height · kernel width, in the order of its
@@ -33,7 +33,7 @@ PATCH_ELEMENTS = 2**22  # of a layer's inputs in memory at once, unless those of
 
 Layers = Mapping[str, nn.Module]
 See = Callable[[str, Tensor], None]
-"""Is given a layer's name and its inputs [1 or models, inputs, rows], which are only valid during the call."""
+"""Receives a layer's name and its inputs [1 or models, inputs, rows], which are only valid during the call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def capture(
     batch: int = 64,
     device: str = "cpu",
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield the inputs [models, inputs, rows] of each weight layer, by its name, for so many images at a time.
+    """Yield the inputs [models, inputs, rows] of each weight layer, by its name, for some images at a time.
 
     weights: [models, D]; module: a network of the layout, whose weights change; images: normalised, [images, channels,
     height, width]; layers: names of some layers, None for all that run. Takes the memory of the patches of all layers
@@ -117,7 +117,7 @@ def moments(
     device: str = "cpu",
     progress: Progress = QUIET,
 ) -> Moments:
-    """Moments of the inputs of each weight layer, as `capture` gives them, of which only sums are kept.
+    """Moments of the inputs of each weight layer, computed from `capture` while only sums are kept.
 
     Sums are taken in double precision. Arguments are those of `capture`. Models run in chunks, so that any number does;
     the result takes inputs² numbers per model and layer. `progress` is told of models.

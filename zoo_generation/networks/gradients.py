@@ -1,9 +1,9 @@
 """Derivatives of many networks by their parameters: per-example gradients, and second derivatives of their loss.
 
-Networks are in evaluation mode: BatchNorm uses its running statistics, which are no parameters, and dropout drops
-nothing. Everything goes through PyTorch's own operations: the compiled kernels of stacks have a first derivative only,
-and none per image. Parameters are laid out as in the flat vector, without what no gradient is for; `positions` says
-where in the flat vector they are.
+Networks are in evaluation mode: BatchNorm uses its running statistics, which are not parameters, and dropout drops
+nothing. Everything uses PyTorch's own operations, because the compiled kernels of stacks have only a first derivative,
+and none per image. Parameters are in the order of the flat vector, without entries that have no gradient; `positions`
+gives their places in the flat vector.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def per_example(
     device: str = "cpu",
     progress: Progress = QUIET,
 ) -> Tensor:
-    """The gradient by its parameters of what each model makes of each image alone: [models, images, P].
+    """The gradient by its parameters of each model's output for each image alone: [models, images, P].
 
     weights: [models, D], float32, or float64 to compute in double precision; module: a network of the layout, whose
     weights change; project: what turns gradients into fewer numbers P, so that they are never all in memory. Raises

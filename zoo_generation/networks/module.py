@@ -23,7 +23,7 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """All that decides a network except its weights: the arguments of its architecture's function."""
+    """Everything that decides a network except its weights: the arguments of its architecture's function."""
 
     architecture: str
     channels: int
@@ -47,7 +47,7 @@ class Network:
 
 
 def kept(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What a zoo keeps of a state dict: its floating-point entries, as float32."""
+    """The part of a state dict that a zoo keeps: its floating-point entries, as float32."""
     return {
         name: value.detach().float()
         for name, value in state.items()
@@ -56,9 +56,9 @@ def kept(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def load(module: nn.Module, state: State) -> None:
-    """Give a module what a zoo keeps of its state dict, and leave it in training mode.
+    """Load the part of its state dict that a zoo keeps into a module, and leave it in training mode.
 
-    That is the mode that the weights are of: some networks fold weights into others when they leave it.
+    The weights belong to that mode: some networks fold weights into others when they leave it.
     """
     module.train()
     module.load_state_dict(state, strict=False)

@@ -49,7 +49,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
     },
     _architecture,
 )
-"""What `get_architecture` looks in."""
+"""The names in which `get_architecture` looks."""
 
 ACTIVATIONS: Registry[Activation] = Registry(
     "activation",

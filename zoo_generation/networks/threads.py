@@ -1,4 +1,4 @@
-"""Threads of PyTorch and of numba's kernels, of which there are equally many.
+"""Keep numba's thread count equal to PyTorch's.
 
 Both run on the same OpenMP. If numba starts first, it sets the number of PyTorch's threads to that of all cores: two
 processes that were given one core each then wait for each other, and take five times as long.
@@ -11,13 +11,13 @@ import torch
 
 
 def use_threads(count: int) -> None:
-    """Use so many threads for all that runs on the CPU."""
+    """Use `count` threads for everything that runs on the CPU."""
     torch.set_num_threads(count)
     kernels_as_torch()
 
 
 def kernels_as_torch() -> None:
-    """Give numba's kernels the threads that PyTorch has; called before they run."""
+    """Give numba's kernels PyTorch's number of threads; called before they run."""
     count = torch.get_num_threads()
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     if torch.get_num_threads() != count:  # numba has just started, and set them

@@ -1,4 +1,4 @@
-"""One batch, before anything is trained: whether a stack computes what its networks compute."""
+"""Test on one batch, before training, whether a stack computes what its networks compute."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ In double precision every other computation is found: rounding stays below 1e-10
 deviation of three values. In single precision, that of the stack's own kernels, such a division leaves three digits,
 and a unit on the other side of a kink moves a gradient by a fiftieth: only gross errors are found.
 """
-RANDOM = 0.05  # added to weights, so that biases and norms are not what they begin as
+RANDOM = 0.05  # added to weights, so that biases and norms differ from their initial values
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
 _PROVEN: set[tuple[Any, ...]] = set()
-"""The modules and images for which a stack has computed the same in this process. Only modules that are wholly decided
-by their layers and operations are remembered."""
+"""The modules and images for which a stack computed the same in this process. Only modules that their layers and
+operations decide completely are remembered."""
 OURS = ("torch.nn.", "zoo_generation.")
 
 
@@ -65,7 +65,7 @@ def _compare(stack: Stack, modules: Sequence[nn.Module], images: Tensor, share: 
         generator.set_state(state)
     try:
         together = _computed_together(stack, states, images)
-    except Exception as error:  # whatever a layer's form for many models raises on what it is not made for
+    except Exception as error:  # whatever a layer's form for many models raises on unsuitable arguments
         raise UnstackableError(f"it cannot be run in a stack: {first_line(error)}") from None
     for (trained, expected), found in zip(alone, together, strict=True):
         if unequal := set(trained) ^ set(stack.trained):

@@ -1,4 +1,4 @@
-"""Ray: a cluster that runs already, or one started here; and how many jobs it takes at once."""
+"""Use a running Ray cluster, or start one here; and decide how many jobs it runs at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job takes: cores, and GPUs or a fraction of one. With `auto`, a job takes a GPU if there is one."""
+    """The resources of one job: cores, and GPUs or a fraction of one. With `auto`, a job takes a GPU if there is
+    one."""
 
     device: Device = "auto"
     cpus: float = 1
@@ -51,20 +52,20 @@ class Resources:
 
 
 def slots(ray: Any, cpus: float, gpus: float) -> int:
-    """How many jobs of so many cores and GPUs run at once on the cluster of this moment."""
+    """How many jobs of that many cores and GPUs run at once on the cluster at this moment."""
     there = ray.cluster_resources()
     return max(1, int(min(there.get("CPU", 0) // cpus, there.get("GPU", 0) // gpus if gpus else float("inf"))))
 
 
 @contextmanager
 def ray_session(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Ray for the length of a `with` block: one that runs already, a cluster, or a local one that ends with it.
+    """Ray during a `with` block: a running one, a cluster, or a local one that ends with the block.
 
     The local one is for this process and its user alone, whatever other Ray runs here: see `local_ray`. Raises
     `InputError` if no cluster answers at the address, if none can be started here, and if the cluster is lost.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would otherwise warn about
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns about it
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     import ray
 

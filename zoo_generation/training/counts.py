@@ -1,4 +1,4 @@
-"""Counts of a build under way. Imports no torch, so that the process that counts stays small."""
+"""Counts of a running build. Imports no torch, so that the counting process stays small."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Snapshot:
     """Counts of a build at one moment.
 
-    done: models that ended, of which `diverged` and `at_chance`; begun: how much of the models in training is done,
-    in models; epoch: the latest that one of these has done; mean_accuracy: mean validation accuracy in [0, 1] of the
+    done: models that ended, of which `diverged` and `at_chance`; begun: completed share of the models in training, in
+    models; epoch: the latest that one of these has completed; mean_accuracy: mean validation accuracy in [0, 1] of the
     models that ended, NaN if there are none.
     """
 
@@ -29,7 +29,7 @@ class Snapshot:
 
     @property
     def note(self) -> str:
-        """What else a user wants to see, such as `epoch 3, 2 at chance`."""
+        """A note for the user, such as `epoch 3, 2 at chance`."""
         parts = [f"epoch {self.epoch}"] if self.epoch else []
         parts += [f"{self.at_chance} at chance"] if self.at_chance else []
         parts += [f"{self.diverged} diverged"] if self.diverged else []

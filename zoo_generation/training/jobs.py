@@ -1,4 +1,4 @@
-"""Spread the training of a zoo over Ray: a shard of models is a task, and its worker writes what it trained."""
+"""Spread the training of a zoo over Ray: each task is a shard of models, and its worker writes the trained models."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from zoo_generation.training.sink import Sink
 from zoo_generation.training.spec import ModelSpec
 
 POLL_SECONDS = 0.5
-SHARDS_A_SLOT = 2  # at least, where there are models enough: the last to end then waits for less
+SHARDS_A_SLOT = 2  # at least, if there are enough models: it shortens the wait for the last shard
 SMALLEST_SHARD = 8  # models; a stack of fewer wastes the time of its calls
-LARGEST_SHARD = 64  # models; what a killed worker has to train again
+LARGEST_SHARD = 64  # models; a killed worker's shard is trained again
 RETRIES = 2  # of a shard whose worker or node died
 
 
 def dataset_key(spec: ModelSpec) -> DatasetKey:
-    """What decides the images a model is trained on: dataset, number of training images, image size."""
+    """What decides the images of a model: dataset, number of training images, image size."""
     return spec.dataset, spec.train_images, spec.image_size
 
 
 def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:
-    """The images that the specs' models are trained on. Raises `InputError` where there are none, or no such name."""
+    """The images that the specs' models are trained on. Raises `InputError` if a dataset is unknown or missing."""
     return {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, specs))}
 
 
@@ -50,12 +50,11 @@ def train_zoo(
 ) -> None:
     """Train the models, each on its images of `load_datasets`, and write them to the sink.
 
-    A model's weights depend neither on its shard nor on how many workers there are. `ray_address` (or
-    `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores). `stack_size`
-    models are trained at once, by default as many as fit into memory. `progress` hears of the stage `training`, whose
-    steps are models, the `already` trained ones among them. Shards are handed out as workers become free;
-    one whose worker or node dies is trained again, `RETRIES` times. Raises `InputError` where the zoo cannot be
-    written.
+    A model's weights depend neither on its shard nor on the number of workers. `ray_address` (or `RAY_ADDRESS`) names a
+    cluster; without one Ray starts here with `workers` processes (all cores). `stack_size` models are trained at once,
+    by default as many as fit into memory. `progress` gets the stage `training`, whose steps are models, including the
+    `already` trained ones. Shards are handed out as workers become free; if a worker or node dies, its shard is trained
+    again, `RETRIES` times. Raises `InputError` if the zoo cannot be written.
     """
     step, total = progress.stage("training"), already + len(specs)
     step(already, total, note="starting Ray" if specs else "")
@@ -108,7 +107,7 @@ def _shards(specs: Sequence[ModelSpec], slots: int, stack_size: int | None) -> I
 
 
 def _raise_failures(ray: Any, done: list[Any]) -> None:
-    """Raise what ended shards raised: as one sentence where the user can do something about it."""
+    """Raise the errors of ended shards: as one sentence if the user can do something about it."""
     try:
         ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -121,7 +120,7 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
-            f"the workers of a shard died {RETRIES + 1} times ({reason}); where memory ran out, lower --stack-size or "
+            f"the workers of a shard died {RETRIES + 1} times ({reason}); if memory ran out, lower --stack-size or "
             "--workers, and run the same command again: it goes on from there"
         ) from None
 

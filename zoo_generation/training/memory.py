@@ -1,4 +1,4 @@
-"""How many models go into one stack."""
+"""The number of models in one stack, from the memory that they take."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo_generation.training.models import network_of
 from zoo_generation.training.spec import ModelSpec
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
-SHARE = 0.5  # of the memory there is; the rest is for what the estimate leaves out
+SHARE = 0.5  # of the available memory; the rest is for what the estimate leaves out
 FLOAT_BYTES = 4
-COPIES_OF_ACTIVATIONS = 3  # the value, what a layer keeps beside it, its gradient
+COPIES_OF_ACTIVATIONS = 3  # the value, what a layer stores with it, its gradient
 COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
 
 
@@ -28,13 +28,13 @@ def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
     needed, there = FLOAT_BYTES * COPIES_OF_WEIGHTS * layout.size, psutil.virtual_memory().total
     if needed > there:
         raise InputError(
-            f"a {spec.architecture} of width {spec.width:g} takes about {needed / 2**30:.0f} GiB to train, and this "
+            f"a {spec.architecture} of width {spec.width:g} takes about {needed / 2**30:.0f} GiB to train, but this "
             f"machine has {there / 2**30:.0f}; lower the width"
         )
 
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
-    """How many models to train at once with the memory that is free: on a CPU, this process's share by cores."""
+    """How many models to train at once with the free memory: on a CPU, this process's share by cores."""
     if device == "cpu":
         share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))
@@ -42,7 +42,7 @@ def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
 
 
 def models_in_memory(spec: ModelSpec, dataset: ImageDataset, available: int) -> int:
-    """How many models of that spec fit into so many bytes of memory while they are trained, at least one."""
+    """How many models of that spec fit into that many bytes of memory in training, at least one."""
     activations, weights = _elements(spec, dataset)
     saved = len(spec.checkpoint_epochs) + 1  # checkpoints stay in memory until their shard is written
     per_model = FLOAT_BYTES * (activations * COPIES_OF_ACTIVATIONS + weights * (COPIES_OF_WEIGHTS + 2 * saved))

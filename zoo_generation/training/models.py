@@ -1,4 +1,4 @@
-"""What both trainers share: how a model is built, how its status is decided, and how its epochs are told."""
+"""Shared by both trainers: building a model, deciding its status, and reporting its epochs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Stat
 
 
 def tell_epoch(step: Step, spec: ModelSpec, epoch: int, checkpoints: list[Checkpoint]) -> None:
-    """Tell that a model has done an epoch, with the validation accuracy of its last checkpoint if it has one."""
+    """Report that a model has completed an epoch, with the validation accuracy of its last checkpoint if it has one."""
     numbers = {"val_accuracy": checkpoints[-1].metrics.val_accuracy} if checkpoints else {}
     step(epoch, spec.epochs, numbers)
 

@@ -1,4 +1,4 @@
-"""What training makes small: one loss, for one model at a time and for a stack of models."""
+"""The loss that training minimises, for one model at a time and for a stack of models."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Objective:
     """The cross-entropy of labels with softmax((logits + offsets) / temperature), times temperature².
 
     labels: classes, int64 [images]; or probabilities, float32 [images, classes], or [models, images, classes] if each
-    model has its own. offsets: what is added to the logits, float32 [1 or models, images, classes]; None if nothing is
-    added. Images are those of the training split, in its order. The factor temperature² keeps the size of the gradients
-    (Hinton et al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
+    model has its own. offsets: added to the logits, float32 [1 or models, images, classes]; None for no offsets. Images
+    are those of the training split, in its order. The factor temperature² keeps the size of the gradients (Hinton et
+    al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
 
     >>> uniform = Objective(torch.full((4, 10), 0.1))
     >>> uniform.loss(torch.zeros(1, 10, 2), torch.tensor([[0, 3]]))
@@ -90,7 +90,7 @@ class Objective:
         return replace(self, labels=self.labels.to(device), offsets=offsets)
 
     def check(self, models: int, images: int, classes: int, augmented: bool) -> None:
-        """Raise `InputError` unless it fits so many models, training images and classes, augmented or not."""
+        """Raise `InputError` unless it fits that many models, training images and classes, augmented or not."""
         whole = [models, images, classes]
         for name, values in (("labels", self.labels), ("logit offsets", self.offsets)):
             if values is None:
@@ -99,7 +99,7 @@ class Objective:
             shared = values.dim() == 3 and len(values) == 1
             if list(values.shape[shared:]) != needed[shared:]:
                 raise InputError(
-                    f"the objective's {name} are of shape {list(values.shape)}, and this training needs {needed}"
+                    f"the objective's {name} are of shape {list(values.shape)}, but this training needs {needed}"
                 )
         if self.labels.dim() == 1 and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < classes:
             raise InputError(f"the objective's labels are not all from 0 to {classes - 1}, the classes of the images")

@@ -70,7 +70,7 @@ class StackedOptimizer:
         return self.mean.mul_(MOMENTUM).add_(gradient).clone()
 
     def _flat(self, values: Sequence[Tensor]) -> Tensor:
-        """Values end to end, filled up to whole vectors, since the rest of a vector is rounded by other code."""
+        """Values end to end, filled up to whole vectors, because the rest of a vector is rounded by other code."""
         flat = [value.reshape(-1) for value in values]
         return torch.cat([*flat, flat[0].new_zeros(-sum(len(value) for value in flat) % VECTORS)])
 

@@ -1,4 +1,4 @@
-"""Random numbers of training: a generator for each purpose, seeded by the spec."""
+"""Random numbers of training: one generator per purpose, seeded by the spec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo_generation.training.spec import ModelSpec
 
-MARGIN = 4  # pixels that a crop may be off, as is usual on CIFAR (He et al., arXiv 1512.03385, section 4.2)
+MARGIN = 4  # largest shift of a crop in pixels, as usual on CIFAR (He et al., arXiv 1512.03385, section 4.2)
 
 
 def order_generator(spec: ModelSpec) -> torch.Generator:
@@ -26,7 +26,7 @@ def dropout_generator(spec: ModelSpec, device: str) -> torch.Generator:
 
 
 def training_seed(spec: ModelSpec) -> int:
-    """For `seeded`, while the model is trained: for all that its forward pass draws from global generators."""
+    """For `seeded`, while the model is trained: for everything that its forward pass draws from global generators."""
     return _seed_of("training", spec)
 
 

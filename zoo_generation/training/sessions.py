@@ -1,4 +1,4 @@
-"""Ray for as long as a block lasts: one of this process's own, closed to everyone else, or a cluster that answers."""
+"""Ray during a block: a private one of this process, closed to everyone else, or a cluster that answers."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from filelock import FileLock, Timeout
 from zoo_generation.errors import InputError
 from zoo_generation.machine import cores
 
-OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: datasets of uint8 images are all that goes there
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is 0, Ray listens on the loopback alone, on Linux too
-NICE = "RAY_worker_niceness"  # 15 unless it is said: beside other work, workers would get a thirtieth of a core
+OBJECT_STORE_BYTES = 512 * 2**20  # of a local cluster: only datasets of uint8 images go there
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # if it is 0, Ray listens on the loopback only, on Linux too
+NICE = "RAY_worker_niceness"  # 15 by default: beside other work, workers would get a thirtieth of a core
 QUIET: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 PREFIX = "zbray-"
 ROOM = 64 * 2**20  # bytes, for Ray's logs
-REMOVAL_SECONDS = 5  # that the last of Ray's processes may take to end
+REMOVAL_SECONDS = 5  # given to the last of Ray's processes to end
 LOCK = "lock"  # in a temporary folder, held by the process that uses it
-SOCKET_BYTES = 107  # that the path of a Unix socket may have
+SOCKET_BYTES = 107  # of the path of a Unix socket, at most
 SOCKET = (
     "zbray-12345678/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes
 )
 
-HEAD_SECONDS = 45  # that a cluster's head may be gone, which may come back; after 60 Ray ends the process
-NODE_SECONDS = 3  # that the node here may be gone; after 10 Ray ends the process
+HEAD_SECONDS = 45  # a cluster's head may be gone this long and come back; after 60 Ray ends the process
+NODE_SECONDS = 3  # the node here may be gone this long; after 10 Ray ends the process
 LOST = (
-    "Ray went down while it worked: its head or its part on this machine was ended or lost; run the same command "
-    "again, on a cluster that runs: it goes on from there"
+    "Ray stopped during the work: its head or its part on this machine was ended or lost; run the same command "
+    "again, on a running cluster: it goes on from there"
 )
-CONNECT_SECONDS = 5  # that a machine may take until it lets one in
-ANSWER_SECONDS = 20  # that Ray may take there until it answers
+CONNECT_SECONDS = 5  # for a machine to accept a connection
+ANSWER_SECONDS = 20  # for Ray to answer there
 CONNECT = """
 import logging, os, sys
 try:
@@ -56,15 +56,15 @@ except BaseException as error:
     print(error or type(error).__name__, flush=True)
     os._exit(1)
 os._exit(0)
-"""  # in a process of its own, since Ray tries for a quarter of an hour, and ends its process where it gives up
+"""  # in a process of its own, because Ray tries for a quarter of an hour, and ends its process when it gives up
 
 
 @contextmanager
 def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
-    """Ray on this machine with `workers` cores (those that there are), for this process alone.
+    """Ray on this machine with `workers` cores (None: all), for this process alone.
 
-    It listens on the loopback only, asks for a token that nobody else has, has no dashboard, and keeps its files in a
-    folder of its own under a short path, which is removed in the end. Tokens in the user's environment are respected.
+    It listens on the loopback only, asks for a secret token, has no dashboard, and keeps its files in its own folder
+    with a short path, which is removed in the end. Tokens in the user's environment are respected.
     """
     with _temporary_folder() as folder, _closed():
         try:
@@ -196,7 +196,7 @@ def _forget_token() -> None:
 
 @contextmanager
 def _closed() -> Iterator[None]:
-    """Set the environment for a block so that Ray starts closed to others, and its workers are as urgent as we are.
+    """Set the environment for a block so that Ray starts closed to others, and its workers get our own priority.
 
     The token stays longer than the block.
     """
@@ -206,10 +206,10 @@ def _closed() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.setdefault(LOOPBACK, "0")
     os.environ.setdefault(NICE, "0")
-    if sys.platform == "linux":  # where workers of PyTorch listen, which share a training
+    if sys.platform == "linux":  # the address where PyTorch's workers that share a training listen
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        os.environ["RAY_AUTH_TOKEN"] = _token()  # else in a file; it stays, since Ray keeps it
+        os.environ["RAY_AUTH_TOKEN"] = _token()  # else in a file; it stays, because Ray keeps it
     was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read when Ray was imported
     try:
         yield
@@ -222,9 +222,9 @@ def _closed() -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder of this user alone, with a short path for sockets, removed in the end.
+    """A private folder of this user, with a short path for sockets, removed in the end.
 
-    Folders that killed processes left are removed first.
+    Folders of killed processes are removed first.
     """
     parent = _short_parent()
     for folder in parent.glob(f"{PREFIX}*"):

@@ -143,7 +143,7 @@ def _train(
 def _metrics(shown: nn.Module, state: State, splits: list[tuple[Tensor, Tensor]]) -> Metrics:
     values: list[float] = []
     for images, labels in splits:
-        load(shown, state)  # each time, since a forward pass may change it
+        load(shown, state)  # each time, because a forward pass may change it
         values += evaluate(shown, images, labels)
     return Metrics(*values)
 

@@ -1,4 +1,4 @@
-"""What trainers produce, and the `Sink` they write it to: they know nothing of how zoos are stored."""
+"""The output of trainers, and the `Sink` they write it to: they do not know how zoos are stored."""
 
 from __future__ import annotations
 

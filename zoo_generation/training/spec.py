@@ -1,4 +1,4 @@
-"""What a zoo is made of: a `ZooSpec` is a grid that expands to an ordered list of `ModelSpec`s."""
+"""The spec of a zoo: a `ZooSpec` is a grid that expands to an ordered list of `ModelSpec`s."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=100)]
-ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels a side
+ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
 Count = Annotated[int, Field(gt=0, lt=2**31)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
 MOST_MODELS = 100_000  # of a zoo
 MOST_CHECKPOINTS = 10_000_000
@@ -100,7 +100,7 @@ class ModelSpec(BaseModel):
     checkpoint_epochs: tuple[Epoch, ...]
     seed: int
     order_seed: int | None = None
-    """Decides the order of the images; the model's own seed where there is none."""
+    """Seed of the order of the images; None means the model's own seed."""
 
     @cached_property
     def id(self) -> str:
@@ -110,7 +110,7 @@ class ModelSpec(BaseModel):
 
 
 class ZooSpec(BaseModel):
-    """A grid: every field given as a list is varied, and `seeds` seeds are trained of each combination.
+    """A grid: every field given as a list is varied, and `seeds` seeds are trained for each combination.
 
     With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
@@ -174,7 +174,7 @@ class ZooSpec(BaseModel):
         for what, count, most in (("models", sum(models), MOST_MODELS), ("checkpoints", kept, MOST_CHECKPOINTS)):
             if count > most:
                 raise ValueError(
-                    f"the grid is of {count:.6g} {what}, and a zoo holds at most {most:,}; lower seeds, vary less, or "
+                    f"the grid has {count:.6g} {what}, but a zoo holds at most {most:,}; lower seeds, vary less, or "
                     "keep fewer checkpoint_epochs"
                 )
         return self
@@ -196,13 +196,13 @@ class ZooSpec(BaseModel):
 
     @property
     def saved_epochs(self) -> tuple[int, ...]:
-        """Epochs at which a checkpoint is kept: those asked for, or every one after training began."""
+        """Epochs at which a checkpoint is kept: the requested ones, or every one after training began."""
         return tuple(sorted(set(self.checkpoint_epochs or range(1, self.epochs + 1))))
 
     def models(self) -> list[ModelSpec]:
         """Every model of the grid, in a fixed order: seeds innermost, datasets outermost.
 
-        What an architecture does not vary in (its width, its image size) is not varied for it.
+        Values that an architecture does not use (its width, its image size) are not varied for it.
         """
         numbers = itertools.count()
         models: dict[str, ModelSpec] = {}
@@ -242,7 +242,7 @@ class ZooSpec(BaseModel):
 
 
 def make_spec(values: dict[str, Any]) -> ZooSpec:
-    """A `ZooSpec` of plain values; raises `InputError` naming the field, what was given and what is allowed."""
+    """A `ZooSpec` of plain values. Raises `InputError` naming the field, the given value and what is allowed."""
     try:
         return ZooSpec(**values)
     except ValidationError as error:
@@ -250,7 +250,7 @@ def make_spec(values: dict[str, Any]) -> ZooSpec:
 
 
 def read_spec(name: str) -> dict[str, Any]:
-    """The plain values of a preset, or of a spec in a YAML file; raises `InputError` where there is no such one."""
+    """The plain values of a preset, or of a spec in a YAML file. Raises `InputError` if there is neither."""
     path = preset_path(name) or Path(name)
     if not path.exists() and not path.suffix:
         raise unknown("preset", name, preset_names())

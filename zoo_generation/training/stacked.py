@@ -73,7 +73,7 @@ def train_stack(
 
 
 class StackTraining:
-    """A stack in training: weights [models, *shape] by name, and where each model is in its order of the images."""
+    """A stack in training: weights [models, *shape] by name, and each model's position in its order of the images."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One step, before anything is trained: whether a network can be trained, and whether in a stack."""
+"""Test with one training step whether a network can be trained, and whether in a stack."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _check_entries(name: str, model: nn.Module, other: nn.Module) -> None:
     """Raise `InputError` unless all models of a network have the same entries, of finite numbers."""
     one, two = (kept(module.state_dict()) for module in (model, other))
     if not one:
-        raise InputError(f"the architecture '{name}' has no weights, so that there is nothing to train")
+        raise InputError(f"the architecture '{name}' has no weights, so there is nothing to train")
     if differing := [
         key for key in one.keys() | two.keys() if key not in one or key not in two or one[key].shape != two[key].shape
     ]:

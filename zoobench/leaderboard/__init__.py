@@ -1,4 +1,4 @@
-"""Leaderboards: tracks, submissions that are scored anew from what they hold, tables, a page."""
+"""Leaderboards: tracks, submissions whose scores are recomputed from their artefacts, tables, a page."""
 
 from zoobench.leaderboard.audit import Finding, verify
 from zoobench.leaderboard.board import Board, leaderboard, submit

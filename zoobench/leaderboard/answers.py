@@ -1,4 +1,4 @@
-"""What a track asks for, and what was handed in of it: read from an artefact, written to one, told apart by content."""
+"""Answers that a track asks for: read them from an artefact, write them to one, and identify them by content."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from zoobench.tasks.base import Setting
 from zoobench.tasks.forms import ITEM, VALUES, Form, PredictionForm, ScoreForm, WeightForm
 
 Answers = Mapping[tuple[str, int], Answer]
-"""What is handed in, by target and seed."""
+"""The submitted answers, by target and seed."""
 
 CLASS = 100
-"""Letters that the name of a class may have."""
+"""Largest number of letters in the name of a class."""
 
 KEY = ["target", "seed", "checkpoint", "property"]
 COLUMNS = Columns(
@@ -38,7 +38,7 @@ COLUMNS = Columns(
 
 
 def form_of(track: Track, reference: Population) -> Form:
-    """What is asked of a target under each seed; of predictions, the properties that the track reports."""
+    """What is asked of a target under each seed; for predictions, only the properties that the track reports."""
     task = track.get_task()
     if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
         task = replace(task, properties=track.properties)  # type: ignore[type-var]
@@ -47,8 +47,8 @@ def form_of(track: Track, reference: Population) -> Form:
 
 
 def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> pd.DataFrame:
-    """All predictions that are asked for: the columns of `PredictionForm.items`, target and seed. A row of `KEY` that
-    stands in it several times is to be handed in once."""
+    """All requested predictions: the columns of `PredictionForm.items`, target and seed. A row of `KEY` that is in it
+    several times is submitted once."""
     parts = []
     for target in track.targets:
         form = form_of(track, references[target])
@@ -58,7 +58,7 @@ def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[
 
 
 def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequence[int]) -> Shapes:
-    """The tensors that are to be handed in, one for each target and seed."""
+    """The tensors to submit, one for each target and seed."""
     shapes: dict[str, tuple[range, int]] = {}
     for target in track.targets:
         form = form_of(track, references[target])
@@ -72,14 +72,14 @@ def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequenc
 
 
 def most_artefact_bytes(track: Track, references: Mapping[str, Population]) -> int:
-    """Bytes that the file of a submission to a track has at most."""
+    """The largest file size, in bytes, of a submission to a track."""
     if track.holds == "predictions":
         return _most_of_table(rows_of(track, references, track.all_seeds))
     return most_tensor_bytes(shapes_of(track, references, track.all_seeds))
 
 
 def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequence[int], content: bytes) -> Answers:
-    """What an artefact holds; raises `Refused` for anything but what the track asks for."""
+    """The answers in an artefact. Raises `Refused` for anything but what the track asks for."""
     if track.holds == "predictions":
         expected = rows_of(track, references, seeds)
         rows = len(expected[KEY].drop_duplicates())
@@ -99,7 +99,7 @@ def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequ
 
 
 def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
-    """Write the file that a submission holds, in the order of names; of predictions those that the track asks for."""
+    """Write a submission's file, in the order of names; predictions only for the requested properties."""
     forms = {target: form_of(track, references[target]) for target in track.targets}
     tables, tensors = [], {}
     for (target, seed), answer in answers.items():
@@ -120,13 +120,13 @@ def write_answers(path: Path, track: Track, references: Mapping[str, Population]
 
 
 def content_digest(answers: Answers) -> str:
-    """SHA-256 (64 hexadecimal digits) of what is handed in, however it is written: a copy has the same."""
+    """SHA-256 (64 hexadecimal digits) of the answers, however they are written: copies have the same."""
     digest = hashlib.sha256()
     for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
         digest.update(f"{target}:{seed}:".encode())
         if not isinstance(answer, Predictions):
             values = answer.weights if isinstance(answer, Weights) else answer.values
-            digest.update((values + 0.0).contiguous().numpy().tobytes())  # of -0.0, 0.0, which is the same number
+            digest.update((values + 0.0).contiguous().numpy().tobytes())  # makes -0.0 the same number as 0.0
             continue
         rows = answer.table.sort_values(ITEM)[[*ITEM, *VALUES]]
         for model, epoch, name, number, kind in rows.itertuples(index=False):
@@ -149,8 +149,8 @@ def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[t
     if table["checkpoint"].isin(_former_names(expected)).any():
         raise Refused(
             [
-                f"{name} names checkpoints as an earlier zoobench did, which told what they are of; run 'zoobench "
-                "leaderboard data' again, and hand in the same under the names that it writes now"
+                f"{name} names checkpoints as an earlier zoobench did, which revealed their models; run 'zoobench "
+                "leaderboard data' again, and submit the same under the names that it writes now"
             ]
         )
     if problems := list(_wrong_rows(table, expected)):
@@ -166,20 +166,20 @@ def answers_of(name: str, table: pd.DataFrame, expected: pd.DataFrame) -> dict[t
 
 
 def _former_names(expected: pd.DataFrame) -> set[str]:
-    """The names under which these checkpoints were asked for before names were those of weights."""
+    """The names under which these checkpoints were asked for before names were derived from weights."""
     models = expected[["model", "epoch"]].drop_duplicates().itertuples(index=False)
     return {hashlib.sha256(f"checkpoint:{model}:{epoch}".encode()).hexdigest()[:16] for model, epoch in models}
 
 
 def _wrong_rows(table: pd.DataFrame, expected: pd.DataFrame) -> Iterator[str]:
-    """Rows that are not asked for, that stand twice, that are missing."""
+    """Problems: rows that are not asked for, that occur twice, or that are missing."""
     given, wanted = (pd.MultiIndex.from_frame(each[KEY]) for each in (table, expected))
     strange = given[~given.isin(wanted)].unique()
     if len(strange):
         yield f"{_row(strange[0])} is not asked for: {_why(strange[0], expected)}{_more(strange)}"
     twice = given[given.duplicated()].unique()
     if len(twice):
-        yield f"{_row(twice[0])} stands in it twice{_more(twice)}"
+        yield f"{_row(twice[0])} is in it twice{_more(twice)}"
     for target in expected["target"].unique():
         if target not in set(table["target"]):
             yield f"it lacks the target '{target}'"
@@ -226,4 +226,4 @@ def _why(key: tuple[object, ...], expected: pd.DataFrame) -> str:
 
 
 def _more(rows: pd.MultiIndex) -> str:
-    return f" (and {len(rows) - 1} more rows are no better)" if len(rows) > 1 else ""
+    return f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""

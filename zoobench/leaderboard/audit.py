@@ -1,4 +1,4 @@
-"""Verify the entries of leaderboards, those that are there or those that somebody proposes."""
+"""Verify the entries of leaderboards, existing or proposed ones."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from zoobench.zoo.workspace import Workspace
 Verdict = Literal["verified", "former", "refused", "not here", "not judged", "to look at"]
 
 GOOD: tuple[Verdict, ...] = ("verified", "former", "not here", "to look at")
-"""Verdicts that speak against nothing."""
+"""Verdicts that do not speak against an entry."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one entry: its verdict, why, and how many seconds that took.
+    """The result for one entry: its verdict, the reasons, and the seconds that it took.
 
     verdict: `verified`; `former` if another version of the task scored it; `refused`; `not here` if its artefact lies
-    elsewhere and is not fetched; `not judged` if that failed. What is proposed besides entries has the track and entry
-    "": `refused`, or `to look at` by a person. folder: where the entry lies, None for what is none.
+    elsewhere and is not fetched; `not judged` if that failed. Proposals other than entries have track and entry "":
+    `refused`, or `to look at` by a person. folder: of the entry, None for other proposals.
     """
 
     track: str
@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def words(self) -> list[str]:
-        """Its reasons, one sentence each, which say what they are of."""
+        """Its reasons, one sentence each, with their subject."""
         said = {"refused": "Refused", "to look at": "For a person to look at"}
         of = f"{self.track}/{shown(self.entry)[:80]}" if self.entry else said[self.verdict]
         return [f"{of}: {reason}" for reason in self.reasons]
@@ -63,11 +63,11 @@ def verify(
     fetch: bool = False,
     progress: Progress = QUIET,
 ) -> list[Finding]:
-    """Compute the scores of entries anew from what they hold, and write what was computed into those that hold.
+    """Recompute the scores of entries from their artefacts, and write them into entries that hold.
 
-    names: tracks, or entries as `track/entry`, all if there are none; proposed: another `leaderboards` folder, of which
-    what differs is verified instead, by the tracks of the workspace; fetch: download artefacts that lie elsewhere.
-    Raises `InputError` for a name that is not known.
+    names: tracks, or entries as `track/entry`, all if empty; proposed: another `leaderboards` folder: its differences
+    are verified instead, with the tracks of the workspace; fetch: download artefacts that lie elsewhere. Raises
+    `InputError` for an unknown name.
     """
     leaderboards = workspace.leaderboards
     if proposed is not None and names:
@@ -82,7 +82,7 @@ def verify(
 
 
 def entries_of(leaderboards: Path, names: Sequence[str]) -> list[tuple[str, Path]]:
-    """Track and folder of the entries named: a track, `track/entry`, or all if none are; raises `InputError`."""
+    """Track and folder of the named entries: a track, `track/entry`, or all if empty. Raises `InputError`."""
     tracks = [track.name for track in read_tracks(leaderboards)]
     found = []
     for name in names or tracks:
@@ -97,16 +97,16 @@ def entries_of(leaderboards: Path, names: Sequence[str]) -> list[tuple[str, Path
 
 
 def _folders(track: Path) -> list[Path]:
-    """Whatever lies in a track's folder as an entry does; what is hidden is being written."""
+    """Everything in a track's folder at the place of an entry; hidden ones are still being written."""
     return sorted(path for path in track.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def audit(
     leaderboards: Path, entries: Sequence[tuple[str, Path]], data_root: Path | None, fetch: bool = False
 ) -> Iterator[Finding]:
-    """Verify entries one after another, each against the track and its other entries, and those that came before.
+    """Verify entries one after another, each against the track, its other entries, and the entries before it.
 
-    What was computed is written into the entries that hold, which claims of scores are compared with, and no more.
+    Recomputed scores are written only into the entries that hold.
     """
     before: dict[str, list[Known]] = {}
     for track, folder in entries:
@@ -118,7 +118,7 @@ def audit(
 def _judged(
     leaderboards: Path, track: str, folder: Path, data_root: Path | None, fetch: bool, before: list[Known]
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """Verdict and reasons; what is proposed and verified joins those before."""
+    """Verdict and reasons; a verified proposal joins those before."""
     try:
         of = read_track(leaderboards, track)
         if is_within(leaderboards, of, folder) and (entry := read_entry(folder)).task_version != of.task_version:
@@ -129,7 +129,7 @@ def _judged(
         return "refused", refused.problems
     except AbsentError as absent:
         return "not here", (str(absent),)
-    except InputError as reason:  # nothing that the entry could help: a reference that is damaged, images that lack
+    except InputError as reason:  # not the entry's fault: a damaged reference, missing images
         return "not judged", (str(reason),)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         return "not judged", (f"judging it failed ({type(error).__name__}: {quoted(error, 200)})",)
@@ -137,15 +137,15 @@ def _judged(
     try:
         record(folder, found)
     except OSError as error:
-        told = (*told, f"what was computed could not be written ({error.strerror or error})")
+        told = (*told, f"the computed scores could not be written ({error.strerror or error})")
     if folder.resolve().parent != (leaderboards / track).resolve():
         before.append(found.known)
     return "verified", told
 
 
 def _former(track: Track, entry: Entry, folder: Path) -> tuple[Verdict, tuple[str, ...]]:
-    """Verdict and reasons for an entry of the board that another version of the task scored: that cannot be done again
-    here, so that only its artefact is compared with what it tells of."""
+    """Verdict and reasons for an entry of the board that another version of the task scored: its scores cannot be
+    recomputed here, so only its artefact is checked against the entry."""
     path = folder / track.artefact
     if path.exists():
         problems = wrong_artefact(entry, track.artefact, read_plain(path, entry.artefact.bytes))
@@ -153,12 +153,12 @@ def _former(track: Track, entry: Entry, folder: Path) -> tuple[Verdict, tuple[st
             return "refused", tuple(problems)
     said = (
         f"version {entry.task_version} of the task {track.task} scored it, and this zoobench has version "
-        f"{track.task_version}: its scores stay as they are, apart from the others, and are not computed anew"
+        f"{track.task_version}: its scores stay as they are, apart from the others, and are not recomputed"
     )
     return "former", (said,)
 
 
 def _check(entry: Entry, folder: Path) -> None:
-    """Raise `Refused` for what no entry that is submitted by itself can have wrong."""
+    """Raise `Refused` for problems that a single submitted entry cannot have."""
     if entry.name != folder.name:
         raise Refused([f"the entry is named '{entry.name}', and lies in the folder '{shown(folder.name)[:80]}'"])

@@ -1,4 +1,4 @@
-"""Leaderboards: who stands where on a track; entries beside each other; submissions that are put among them."""
+"""Leaderboards: the ranking of a track, comparisons of entries, and adding submissions."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoobench.zoo.workspace import Workspace
 LOCK = ".lock"
 
 Places = Sequence[tuple[int | None, Entry]]
-"""Entries, best first, each with its place, None if it has none."""
+"""Entries, best first, each with its place, or None."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A track and its entries; damaged: why other entries cannot be read, a sentence each."""
+    """A track and its entries; damaged: why other entries cannot be read, one sentence each."""
 
     track: Track
     entries: tuple[Entry, ...]
@@ -40,7 +40,7 @@ class Board:
 
     @classmethod
     def read(cls, leaderboards: Path, track: Track) -> Board:
-        """A track's entries as they lie in a folder."""
+        """A track's entries in a folder."""
         entries, damaged = read_all(leaderboards, track.name)
         return cls(track, tuple(entries), tuple(damaged))
 
@@ -50,18 +50,18 @@ class Board:
 
     @property
     def current(self) -> list[Entry]:
-        """Entries that the track's present version of its task scored."""
+        """Entries scored by the current version of the track's task."""
         return [entry for entry in self.entries if entry.task_version == self.track.task_version]
 
     @property
     def former(self) -> list[Entry]:
-        """Entries that another version of the task scored: they stay readable, and take no place."""
+        """Entries scored by another version of the task: they stay readable, without a place."""
         return [entry for entry in self.entries if entry.task_version != self.track.task_version]
 
     def ranked(self, metric: str | None = None) -> Places:
-        """The current entries, best first; baselines, marked entries and those without a score have no place.
+        """The current entries, best first. Baselines, marked entries and those without a score have no place.
 
-        Scores that differ from the best of a place by less than the tolerance are ties: they share it, the earliest
+        Scores that differ from the best of a place by less than the tolerance are ties and share it, the earliest
         first. metric: None for the one that ranks.
         """
         metric = metric or self.track.metric
@@ -79,13 +79,13 @@ class Board:
         return [(place, entry) for _, place, entry in found]
 
     def all(self, metric: str | None = None) -> Places:
-        """The current entries as `ranked` has them, then the former ones, without places."""
+        """The current entries as in `ranked`, then the former ones, without places."""
         former = sorted(self.former, key=lambda entry: (-entry.task_version, entry.name))
         return [*self.ranked(metric), *((None, entry) for entry in former)]
 
     @property
     def leading(self) -> tuple[Entry | None, Entry | None]:
-        """The best method and the best baseline, of the current entries that have a score; None if there is none."""
+        """The best method and the best baseline among the current entries with a score; None if there is none."""
         order = [each for each in self.ranked() if not math.isnan(each[1].mean(self.track.metric))]
         method = next((entry for place, entry in order if place is not None), None)
         return method, next((entry for _, entry in order if entry.baseline), None)
@@ -93,9 +93,9 @@ class Board:
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """One row per entry and target, best entry first.
 
-        Columns: rank (missing if the entry takes no place), entry, method, target, metric, mean, std, low, high,
-        average (of the means over targets), baseline, marks, fresh (the average on zoos that were built anew),
-        task_version, method_version, current (whether the present version of the task scored it), date.
+        Columns: rank (missing if the entry has no place), entry, method, target, metric, mean, std, low, high, average
+        (of the means over targets), baseline, marks, fresh (the average on newly built zoos), task_version,
+        method_version, current (whether the current version of the task scored it), date.
         """
         metric, rows = metric or self.track.metric, []
         for place, entry in self.all(metric):
@@ -127,7 +127,7 @@ TABLE = (
 
 
 def leaderboard(track: str, workspace: Workspace, metric: str | None = None) -> pd.DataFrame:
-    """Who stands where on a track, see `Board.table`; raises `InputError` if it has no such metric."""
+    """The ranking of a track, see `Board.table`. Raises `InputError` if it does not have the metric."""
     found = read_track(workspace.leaderboards, track)
     if metric is not None and metric not in found.metrics:
         raise unknown(f"metric of {track}", metric, found.metrics)
@@ -155,7 +155,7 @@ class Difference:
 
 
 def differences(leaderboards: Path, tracks: Sequence[Track], first: str, second: str) -> list[Difference]:
-    """On every target of the tracks that both entries are on; raises `InputError` if there is none.
+    """On every target of the tracks that both entries are on. Raises `InputError` if there is none.
 
     Entries that another version of a track's task scored are left out.
     """
@@ -171,7 +171,7 @@ def differences(leaderboards: Path, tracks: Sequence[Track], first: str, second:
         if name not in names:
             raise unknown("entry", name, names)
     if not found:
-        raise InputError(f"the entries {first} and {second} are on no track together; name two that are")
+        raise InputError(f"the entries {first} and {second} share no track; name two that do")
     return found
 
 
@@ -191,15 +191,15 @@ def add(
     replace: bool = False,
     fetch: bool = False,
 ) -> Path:
-    """Verify a submission, a folder or a zip of one, and put it into the track; where it lies then.
+    """Verify a submission, a folder or a zip of one, and add it to the track. Returns its path there.
 
-    replace: take the place of the entry of that name. Raises as `verified` does, and `Refused` if the name is taken;
-    the leaderboard is then as it was.
+    replace: replace the entry of the same name. Raises as `verified` does, and `Refused` if the name is taken; the
+    leaderboard is then unchanged.
     """
     found = verified(leaderboards, track, path, data_root, fetch)
     folder = leaderboards / track.name
     place = folder / found.entry.name
-    _check_place(leaderboards, track, found, replace)  # here too, so that what is refused leaves not even a lock
+    _check_place(leaderboards, track, found, replace)  # here too, so that a refused one leaves not even a lock
     with _aside(place, found, track.artefact) as aside, FileLock(folder / LOCK):
         _check_place(leaderboards, track, found, replace)
         if place.exists():
@@ -210,7 +210,7 @@ def add(
 
 
 def _check_place(leaderboards: Path, track: Track, found: Verified, replace: bool) -> None:
-    """Raise `Refused` where the name is taken, or another entry holds the same; judging took long enough for either."""
+    """Raise `Refused` if the name is taken or another entry has the same content: both may happen during judging."""
     name = found.entry.name
     alike = [path for path in (leaderboards / track.name).iterdir() if folded(path.name) == folded(name)]
     for path in alike:
@@ -224,7 +224,7 @@ def _check_place(leaderboards: Path, track: Track, found: Verified, replace: boo
 
 @contextmanager
 def _aside(place: Path, found: Verified, artefact: str) -> Iterator[Path]:
-    """The entry's folder, hidden beside where it is to lie; what is left there in the end is removed."""
+    """The entry's folder, hidden beside its final place; whatever is left there in the end is removed."""
     with ExitStack() as stack:
         try:
             aside = stack.enter_context(beside(place))
@@ -249,12 +249,12 @@ def submit(
     progress: Progress = QUIET,
     **said: Any,
 ) -> Entry:
-    """Judge a submission and, if nothing is wrong with it, put it into its track; returns the entry with its scores.
+    """Judge a submission and, if nothing is wrong with it, add it to its track. Returns the entry with its scores.
 
-    source: a folder that `run_track` wrote, a zip file of one, or an artefact alone; said: fields of the entry, such as
-    `authors`, `licence` or `track`; check: only judge it; out: write one zip file instead; replace: take the place of
-    the entry of that name; url: where the artefact lies, if it is too large for a repository. Raises `Refused` with all
-    that is wrong, and nothing has changed then.
+    source: a folder that `run_track` wrote, a zip file of one, or a single artefact; said: fields of the entry, such as
+    `authors`, `licence` or `track`; check: only judge it; out: write one zip file instead; replace: replace the entry
+    of the same name; url: address of the artefact, if it is too large for a repository. Raises `Refused` with all
+    problems; then nothing has changed.
     """
     leaderboards, data_root = workspace.leaderboards, workspace.data_root
     with tempfile.TemporaryDirectory(prefix="zoobench-") as temporary:

@@ -1,4 +1,4 @@
-"""What an entry of a leaderboard says: who submitted what, and the scores that verification gave it."""
+"""An entry of a leaderboard: who submitted what, and the scores that verification gave it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_BYTES = 200_000
 UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Letters that are not seen, and change what is: they steer a terminal, break a line, turn text around."""
+"""Invisible letters that change the visible text: they control a terminal, break a line, turn text around."""
 
 
 def _seen(text: str) -> str:
@@ -56,7 +56,7 @@ def _free(name: str) -> str:
 
 
 SEEN = AfterValidator(_seen)
-"""One line of text, in any script; it may hold markup, which means nothing."""
+"""One line of text, in any script; markup in it has no effect."""
 
 Author = Annotated[str, Field(min_length=1, max_length=80), SEEN]
 Mark = Annotated[str, Field(min_length=1, max_length=200), SEEN]
@@ -70,8 +70,8 @@ Link = Annotated[
 class Score(Fields):
     """One metric on one target, over seeds.
 
-    values: one a seed; std: Bessel's, none for one seed; low, high: a 95 % interval by a bootstrap over seeds and
-    models, none where there is none.
+    values: one per seed; std: Bessel's, None for one seed; low, high: a 95 % interval by a bootstrap over seeds and
+    models, None if there is none.
     """
 
     target: Name
@@ -84,7 +84,7 @@ class Score(Fields):
 
 
 class Artefact(Fields):
-    """The file that is judged: beside the entry, or, where it is too large for that, at an address."""
+    """The file to judge: beside the entry, or at an address if it is too large."""
 
     sha256: Digest
     bytes: PositiveInt
@@ -92,24 +92,24 @@ class Artefact(Fields):
 
 
 class Fresh(Fields):
-    """The scores that the entry's method has on the track's zoos, built anew from another seed by the verifier."""
+    """The scores of the entry's method on the track's zoos, which the verifier built anew with another seed."""
 
     seed: NonNegativeInt
     date: datetime.date
     scores: Annotated[tuple[Score, ...], Field(max_length=1000)]
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over targets; not a number if there is none."""
+        """Mean of a metric over targets; NaN if there is none."""
         return mean_of(self.scores, metric)
 
 
 class Entry(Fields):
-    """A submission; with `content`, `scores` and `marks`, once it was verified.
+    """A submission; with `content`, `scores` and `marks` once it is verified.
 
-    name: of its folder; method: as it is shown; seeds: those of the track, or its first alone, of a method that knows
-    no chance; task_version, method_version: of the task that it was scored by, and of the method, 1 if it does not say;
-    content: of what the artefact holds, whatever its bytes: two entries of a track do not have the same; marks: what of
-    it is nobody's own, see `marks_of`; fresh: None if it is only recorded.
+    name: of its folder, unique within a track; method: as shown; seeds: those of the track, or only its first for a
+    method without chance; task_version, method_version: of the task that scored it, and of the method, 1 if not given;
+    content: digest of the answers in the artefact, whatever its bytes, unique within a track; marks: copies that it
+    contains, see `marks_of`; fresh: None if scores are only recorded.
     """
 
     format: Literal["zoobench-submission/1"] = FORMAT
@@ -152,11 +152,11 @@ class Entry(Fields):
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it takes a place: a baseline, and an entry that verification marked, does not."""
+        """Whether it can take a place: baselines and marked entries cannot."""
         return not self.baseline and not self.marks
 
     def fields(self) -> dict[str, Any]:
-        """What stands in its file; what only some entries have, in these alone."""
+        """The content of its file; optional fields only if they are set."""
         return self.model_dump(mode="json", exclude={name for name in ("marks", "fresh") if not getattr(self, name)})
 
     def of_metric(self, metric: str) -> dict[str, Score]:
@@ -164,7 +164,7 @@ class Entry(Fields):
         return by_target(self.scores, metric)
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over the targets that are given; not a number where one has none, or none is given."""
+        """Mean of a metric over the given targets; NaN if one has no score, or no target is given."""
         return mean_of(self.scores, metric)
 
 
@@ -174,13 +174,13 @@ def by_target(scores: Sequence[Score], metric: str) -> dict[str, Score]:
 
 
 def mean_of(scores: Sequence[Score], metric: str) -> float:
-    """Mean of a metric over the targets that are given; not a number where one has none, or none is given."""
+    """Mean of a metric over the given targets; NaN if one has no score, or no target is given."""
     means = [math.nan if score.mean is None else score.mean for score in by_target(scores, metric).values()]
     return sum(means) / len(means) if means else math.nan
 
 
 def parse_fields(content: bytes, name: str = ENTRY) -> dict[str, Any]:
-    """The fields that a file of that name holds; raises `Refused` for anything else, and for another format."""
+    """The fields in a file of that name. Raises `Refused` for anything else, and for another format."""
     try:
         values = json.loads(content.decode())
     except RecursionError:
@@ -197,7 +197,7 @@ def parse_fields(content: bytes, name: str = ENTRY) -> dict[str, Any]:
 
 
 def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
-    """The entry that a file of that name holds; raises `Refused` with all that is wrong with it."""
+    """The entry in a file of that name. Raises `Refused` with all its problems."""
     parse_fields(content, name)
     try:
         return Entry.model_validate_json(content)
@@ -206,15 +206,15 @@ def parse_entry(content: bytes, name: str = ENTRY) -> Entry:
 
 
 def read_entry(folder: Path) -> Entry:
-    """The entry in a folder; raises `InputError`, in a sentence, where it is none."""
+    """The entry in a folder. Raises `InputError`, in one sentence, if there is none."""
     path = folder / ENTRY
     return parse_entry(read_plain(path, MOST_BYTES), str(path))
 
 
 def read_all(leaderboards: Path, track: str) -> tuple[list[Entry], list[str]]:
-    """A track's entries, by name, and why others cannot be read, a sentence each."""
+    """A track's entries, by name, and why others cannot be read, one sentence each."""
     entries, damaged = [], []
-    for path in sorted((leaderboards / track).glob(f"[!.]*/{ENTRY}")):  # what is hidden is being written
+    for path in sorted((leaderboards / track).glob(f"[!.]*/{ENTRY}")):  # hidden ones are still being written
         try:
             entries.append(read_entry(path.parent))
         except Refused as refused:

@@ -1,4 +1,4 @@
-"""What a method may read of a track, as files for any framework, and what it is asked for."""
+"""Export what a method may read of a track, and what it is asked for, as files for any framework."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zoobench.zoo.workspace import Workspace
 
 
 def export_track(track: Track, out: Path, workspace: Workspace, progress: Progress = QUIET) -> None:
-    """Build what is missing of a track's zoos, and write what a method may read of it into the new folder `out`."""
+    """Build the missing zoos of a track, and write what a method may read of it into the new folder `out`."""
     if out.exists():
         raise InputError(f"{out} exists already; choose another --out")
     references = read_references(workspace.leaderboards, track)
@@ -52,8 +52,8 @@ def export_data(
 ) -> None:
     """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
 
-    Of test models only weights are in it, under names that are theirs and in the order of these, which tells nothing;
-    of images none that test.
+    Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing; it
+    holds no test images.
     """
     training = [zoos[name].without("test") for name in track.training]
     forms = {name: form_of(track, reference) for name, reference in references.items()}
@@ -76,12 +76,12 @@ def export_data(
 
 
 def _gives_back(forms: Mapping[str, Form]) -> bool:
-    """Whether models that are asked about are handed in again."""
+    """Whether the answers are models that are asked about."""
     return any(isinstance(form, WeightForm) and form.first is not None for form in forms.values())
 
 
 def _write_asked(folder: Path, forms: Mapping[str, Form], references: Mapping[str, Population]) -> None:
-    """`asked.parquet`, one row for each prediction, and the weights of the checkpoints that these are about."""
+    """Write `asked.parquet`, one row per requested prediction, and the weights of the checkpoints in it."""
     tables = [form.items.assign(target=name) for name, form in forms.items() if isinstance(form, PredictionForm)]
     columns = ["target", "checkpoint", "property", "kind"]
     rows = pd.concat(tables)[columns].drop_duplicates(ignore_index=True)
@@ -118,6 +118,6 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
 
 
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
-    """How the values of the properties that are classes are spelled."""
+    """The spelling of the values of properties that are classes."""
     tables = pd.concat([population.table for population in training])
     return {name: classes_of(tables[name]) for name in track.properties if name not in NUMBERS}

@@ -1,11 +1,10 @@
-"""By what copies of models are recognised, whatever the order, signs and scales of their units.
+"""Fingerprints by which copies of models are recognised, whatever the order, signs and scales of their units.
 
-A fingerprint holds, of each tensor of weights, the norms of its rows and of its columns, each sorted, and of each
-vector the sorted absolute values: it says nothing of where a unit stands, nor of its sign, and the scales of units are
-balanced before. Sorted numbers are never further apart than in any other order, so that the distance of two
-fingerprints is at most √2 times that of two models after the best matching of their units: a model that is close to
-another cannot hide it. That different models are not taken for copies is seen in the zoo itself, by whose own spread
-distances are measured.
+A fingerprint holds, for each tensor of weights, the norms of its rows and of its columns, each sorted, and for each
+vector the sorted absolute values. It does not depend on where a unit is or on its sign; the scales of units are
+balanced before. Sorted numbers are never further apart than in any other order, so the distance of two fingerprints is
+at most √2 times that of the two models after the best matching of their units: a model that is close to another cannot
+hide it. Distances are measured in units of the zoo's own spread, so that different models are not taken for copies.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ ELEMENTS = 2**26  # of weights in memory at once
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Of checkpoints [checkpoints, F] float64, and of which model each is: [checkpoints] int64."""
+    """Of checkpoints [checkpoints, F] float64, and which model each belongs to: [checkpoints] int64."""
 
     prints: Tensor
     models: Tensor
 
     @classmethod
     def of(cls, population: Population, groups: Sequence[Group] | None = None) -> Fingerprints:
-        """Of a population's checkpoints; groups: its symmetries, where they are known already."""
+        """Of a population's checkpoints; groups: its symmetries, if they are known already."""
         groups = groups_of(population) if groups is None and len(population) else groups or ()
         models, layout = pd.factorize(population.table["model_id"])[0], population.layout
         chunks = np.arange(len(population)) // max(1, ELEMENTS // max(1, layout.size))
@@ -57,7 +56,8 @@ class Fingerprints:
 
     @cached_property
     def spread(self) -> float:
-        """The zoo's own: the median distance of a checkpoint to the nearest of another model; 0 of fewer than two."""
+        """The zoo's spread: the median distance of a checkpoint to the nearest of another model; 0 if fewer than
+        two."""
         apart = torch.cdist(self.prints, self.prints)
         apart[self.models[:, None] == self.models] = torch.inf
         nearest = apart.amin(1) if len(apart) else torch.zeros(0)
@@ -65,7 +65,7 @@ class Fingerprints:
         return float(found.median()) if len(found) else 0.0
 
     def nearest(self, prints: Tensor) -> Tensor:
-        """Distance [models] from `prints` [models, F] to the nearest of these; infinite where there are none."""
+        """Distance [models] from `prints` [models, F] to the nearest of these; infinite if there are none."""
         if not len(self.prints):
             return torch.full((len(prints),), torch.inf, dtype=torch.float64)
         return torch.cdist(prints, self.prints).amin(1)
@@ -91,7 +91,8 @@ def fingerprint(weights: Tensor, layout: Layout, groups: Sequence[Group]) -> Ten
 
 
 def write_fingerprints(path: Path, population: Population) -> None:
-    """Write those of a zoo's training and validation models, which a method may know, and none of its test models."""
+    """Write the fingerprints of a zoo's training and validation models, which a method may know, but not its test
+    models."""
     known = population.without("test")
     found = Fingerprints.of(known)
     tensors = {"fingerprints": found.prints.clamp(max=LARGEST).half(), "models": found.models.int()}
@@ -100,7 +101,7 @@ def write_fingerprints(path: Path, population: Population) -> None:
 
 
 def read_fingerprints(path: Path, layout: Layout) -> Fingerprints | None:
-    """What was written, or none where that is of models of another layout; raises `InputError` where it is damaged."""
+    """The written fingerprints, or none if they are of another layout. Raises `InputError` if they are damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             if json.loads((file.metadata() or {}).get("layout", "null")) != json.loads(json.dumps(entries_of(layout))):

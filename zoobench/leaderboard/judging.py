@@ -1,4 +1,4 @@
-"""From what was handed in to scores: the same for those who run a track, those who submit, and those who verify."""
+"""Compute scores from answers, in the same way for running a track, submitting and verifying."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from zoobench.tasks.probe import NUMBERS, as_classes
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LISTED = 20
-"""Classes that are named, at most, if one is given that there is not."""
+"""How many known classes a message lists, at most, if an unknown one is given."""
 
 
 def judge(
     track: Track, references: Mapping[str, Population], answers: Answers, seeds: Sequence[int], data_root: Path | None
 ) -> tuple[Score, ...]:
-    """The scores of what was handed in for every target under each of the seeds, by every metric of the track.
+    """The scores of the answers for every target under each of the seeds, by every metric of the track.
 
-    Raises `InputError` where images that the task needs cannot be read.
+    Raises `InputError` if images that the task needs cannot be read.
     """
     task, scores, images = track.get_task(), [], ImageStore(data_root)
     for target in track.targets:
@@ -48,7 +48,7 @@ def judge(
 
 
 def _score(target: str, metric: str, estimates: Sequence[Mapping[str, Estimate]]) -> Score:
-    """Of estimates by metric, one mapping per seed."""
+    """From estimates by metric, one mapping per seed."""
     known = [each.get(metric, Estimate.constant(math.nan)) for each in estimates]
     values, bounds = [each.value() for each in known], interval(known)
     return Score(
@@ -69,7 +69,7 @@ def _finite(value: float | np.floating[Any]) -> float | None:
 def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
     """By property, the classes that models of a track's training zoos have, as their specs say, sorted.
 
-    Properties that specs say nothing of are left out; so are all if a zoo has no spec.
+    Properties that specs do not give are left out; so are all if a zoo has no spec.
     """
     if not all(spec_path(leaderboards, zoo).exists() for zoo in track.zoos):
         return {}
@@ -88,14 +88,14 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
 
 
 def classes_of(column: pd.Series) -> list[str]:
-    """The classes that a column holds, as they are spelled, numbers by size."""
+    """The classes in a column as they are spelled, numbers by size."""
     return sorted(set(as_classes(column)), key=_order)
 
 
 def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> Answers:
-    """Predictions whose classes are spelled as the track spells them; a number is the same however it is written.
+    """Predictions with classes spelled as the track spells them; the same number counts however it is written.
 
-    Raises `Refused` for a class that neither a training model has, by its zoo's spec, nor a model that is asked about.
+    Raises `Refused` for a class that no training model has, by its zoo's spec, and no model that is asked about.
     """
     if track.holds != "predictions":
         return answers
@@ -112,7 +112,9 @@ def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Popula
             values = classes[rows].map(_value)
             for strange in classes[rows][~values.isin(known)].unique()[:1]:
                 listed = ", ".join(trained[name][:LISTED]) + (", …" if len(trained[name]) > LISTED else "")
-                problems[name] = f"{track.artefact}: '{quoted(strange, 60)}' is no class of {name}, which are {listed}"
+                problems[name] = (
+                    f"{track.artefact}: '{quoted(strange, 60)}' is not among the classes of {name}: {listed}"
+                )
             classes[rows] = values.map(known)
         spelled[target, seed] = Predictions(given.assign(predicted_class=classes))
     if problems:
@@ -121,7 +123,7 @@ def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Popula
 
 
 def _value(text: str) -> int | float | str:
-    """What is written, as a number where it is one."""
+    """The text, as a number if it is one."""
     if INTEGER.fullmatch(text):
         return int(text)
     return float(text) if NUMBER.fullmatch(text) else text

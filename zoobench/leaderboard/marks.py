@@ -1,4 +1,4 @@
-"""What is handed in and is nobody's own: copies of entries and of the zoo's models, equal models, inputs given back."""
+"""Find answers without own work: copies of entries and of the zoo's models, equal models, returned inputs."""
 
 from __future__ import annotations
 
@@ -25,43 +25,44 @@ from zoobench.tasks.answers import Answer, Predictions, Weights
 from zoobench.tasks.forms import WeightForm
 
 SHARE = 0.2
-"""Of the zoo's spread of fingerprints: models that are closer are copies. In the tracks' own zoos the nearest of two
+"""As a share of the zoo's spread of fingerprints: closer models are copies. In the tracks' own zoos the nearest two
 different models are 0.53 of it apart, draws of a kernel density around anchors 0.29 of it from these, and copies with
 noise of a hundredth of their weights 0.05."""
 
 ROUNDING = 0.02
-"""Of the same: what rounding to bfloat16 changes. A reconstruction may come close to a model, but not to its bits."""
+"""As a share of the same: the effect of rounding to bfloat16. A reconstruction may be close to a model, but not to its
+bits."""
 
 OF_ERROR = 0.05
-"""Predictions that differ from others by less than this part of these others' own error are copies of them."""
+"""As a share of the other predictions' own error: closer predictions are copies."""
 
 OF_TRUTH = 1e-3
-"""Of the truth's deviation: no method reads a measurement off weights that exactly."""
+"""As a share of the truth's deviation: no method reads a measurement off weights that exactly."""
 
 MEASURED = ("test_accuracy", "generalization_gap")
 RANKED = 20
-"""Checkpoints from which on the order of predictions tells of a copy: few fall into the same order by chance."""
+"""From this many checkpoints on, an equal order of predictions shows a copy: few agree by chance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Another entry of a track, and what it holds."""
+    """Another entry of a track, and its answers."""
 
     entry: Entry
     answers: Answers
 
 
 def copy_of(name: str) -> str:
-    """How the mark of a copy of an entry begins."""
+    """The first words of the mark of a copy of an entry."""
     return f"copy of {name} ("
 
 
 def marks_of(
     leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers, others: Sequence[Known]
 ) -> tuple[str, ...]:
-    """What verification marks an entry with, a phrase each; others: entries that were there before.
+    """The marks that verification gives an entry, a phrase each; others: entries that came before it.
 
-    Raises `InputError` where fingerprints are damaged.
+    Raises `InputError` if fingerprints are damaged.
     """
     if track.holds == "predictions":
         return _marks_of_predictions(track, references, answers, others)
@@ -72,10 +73,10 @@ def marks_of(
 
 @dataclass(frozen=True, eq=False)
 class _Ground:
-    """What models of a target are compared with: fingerprints of its zoo's, by whose spread distances are measured.
+    """What models for a target are compared with: fingerprints of its zoo, in units of its spread.
 
-    training: of training and validation models of all zoos of the track that share its layout; test: of test models
-    that a method cannot have; originals: of those that it is to reconstruct, one a row.
+    training: of training and validation models of all zoos of the track with its layout; test: of test models that a
+    method cannot have; originals: of the models to reconstruct, one per row.
     """
 
     reference: Population
@@ -132,9 +133,9 @@ def _marks_of_weights(
 
 
 def _copied(prints: Tensor, target: str, ground: _Ground, other: Known) -> Tensor:
-    """Which models [models] are copies of any of another entry's for the target; of reconstructions, in the same row.
+    """Which models [models] are copies of another entry's for the target; for reconstructions, only of the same row.
 
-    Two good reconstructions are close to the same model, so that their distance is measured by the other's own error.
+    Two good reconstructions are close to the same model, so their distance is measured by the other's own error.
     """
     found = torch.zeros(len(prints), dtype=torch.bool)
     for (of, _), weights in other.answers.items():
@@ -150,7 +151,7 @@ def _copied(prints: Tensor, target: str, ground: _Ground, other: Known) -> Tenso
 
 
 def _equal(prints: Tensor, spread: float) -> Tensor:
-    """Which models [models] are equal to another one of them."""
+    """Which models [models] are equal to another one among them."""
     apart = torch.cdist(prints, prints)
     apart.fill_diagonal_(torch.inf)
     return apart.amin(1) <= SHARE * spread
@@ -183,7 +184,7 @@ def _marks_of_predictions(
 
 
 def _predicted(references: Mapping[str, Population], answers: Answers) -> Predicted:
-    """Those of properties that are numbers; classes are few, and agree by chance."""
+    """Predictions of properties that are numbers; there are few classes, so they agree by chance."""
     found: Predicted = {}
     for (target, _), answer in answers.items():
         assert isinstance(answer, Predictions), "a track holds one kind of answers"
@@ -197,9 +198,9 @@ def _predicted(references: Mapping[str, Population], answers: Answers) -> Predic
 def _is_copy(
     values: NDArray[np.float64], others: NDArray[np.float64], truth: NDArray[np.float64], tolerance: float
 ) -> bool:
-    """Whether predictions, or their order, are closer to others than a part of the others' error, and deviation.
+    """Whether predictions, or their order, are closer to others than a share of the others' error and deviation.
 
-    Others that do not vary are nobody's: who has nothing to go by predicts the mean.
+    Constant predictions are never copies: without information, everybody predicts the mean.
     """
     if np.ptp(others) <= tolerance:
         return False

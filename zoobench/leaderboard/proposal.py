@@ -1,4 +1,4 @@
-"""How a folder that somebody proposes differs from a leaderboard: its entries, and what else it brings."""
+"""The differences of a proposed folder to a leaderboard: its entries, and everything else that it brings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zoobench.leaderboard.untrusted.files import folded, portable
 
 TRACK = "track.yaml"
 DEEPEST = 20
-"""Folders within one another, which are three where all is as it should be."""
+"""Largest depth of nested folders; three is normal."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What differs from a leaderboard.
+    """The differences to a leaderboard.
 
-    entries: by track and folder; strays: what no proposal may bring, a sentence each; others: what a person must look
-    at, likewise.
+    entries: by track and folder; strays: files that no proposal may bring, one sentence each; others: changes that a
+    person must look at, likewise.
     """
 
     entries: list[tuple[str, Path]]
@@ -31,9 +31,9 @@ class Proposal:
 
 
 def proposal(leaderboards: Path, proposed: Path) -> Proposal:
-    """How the folder `proposed` differs from `leaderboards`, file by file, hidden ones too, following no link.
+    """The differences of the folder `proposed` to `leaderboards`, file by file, with hidden ones, following no link.
 
-    What is hidden here alone is being written. Raises `InputError` where there is no such folder.
+    Hidden files of `leaderboards` itself are still being written. Raises `InputError` if there is no such folder.
     """
     here, there = _files(leaderboards), _files(proposed)
     tracks = set(track_names(leaderboards))
@@ -63,7 +63,7 @@ def proposal(leaderboards: Path, proposed: Path) -> Proposal:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """All that is no folder, by its path within the folder."""
+    """Everything but folders, by its path within the folder."""
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give the 'leaderboards' of a checkout")
     found = {}
@@ -79,7 +79,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _unwanted(new: Path, old: Path | None, parts: tuple[str, ...], tracks: set[str]) -> str | None:
-    """Why a file that is new or changed is not taken, as a clause."""
+    """Why a new or changed file is not allowed, as a clause."""
     if problem := next(filter(None, map(portable, parts)), None):
         return problem
     if new.is_symlink():
@@ -94,7 +94,7 @@ def _unwanted(new: Path, old: Path | None, parts: tuple[str, ...], tracks: set[s
 
 
 def _alike(here: dict[str, Path], there: dict[str, Path]) -> list[str]:
-    """Names that are proposed and cannot be told from others beside them, on some system or by a reader."""
+    """Proposed names that some system or a reader cannot tell from others beside them."""
     known: dict[tuple[str, str], str] = {}
     found: dict[str, None] = {}
     for name in [*sorted(here), *sorted(there)]:
@@ -116,7 +116,7 @@ def _same(old: Path | None, new: Path | None) -> bool:
 
 
 def _differ_in_mode(old: Path | None, new: Path) -> bool:
-    """Whether a file is of another kind, or may be executed and was not; new ones may not."""
+    """Whether the type of a file changed, or it became executable; new files must not be executable."""
     modes = [stat.S_IFREG if path is None else path.lstat().st_mode for path in (old, new)]
     return stat.S_IFMT(modes[0]) != stat.S_IFMT(modes[1]) or bool((modes[0] ^ modes[1]) & 0o111)
 

@@ -1,4 +1,4 @@
-"""Zoos of tracks built anew: of their specs, to be compared and recorded, and of other seeds, for fresh scores."""
+"""Rebuild zoos of tracks: from their specs, to compare and record them, and from other seeds, for fresh scores."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from zoobench.populations import Population, TokenSet
 from zoobench.zoo.workspace import Workspace
 
 FIRST, LAST = 10**6, 2**31
-"""Seeds that are drawn: beyond those of the tracks' own zoos, and with room for each model's."""
+"""Seeds to draw from: beyond those of the tracks' own zoos, and with room for each model's."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
     """A zoo of tracks, built from its spec.
 
-    content: as `population_digest` has it; same: whether it is what was recorded, or is recorded now, None if nobody
-    has recorded it; verdict: the same in words.
+    content: its `population_digest`; same: whether it equals the recorded zoo, or is recorded now, None if no recorded
+    one exists; verdict: the same in words.
     """
 
     zoo: str
@@ -49,7 +49,7 @@ class Rebuilt:
 def rebuild(
     tracks: Sequence[Track], workspace: Workspace, record: bool = False, progress: Progress = QUIET
 ) -> list[Rebuilt]:
-    """Build each zoo of the tracks, and compare it with what was recorded or, with `record`, record it now."""
+    """Build each zoo of the tracks, and compare it with the recorded one or, with `record`, record it now."""
     leaderboards, found = workspace.leaderboards, []
     recorded = {zoo: digest for track in tracks for zoo, digest in track.zoos.items()}
     for name, (population, token_size) in zoos_of(tracks, workspace, progress).items():
@@ -81,7 +81,7 @@ def _record(leaderboards: Path, zoo: str, digest: str) -> None:
 
 
 def _difference(population: Population, path: Path) -> str:
-    """How far checkpoints are from those that were recorded."""
+    """How far checkpoints are from the recorded ones."""
     there = TokenSet.read(path).populations[0].table[[*KEYS, "test_accuracy"]]
     both = there.merge(population.table[[*KEYS, "test_accuracy"]], on=KEYS, suffixes=("", "_here"))
     if len(both) < len(there):
@@ -92,10 +92,10 @@ def _difference(population: Population, path: Path) -> str:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What came of an entry's method on zoos of another seed.
+    """The result of an entry's method on zoos of another seed.
 
-    kind: `fresh` if it has scores, and `recorded` if not, for a `reason`; recorded, fresh: means of the metric that
-    ranks, fresh None if there is none.
+    kind: `fresh` if it has scores, `recorded` if not, for a `reason`; recorded, fresh: means of the metric that ranks,
+    fresh None if there is none.
     """
 
     track: str
@@ -123,11 +123,10 @@ def refresh(
     minutes: float = 240,
     progress: Progress = QUIET,
 ) -> Iterator[Refreshed]:
-    """Run the methods of entries, by track and folder, on zoos that are built anew; writes the scores into the entries.
+    """Run the methods of entries, by track and folder, on rebuilt zoos, and write the scores into the entries.
 
-    seed: of the zoos, drawn if None. All that is made is kept under `runs/fresh/`, so that the same command goes on
-    where it ended; a drawn seed is drawn anew once all entries were measured. minutes: after which no further entry is
-    begun.
+    seed: of the zoos, drawn if None. All results are kept under `runs/fresh/`, so the same command goes on where it
+    ended; a new seed is drawn once all entries are measured. minutes: after this time, no further entry is started.
     """
     if not entries:
         return
@@ -170,10 +169,10 @@ def _measured(
 
 
 def drawn_seed(path: Path) -> int:
-    """A seed that nobody can foresee, kept at `path`, so that a run that ended early goes on with it."""
+    """An unpredictable seed, kept at `path`, so that an interrupted run goes on with it."""
     try:
         kept = read_json(path, "the seed of fresh zoos").get("seed")
-    except InputError:  # there is none, or it was cut short: then nothing hangs on it
+    except InputError:  # there is none, or it was cut short: then nothing depends on it
         kept = None
     if isinstance(kept, int) and FIRST <= kept < LAST:
         return kept
@@ -183,7 +182,7 @@ def drawn_seed(path: Path) -> int:
 
 
 def method_of(entry: Entry) -> tuple[Method, object]:
-    """The method and the configuration that an entry says it is of, by its command or else by its method's name.
+    """The method and the configuration that an entry states, by its command or else by its method's name.
 
     Raises `InputError` if no such method is installed here, or it has no such configuration.
     """

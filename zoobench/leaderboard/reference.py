@@ -1,6 +1,6 @@
-"""What judging needs of a track's zoo: some of its checkpoints, with what was measured of them.
+"""What judging needs of a track's zoo: some of its checkpoints, with their measurements.
 
-It lies in the repository as a token set, so that verifying needs neither the zoo nor the machine that trained it.
+It is in the repository as a token set, so verifying needs neither the zoo nor the machine that trained it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def population_digest(population: Population) -> str:
 
 
 def reference_path(leaderboards: Path, zoo: str) -> Path:
-    """Where the reference of a zoo lies."""
+    """The path of a zoo's reference."""
     return inside(leaderboards / "zoos", zoo) / "reference"
 
 
 def write_reference(path: Path, zoo: str, population: Population, tasks: Iterable[Task], token_size: int) -> None:
-    """Write those checkpoints of a zoo of one population that judging reads in any of the tasks.
+    """Write the checkpoints of a zoo of one population that judging reads in any of the tasks.
 
-    And, beside the folder, fingerprints of all training and validation models, by which copies of them are recognised.
+    Beside the folder, write fingerprints of all training and validation models, by which copies are recognised.
     """
     parts = [task.reads(population).table[KEYS] for task in tasks]
     read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
@@ -52,7 +52,7 @@ def write_reference(path: Path, zoo: str, population: Population, tasks: Iterabl
 
 
 def is_recorded(leaderboards: Path, track: Track) -> bool:
-    """Whether what judging needs of a track's targets is there."""
+    """Whether the references of a track's targets exist."""
     return not _missing(leaderboards, track)
 
 
@@ -62,10 +62,10 @@ def _missing(leaderboards: Path, track: Track) -> list[str]:
 
 
 def read_references(leaderboards: Path, track: Track) -> dict[str, Population]:
-    """The reference of each target of a track; raises `InputError` where one is not there, or damaged."""
+    """The reference of each target of a track. Raises `InputError` if one is missing or damaged."""
     if missing := _missing(leaderboards, track):
         raise InputError(
-            f"the track {track.name} cannot be judged yet, since nobody has recorded its zoo {missing[0]}; build it "
+            f"the track {track.name} cannot be judged yet, because nobody has recorded its zoo {missing[0]}; build it "
             f"with 'zoobench leaderboard rebuild {track.name} --record'"
         )
     sets = {target: TokenSet.read(reference_path(leaderboards, target)) for target in track.targets}

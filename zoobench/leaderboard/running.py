@@ -1,4 +1,4 @@
-"""A method run on a track: it is measured as the track says, judged as everyone is, and written to be handed in."""
+"""Run a method on a track: measure it as the track says, judge it as all entries are, and write a submission."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from zoobench.populations import Population, TokenSet
 from zoobench.zoo.workspace import Workspace
 
 NOBODY = {"authors": ("–",), "licence": "–"}
-"""What stands in an entry before somebody hands it in."""
+"""Values of an entry before somebody submits it."""
 
 
 class FailedError(RuntimeError):
-    """Parts of a run failed. pieces: why, by the name of each."""
+    """Parts of a run failed. pieces: the reason for each, by its name."""
 
     def __init__(self, pieces: Mapping[str, str]) -> None:
         self.pieces = dict(pieces)
@@ -41,11 +41,11 @@ class FailedError(RuntimeError):
 def run_track(
     method: Method, track: Track, workspace: Workspace, progress: Progress = QUIET, config: object = None
 ) -> Entry:
-    """Run a method on a track and judge it; returns its entry, to which who hands it in adds authors and a licence.
+    """Run a method on a track and judge it. Returns its entry; the submitter adds authors and a licence.
 
-    config: of the method, None for its first preset. `results/<track>/<method>/` of the workspace then holds what can
-    be handed in, see `submit`. Raises `InputError` if the method does not do what the track asks for, or needs to see
-    more than the track allows, and `FailedError` if a part of the run failed.
+    config: of the method, None for its first preset. Then `results/<track>/<method>/` of the workspace holds a
+    submission, see `submit`. Raises `InputError` if the method cannot do what the track asks for, or needs more access
+    than the track allows, and `FailedError` if a part of the run failed.
     """
     references = read_references(workspace.leaderboards, track)
     results, answers = measure(method, config, track, workspace, progress)
@@ -69,10 +69,10 @@ def measure(
     seed: int | None = None,
     leaderboards: Path | None = None,
 ) -> tuple[Results, Answers]:
-    """What a method answers on a track, by target and seed, and what was measured with it; raises as `run_track` does.
+    """The answers of a method on a track, by target and seed, and their measurements. Raises as `run_track` does.
 
-    seed: the first of the track's zoos, None for that of their specs; leaderboards: where these lie, None if they lie
-    in the workspace.
+    seed: the first of the track's zoos, None for that of their specs; leaderboards: their folder, None for that of the
+    workspace.
     """
     check_applicable(track, method)
     specs = leaderboards or workspace.leaderboards
@@ -91,7 +91,7 @@ def measure(
 
 
 def check_applicable(track: Track, method: Method) -> None:
-    """Raise `InputError` if a method does not do what a track asks for, or needs to see more than it allows."""
+    """Raise `InputError` if a method cannot do what a track asks for, or needs more access than the track allows."""
     task = track.task.replace("_", " ")
     if not isinstance(method.kind, track.get_task().asks):
         raise InputError(f"{method.name} does not do what the track {track.name} asks for ({task})")
@@ -102,7 +102,7 @@ def check_applicable(track: Track, method: Method) -> None:
 def zoos_of(
     tracks: Sequence[Track], workspace: Workspace, progress: Progress = QUIET
 ) -> dict[str, tuple[Population, int]]:
-    """The populations of the tracks' zoos, built if they are not there, and the size of their tokens, by name."""
+    """The populations of the tracks' zoos, built if they are missing, and their token size, by name."""
     found: dict[str, tuple[Population, int]] = {}
     for track in tracks:
         with workspace.ray():
@@ -114,7 +114,7 @@ def zoos_of(
 
 
 def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
-    """What a run knows of its entry: all but who hands it in, and under which licence."""
+    """What a run knows of its entry: everything but the submitter and the licence."""
     seconds = results.seconds
     return {
         "format": FORMAT,
@@ -136,12 +136,12 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
 
 
 def _parameters(results: Results) -> int | None:
-    """Numbers that the first of the trained methods is kept as; None for a method that learns nothing."""
+    """Parameter count of the first fitted method; None if it learns nothing."""
     if not results.plan.fits:
         return None
     total = 0
     for file in results.cells.fit_path(results.plan.fits[0]).rglob("*.safetensors"):
         with safe_open(file, framework="pt") as content:
-            for name in content.keys():  # noqa: SIM118 – no mapping
+            for name in content.keys():  # noqa: SIM118 – not a mapping
                 total += int(content.get_tensor(name).numel())
     return total

@@ -1,4 +1,4 @@
-"""Submissions: folders that nobody vouches for, read with bounded effort; and how one is put together."""
+"""Submissions: read untrusted folders with bounded effort, and put a submission together."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ARTEFACTS = (".parquet", ".safetensors")
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """What was read: the entry, the artefact's bytes, and the answers that they hold.
+    """What was read: the entry, the artefact's bytes, and the answers in them.
 
-    beside: whether the artefact lay beside the entry, and not at an address alone.
+    beside: whether the artefact was beside the entry, and not only at an address.
     """
 
     entry: Entry
@@ -40,16 +40,16 @@ class Submission:
 
 
 def most_bytes(track: Track, references: Mapping[str, Population]) -> dict[str, int]:
-    """By the name of each file that a submission to a track may hold, how many bytes it has at most."""
+    """The largest number of bytes of each file that a submission to a track may hold, by its name."""
     return {ENTRY: MOST_BYTES, track.artefact: most_artefact_bytes(track, references)}
 
 
 def read_submission(
     folder: Path, track: Track, references: Mapping[str, Population], fetch: bool = False
 ) -> Submission:
-    """Read a folder; an artefact that is not there is fetched from its address, where `fetch` says so.
+    """Read a folder. An artefact that is missing there is fetched from its address if `fetch` is set.
 
-    Raises `Refused` with all that is wrong, and `AbsentError` where the artefact is not there, and not fetched.
+    Raises `Refused` with all problems, and `AbsentError` if the artefact is missing and not fetched.
     """
     most = most_bytes(track, references)
     check_folder(folder, most)
@@ -77,34 +77,34 @@ def read_submission(
 
 
 def _wrong_entry(entry: Entry, track: Track, most: int) -> list[str]:
-    """What is wrong with an entry, as one of the track; raises `Refused` where it is of another."""
+    """The problems of an entry of the track. Raises `Refused` if it is of another track."""
     if entry.track != track.name:
-        raise Refused([f"the entry is of the track '{entry.track}', and was handed in for '{track.name}'"])
+        raise Refused([f"the entry is of the track '{entry.track}', but was submitted to '{track.name}'"])
     problems = []
     if entry.seeds not in (track.all_seeds, track.all_seeds[:1]):
         wanted = " or ".join(f"{list(seeds)}" for seeds in (track.all_seeds, track.all_seeds[:1]))
         problems.append(f"the entry has the seeds {str(list(entry.seeds))[:60]}; the track's are {wanted}")
     if entry.artefact.bytes > most:
-        problems.append(f"the entry's artefact has {entry.artefact.bytes} bytes, and the track allows {most}")
+        problems.append(f"the entry's artefact has {entry.artefact.bytes} bytes, but the track allows {most}")
     return problems
 
 
 def wrong_artefact(entry: Entry, name: str, content: bytes) -> list[str]:
-    """What tells that an artefact is not the one that the entry tells of, a sentence each."""
+    """Signs that an artefact is not the one that the entry describes, one sentence each."""
     problems = []
     if len(content) != entry.artefact.bytes:
-        problems.append(f"{name} has {len(content)} bytes, and the entry says {entry.artefact.bytes}; pack it anew")
+        problems.append(f"{name} has {len(content)} bytes, but the entry says {entry.artefact.bytes}; pack it anew")
     if hashlib.sha256(content).hexdigest() != entry.artefact.sha256:
-        problems.append(f"{name} is not the file that the entry tells of: its SHA-256 is another; pack it anew")
+        problems.append(f"{name} is not the file that the entry describes: its SHA-256 differs; pack it anew")
     return problems
 
 
 def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
-    """Put a submission into an empty folder, ready to be verified; the track that it is of.
+    """Put a submission into an empty folder, ready to be verified. Returns its track.
 
-    source: a folder with an entry, which may lack what `said` has, a zip of one, or an artefact alone; said: fields
-    that take the place of the entry's own; url: where the artefact lies, if it is to be left out. Raises `InputError`
-    where the source is none of these, or no track is named.
+    source: a folder with an entry, which may lack the fields in `said`, a zip of one, or a single artefact; said:
+    fields that replace the entry's own; url: address of the artefact, if it is to be left out. Raises `InputError` if
+    the source is none of these, or no track is named.
     """
     if source.suffix in ARTEFACTS and source.is_file():
         track = _track(leaderboards, said)
@@ -117,7 +117,7 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
             check_folder(there, most)
             return _from_folder(there, folder, leaderboards, said, url)
     raise InputError(
-        f"{source} is no submission; give the folder that 'zoobench eval --track' wrote, a zip file of one, or "
+        f"{source} is not a submission; give the folder that 'zoobench eval --track' wrote, a zip file of one, or "
         "predictions.parquet or weights.safetensors with --track"
     )
 
@@ -125,7 +125,7 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
 def _from_folder(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, Any], url: str | None) -> Track:
     fields = parse_fields(read_plain(source / ENTRY, MOST_BYTES))
     if (wanted := said.get("track")) and fields.get("track") not in (None, wanted):
-        raise InputError(f"the submission is of the track {shown(fields['track'])[:60]}, and --track says {wanted}")
+        raise InputError(f"the submission is of the track {shown(fields['track'])[:60]}, but --track says {wanted}")
     fields |= said
     track = _track(leaderboards, fields)
     artefact = source / track.artefact
@@ -136,7 +136,7 @@ def _from_folder(source: Path, folder: Path, leaderboards: Path, said: Mapping[s
 def _write(
     folder: Path, leaderboards: Path, track: Track, fields: Mapping[str, Any], artefact: Path | None, url: str | None
 ) -> None:
-    """Write entry and artefact; what everyone would say the same is filled in."""
+    """Write entry and artefact, with defaults for fields that everyone would fill in alike."""
     name = fields.get("name", "")
     fields = {"format": FORMAT, "method": name, "date": datetime.now(UTC).date().isoformat()} | dict(fields)
     if artefact is not None:
@@ -160,7 +160,7 @@ def _track(leaderboards: Path, fields: Mapping[str, Any]) -> Track:
 
 
 def _most_of_all(leaderboards: Path) -> dict[str, int]:
-    """Bytes that files may have in a submission to any track: which it is, is in it."""
+    """The largest file sizes in a submission to any track: the track is only known from inside it."""
     most: dict[str, int] = {}
     for track in read_tracks(leaderboards):
         if is_recorded(leaderboards, track):

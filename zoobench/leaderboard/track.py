@@ -1,4 +1,4 @@
-"""What a track is: a task on zoos that everyone can build, and what may be handed in for it."""
+"""A track: a task on zoos that everyone can build, and the format of its submissions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seen = Literal["weights", "statistics", "images", "labels"]
 
 EVERYWHERE = (
-    "The training and validation models of the training zoos, with all that is recorded of them. Of test models, their "
-    "weights alone, when they are asked about. No other models."
+    "The training and validation models of the training zoos, with all recorded columns. Of test models only their "
+    "weights, when they are asked about. No other models."
 )
 ALLOWED: dict[Seen, str] = {
     "weights": "No images.",
@@ -36,14 +36,13 @@ ALLOWED: dict[Seen, str] = {
 
 
 class Track(Fields):
-    """A track, as `leaderboards/<name>/track.yaml` says it.
+    """A track, from `leaderboards/<name>/track.yaml`.
 
-    zoos: each zoo's content, as `population_digest` has it, None if nobody has built it yet; training: whose training
-    and validation models a method may see; targets: what it is measured on; settings: how the task differs from its
-    defaults; metrics: what is reported, the first ranks and higher is better; tolerance: by how much a score may differ
-    when it is computed on another machine; access: the most that a method may see; note: what else it may use, or may
-    not, in words. What is handed in follows from the task. A file may still say so (`holds`), as well as `direction`,
-    and call the note `allowed`.
+    zoos: each zoo's content, its `population_digest`, None if nobody has built it yet; training: zoos whose training
+    and validation models a method may see; targets: zoos that it is measured on; settings: changes to the task's
+    defaults; metrics: to report, the first ranks and higher is better; tolerance: how much a score may differ on
+    another machine; access: the most that a method may see; note: what else it may or may not use, in words. The task
+    decides what a submission holds. A file may still give `holds` and `direction`, and call the note `allowed`.
     """
 
     format: Literal["zoobench-track/1"]
@@ -65,7 +64,7 @@ class Track(Fields):
     @model_validator(mode="before")
     @classmethod
     def _as_written_before(cls, values: Any) -> Any:
-        """Fields that the task says now are checked, and left out."""
+        """Check and drop fields that the task decides now."""
         if not isinstance(values, dict):
             return values
         direction, holds = values.get("direction", "higher"), values.get("holds")
@@ -87,7 +86,7 @@ class Track(Fields):
         return self
 
     def get_task(self) -> Task:
-        """The task, as it is to be measured."""
+        """The task with its settings."""
         return get_task(self.task, self.settings)
 
     @property
@@ -102,12 +101,12 @@ class Track(Fields):
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
-        """The seeds that a method is measured under."""
+        """The seeds to measure a method under."""
         return tuple(range(self.seeds))
 
     @cached_property
     def properties(self) -> tuple[str, ...]:
-        """What is predicted, if predictions are handed in."""
+        """The properties to predict, if submissions hold predictions."""
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
 
     @property
@@ -126,7 +125,7 @@ class Track(Fields):
         return " ".join(part for part in (EVERYWHERE, ALLOWED[self.access], self.note.strip()) if part)
 
     def allows(self, method: Method) -> bool:
-        """Whether a method does what the track asks for, and is content with what it may see."""
+        """Whether a method can do what the track asks for, with the access that the track allows."""
         return applies(self.get_task(), method) and method.access <= Access[self.access.upper()]
 
     def plan(
@@ -137,10 +136,11 @@ class Track(Fields):
         config: object = None,
         seed: int | None = None,
     ) -> Plan:
-        """What measures a method, in a configuration, on the track; without one, a plan of the track's zoos alone.
+        """The plan of measuring a method, in a configuration, on the track; without a method, of the track's zoos
+        alone.
 
-        leaderboards: where the specs of zoos lie; zoos: where the zoos are to lie; seed: the first of their models,
-        None for that of their specs. Raises `InputError` for a zoo of several populations.
+        leaderboards: folder of the zoos' specs; zoos: folder of the zoos; seed: the first of their models, None for
+        that of their specs. Raises `InputError` for a zoo of several populations.
         """
         origins = {zoo: _origin(zoo, zoo_spec(leaderboards, zoo, seed), zoos) for zoo in self.zoos}
         check_apart(source for origin in origins.values() for source in origin.zoos)
@@ -154,17 +154,17 @@ class Track(Fields):
         )
 
     def fields(self) -> dict[str, Any]:
-        """What stands in its file, with what follows from the task, for other programs."""
+        """The content of its file, with what follows from the task, for other programs."""
         return self.model_dump(mode="json") | {"holds": self.holds, "task_version": self.task_version}
 
 
 def track_names(leaderboards: Path) -> list[str]:
-    """Tracks that are defined."""
+    """The names of all tracks."""
     return sorted(path.parent.name for path in leaderboards.glob("*/track.yaml"))
 
 
 def read_track(leaderboards: Path, name: str) -> Track:
-    """A track; raises `InputError` where there is no such, or its file is wrong."""
+    """The track of that name. Raises `InputError` if there is none, or its file is wrong."""
     if name not in (names := track_names(leaderboards)):
         if not names:
             raise InputError(f"there are no tracks under {leaderboards}; give --home a clone of zoobench's repository")
@@ -178,26 +178,26 @@ def read_track(leaderboards: Path, name: str) -> Track:
 
 
 def read_tracks(leaderboards: Path, scale: str | None = None) -> list[Track]:
-    """All tracks, or those of a scale; raises `InputError` where there are none."""
+    """All tracks, or those of a scale. Raises `InputError` if there are none."""
     names = track_names(leaderboards)
     tracks = [read_track(leaderboards, name) for name in names or [""]]
     return [track for track in tracks if scale in (None, track.scale)]
 
 
 def spec_path(leaderboards: Path, zoo: str) -> Path:
-    """Where the spec lies that a track's zoo is built from."""
+    """The path of the spec of a track's zoo."""
     return leaderboards / "zoos" / zoo / "zoo.yaml"
 
 
 def zoo_spec(leaderboards: Path, zoo: str, seed: int | None = None) -> ZooSpec | str:
-    """What a track's zoo is built from, or where it lies if it is there already (`path:`).
+    """The spec of a track's zoo, or its path if it exists already (`path:`).
 
     seed: the first of its models, None for the spec's own.
     """
     given = read_fields(spec_path(leaderboards, zoo), "zoo's spec", "'datasets:' and 'architectures:'")
     if "path" in given:
         if seed is not None:
-            raise InputError(f"zoo '{zoo}' is not built from a spec, so that no other seed can be given")
+            raise InputError(f"zoo '{zoo}' is not built from a spec, so another seed cannot be given")
         return str(given["path"])
     try:
         base = read_spec(str(given["spec"])) if "spec" in given else {}
@@ -219,7 +219,7 @@ def _origin(name: str, spec: ZooSpec | str, zoos: Path) -> Origin:
 
 
 def _kind_of(task: Task) -> str:
-    """The kind of a task's form, as its method `form` is annotated: no population is needed to know it."""
+    """The kind of a task's form, from the annotation of its method `form`, so that no population is needed."""
     kind = getattr(get_type_hints(type(task).form).get("return"), "kind", None)
     if kind is None:
         raise InputError(f"the task '{task.name}' does not say which form it returns; annotate its method 'form'")

@@ -1,4 +1,4 @@
-"""Whether a submission is what it says it is: read with care, judged anew, and held against what it claims."""
+"""Verify a submission: read it with care, judge it anew, and compare the result with its claims."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from zoobench.leaderboard.untrusted.files import AbsentError, Refused, folded
 from zoobench.populations import Population
 
 SPREAD = 5
-"""Spread and bounds may differ by so many tolerances: they come of differences, and of a few models counted often."""
+"""Spread and bounds may differ by this many tolerances: they depend on differences, and on a few models drawn often."""
 
-ROUNDING = 1e-9  # of a number: less is the order in which a library adds
+ROUNDING = 1e-9  # of a number: less comes from the order in which a library adds
 
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """A submission, and its entry as verification makes it: with `content`, `scores` and `marks`.
+    """A submission, and its entry after verification: with `content`, `scores` and `marks`.
 
-    told: what it claims and is not what was computed, a sentence each; nothing that refuses it.
+    told: claims that differ from the computed values without refusing it, one sentence each.
     """
 
     entry: Entry
@@ -51,12 +51,12 @@ def verified(
     fetch: bool = False,
     before: Sequence[Known] = (),
 ) -> Verified:
-    """Judge a submission, a folder or a zip of one, anew: its entry with `content`, and the scores that came of it.
+    """Judge a submission, a folder or a zip of one: its entry with `content`, and the computed scores.
 
-    What it claims is compared, and never taken. fetch: download an artefact that is not there; before: entries that are
-    proposed along with it, and came first. Raises `Refused` with all that is wrong, or if it claims scores that differ
-    by more than the track's tolerance; `AbsentError` if the artefact lies at an address and is not fetched;
-    `InputError` if the track's references, or its images, cannot be read.
+    Its claims are compared, and never used. fetch: download an artefact that is missing; before: entries proposed along
+    with it that came first. Raises `Refused` with all problems, or if it claims scores that differ by more than the
+    track's tolerance; `AbsentError` if the artefact is only at an address and is not fetched; `InputError` if the
+    track's references, or its images, cannot be read.
     """
     references = read_references(leaderboards, track)
     with opened(path, most_bytes(track, references)) as folder:
@@ -71,7 +71,7 @@ def verified(
     if claimed.content not in (None, content):
         problems.append(f"the entry's content is not that of its {track.artefact}; leave it out")
     problems += copies([*entries, *(known.entry for known in before)], claimed.name, content)
-    if problems:  # judging takes longer than all of this
+    if problems:  # judging takes longer than all these checks
         raise Refused(problems)
     scores = judge(track, references, submission.answers, claimed.seeds, data_root)
     scores = claimed.scores if _differ_by_rounding(claimed.scores, scores) else scores
@@ -88,7 +88,7 @@ def verified(
 
 
 def record(folder: Path, found: Verified) -> None:
-    """Write into a submission's folder what verification computed of it, where anything else stands in its entry."""
+    """Write the computed values into a submission's folder, unless its entry has them already."""
     if found.submission.entry != found.entry:
         write_json(folder / ENTRY, found.entry.fields())
 
@@ -108,14 +108,14 @@ def _differ_by_rounding(claimed: Sequence[Score], computed: Sequence[Score]) -> 
 
 def _told_of(claimed: Entry, computed: Entry) -> Iterator[str]:
     if claimed.scores and claimed.scores != computed.scores:
-        yield "it claims other scores, within the track's tolerance; those that were computed stand in it now"
+        yield "it claims other scores, within the track's tolerance; its entry has the computed ones now"
     yield from (f"marked: {mark}" for mark in computed.marks)
 
 
 def _answers_of(
     leaderboards: Path, track: Track, references: Mapping[str, Population], entries: Sequence[Entry], fetch: bool
 ) -> list[Known]:
-    """What entries of the track hold, without those that cannot be read."""
+    """The answers of the track's entries, without those that cannot be read."""
     found = []
     for entry in entries:
         with suppress(Refused, AbsentError):
@@ -125,16 +125,16 @@ def _answers_of(
 
 
 def _fresh(leaderboards: Path, track: Track, name: str, content: str) -> Fresh | None:
-    """What the board has of an entry of this name that holds the same; what a submission claims of it is nothing."""
+    """The board's entry of this name and content; a submission's own claims do not count."""
     entries = read_entries(leaderboards, track.name)
     return next((each.fresh for each in entries if (each.name, each.content) == (name, content)), None)
 
 
 def _came_before(other: Entry, entry: Entry) -> bool:
-    """Of two entries that are on the board, so that the other one is the copy.
+    """Of two entries on the board, whether the other one is the copy.
 
-    By date, which is what its author says, unless one of them is marked already: against the board all proposals are
-    later.
+    Decided by date, as its author states it, unless one of them is marked already; proposals are always later than the
+    board.
     """
     if any(mark.startswith(copy_of(entry.name)) for mark in other.marks):
         return False
@@ -143,16 +143,16 @@ def _came_before(other: Entry, entry: Entry) -> bool:
 
 
 def copies(entries: Sequence[Entry], name: str, content: str) -> list[str]:
-    """Whether another of a track's entries holds the same."""
+    """Whether another of a track's entries has the same content."""
     return [
-        f"it holds the same as the entry '{other.name}' of the track; a submission differs from those that are there"
+        f"it has the same content as the entry '{other.name}' of the track; a submission must differ from all entries"
         for other in entries
         if other.content == content and other.name != name
     ]
 
 
 def _of_another_version(track: Track, entry: Entry) -> list[str]:
-    """Whether a submission is not made for the task as it is now."""
+    """Whether a submission is made for another version of the task."""
     if entry.task_version == track.task_version:
         return []
     return [
@@ -162,12 +162,12 @@ def _of_another_version(track: Track, entry: Entry) -> list[str]:
 
 
 def is_within(leaderboards: Path, track: Track, path: Path) -> bool:
-    """Whether a folder lies among the track's entries."""
+    """Whether a folder is among the track's entries."""
     return path.resolve().parent == (leaderboards / track.name).resolve()
 
 
 def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> list[str]:
-    """Whether an entry of the track lies where its name says, and can be told by its name from the others."""
+    """Whether an entry of the track is in the folder of its name, and its name can be told from the others."""
     name = path.resolve().name
     if is_within(leaderboards, track, path) and name != entry.name:
         return [f"the entry is named '{entry.name}', and lies in the folder '{quoted(name)}'"]
@@ -180,7 +180,7 @@ def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> li
 
 
 def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: float) -> Iterator[str]:
-    """What was claimed and does not come of judging, a sentence each."""
+    """Claims that differ from the results of judging, one sentence each."""
     by_key = {(score.target, score.metric): score for score in claimed}
     if len(by_key) < len(claimed):
         yield "the entry gives a score twice"
@@ -188,7 +188,7 @@ def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: flo
     for target, metric in sorted(by_key.keys() - wanted.keys()):
         yield f"the entry gives a score of {quoted(metric)} on {target}, which the track does not have"
     for target, metric in sorted(wanted.keys() - by_key.keys()):
-        yield f"the entry gives scores, and none of {metric} on {target}"
+        yield f"the entry gives scores, but none of {metric} on {target}"
     for target, metric in sorted(wanted.keys() & by_key.keys()):
         yield from _differs(by_key[target, metric], wanted[target, metric], tolerance)
 
@@ -197,7 +197,7 @@ def _differs(claimed: Score, found: Score, tolerance: float) -> Iterator[str]:
     """The first value in which two scores differ."""
     if len(claimed.values) != len(found.values):
         given, wanted = len(claimed.values), len(found.values)
-        yield f"the entry gives {given} values of {found.metric} on {found.target}, and must give {wanted}: one a seed"
+        yield f"the entry gives {given} values of {found.metric} on {found.target}, not {wanted}: one per seed"
         return
     pairs = [("mean", claimed.mean, found.mean, tolerance)]
     pairs += [
@@ -210,7 +210,7 @@ def _differs(claimed: Score, found: Score, tolerance: float) -> Iterator[str]:
     for name, told, computed, most in pairs:
         if (told is None) != (computed is None) or abs((told or 0) - (computed or 0)) > most:
             yield (
-                f"the entry claims {_told(told)} as {name} of {found.metric} on {found.target}, and judging its "
+                f"the entry claims {_told(told)} as {name} of {found.metric} on {found.target}, but judging its "
                 f"artefact gives {_told(computed)}"
             )
             return

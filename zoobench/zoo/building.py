@@ -23,10 +23,10 @@ from zoobench.zoo.workspace import Workspace
 
 
 def spec_of(spec: str | Path | None = None, **fields: Any) -> ZooSpec:
-    """The spec of a preset or a YAML file, with other values for the fields that are given; those of None are not.
+    """The spec of a preset or a YAML file, with the given values for its fields; None leaves a field unchanged.
 
-    Without a spec the datasets are `digits`, which zoobench brings along. Raises `InputError` for an unknown preset or
-    field, and for a value that a field does not take.
+    Without a spec the datasets are `digits`, which come with zoobench. Raises `InputError` for an unknown preset or
+    field, and for a value that a field does not allow.
 
     >>> spec_of(architectures=["mlp"], seeds=4).title
     'digits-mlp'
@@ -51,7 +51,7 @@ def build_zoo(
     """Train the models of a spec that the zoo at `path` lacks, and return the zoo.
 
     stack_size: models trained at once; None for as many as fit into memory. Raises `InputError` if another build holds
-    the zoo, if there is a zoo of another spec, if the images cannot be loaded, and if a model is too large.
+    the zoo, if there is a zoo of another spec, if the images cannot be loaded, or if a model is too large.
     """
     workspace = workspace or Workspace()
     for architecture in spec.user_architectures():
@@ -90,7 +90,7 @@ def build_zoo(
 
 
 def _tell_unstackable(models: Sequence[ModelSpec], images: Datasets, progress: Progress) -> None:
-    """Say which architectures are trained one model at a time, and why; raises `InputError` if one cannot be."""
+    """Report which architectures are trained one model at a time, and why. Raises `InputError` if one cannot be."""
     alone: dict[str, str] = {}
     for model in {(stack_key(model), dataset_key(model)): model for model in models}.values():
         if reason := why_alone(model, images[dataset_key(model)]):

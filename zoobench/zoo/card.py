@@ -1,4 +1,4 @@
-"""The card of a zoo, `zoo.json`: what it must say."""
+"""The card of a zoo, `zoo.json`: its required fields."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Card(BaseModel):
 
 
 def card_of(content: bytes) -> tuple[Card | None, list[str]]:
-    """The card in a file's content, None if anything is wrong with it; and what is wrong, one clause each."""
+    """The card in a file's content, None if anything is wrong; and the problems, one clause each."""
     try:
         return Card.model_validate_json(content), []
     except ValidationError as error:

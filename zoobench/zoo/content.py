@@ -1,4 +1,4 @@
-"""Ids of models from elsewhere: hashes of their content, whatever their files and columns are named."""
+"""Ids of imported models: hashes of their content, whatever their files and columns are named."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoobench.zoo.sink import Row
 IDS = "content/1"
 """The version of these ids: in the card of an imported zoo, and a key of exported rows."""
 
-FUNCTION = ("dataset", "architecture", "activation")  # what weights mean, and on what they were measured
+FUNCTION = ("dataset", "architecture", "activation")  # what weights compute, and on which images
 APART = [name for name in MODELS.names if name not in ("model_id", "source", "seconds")]
 """Columns that tell models of equal content apart."""
 
 
 def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, layout: Layout | None) -> str:
-    """Sixteen hexadecimal digits: a hash of what a model computes, and of its checkpoints, sorted by epoch.
+    """Sixteen hexadecimal digits: a hash of the function of a model, and of its checkpoints, sorted by epoch.
 
     These count: dataset, architecture and activation of the row; epoch, metrics and weights of each checkpoint, one row
     of `weights` [checkpoints, D] in the layout. The whole row counts for a model without checkpoints.

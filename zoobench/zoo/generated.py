@@ -1,4 +1,4 @@
-"""Models that were generated, not trained, as rows of a zoo."""
+"""Generated models as rows of a zoo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoobench.zoo.schema import METRICS, MODELS, POPULATION
 from zoobench.zoo.sink import Part, Row
 
 KNOWN = [*POPULATION, "train_images", "activation"]
-"""Columns that a generated model has besides its source: those that it is evaluated with."""
+"""Columns of a generated model besides its source: those that it is evaluated with."""
 
 
 def generated_part(
@@ -51,6 +51,6 @@ def generated_part(
 
 
 def _value(value: Any) -> Any:
-    """A value of a data frame as Arrow takes it: NaN becomes None."""
+    """A value of a data frame for Arrow: NaN becomes None."""
     missing = value is None or value != value
     return None if missing else value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""What a zoo holds: counts, accuracies and cost of each population, also while it is being built."""
+"""Inspect a zoo: counts, accuracies and cost of each population, also while it is being built."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOUR = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class EpochAccuracy:
-    """Mean and standard deviation over models of the test accuracy after an epoch; None for the latter of one model."""
+    """Mean and standard deviation over models of the test accuracy after an epoch; the latter is None for one model."""
 
     epoch: int
     mean: float
@@ -45,10 +45,10 @@ def population_title(dataset: str, architecture: str, width: float) -> str:
 class PopulationReport:
     """Models of one architecture on one dataset.
 
-    models: how many there are of each status, and how many of the zoo's spec are `missing` yet. Accuracies are on test
-    images, of the last checkpoints of the models that did not diverge; they come with a histogram of `BINS` bins from
-    0 to 1, and by epoch. Rates are of one core: models of any status trained in an hour, and epochs of models that
-    were trained to the end; None if no time was measured.
+    models: their number by status, and how many of the zoo's spec are still `missing`. Accuracies are on test images,
+    of the last checkpoints of the models that did not diverge, with a histogram of `BINS` bins from 0 to 1, and by
+    epoch. Rates are per core: models of any status trained in an hour, and epochs of models that were trained to the
+    end; None if no time was measured.
     """
 
     dataset: str
@@ -71,7 +71,7 @@ class PopulationReport:
 
 @dataclass(frozen=True)
 class ZooReport:
-    """A zoo: where it is, when and on what it was built, the time that took, its size, its populations."""
+    """A zoo: its path, when and on what it was built, its training time, its size, its populations."""
 
     name: str
     path: str
@@ -158,7 +158,7 @@ def wanted_models(spec: dict[str, Any]) -> dict[tuple[Any, ...], set[str]]:
 def population_report(
     key: tuple[Any, ...], models: pd.DataFrame, checkpoints: pd.DataFrame, wanted: Collection[str] = ()
 ) -> PopulationReport:
-    """A report on these models; key: values of `KEYS`; checkpoints: of any models; wanted: ids that there should be."""
+    """A report on these models; key: values of `KEYS`; checkpoints: of any models; wanted: ids that should exist."""
     counts = {status: int((models["status"] == status).sum()) for status in get_args(Status)}
     whole = models[models["status"] != "diverged"]
     saved = checkpoints[checkpoints["model_id"].isin(models["model_id"])]
@@ -185,7 +185,7 @@ def population_report(
 
 
 def _rate(amount: float, seconds: Iterable[float]) -> float | None:
-    hours = sum(taken for taken in seconds if taken == taken) / HOUR  # of a generated model none is known
+    hours = sum(taken for taken in seconds if taken == taken) / HOUR  # not known for generated models
     return float(amount) / hours if hours else None
 
 

@@ -16,7 +16,7 @@ from zoo_generation.files import StoragePath, read_json, write_json
 
 @contextmanager
 def locked(path: StoragePath) -> Iterator[None]:
-    """Hold a zoo for the length of a `with` block; raises `InputError` at once if another process holds it.
+    """Hold a zoo during a `with` block. Raises `InputError` at once if another process holds it.
 
     The lock is flock's on `<zoo>/.lock`: the system releases it when the process ends, however it ends, and NFS
     passes it on to other machines. `<zoo>/.builder.json` says who holds it. A remote store has no lock: two builds
@@ -47,6 +47,6 @@ def locked(path: StoragePath) -> Iterator[None]:
 def _who(holder: Path) -> str:
     try:
         told = read_json(holder, "the note of who builds")
-    except InputError:  # it has the lock, and has not yet said so
+    except InputError:  # it has the lock, but has not written the note yet
         return "another process"
     return f"process {told.get('pid')} on {told.get('host')}"

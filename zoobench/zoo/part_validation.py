@@ -1,4 +1,4 @@
-"""Everything that can be wrong with one part of a zoo: its checksums, tables and weights."""
+"""Find everything that is wrong with one part of a zoo: its checksums, tables and weights."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from zoobench.zoo.parts import part_file
 from zoobench.zoo.schema import TABLES, conform, layout_of
 from zoobench.zoo.sink import Part
 
-BLOCK = 1 << 22  # numbers, of the weights that are looked at at once
+BLOCK = 1 << 22  # weights checked at once
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 Rule = tuple[Callable[[Any], Any], str]
 
 POSITIVE: Rule = (lambda values: (values > 0) & np.isfinite(values), "must be above 0")
 NOT_NEGATIVE: Rule = (lambda values: values >= 0, "may not be negative")
-LOSS: Rule = (lambda values: ~(values < 0), "may not be negative")  # of weights that explode it is no number
+LOSS: Rule = (lambda values: ~(values < 0), "may not be negative")  # NaN if weights explode
 SHARE: Rule = (lambda values: (values >= 0) & (values <= 1), "must lie in [0, 1]")
 STATUS: Rule = (
     lambda values: np.isin(values.astype(str), get_args(Status)),
@@ -54,12 +54,12 @@ RULES: dict[str, dict[str, Rule]] = {
         **{f"{split}_accuracy": SHARE for split in ("train", "val", "test")},
     },
 }
-"""Which values a column may hold beside null; the schema says which may be null."""
+"""The allowed values of a column beside null; the schema says which may be null."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a check found: the file, relative to the zoo, or the population, and what is wrong with it, as a clause."""
+    """A problem: the file, relative to the zoo, or the population, and what is wrong with it, as a clause."""
 
     check: str
     file: str
@@ -71,7 +71,7 @@ class Problem:
 
 @dataclass
 class PartFindings:
-    """What is wrong with a part; its tables and layout, None if they cannot be read; rows of weights that ran away."""
+    """The problems of a part; its tables and layout, None if they cannot be read; rows of weights that ran away."""
 
     part: str
     boundless: list[int] = field(default_factory=list)
@@ -83,7 +83,7 @@ class PartFindings:
 
 @contextmanager
 def told(problems: list[Problem], check: str, file: str) -> Iterator[None]:
-    """Turn whatever the block raises into a problem: libraries raise many things on hostile content."""
+    """Turn any exception in the block into a problem: libraries raise many things on hostile content."""
     try:
         yield
     except Exception as error:
@@ -100,7 +100,7 @@ def _clause(error: Exception) -> str:
 
 
 def check_part(zoo: StoragePath, part: str) -> PartFindings:
-    """Check everything in a part. A file that is not what was written is one problem, and is not read further."""
+    """Check everything in a part. A file that differs from its checksum is one problem, and is not read further."""
     findings = PartFindings(part)
     names = {folder: f"{folder}/{part_file(zoo, folder, part).name}" for folder in ("models", "checkpoints", "weights")}
     sums_name = f"checksums/{part_file(zoo, 'checksums', part).name}"
@@ -129,7 +129,7 @@ def check_part(zoo: StoragePath, part: str) -> PartFindings:
 
 
 def read(file: StoragePath) -> bytes:
-    """A file's content; raises `FileNotFoundError` also for anything but a file, such as a pipe that never ends."""
+    """A file's content. Raises `FileNotFoundError` also for anything but a file, such as a pipe that never ends."""
     if not file.is_file():
         raise FileNotFoundError
     return bytes(file.read_bytes())
@@ -144,7 +144,7 @@ def _local(file: StoragePath) -> Iterator[Any]:
 
 
 def _sums(content: bytes, allowed: set[str]) -> dict[str, str]:
-    """Digest by file; only files of the part may be named, so that no path leads anywhere else."""
+    """Digest by file; only files of the part may be named, so no path leads elsewhere."""
     text = content.decode("ascii", "backslashreplace")
     sums: dict[str, str] = {}
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
@@ -163,10 +163,10 @@ def _sums(content: bytes, allowed: set[str]) -> dict[str, str]:
 
 
 def _is_as_written(digest: str, name: str, sums: dict[str, str] | None, findings: PartFindings) -> bool:
-    """Whether a file's digest is the recorded one; also true if none is recorded, which is a problem of its own."""
+    """Whether a file's digest is the recorded one; also true if none is recorded, which is a separate problem."""
     if sums is None or sums.get(name, digest) == digest:
         return True
-    what = "it is not what was written: its SHA-256 is another than in the part's checksums"
+    what = "it is not what was written: its SHA-256 differs from that in the part's checksums"
     findings.problems.append(Problem("checksums", name, what))
     return False
 
@@ -190,7 +190,7 @@ def _values(table: pa.Table, name: str) -> Iterator[str]:
 
 
 def _identity(findings: PartFindings) -> Iterator[str]:
-    """Whether the part is named by its models, each of which stands in it once."""
+    """Whether the part is named by its models, each of which is in it once."""
     if findings.models is None:
         return
     ids = findings.models["model_id"]
@@ -202,7 +202,7 @@ def _identity(findings: PartFindings) -> Iterator[str]:
 
 
 def _references(findings: PartFindings) -> Iterator[str]:
-    """Whether each checkpoint stands once, is of a model of the part, and has a row of its own in the weights."""
+    """Whether each checkpoint is in it once, belongs to a model of the part, and has its own row of the weights."""
     if (checkpoints := findings.checkpoints) is None:
         return
     twice = checkpoints[checkpoints.duplicated(["model_id", "epoch"])]
@@ -222,9 +222,9 @@ def _references(findings: PartFindings) -> Iterator[str]:
 
 
 def _weights(file: Any, rows: int | None, boundless: list[int]) -> Layout:
-    """The layout of a weights file of so many rows; raises `ValueError` for whatever does not fit, or is not finite.
+    """The layout of a weights file of that many rows. Raises `ValueError` if anything does not fit, or is not finite.
 
-    Rows the sum of whose squares is beyond float32 are added to `boundless`.
+    Rows whose sum of squares is beyond float32 are added to `boundless`.
     """
     try:
         opened = safe_open(file, framework="pt")

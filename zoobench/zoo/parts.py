@@ -1,4 +1,4 @@
-"""The parts of a zoo: reading their tables, and telling whole ones from damaged ones.
+"""The parts of a zoo: read their tables, and find damaged ones.
 
 A part is what one worker wrote at once: its models, their checkpoints, and the weights of those.
 """
@@ -36,7 +36,7 @@ class DamagedPartError(InputError):
 
 
 def part_names(zoo: StoragePath) -> list[str]:
-    """The parts whose models file, which is written last, stands."""
+    """The parts whose models file, which is written last, exists."""
     return [file.stem for file in files_in(zoo / "models", "*.parquet")]
 
 
@@ -46,18 +46,18 @@ def part_file(zoo: StoragePath, folder: str, part: str) -> StoragePath:
 
 
 def asked_at_once(ask: Callable[[Question], Answer], questions: Sequence[Question]) -> list[Answer]:
-    """The answers of `ask` to the questions, in order; many are asked at once, since storage may be far away."""
+    """The answers of `ask` to the questions, in order; many are asked at once, because storage may be far away."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(ask, questions))
 
 
 def read_table(zoo: StoragePath, table: str, part: str) -> pd.DataFrame:
-    """A part's rows of a table; raises `DamagedPartError`, or another `InputError` where it cannot be read now."""
+    """A part's rows of a table. Raises `DamagedPartError`, or another `InputError` if it cannot be read now."""
     return read_arrow_table(zoo, table, part).to_pandas()
 
 
 def read_arrow_table(zoo: StoragePath, table: str, part: str) -> pa.Table:
-    """As `read_table`, in Arrow, which tells nulls from numbers that are not finite, and has integers beside nulls."""
+    """As `read_table`, in Arrow, which distinguishes nulls from NaN and allows nulls among integers."""
     file = part_file(zoo, table, part)
     try:
         content = file.read_bytes()
@@ -73,7 +73,7 @@ def read_arrow_table(zoo: StoragePath, table: str, part: str) -> pa.Table:
 
 
 def recorded_sums(zoo: StoragePath, part: str) -> dict[str, str]:
-    """SHA-256 of a part's files, by path in the zoo, as they were written; empty for a part without checksums."""
+    """SHA-256 of a part's files when they were written, by path in the zoo; empty for a part without checksums."""
     try:
         lines = part_file(zoo, "checksums", part).read_text().splitlines()
     except FileNotFoundError:
@@ -88,9 +88,9 @@ def recorded_sums(zoo: StoragePath, part: str) -> dict[str, str]:
 
 
 def models_of(zoo: StoragePath, part: str) -> set[str]:
-    """Ids of a part's models; raises `DamagedPartError` unless all of the part is whole.
+    """Ids of a part's models. Raises `DamagedPartError` unless the whole part is intact.
 
-    Checksums are looked at on this machine only: from a remote store, all weights would have to come here.
+    Checksums are compared on this machine only: from a remote store, all weights would have to be downloaded.
     """
     models = set(read_table(zoo, "models", part)["model_id"])
     checkpoints = read_table(zoo, "checkpoints", part)
@@ -105,7 +105,7 @@ def models_of(zoo: StoragePath, part: str) -> set[str]:
 
 
 def _check_sums(zoo: Path, part: str, folders: Iterable[str]) -> None:
-    """Raise `DamagedPartError` where a file in these folders is not what was written."""
+    """Raise `DamagedPartError` if a file in these folders differs from its checksum."""
     files = {folder: part_file(zoo, folder, part).name for folder in folders}
     try:
         sums = {f"{folder}/{name}": known_sha256(zoo / folder / name) for folder, name in files.items()}
@@ -122,7 +122,7 @@ def _check_sums(zoo: Path, part: str, folders: Iterable[str]) -> None:
 
 
 def _weights_rows(file: StoragePath) -> int:
-    """Rows of a safetensors file whose size is what its header says; only the header is read."""
+    """Rows of a safetensors file whose size matches its header; only the header is read."""
     try:
         with file.open("rb") as content:
             size = content.seek(0, io.SEEK_END)
@@ -130,7 +130,7 @@ def _weights_rows(file: StoragePath) -> int:
             (length,) = struct.unpack("<Q", content.read(8))
             weights = json.loads(content.read(min(length, size)))["weights"]
             if size != 8 + length + weights["data_offsets"][1]:
-                raise ValueError(f"it has {size} bytes, and another size in its header")
+                raise ValueError(f"it has {size} bytes, but another size in its header")
             return int(weights["shape"][0])
     except FileNotFoundError:
         raise DamagedPartError(f"the weights {file} are damaged: they are missing; {AGAIN}") from None

@@ -1,4 +1,4 @@
-"""How the zoos published at modelzoos.cc name things (Schürholt et al., arXiv 2209.14764, and their Ray Tune files)."""
+"""Names in the zoos published at modelzoos.cc (Schürholt et al., arXiv 2209.14764, and their Ray Tune files)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RESULTS = {name: name.replace("_accuracy", "_acc") for name in METRICS}
 
 SCHEDULES = {"OneCycleLR": "onecycle"}
 TYPES = {"cnn_s": "CNN", "cnn_m": "CNN2", "cnn_l": "CNN3", "resnet18": "Resnet18"}
-"""Value of `model::type` by our architecture; of one with a width but 1, with `_width` behind it."""
+"""Value of `model::type` by our architecture; with `_width` behind it for a width other than 1."""
 
 SAME_CONFIG = "params"
 """Stands in a model's `source` for the `config` of a row of results that equals the model's params."""
 
 _DROPOUTS_BEFORE = {"3": 1, "6": 2, "9": 2, "11": 3}
-"""Dropout modules before a layer of CNN and CNN2, by its index without them: they count only where dropout is used."""
+"""Dropout modules before a layer of CNN and CNN2, by its index without them: they count only if dropout is used."""
 
 
 def entry_names(architecture: str, dropout: float | None, names: Iterable[str]) -> dict[str, str]:

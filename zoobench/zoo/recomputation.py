@@ -1,4 +1,4 @@
-"""Evaluate checkpoints of a zoo again, and compare with the metrics that it records."""
+"""Evaluate checkpoints of a zoo again, and compare the results with the recorded metrics."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from zoo_generation.training.single import evaluate
 from zoobench.zoo import POPULATION, Zoo
 from zoobench.zoo.inspection import population_title
 
-IMAGES = 2  # that float kernels may classify otherwise
-SHARE = 0.002  # as well, of many images
-LOSS = 0.01  # nats, and as a share of the loss: what coarser arithmetic on a GPU may add up to
+IMAGES = 2  # images that float kernels may classify differently
+SHARE = 0.002  # the same, as a share of many images
+LOSS = 0.01  # nats, and as a share of the loss: the possible effect of coarser arithmetic on a GPU
 
 Split = Literal["test", "val"]
 SPLITS: tuple[Split, ...] = ("test", "val")
-"""Training images are left out: they are many times more, and their accuracies come from the same evaluation."""
+"""Training images are left out: they are many more, and their accuracies come from the same evaluation."""
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Accuracy in [0, 1] and mean cross-entropy, nats, of a checkpoint on the images of a split: as the zoo records
-    them, None if it does not, and as they are computed again."""
+    """Accuracy in [0, 1] and mean cross-entropy, nats, of a checkpoint on the images of a split: recorded (None if the
+    zoo does not record them) and recomputed."""
 
     population: str
     model_id: str
@@ -105,7 +105,7 @@ def _population(zoo: Zoo, rows: pd.DataFrame, data_root: Path | None) -> Iterato
 
 
 def _module(row: pd.Series, layout: Layout) -> nn.Module:
-    """The row's module; raises `InputError` if it cannot be built, or its weights have another layout."""
+    """The row's module. Raises `InputError` if it cannot be built, or its weights have another layout."""
     module = build_module(row)
     if Layout.of(module.state_dict()) != layout:
         raise InputError(f"the layout of its weights is not that of the architecture '{row['architecture']}'")
@@ -114,9 +114,9 @@ def _module(row: pd.Series, layout: Layout) -> nn.Module:
 
 def _compared(row: pd.Series, split: Split, module: nn.Module, state: State, images: Images) -> Recomputed:
     try:
-        load(module, state)  # for each split, since a forward pass may change it
+        load(module, state)  # for each split, because a forward pass may change it
         loss, accuracy = evaluate(module, images.images, images.labels)
-    except (RuntimeError, IndexError) as error:  # of channels or classes that are not the dataset's
+    except (RuntimeError, IndexError) as error:  # channels or classes that are not the dataset's
         reason = str(error).split("\n")[0]
         raise InputError(f"'{row['architecture']}' cannot be run on images of '{row['dataset']}' ({reason})") from None
     return Recomputed(

@@ -1,4 +1,4 @@
-"""What a zoo's tables and weights files hold, column by column: `docs/format.md` in code."""
+"""The columns of a zoo's tables and weights files: `docs/format.md` in code."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accur
 
 
 def population_names(rows: Iterable[pd.Series]) -> list[str]:
-    """Names of populations, given one row of each: fit for files, and different even if case is ignored.
+    """Names of populations, given one row of each: valid for files, and different even if case is ignored.
 
-    Dataset, architecture with its width unless 1, channels and image size; a number behind where that stands already.
+    Made of dataset, architecture with its width unless 1, channels and image size; with a number if that is taken.
     """
     names: dict[str, str] = {}
     for row in rows:
@@ -101,8 +101,8 @@ def population_names(rows: Iterable[pd.Series]) -> list[str]:
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the schema's columns first, in its order and types; other columns stay behind them.
 
-    A column that may be null may be missing. Raises `ValueError` in one sentence for one that may not, for one of
-    another type, and for a null where there may be none.
+    Columns that may be null may be missing. Raises `ValueError` in one sentence for one that may not, for one of
+    another type, and for a null that is not allowed.
     """
     columns = []
     for field in schema:
@@ -123,7 +123,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """A data frame in Arrow: the schema's columns in its types, what pandas has no integer for as nulls."""
+    """A data frame in Arrow: the schema's columns in its types, with nulls for missing integers."""
     known = [field for field in schema if field.name in frame.columns]
     others = [name for name in frame.columns if name not in schema.names]
     table = pa.Table.from_pandas(frame[[field.name for field in known]], pa.schema(known), preserve_index=False)
@@ -133,12 +133,12 @@ def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 
 def entries_of(layout: Layout) -> list[list[Any]]:
-    """A layout for JSON: a list of [name, shape], since the order is part of it and JSON objects have none."""
+    """A layout for JSON: a list of [name, shape], because order matters and JSON objects have none."""
     return [[entry.name, list(entry.shape)] for entry in layout]
 
 
 def layout_of(entries: object) -> Layout:
-    """The layout of such a list; raises `ValueError` if it is not such a list."""
+    """The layout of such a list. Raises `ValueError` if it is not such a list."""
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
         raise ValueError("its layout is not a list of [name, shape]")
     if len({name for name, _ in entries}) != len(entries):

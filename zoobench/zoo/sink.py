@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """What is written at once: rows of models, rows of their checkpoints without `part` and `row`, and the weights
+    """The unit of writing: rows of models, rows of their checkpoints without `part` and `row`, and the weights
     [checkpoints, D] in one layout, both None if no model has a checkpoint."""
 
     models: Sequence[Row]
@@ -46,14 +46,14 @@ class Part:
 
     @property
     def name(self) -> str:
-        """A hash of the models' ids: the same models again replace their part."""
+        """A hash of the models' ids: writing the same models again replaces their part."""
         ids = ",".join(model["model_id"] for model in self.models)
         return hashlib.sha256(ids.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class ZooSink:
-    """Where workers write what they trained: a directory that every worker sees."""
+    """Where workers write trained models: a directory that every worker sees."""
 
     path: StoragePath
 
@@ -62,10 +62,10 @@ class ZooSink:
         return locked(self.path)
 
     def repair(self) -> int:
-        """Remove damaged parts and temporary files of writers that were killed; returns the number of such parts.
+        """Remove damaged parts and temporary files of killed writers. Returns the number of damaged parts.
 
         Only for a build that holds the lock. The models of these parts then count as missing, and are trained again.
-        Files of a part without a models file stay: a worker that outlived its build may yet write it.
+        Files of a part without a models file stay: a worker that outlived its build may still write it.
         """
         parts = part_names(self.path)
         damaged = [part for part, models in zip(parts, self._models_of(parts), strict=True) if models is None]
@@ -77,7 +77,7 @@ class ZooSink:
                 sweep(place)
         for pattern in TEMPORARY:
             for file in files_in(self.path, pattern):
-                if file.is_file():  # as earlier versions left them
+                if file.is_file():  # earlier versions left files
                     file.unlink(missing_ok=True)
         return len(damaged)
 
@@ -98,9 +98,9 @@ class ZooSink:
         return asked_at_once(whole, parts)
 
     def write(self, models: Sequence[TrainedModel]) -> None:
-        """Store models of one architecture as a part; the same models again replace their part.
+        """Store models of one architecture as a part; writing the same models again replaces their part.
 
-        Raises `OSError` if the storage is full; none of these models counts then.
+        Raises `OSError` if the storage is full; then none of these models counts.
         """
         self.write_part(part_of(models))
 
@@ -127,12 +127,11 @@ class ZooSink:
         imported: dict[str, str] | None = None,
         generated: dict[str, Any] | None = None,
     ) -> None:
-        """Write the card, with the present time: the zoo built last is the one with the latest card.
+        """Write the card with the present time: the zoo built last is the one with the latest card.
 
-        spec: what is trained; empty if the models are `imported`, which says from which folder and layout, or
-        `generated`, which says by what method and from which zoos. Raises `InputError` if the zoo
-        cannot be written to. A build writes it first, so that the zoo can be used while it grows; an import writes it
-        last.
+        spec: what is trained; empty if the models are `imported`, which gives the folder and layout, or `generated`,
+        which gives the method and the zoos. Raises `InputError` if the zoo cannot be written to. A build writes the
+        card first, so that the zoo can be used while it grows; an import writes it last.
         """
         card = {
             "format": FORMAT,

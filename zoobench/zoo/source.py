@@ -1,4 +1,4 @@
-"""A zoo by what is known of it before it is opened, or built: where it lies, and which populations it has."""
+"""A zoo as known before it is opened or built: its path and its populations."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from zoobench.zoo.workspace import Workspace
 
 @dataclass(frozen=True)
 class Kind:
-    """What the models of a population are, and which they are.
+    """The kind and the ids of a population's models.
 
-    train_images: how many images they were trained on, None if that is not limited or not known; ids: of the models;
+    train_images: number of images they were trained on, None if it is not limited or not known; ids: of the models;
     checkpoints: how many they have, or will have.
     """
 
@@ -43,7 +43,7 @@ class Kind:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Kind:
-        """Of a table of checkpoints of one population, one row per checkpoint."""
+        """From a table of checkpoints of one population, one row per checkpoint."""
         row = table.iloc[0]
         images = None if pd.isna(row["train_images"]) else int(row["train_images"])
         shape = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]))
@@ -56,7 +56,7 @@ class Kind:
 
     @property
     def words(self) -> dict[str, str]:
-        """What tells it from other populations, as words, by what it is."""
+        """What distinguishes it from other populations, as words, by property."""
         return {
             "dataset": self.dataset,
             "architecture": self.architecture,
@@ -66,15 +66,15 @@ class Kind:
 
     @property
     def training_models(self) -> int:
-        """How many models its training split has, if none of them fail."""
+        """Number of models in its training split, if none of them fail."""
         return int((split_models(pd.Series(sorted(self.ids))) == "train").sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A zoo that is there, or one that is built from a spec before it is used.
+    """An existing zoo, or one that is built from a spec before it is used.
 
-    name: what it is called in tables; spec: None if it was there already; kinds: its populations.
+    name: in tables; spec: None if it exists already; kinds: its populations.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Source:
 
     @classmethod
     def there(cls, name: str, zoo: Zoo, statuses: Collection[str]) -> Source:
-        """A zoo that is there, with those of its models that have one of the statuses."""
+        """An existing zoo, with its models that have one of the statuses."""
         table = zoo.checkpoints[zoo.checkpoints["status"].isin(statuses)]
         kinds = tuple(Kind.of(rows) for _, rows in table.groupby(POPULATION, sort=True))
         if not kinds:
@@ -93,7 +93,7 @@ class Source:
 
     @classmethod
     def planned(cls, name: str, spec: ZooSpec, folder: Path) -> Source:
-        """A zoo that is built from a spec, in a folder of its own whose name tells its content."""
+        """A zoo to build from a spec, in a folder of its own whose name depends on its content."""
         for each in spec.user_architectures():
             import_architecture(each)
         models = spec.models()
@@ -118,7 +118,7 @@ class Source:
         return Zoo(self.path)
 
     def build(self, workspace: Workspace | None = None, progress: Progress = QUIET) -> Zoo:
-        """The zoo, after the models that it lacks of its spec are trained; see `build_zoo`."""
+        """The zoo, after training the missing models of its spec; see `build_zoo`."""
         if self.spec is None:
             return self.zoo()
         check_card(self.path, self.spec)
@@ -137,7 +137,7 @@ def check_apart(sources: Iterable[Source]) -> None:
 
 
 def check_card(path: StoragePath, spec: ZooSpec) -> None:
-    """Remove the card of a zoo under a name made of its spec, if the card has another: the build writes it again."""
+    """Remove the card of a zoo under a name made of its spec if it differs: the build writes it again."""
     card = path / "zoo.json"
     if not card.exists():
         return

@@ -12,8 +12,8 @@ TRAIN, VAL = 0.70, 0.15  # and the rest to test; Schürholt et al., arXiv 2209.1
 def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
     """`train`, `val` or `test` for each model id, 70/15/15.
 
-    The order in which models fall into splits is that of a hash of seed and id, so that the split does not
-    depend on the order of the rows, and all checkpoints of a model are in one split.
+    Models are assigned in the order of a hash of seed and id, so the split does not depend on the order of the rows,
+    and all checkpoints of a model are in one split.
 
     >>> split_models(pd.Series(list("abcdefghijklmnopqrst"))).value_counts().to_dict()
     {'train': 14, 'val': 3, 'test': 3}

@@ -6,9 +6,9 @@
     weights/<part>.safetensors  `weights` [checkpoints, D] float32, with the layout as metadata
     checksums/<part>.sha256     SHA-256 of these three, as `sha256sum` writes them
 
-A part is what one worker wrote at once. Its models file is written last: where it stands, the part is whole,
-unless the storage lost something. The directory may lie on a remote store: see `zoo_path`. The format, for readers
-and writers in other languages, is `docs/format.md`.
+A part is what one worker wrote at once. Its models file is written last: if it exists, the part is complete, unless the
+storage lost something. The directory may be on a remote store: see `zoo_path`. The format, for readers and writers in
+other languages, is `docs/format.md`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ from zoobench.zoo.schema import CHECKPOINTS, FORMAT, POPULATION, layout_of
 class Zoo:
     """A zoo, opened for reading. Tables are read at their first use; local weights are memory-mapped.
 
-    Raises `InputError` if there is no zoo, if it is in another format, and if it has a name that no file can have.
+    Raises `InputError` if there is no zoo, if it is in another format, or if it has a name that is not possible for
+    files.
 
     >>> from zoobench.zoo import ZooSink
     >>> ZooSink(Path("zoos/mine")).write_card("mine", {})
@@ -95,7 +96,7 @@ class Zoo:
     def models(self) -> pd.DataFrame:
         """One row per model, ordered by population and id; `part` says where its checkpoints are.
 
-        A model that is in two parts, as after a retry with other shards, counts once.
+        A model in two parts, for example after a retry with other shards, counts once.
         """
         parts = part_names(self.path)
         tables = asked_at_once(lambda part: read_table(self.path, "models", part).assign(part=part), parts)
@@ -125,7 +126,7 @@ class Zoo:
                 pieces.append(stored[rows["row"].to_list()])
             order.extend(rows.index)
         if len(layouts) != 1:
-            raise ValueError(f"checkpoints of {len(layouts)} layouts asked for at once; ask for one population")
+            raise ValueError(f"checkpoints of {len(layouts)} layouts were asked for at once; ask for one population")
         weights = torch.empty(len(checkpoints), pieces[0].shape[1])
         weights[order] = torch.cat(pieces)
         return weights, layouts.pop()
@@ -140,8 +141,8 @@ class Zoo:
         return [digests[place] for place in zip(checkpoints["part"], checkpoints["row"], strict=True)]
 
     def identities(self, checkpoints: pd.DataFrame) -> list[str]:
-        """For each row of `checkpoints`, a text that changes if its weights do: their digest; for a remote zoo, whose
-        weights are far away, the recorded checksum of their file, and their row."""
+        """For each row of `checkpoints`, a text that changes if its weights do: their digest; for a remote zoo, to
+        avoid downloading weights, the recorded checksum of their file, and their row."""
         if isinstance(self.path, Path):
             return self.digests(checkpoints)
         parts = list(checkpoints["part"].unique())
@@ -152,14 +153,14 @@ class Zoo:
 
     @contextmanager
     def _stored(self, part: str) -> Iterator[tuple[Tensor, Layout]]:
-        """A part's weights [rows, D], mapped, and their layout; raises `DamagedPartError`."""
+        """A part's weights [rows, D], mapped, and their layout. Raises `DamagedPartError`."""
         path = part_file(self.path, "weights", part)
         try:
             with local_copy(path) as local, safe_open(local, framework="pt") as file:
                 layout = layout_of(json.loads(file.metadata()["layout"]))
                 stored = file.get_tensor("weights")
                 if stored.dim() != 2 or stored.shape[1] != layout.size:
-                    raise ValueError(f"they are {list(stored.shape)}, and the layout has {layout.size} elements")
+                    raise ValueError(f"they are {list(stored.shape)}, but the layout has {layout.size} elements")
                 yield stored, layout
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
             raise DamagedPartError(f"the weights {path} are damaged ({error}); {AGAIN}") from None
@@ -171,7 +172,7 @@ def digests_of(weights: Tensor) -> list[str]:
 
 
 def latest_zoo(folder: Path) -> Path:
-    """The most recently built zoo under a folder; raises `InputError` with the command that makes one."""
+    """The most recently built zoo under a folder. Raises `InputError` with the command that makes one."""
     cards = [(str(read_json(card, "the card of the zoo").get("built", "")), card) for card in folder.glob("*/zoo.json")]
     if not cards:
         raise InputError(f"there is no zoo under {folder}; build one with 'zoobench build-zoo', or name one with --zoo")

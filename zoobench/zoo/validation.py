@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a zoo, found and named: whatever is met becomes a `Problem`, and raises nothing."""
+"""Find everything that is wrong with a zoo: every error becomes a `Problem`, and nothing is raised."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OF_A_ZOO = {"zoo.json", ".lock", ".builder.json", *FOLDERS}
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, how many of what, and how many problems were found."""
+    """What was checked, the number of checks, and the number of problems found."""
 
     name: str
     count: int
@@ -77,7 +77,7 @@ class ValidationReport:
         return f"<p>{escape(self.verdict)}</p>{checks}<ul>{lines}</ul>"
 
     def record(self) -> dict[str, Any]:
-        """The report as plain values for JSON, which has no number for the loss of weights that explode."""
+        """The report as plain values for JSON, which cannot hold an infinite loss or NaN."""
         return {
             "name": self.name,
             "path": self.path,
@@ -95,7 +95,7 @@ class ValidationReport:
         }
 
     def save(self, file: Path) -> None:
-        """Write the report as JSON; raises `InputError` if that is impossible."""
+        """Write the report as JSON. Raises `InputError` if that is impossible."""
         try:
             write_json(file, self.record())
         except OSError as error:
@@ -112,8 +112,8 @@ def validate_zoo(
     """Check a zoo on this machine or on a remote store: card, files, checksums, tables, values, weights, layouts.
 
     recompute: how many checkpoints, drawn with the seed, to evaluate again on test and validation images and to compare
-    with what the zoo records, if it is valid otherwise. A zoo that is being built, or whose build ended early, is
-    valid: models that are missing yet are a note.
+    with the recorded metrics, if the zoo is valid otherwise. A zoo that is being built, or whose build ended early, is
+    valid: missing models are a note.
 
     >>> report = validate_zoo(Path("zoos/none"))
     >>> report.valid, str(report.problems[0])
@@ -124,7 +124,7 @@ def validate_zoo(
     if not recompute:
         return report
     if not report.valid:
-        note = "no checkpoint was evaluated again, since the zoo is not valid"
+        note = "no checkpoint was evaluated again, because the zoo is not valid"
         return replace(report, notes=(*report.notes, note))
     return _with_metrics(report, evaluate_again(Zoo(path), recompute, seed, data_root, progress))
 
@@ -153,7 +153,7 @@ def _checked_files(zoo: StoragePath, progress: Progress) -> ValidationReport:
 
 
 def _with_metrics(report: ValidationReport, again: Recomputation) -> ValidationReport:
-    """The report, and what evaluating checkpoints again found."""
+    """The report, with the results of evaluating checkpoints again."""
     problems = [
         Problem("metrics", population, f"it cannot be evaluated again: {why}") for population, why in again.failures
     ]
@@ -216,7 +216,7 @@ def _strays(files: Sequence[str], parts: Sequence[str], built: bool) -> tuple[li
         elif path.suffix == f".{SUFFIXES[path.parent.name]}" and built:
             notes.append(f"{shown(file)} belongs to no part: the build that wrote it runs, or was killed")
         else:
-            what = f"it belongs to no part, since there is no models/{shown(path.stem)}.parquet; remove it"
+            what = f"it belongs to no part, because there is no models/{shown(path.stem)}.parquet; remove it"
             problems.append(Problem("files", file, what))
     return problems, notes
 
@@ -231,7 +231,9 @@ def _layouts(findings: Sequence[PartFindings]) -> Iterator[Problem]:
         for key in saved[POPULATION].drop_duplicates().itertuples(index=False, name=None):
             other = first.setdefault(key, part)
             if other.layout != part.layout:
-                what = f"its layout is another than in weights/{shown(other.part)}.safetensors, of the same population"
+                what = (
+                    f"its layout differs from that in weights/{shown(other.part)}.safetensors, of the same population"
+                )
                 yield Problem("layouts", f"weights/{part.part}.safetensors", what)
 
 
@@ -266,7 +268,7 @@ def _boundless(findings: Sequence[PartFindings]) -> Iterator[str]:
 
 
 def _models(card: Card | None, findings: Sequence[PartFindings]) -> Iterator[str]:
-    """Notes of models that are missing, and of those that are in two parts; nothing if a table is damaged."""
+    """Notes on missing models, and on those in two parts; nothing if a table is damaged."""
     tables = [part.models for part in findings if part.models is not None]
     if len(tables) < len(findings):
         return

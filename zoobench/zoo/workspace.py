@@ -13,11 +13,11 @@ from zoo_generation.training.cluster import Resources, ray_session
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where work runs, and keeps what it makes.
+    """Where work runs and keeps its results.
 
-    home: the folder under which `zoos/`, `models/`, `runs/`, `results/` and `leaderboards/` lie; data_root: where the
-    images are, None for `$ZOOBENCH_DATA` or the user's cache; device: `auto`, `cpu` or `cuda`; workers: processes of a
-    Ray that is started here, None for one per core; ray_address: the address of a running cluster; cpus: cores per job;
+    home: the folder of `zoos/`, `models/`, `runs/`, `results/` and `leaderboards/`; data_root: the folder of the
+    images, None for `$ZOOBENCH_DATA` or the user's cache; device: `auto`, `cpu` or `cuda`; workers: processes of a Ray
+    that is started here, None for one per core; ray_address: the address of a running cluster; cpus: cores per job;
     gpus: GPUs per job, None for one if the cluster has any.
 
     >>> Workspace("my-work").runs
@@ -41,22 +41,22 @@ class Workspace:
 
     @property
     def zoos(self) -> Path:
-        """Where zoos lie."""
+        """The folder of zoos."""
         return self.home / "zoos"
 
     @property
     def models(self) -> Path:
-        """Where fitted methods lie, unless they were given another place."""
+        """The folder of fitted methods, unless another is given."""
         return self.home / "models"
 
     @property
     def runs(self) -> Path:
-        """Where fits and measurements are cached, by content."""
+        """The folder where fits and measurements are cached, by content."""
         return self.home / "runs"
 
     @property
     def results(self) -> Path:
-        """Where reports, tables and figures go."""
+        """The folder of reports, tables and figures."""
         return self.home / "results"
 
     @property
@@ -66,6 +66,6 @@ class Workspace:
 
     @contextmanager
     def ray(self) -> Iterator[Any]:
-        """Ray for the length of a `with` block, see `ray_session`."""
+        """Ray during a `with` block, see `ray_session`."""
         with ray_session(self.ray_address, self.workers) as ray:
             yield ray

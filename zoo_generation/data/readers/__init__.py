@@ -1,1 +1,1 @@
-"""Readers of image files, one a layout."""
+"""Readers of image files, one per layout."""

@@ -1,4 +1,4 @@
-"""Read a folder of image files, one subfolder a class; also Tiny ImageNet's own layout."""
+"""Read a folder of image files, one subfolder per class; also Tiny ImageNet's own layout."""
 
 from __future__ import annotations
 

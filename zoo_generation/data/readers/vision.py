@@ -29,7 +29,7 @@ def read_vision(vision: Vision, root: Path, entry: DatasetEntry) -> ImageSource:
     try:
         splits = {split: _open(vision, split, root) for split in vision.splits}
         rows = {split: _rows(dataset, entry) for split, dataset in splits.items()}
-    except Exception as error:  # damaged files make its parsers fail in every way there is
+    except Exception as error:  # damaged files make its parsers fail in many ways
         raise InputError(
             f"torchvision cannot read {vision.name} in {root} ({_line(error)}); delete its files to get them anew"
         ) from None

@@ -1,4 +1,4 @@
-"""What an architecture is, and how one is found by its name or import path."""
+"""The definition of an architecture, and finding one by its name or import path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo_generation.networks.architectures.layout import Layout
 from zoo_generation.networks.registry import ARCHITECTURES
 
 ARGUMENTS = {"channels", "classes", "activation", "dropout", "width"}
-"""What a network may be made of. A user's function takes `channels` and `classes`, and of the others what it wants."""
+"""Arguments of a network. A user's function takes `channels` and `classes`, and any of the others that it needs."""
 
 
 class Builder(Protocol):
@@ -98,7 +98,7 @@ def as_architecture(name: str, found: object) -> Architecture:
 def architecture_names() -> tuple[str, ...]:
     """Names of zoobench's own architectures, and of those that the user named by import path in this process.
 
-    Those of installed packages are not among them: nothing is imported that nobody asked for.
+    Those of installed packages are not included: nothing is imported before someone asks for it.
     """
     return (*ARCHITECTURES.own, *ARCHITECTURES.added)
 
@@ -106,7 +106,7 @@ def architecture_names() -> tuple[str, ...]:
 def import_architecture(path: str) -> None:
     """Register a user's function, or an `Architecture`, under its import path `package.module:function`.
 
-    The function takes `channels` and `classes`, and of `activation`, `dropout` and `width` what it wants, by name, and
+    The function takes `channels` and `classes`, and any of `activation`, `dropout` and `width`, by name, and
     returns a module for images of 32 × 32 or of a spec's image size. Modules of the current directory are found too.
     Raises `InputError` if there is no such function, or it does not return a module.
     """

@@ -1,8 +1,8 @@
 """Groups of units, found from the module graph.
 
 Units flow from the layer that writes them through activations, pooling and residual additions to the layers that read
-them. Inputs and outputs of the network stay as they are, and so does whatever an operation touches that is not known
-here: a group that is found leaves the function as it is, though a symmetry may be missed.
+them. Inputs and outputs of the network stay as they are, and so does everything that an unknown operation touches:
+every group that is found keeps the function, but a symmetry may be missed.
 Source for permutations: Ainsworth et al., Git Re-Basin, arXiv 2209.04836, section 2.
 """
 
@@ -166,7 +166,7 @@ def _passed(units: Units | None, possible: bool) -> Units | None:
 
 
 def _is_channelwise(units: Units | None, source: fx.Node, dims: int | None = None) -> bool:
-    """Whether an operation on the last `dims` dimensions (all but two, if none) leaves the units' one alone."""
+    """Whether an operation on the last `dims` dimensions (None: all but two) leaves the units' one alone."""
     return units is not None and units.dim == 1 and dims in (None, len(_shape(source)) - 2)
 
 
@@ -208,7 +208,7 @@ def _transposed(units: Units | None, source: fx.Node, node: fx.Node) -> Units | 
 
 
 def _integers(argument: object) -> list[int]:
-    """An argument that is an integer or several; nothing, if it is anything else."""
+    """An argument that is an integer or several; empty for anything else."""
     values = list(argument) if isinstance(argument, tuple | list) else [argument]
     integers = [value for value in values if isinstance(value, int)]
     return integers if len(integers) == len(values) else []

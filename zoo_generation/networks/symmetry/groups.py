@@ -1,10 +1,10 @@
-"""Groups of units: what a symmetry of a network acts on.
+"""Groups of units, on which the symmetries of a network act.
 
 A unit is one feature of a hidden tensor: a channel, or a neuron. Three exact symmetries act on units:
 
-- *permutation*: units change places, with all that writes and reads them;
-- *flip*: a unit changes its sign, if all between its writers and its readers is odd (tanh, average pooling);
-- *scale*: a unit is multiplied by a positive factor, if all between is positively homogeneous (relu, max-pooling).
+- *permutation*: units change places, with everything that writes and reads them; - *flip*: a unit changes its sign, if
+everything between its writers and its readers is odd (tanh, average pooling); - *scale*: a unit is multiplied by a
+positive factor, if everything between is positively homogeneous (relu, max-pooling).
 
 Sources: Hecht-Nielsen, On the algebraic structure of feedforward network weight spaces, 1990 (permutations and flips);
 Neyshabur et al., Path-SGD, arXiv 1506.02617 (scales).
@@ -57,7 +57,7 @@ def of_kind(groups: Iterable[Group], kind: Kind) -> list[Group]:
 
 
 def units_along(flat: Tensor, layout: Layout, axis: Axis) -> Tensor:
-    """What lies along an axis in flat vectors [..., D], as a view [..., outer, size, inner] with a row a unit."""
+    """The slices along an axis of flat vectors [..., D], as a view [..., outer, size, inner] with one row per unit."""
     entry = layout[axis.entry]
     outer, inner = math.prod(entry.shape[: axis.dim]), math.prod(entry.shape[axis.dim + 1 :])
     return flat[..., entry.span].unflatten(-1, (outer, entry.shape[axis.dim] // axis.repeat, inner * axis.repeat))

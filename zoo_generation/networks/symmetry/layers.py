@@ -1,4 +1,4 @@
-"""How units pass through layers with weights: what writes them, what reads them."""
+"""How units pass through layers with weights: which entries write them, and which read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ InstanceNorm = nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 Norm = BatchNorm | InstanceNorm | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
 
 SMALLEST_DIMENSIONS: dict[type[nn.Module], int] = {nn.InstanceNorm1d: 3, nn.InstanceNorm2d: 4, nn.InstanceNorm3d: 5}
-"""Of inputs with a batch."""
+"""For inputs with a batch."""
 
 
 def through_layer(
@@ -51,7 +51,7 @@ def _mixed(
 def _grouped(streams: Streams, name: str, layer: Convolution, units: Units | None) -> Units | None:
     """Each output of a depthwise convolution has one input; of another grouped convolution it has a few.
 
-    Permutations of a few have no axis of their own: units stay. An output's sign and scale are its own in any case.
+    Permutations of a few have no axis of their own: such units stay. An output's sign and scale are always its own.
     """
     depthwise = layer.groups == layer.in_channels and units is not None and units.dim == 1
     repeat = units.repeat * layer.out_channels // layer.in_channels if units is not None else 1
@@ -69,11 +69,11 @@ def _grouped(streams: Streams, name: str, layer: Convolution, units: Units | Non
 
 
 def _normalised(streams: Streams, name: str, layer: Norm, units: Units | None, shape: Size) -> Units | None:
-    """Normalization permutes along with its input, while signs and scales of its output are of its own weight.
+    """Normalization permutes along with its input, but the signs and scales of its output belong to its own weight.
 
-    (A flip in front of BatchNorm with one of its weight and its running mean would be exact too. It is left out:
-    weights of BatchNorm begin at one and hardly change sign, so that it has a canonical form already.)
-    GroupNorm of several channels a group would permute channels within groups only: units stay.
+    (A flip in front of BatchNorm together with one of its weight and its running mean would also be exact. It is left
+    out: weights of BatchNorm begin at one and hardly change sign, so it has a canonical form already.) GroupNorm of
+    several channels per group would permute channels only within groups: such units stay.
     """
     first = len(shape) - len(layer.normalized_shape) if isinstance(layer, nn.LayerNorm | nn.RMSNorm) else 1
     if streams.kind != "permutation":

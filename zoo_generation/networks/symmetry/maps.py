@@ -17,7 +17,7 @@ from zoo_generation.networks.symmetry.groups import Axis, Group, of_kind, units_
 def symmetry_map(layout: Layout, groups: Sequence[Group], actions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Index and factor [..., D] of the groups' actions [..., size], one after another.
 
-    A permutation's action says which old unit each new one is; a flip's and a scale's, what each unit is multiplied by.
+    A permutation's action gives the old unit for each new one; a flip's and a scale's gives the factor of each unit.
     """
     batch = torch.broadcast_shapes(*(action.shape[:-1] for action in actions))
     index = torch.arange(layout.size).expand(*batch, -1).clone()
@@ -39,7 +39,7 @@ def permutation_index(layout: Layout, groups: Sequence[Group], permutations: Seq
 
 
 def random_permutations(layout: Layout, groups: Sequence[Group], count: int, generator: torch.Generator) -> Tensor:
-    """Indices [count, D] of permutations drawn uniformly, of those of the groups that can be permuted."""
+    """Indices [count, D] of permutations drawn uniformly, for the groups that can be permuted."""
     return random_symmetries(layout, of_kind(groups, "permutation"), count, generator)[0]
 
 
@@ -72,11 +72,11 @@ def random_symmetries(
 
 
 def permute(flat: Tensor, layout: Layout, axis: Axis, permutation: Tensor) -> None:
-    """Permute, in place, what lies along an axis in flat vectors [..., D]; `permutation` [..., size]."""
+    """Permute, in place, the slices along an axis in flat vectors [..., D]; `permutation` [..., size]."""
     units = units_along(flat, layout, axis)
     units.copy_(units.gather(-2, permutation[..., None, :, None].expand_as(units)))
 
 
 def multiply(flat: Tensor, layout: Layout, axis: Axis, factor: Tensor) -> None:
-    """Multiply (divide, if the axis reads), in place, what lies along it in [..., D] by `factor` [..., size]."""
+    """Multiply (divide, if the axis reads), in place, the slices along it in [..., D] by `factor` [..., size]."""
     units_along(flat, layout, axis).mul_((factor.reciprocal() if axis.reads else factor)[..., None, :, None])

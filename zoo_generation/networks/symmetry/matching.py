@@ -1,7 +1,7 @@
 """Weight matching: the permutation, and the signs, of units that bring a model closest to a reference.
 
-Source: Ainsworth et al., Git Re-Basin, arXiv 2209.04836, section 3.2 and algorithm 1; signs are matched along with
-permutations if units can be flipped, by the absolute value of what an assignment of units gains.
+Source: Ainsworth et al., Git Re-Basin, arXiv 2209.04836, section 3.2 and algorithm 1. Signs are matched along with
+permutations if units can be flipped, by the absolute value of an assignment's gain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOLERANCE = 1e-6  # of the largest similarity; less is rounding
 
 @dataclass(frozen=True)
 class _Block:
-    """What is matched in one step: units that can be permuted, flipped (in one or several groups), or both."""
+    """The units matched in one step: they can be permuted, flipped (in one or several groups), or both."""
 
     permutation: Group | None
     flips: tuple[Group, ...]
@@ -83,7 +83,7 @@ def _blocks(groups: Sequence[Group], flips: bool) -> list[_Block]:
 
 
 def _improve(current: Tensor, reference: Tensor, layout: Layout, block: _Block) -> Tensor:
-    """Match a block's units of the models [models, D] in place; which models [models] changed."""
+    """Match a block's units of the models [models, D] in place. Returns which models [models] changed."""
     parts: dict[tuple[int, ...], Tensor] = {}
     for axis, acting in block.axes():
         similarity = _similarity(current, reference, layout, axis, pairs=block.permutation is not None)
@@ -115,7 +115,7 @@ def _improve(current: Tensor, reference: Tensor, layout: Layout, block: _Block) 
 
 
 def _similarity(weights: Tensor, reference: Tensor, layout: Layout, axis: Axis, pairs: bool) -> Tensor:
-    """Inner products of the reference's units with each model's over what lies along an axis.
+    """Inner products of the reference's units with each model's over the slices along an axis.
 
     Of all `pairs` [models, size, size], or of each unit with the one in its place [models, size].
     """

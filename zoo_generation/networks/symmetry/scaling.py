@@ -11,15 +11,15 @@ from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.symmetry.groups import Group, of_kind, units_along
 from zoo_generation.networks.symmetry.maps import multiply
 
-ROUNDS = 100  # at most; each takes a constant part of what is missing
+ROUNDS = 100  # at most; each removes a constant share of the remaining difference
 TOLERANCE = 1e-5  # of a factor; float32 gives no more
 
 
 def balance_scales(weights: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
     """The models [models, D] with each unit's incoming and outgoing weights of equal norm; same functions.
 
-    Of all scalings of a model this is the one of the smallest norm, and the only one; found by coordinate descent,
-    a group at a time. Units that nothing writes, or nothing reads, stay as they are.
+    Of all scalings of a model, this is the only one of the smallest norm; found by coordinate descent, one group at a
+    time. Units that nothing writes, or nothing reads, stay as they are.
     """
     balanced = weights.clone()
     scalable = of_kind(groups, "scale")

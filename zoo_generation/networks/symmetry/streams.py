@@ -22,9 +22,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class Units:
-    """Whose units a tensor holds: along dimension `dim`, each unit `repeat` consecutive indices of it.
+    """The units that a tensor holds: along dimension `dim`, each unit is `repeat` consecutive indices.
 
-    A tensor without units (None in place of units) is changed by no symmetry.
+    Symmetries do not change a tensor without units (None in place of units).
     """
 
     stream: Stream
@@ -40,12 +40,12 @@ class Streams:
     streams: list[Stream] = field(default_factory=list)
 
     def new(self, size: int, dim: int, axes: list[Axis]) -> Units:
-        """Units of a stream of their own, which the entries of `axes` write."""
+        """Units of a new stream, which the entries of `axes` write."""
         self.streams.append(Stream(size, axes=axes))
         return Units(self.streams[-1], dim)
 
     def groups(self, movable: set[str]) -> list[Group]:
-        """The groups of streams that are free; one that an entry not in `movable` writes or reads is not."""
+        """The groups of free streams; a stream is not free if an entry outside `movable` writes or reads it."""
         return [
             Group(self.kind, stream.size, tuple(stream.axes))
             for stream in self.streams

@@ -1,4 +1,4 @@
-"""The leaderboard as web pages: static files that open from a disk as from any host."""
+"""The leaderboard as web pages: static files that work from a disk and from any host."""
 
 from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.site.write import write_site

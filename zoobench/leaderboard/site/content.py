@@ -1,4 +1,4 @@
-"""What the pages are made of: a track with its entries, and what its table shows of them."""
+"""The content of the pages: a track with its entries, and the cells of its table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
 @dataclass(frozen=True)
+<<<<<<< HEAD
 class ScoreAxis:
     """From where to where scores on a target reach."""
+=======
+class Axis:
+    """The range of scores on a target."""
+>>>>>>> plain
 
     low: float
     high: float
 
     def share(self, value: float) -> float:
-        """Where a value stands on it, from 0 to 1; those beyond its ends stand at them."""
+        """The place of a value on it, from 0 to 1; values beyond its ends are placed at them."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return min(1.0, max(0.0, share))
 
 
 @dataclass(frozen=True)
+<<<<<<< HEAD
 class TableCell:
     """A score on a target; what there is none of is NaN."""
+=======
+class Cell:
+    """A score on a target; missing values are NaN."""
+>>>>>>> plain
 
     mean: float
     std: float
@@ -41,7 +51,7 @@ class TableCell:
 
     @property
     def bar(self) -> tuple[float, float, float] | None:
-        """Start, mean and end of the interval as percentages of the axis; none where a bound is unknown."""
+        """Start, mean and end of the interval as percentages of the axis; None if a bound is unknown."""
         if math.isnan(self.mean + self.low + self.high):
             return None
         start, at, end = (100 * self.axis.share(value) for value in (self.low, self.mean, self.high))
@@ -53,9 +63,9 @@ class Row:
     """An entry as the table shows it.
 
     rank: 1 is best, ties share it, None for baselines, marked entries, former ones and those without a score; means:
-    over targets, by metric; on: over how many of them, by metric; cells: by metric, then by target, if there is a
-    score; fresh: the mean of the metric that ranks on zoos built anew, None if there is none; former: whether another
-    version of the task scored it.
+    over targets, by metric; on: number of these targets, by metric; cells: by metric, then by target, if there is a
+    score; fresh: the mean of the ranking metric on rebuilt zoos, None if there is none; former: whether another version
+    of the task scored it.
     """
 
     rank: int | None
@@ -68,7 +78,7 @@ class Row:
 
     @property
     def text(self) -> str:
-        """What a filter looks into."""
+        """The text that filters search."""
         entry = self.entry
         kinds = ["baseline"] * entry.baseline + ["fresh" if entry.fresh else "recorded", *entry.marks]
         return " ".join(
@@ -94,10 +104,15 @@ def rows(board: Board) -> list[Row]:
     return made
 
 
+<<<<<<< HEAD
 def axis(board: Board, metric: str, target: str) -> ScoreAxis:
     """Of all current entries' scores on a target; if they reach to both sides of 0 it begins there.
+=======
+def axis(board: Board, metric: str, target: str) -> Axis:
+    """The range of all current entries' scores on a target; it begins at 0 if scores have both signs.
+>>>>>>> plain
 
-    One R² of -50 would leave the others all alike.
+    One R² of -50 would make all others look the same.
     """
     scores = [entry.of_metric(metric).get(target) for entry in board.current]
     values = [_number(value) for score in scores if score for value in (score.mean, score.low, score.high)]
@@ -107,7 +122,7 @@ def axis(board: Board, metric: str, target: str) -> ScoreAxis:
 
 
 def by_scale(boards: Iterable[Board]) -> list[tuple[str, list[Board]]]:
-    """Boards of each scale that there are of, the smallest scale first."""
+    """The boards by scale, the smallest scale first."""
     order = sorted(boards, key=lambda board: board.track.scale != "two-cores")
     return [(scale, list(group)) for scale, group in itertools.groupby(order, lambda board: board.track.scale)]
 
@@ -136,5 +151,5 @@ def size(count: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text on one line, where it breaks too: what is pasted into a shell runs at a line's end."""
+    """A text as one line, because what is pasted into a shell runs at a line's end."""
     return visible(text).replace("\n", "\\n")

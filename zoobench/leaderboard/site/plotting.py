@@ -1,4 +1,4 @@
-"""Entries as dots with intervals, a panel a target."""
+"""Entries as dots with intervals, one panel per target."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GREY = "#8a8f98"
 
 
 def dot_plot(board: Board, one: Entry | None = None) -> Plot:
-    """By the metric that ranks; all entries alike, or one among the others."""
+    """By the metric that ranks; all entries alike, or one highlighted."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     shown = [row for row in rows(board) if not row.former]

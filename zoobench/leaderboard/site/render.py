@@ -1,4 +1,4 @@
-"""Fill the templates: nothing that an entry says is taken for markup, nor for a link that is not https."""
+"""Fill the templates; an entry's text is never read as markup, nor as a link that is not https."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zoobench.leaderboard.site.content import Row, by_scale, metric_words, one_l
 from zoobench.leaderboard.site.plotting import dot_plot
 
 GENERATOR = "zoobench leaderboard"
-"""By which a page of ours is known."""
+"""Identifies our own pages."""
 GUIDE = "docs/your-method.md"
 SCALES = {
     "two-cores": ("Two cores", "Zoos that are built, and methods that are trained, on two processor cores."),
     "paper": ("Paper scale", "Zoos and methods of the size that the literature reports."),
 }
 ABREAST, LEADING = 2, 8
-"""Authors that a table names, and that stand under an entry's name unfolded."""
+"""Number of authors that a table shows without unfolding."""
 
 
 def site_environment() -> Environment:
@@ -32,7 +32,7 @@ def site_environment() -> Environment:
 
 
 def index_page(environment: Environment, boards: Sequence[Board], repository: str | None) -> str:
-    """The overview of tracks; repository: where the guide lies, for a link to it."""
+    """The overview of tracks; repository: its address, for a link to the guide."""
     groups = [
         (
             *SCALES[scale],
@@ -52,7 +52,7 @@ def track_page(environment: Environment, board: Board) -> str:
 
 
 def entry_page(environment: Environment, board: Board, row: Row) -> str:
-    """All that there is to say of an entry."""
+    """All information on an entry."""
     plot: Plot | None = None if row.former else dot_plot(board, row.entry)
     template = environment.get_template("entry.html.j2")
     methods = sum(each.rank is not None for each in rows(board))

@@ -20,12 +20,12 @@ FORMAT = "zoobench-board/1"
 
 
 def write_site(boards: Sequence[Board], folder: Path, repository: str | None = None) -> None:
-    """Write pages of all tracks and entries into a folder, whole or not at all; an earlier site there is replaced.
+    """Write pages of all tracks and entries into a folder, whole or not at all, replacing an earlier site there.
 
-    repository: its address, for a link to the guide. Raises `InputError` where that is not https, where the folder
-    holds anything else, or a name would take another file's place.
+    repository: its address, for a link to the guide. Raises `InputError` if that is not https, if the folder holds
+    anything else, or if a name would take another file's place.
     """
-    folder = folder.resolve()  # of a link to a folder, that folder
+    folder = folder.resolve()  # follows a link to a folder
     _may_replace(folder)
     _names_differ(boards)
     environment = site_environment()
@@ -50,14 +50,14 @@ def _address(repository: str | None) -> str | None:
 
 
 def _may_replace(folder: Path) -> None:
-    """Whatever stands there and is not ours would be gone: a clone's `.git`, a host's `CNAME`."""
+    """Anything there that is not ours would be lost: a clone's `.git`, a host's `CNAME`."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the leaderboard's pages")
     for path in sorted(folder.iterdir()) if folder.exists() else []:
         is_ours = path.name in (*ASSETS, MARK) or _is_page(path if path.name == INDEX else path / INDEX)
         if not is_ours:
             raise InputError(
-                f"{folder} holds '{path.name}', which is no page of a leaderboard and would be gone; "
+                f"{folder} holds '{path.name}', which is not a page of a leaderboard and would be lost; "
                 "give a folder that is new, empty, or was written by this command"
             )
 

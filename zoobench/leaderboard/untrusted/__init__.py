@@ -1,1 +1,1 @@
-"""Files of strangers, read within bounds: folders, archives, tables and tensors."""
+"""Read files of strangers within bounds: folders, archives, tables and tensors."""

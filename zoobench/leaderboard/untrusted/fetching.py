@@ -1,4 +1,4 @@
-"""Files that are too large for a repository, from their addresses: over HTTPS only, and no more bytes than allowed."""
+"""Fetch files that are too large for a repository: over HTTPS only, and no more bytes than allowed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # of a host's name
 
 
 def reachable(url: str) -> str:
-    """An address, as it was given; raises `ValueError` where its host or its port can be none."""
+    """An address as it was given. Raises `ValueError` if its host or its port is impossible."""
     parts = urlsplit(url)
     host = (parts.hostname or "").removesuffix(".")
     if len(host) > 253 or not re.fullmatch(rf"{LABEL}(\.{LABEL})*", host):
-        raise ValueError(f"'{quoted(host)}' is no host; give https://host/path")
-    if parts.port == 0:  # others that are none are told by `port` itself
+        raise ValueError(f"'{quoted(host)}' is not a host; give https://host/path")
+    if parts.port == 0:  # `port` itself raises for other impossible ones
         raise ValueError("Port out of range 1-65535")
     return url
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """A server may send us on, but to HTTPS only."""
+    """A server may redirect us, but to HTTPS only."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         if not newurl.lower().startswith("https://"):
@@ -48,7 +48,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 class _PublicOnly(urllib.request.HTTPSHandler):
-    """Connections to public addresses: an entry's author has no say in what is asked of the verifier's own network."""
+    """Connections to public addresses only: an entry's author must not reach into the verifier's own network."""
 
     def https_open(self, req: Any) -> Any:
         return self.do_open(_Connection, req, context=self._context)  # type: ignore[attr-defined]
@@ -60,11 +60,11 @@ class _Connection(HTTPSConnection):
         self._create_connection = self._connected  # of http.client: what opens the socket
 
     def _connected(self, address: tuple[str, int], timeout: Any = None, source: Any = None) -> socket.socket:
-        """A socket to the host; behind a proxy, which the user chose, it is the proxy that looks for the host."""
+        """A socket to the host; behind a proxy, which the user chose, the proxy looks up the host."""
         if self._tunnel_host is not None:  # type: ignore[attr-defined]
             return socket.create_connection(address, timeout, source)
         failed: OSError | None = None
-        for public in _public(*address):  # these, so that the name cannot change what it stands for in between
+        for public in _public(*address):  # these, so that the name cannot change its meaning in between
             try:
                 return socket.create_connection((public, address[1]), timeout, source)
             except OSError as error:
@@ -73,19 +73,19 @@ class _Connection(HTTPSConnection):
 
 
 def _public(host: str, port: int) -> list[str]:
-    """The addresses of a host; raises `Refused` where one of them is not public."""
+    """The addresses of a host. Raises `Refused` if one of them is not public."""
     found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for each in found:
         address = ipaddress.ip_address(each.partition("%")[0])
         if not (getattr(address, "ipv4_mapped", None) or address).is_global:
-            raise Refused([f"the artefact's address leads to {quoted(host)}, at {each}, which is no public address"])
+            raise Refused([f"the artefact's address leads to {quoted(host)}, at {each}, which is not a public address"])
     return found
 
 
 def fetched(url: str, sha256: str, size: int) -> bytes:
-    """The content of so many bytes, of that SHA-256, from its address, or from the user's cache if it is there.
+    """The content of that size and SHA-256, from its address, or from the user's cache.
 
-    Raises `Refused` if it cannot be had, or is another. Whoever calls this checks before that `size` is not too large.
+    Raises `Refused` if it cannot be had, or differs. The caller must check before that `size` is not too large.
     """
     path = cache_folder() / "artefacts" / sha256
     if path.is_file() and path.stat().st_size == size:
@@ -94,7 +94,7 @@ def fetched(url: str, sha256: str, size: int) -> bytes:
             return content
     content = _download(url, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
-        raise Refused([f"what lies at {url} is not the artefact that the entry tells of"])
+        raise Refused([f"the file at {url} is not the artefact that the entry describes"])
     with written_aside(path) as aside:
         aside.write_bytes(content)
     return content
@@ -103,7 +103,7 @@ def fetched(url: str, sha256: str, size: int) -> bytes:
 def _download(url: str, size: int) -> bytes:
     """At most one byte more than `size`, given up after `PATIENCE` seconds.
 
-    A thread waits for it, whatever it waits for: a name that is looked up, a handshake, headers that drip.
+    A thread waits for it, whatever blocks: looking up a name, a handshake, slow headers.
     """
     until, came = time.monotonic() + PATIENCE, _Came()
     waiting = threading.Thread(target=_receive, args=(url, size, came, until), daemon=True)
@@ -117,7 +117,7 @@ def _download(url: str, size: int) -> bytes:
 
 
 class _Came:
-    """What came of an address so far: content, whether that is all, and why there is none."""
+    """The download so far: content, whether it is complete, and why there is none."""
 
     def __init__(self) -> None:
         self.content, self.is_whole = bytearray(), False
@@ -125,12 +125,12 @@ class _Came:
 
 
 def _receive(url: str, size: int, came: _Came, until: float) -> None:
-    """Read what lies at an address until it ends, or has more than `size` bytes, or it is too late."""
+    """Read from an address until it ends, or has more than `size` bytes, or it is too late."""
     opener = urllib.request.build_opener(_HttpsOnly, _PublicOnly)
     try:
         with opener.open(url, timeout=SILENCE) as answer:
             while time.monotonic() <= until:
-                block = answer.read1(min(BLOCK, size + 1 - len(came.content)))  # what is there, at once
+                block = answer.read1(min(BLOCK, size + 1 - len(came.content)))  # what has arrived, at once
                 came.content += block
                 if not block or len(came.content) > size:
                     came.is_whole = True

@@ -1,4 +1,4 @@
-"""Files that nobody vouches for, read with bounded effort: never through a link, never more than allowed, once."""
+"""Read untrusted files with bounded effort: never through a link, never more than allowed, and only once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zoo_generation.names import RESERVED
 from zoo_generation.text import quoted
 
 MOST_PROBLEMS = 50
-"""Problems that are kept; a file may have as many as it has bytes."""
+"""Most problems to keep; a file may have one per byte."""
 
 
 class Refused(InputError):  # noqa: N818, the outcome's name
-    """A submission is refused. problems: a sentence each; told as one: the first, and how many more there are."""
+    """A submission is refused. problems: one sentence each; the message is the first, and how many more there are."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))[:MOST_PROBLEMS]
@@ -32,7 +32,7 @@ class Refused(InputError):  # noqa: N818, the outcome's name
 
 
 class AbsentError(InputError):
-    """An artefact lies at an address alone, and was not fetched: the entry is neither verified nor refused."""
+    """An artefact is only at an address and was not fetched: the entry is neither verified nor refused."""
 
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -55,7 +55,7 @@ PORTABLE = re.compile(r"[A-Za-z0-9._+-]+")
 
 
 def portable(name: str) -> str | None:
-    """Why a name cannot be that of a file on every system, as a clause; none where it can."""
+    """Why a name cannot be a file's name on every system, as a clause; None if it can."""
     if not PORTABLE.fullmatch(name):
         return f"'{quoted(name)}' may hold letters from A to Z, digits and . _ + - only"
     if RESERVED.fullmatch(name):
@@ -66,12 +66,12 @@ def portable(name: str) -> str | None:
 
 
 def folded(name: str) -> str:
-    """The same for names that some system, or some reader, takes for one."""
+    """Equal for names that some system, or some reader, takes for the same."""
     return unicodedata.normalize("NFKC", name).casefold().rstrip(" .")
 
 
 def kind_of(content: bytes) -> str:
-    """What a file is by its first bytes, in words."""
+    """The type of a file by its first bytes, in words."""
     if not content:
         return "empty"
     if content[8:9] == b"{" and content[5:8] == b"\0\0\0":
@@ -80,7 +80,7 @@ def kind_of(content: bytes) -> str:
 
 
 def check_folder(folder: Path, allowed: Collection[str]) -> None:
-    """Raise `Refused` where this is no real folder, or holds anything but plain files of these names."""
+    """Raise `Refused` unless this is a real folder with only plain files of these names."""
     try:
         mode = folder.lstat().st_mode
         if not stat.S_ISDIR(mode):
@@ -92,20 +92,20 @@ def check_folder(folder: Path, allowed: Collection[str]) -> None:
         raise Refused([f"cannot read {quoted(folder, 300)} ({error.strerror or error})"]) from None
     wanted = " and ".join(sorted(allowed))
     problems = [
-        f"it holds '{quoted(entry.name)}', and may hold only {wanted}; remove it"
+        f"it holds '{quoted(entry.name)}', but may hold only {wanted}; remove it"
         for entry in sorted(found, key=lambda entry: entry.name)
         if entry.name not in allowed
     ]
     for entry in found:
         if entry.name in allowed and not entry.is_file(follow_symlinks=False):
             kind = "a link" if entry.is_symlink() else "a folder" if entry.is_dir(follow_symlinks=False) else "no file"
-            problems.append(f"{entry.name} is {kind}, and must be a plain file")
+            problems.append(f"{entry.name} is {kind}, but must be a plain file")
     if problems:
         raise Refused(problems)
 
 
 def open_plain(path: Path, most: int) -> BinaryIO:
-    """Open a plain file of at most `most` bytes: no link, and no pipe, which might never end; raises `Refused`."""
+    """Open a plain file of at most `most` bytes: not a link, nor a pipe, which might never end. Raises `Refused`."""
     name = quoted(path.name)
     try:
         handle = os.open(path, FLAGS)
@@ -119,12 +119,12 @@ def open_plain(path: Path, most: int) -> BinaryIO:
         raise Refused([f"{name} must be a plain file"])
     if status.st_size > most:
         os.close(handle)
-        raise Refused([f"{name} has {status.st_size} bytes, and may have at most {most}"])
+        raise Refused([f"{name} has {status.st_size} bytes, but may have at most {most}"])
     return os.fdopen(handle, "rb")
 
 
 def read_plain(path: Path, most: int) -> bytes:
-    """The content of a plain file of at most `most` bytes; raises `Refused`."""
+    """The content of a plain file of at most `most` bytes. Raises `Refused`."""
     with open_plain(path, most) as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -1,11 +1,10 @@
-"""What a Parquet file of a stranger says of itself, held against its bytes before Arrow believes it.
+"""Check a stranger's Parquet file against its own bytes before Arrow believes what it says.
 
-Its footer says which columns it has and where they lie. It is read here, and not by pyarrow, whose metadata end the
-process on some footers that are wrong. Each page then says itself how its values are encoded, how many there are, and
-how large it is unpacked, and readers believe it: a page of a few bytes may claim gigabytes, whatever the footer says.
-So its headers are walked first.
+Its footer says which columns it has and where they are. It is read here and not by pyarrow, which crashes on some
+damaged footers. Each page then states its encoding, its number of values and its unpacked size, and readers believe it:
+a page of a few bytes may claim gigabytes, whatever the footer says. So the headers of pages are checked first.
 
-Source: https://github.com/apache/parquet-format, parquet.thrift, whose numbers of fields these are.
+Source: https://github.com/apache/parquet-format, parquet.thrift, which defines the field numbers.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ UTF8, INT_64 = 0, 9  # ConvertedType
 STRING, INTEGER = 1, 10  # LogicalType
 
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # PageType
-BODY = {DATA: 5, DICTIONARY: 7, DATA_V2: 8}  # the field of a page header that says more of such a page
-ENCODING = {DATA: 2, DICTIONARY: 2, DATA_V2: 4}  # the field of that
-ENCODINGS = {0, 2, 8}  # PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY: none that makes much of few bytes
+BODY = {DATA: 5, DICTIONARY: 7, DATA_V2: 8}  # the field of a page header with the details of such a page
+ENCODING = {DATA: 2, DICTIONARY: 2, DATA_V2: 4}  # the field of the encoding in these
+ENCODINGS = {0, 2, 8}  # PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY: none that expands few bytes to many
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Where a column lies in a row group: from `start` to `end`, in bytes of the file, in pages."""
+    """The place of a column in a row group: pages from `start` to `end`, in bytes of the file."""
 
     rows: int
     start: int
@@ -38,8 +37,8 @@ class Chunk:
 
 
 def read_footer(content: bytes, columns: Mapping[str, str], rows: int, groups: int) -> list[Chunk]:
-    """The column chunks of a flat file that has just these columns, each of its type (`int64`, `double`, `string`), so
-    many rows, and at most so many row groups. Raises `ValueError` in a clause for any other."""
+    """The column chunks of a flat file with exactly these columns and types (`int64`, `double`, `string`), that many
+    rows, and at most that many row groups. Raises `ValueError`, with a clause, for any other."""
     size = int.from_bytes(content[-8:-4], "little")
     if content[-4:] != MARK or not 0 < size <= len(content) - 12:
         raise ValueError("it was cut short, or is encrypted: it does not end as a Parquet file does")
@@ -50,7 +49,7 @@ def read_footer(content: bytes, columns: Mapping[str, str], rows: int, groups: i
     names = _names(footer.get(2), columns)
     found = footer.get(4)
     if footer.get(3) != rows:
-        raise ValueError(f"it has {footer.get(3)} rows, and must have {rows}")
+        raise ValueError(f"it has {footer.get(3)} rows, but must have {rows}")
     if not isinstance(found, list) or len(found) > groups:
         raise ValueError(f"it has more than {groups} row groups; write it with pandas' to_parquet")
     chunks = []
@@ -61,7 +60,7 @@ def read_footer(content: bytes, columns: Mapping[str, str], rows: int, groups: i
         for name, part in zip(names, parts, strict=True):
             chunks.append(_chunk(part, name, columns[name], count, start))
     if sum(chunk.rows for chunk in chunks) != rows * len(columns):
-        raise ValueError("its row groups have not as many rows as it says")
+        raise ValueError("the rows of its row groups do not add up to its number of rows")
     return chunks
 
 
@@ -91,7 +90,7 @@ def _chunk(part: Fields, name: str, kind: str, rows: int, end: int) -> Chunk:
     if not isinstance(column, dict) or part.keys() & {1, 8, 9}:  # another file's, encrypted
         raise ValueError(f"its column '{name}' does not lie in the file itself")
     if column.get(3) != [name.encode()] or PHYSICAL.get(column.get(1, -1)) != kind or column.get(5) != rows:
-        raise ValueError(f"its column '{name}' is not of type {kind}, one value a row, in a row group")
+        raise ValueError(f"its column '{name}' is not of type {kind}, one value per row, in a row group")
     start, size = column.get(9, -1), column.get(7, -1)
     if 0 < column.get(11, 0) < start:  # a dictionary, before the data
         start = column[11]
@@ -101,8 +100,8 @@ def _chunk(part: Fields, name: str, kind: str, rows: int, end: int) -> Chunk:
 
 
 def check_pages(content: bytes, chunks: Sequence[Chunk], most: int) -> None:
-    """Raise `ValueError`, in a clause, unless the pages hold just as many values as their chunks have rows, in plain
-    encodings, and at most `most` bytes when they are unpacked."""
+    """Raise `ValueError`, with a clause, unless the pages hold exactly one value per row of their chunks, in plain
+    encodings, and at most `most` bytes when unpacked."""
     unpacked = 0
     for chunk in chunks:
         unpacked += _check_chunk(content, chunk, most)
@@ -111,7 +110,7 @@ def check_pages(content: bytes, chunks: Sequence[Chunk], most: int) -> None:
 
 
 def _check_chunk(content: bytes, chunk: Chunk, most: int) -> int:
-    """Walk the pages; bytes that they take."""
+    """Walk the pages. Returns their size in bytes."""
     offset, seen, unpacked = chunk.start, 0, 0
     while offset < chunk.end:
         header, offset = read_struct(content, offset, chunk.end)
@@ -128,5 +127,5 @@ def _check_chunk(content: bytes, chunk: Chunk, most: int) -> int:
         unpacked += size
         offset += packed
     if seen != chunk.rows:
-        raise ValueError(f"a column's pages hold {seen} values, and it should have {chunk.rows}")
+        raise ValueError(f"a column's pages hold {seen} values, but should hold {chunk.rows}")
     return unpacked

@@ -1,4 +1,4 @@
-"""Tables that nobody vouches for: flat Parquet files, whose footer and pages are checked before they are decoded."""
+"""Untrusted tables: flat Parquet files, whose footer and pages are checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoobench.leaderboard.untrusted.files import Refused, kind_of
 from zoobench.leaderboard.untrusted.parquet import MARK, check_pages, read_footer
 
 FOOTER = 1_000_000
-"""Bytes that a file may have beside its values: statistics, schemas, notes of who wrote it."""
+"""Bytes that a file may have beside its values: statistics, schemas, notes on its writer."""
 
 GROUPS = 100
 """Row groups, at most."""
@@ -25,8 +25,8 @@ GROUPS = 100
 
 @dataclass(frozen=True)
 class Columns:
-    """What a table holds: the type of each column (`string`, `int64`, `double`), which may hold nulls, and how many
-    bytes a text may have."""
+    """The columns of a table: the type of each (`string`, `int64`, `double`), which may hold nulls, and the longest
+    text in bytes."""
 
     types: Mapping[str, str]
     nullable: Collection[str]
@@ -34,12 +34,12 @@ class Columns:
 
 
 def most_table_bytes(columns: Columns, rows: int, texts: int) -> int:
-    """Bytes that a file of so many rows has at most; texts: bytes that the texts of a row may have together."""
+    """The largest file size in bytes for that many rows; texts: largest total of a row's texts in bytes."""
     return FOOTER + rows * (texts + 8 * len(columns.types))
 
 
 def read_table(name: str, content: bytes, columns: Columns, rows: int, most: int) -> pd.DataFrame:
-    """The table in a file of just these columns and so many rows, that takes `most` bytes decoded; raises `Refused`."""
+    """The table in a file with exactly these columns and rows, of `most` bytes when decoded. Raises `Refused`."""
     if not content.startswith(MARK):
         raise Refused([f"{name} is not Parquet, but {kind_of(content)}; write it with pandas' to_parquet"])
     try:
@@ -48,25 +48,25 @@ def read_table(name: str, content: bytes, columns: Columns, rows: int, most: int
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=strings, pre_buffer=False)
         return pd.DataFrame({column: _values(file, column, columns) for column in columns.types})
     except ValueError as error:  # Arrow's are among them
-        raise Refused([f"{name} cannot be taken: {quoted(error, 400)}"]) from None
+        raise Refused([f"{name} cannot be read: {quoted(error, 400)}"]) from None
     except Exception as error:  # libraries raise many things on hostile content
-        raise Refused([f"{name} is damaged, and cannot be read as Parquet ({quoted(error, 400)})"]) from None
+        raise Refused([f"{name} is damaged and cannot be read as Parquet ({quoted(error, 400)})"]) from None
 
 
 def _values(file: pq.ParquetFile, column: str, columns: Columns) -> pd.Series:
-    """A column, without what pandas would make of the file's own notes; raises `ValueError`."""
+    """A column, ignoring the file's own notes for pandas. Raises `ValueError`."""
     chunked = file.read([column], use_threads=False, use_pandas_metadata=False).column(0)
-    chunked.validate(full=True)  # a page may have indices beyond its dictionary, and bytes that are no text
+    chunked.validate(full=True)  # a page may have indices beyond its dictionary, or bytes that are not text
     kind, is_text = columns.types[column], columns.types[column] == "string"
     wanted = pa.dictionary(pa.int32(), pa.string()) if is_text else pa.type_for_alias(kind)
     if is_text and pa.types.is_dictionary(chunked.type):
         wanted = pa.dictionary(chunked.type.index_type, chunked.type.value_type, chunked.type.ordered)
         if not (pa.types.is_string(wanted.value_type) or pa.types.is_large_string(wanted.value_type)):
-            raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, and must be string")
+            raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, but must be string")
     if chunked.type != wanted:
-        raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, and must be {kind}")
+        raise ValueError(f"its column '{column}' is of type {quoted(chunked.type, 60)}, but must be {kind}")
     if chunked.null_count and column not in columns.nullable:
-        raise ValueError(f"its column '{column}' holds {chunked.null_count} nulls, and may hold none")
+        raise ValueError(f"its column '{column}' holds {chunked.null_count} nulls, but may hold none")
     if not is_text:
         return pd.Series(chunked.to_numpy())
     pieces = [_strings(column, chunk, columns.longest) for chunk in chunked.chunks]
@@ -74,9 +74,9 @@ def _values(file: pq.ParquetFile, column: str, columns: Columns) -> pd.Series:
 
 
 def _strings(column: str, chunk: pa.DictionaryArray, most: int) -> NDArray[Any]:
-    """Strings as objects, each of which is in memory once, however often it stands in the column."""
+    """Strings as objects, each in memory once, however often it occurs in the column."""
     lengths = pa.compute.binary_length(chunk.dictionary)
     if (longest := pa.compute.max(lengths).as_py() or 0) > most:
-        raise ValueError(f"its column '{column}' holds a text of {longest} bytes, and may hold {most}")
+        raise ValueError(f"its column '{column}' holds a text of {longest} bytes, but may hold {most}")
     known = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
     return known[chunk.indices.fill_null(len(known) - 1).to_numpy()]

@@ -1,4 +1,4 @@
-"""Tensors that nobody vouches for: safetensors, whose header is checked before any of it is believed."""
+"""Untrusted tensors: safetensors files, whose header is checked before it is believed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from zoo_generation.text import quoted
 from zoobench.leaderboard.untrusted.files import Refused, kind_of
 
 HEADER = 100_000
-"""Bytes that a header may have, at most."""
+"""Largest header in bytes."""
 
 LARGEST = 1e10
-"""Beyond it, squares summed overflow: nothing that is handed in has such values."""
+"""Beyond it, sums of squares overflow: no honest submission has such values."""
 
 ITEM = 4  # bytes of a float32
 FIELDS = {"dtype", "shape", "data_offsets"}
 
 Shapes = Mapping[str, tuple[range, int]]
-"""By a tensor's name, how many rows it may have, and how many columns it has."""
+"""By a tensor's name, the allowed numbers of rows, and the number of columns."""
 
 
 def most_tensor_bytes(shapes: Shapes) -> int:
-    """Bytes that a file of them has at most."""
+    """The largest file size in bytes."""
     return 8 + HEADER + sum(ITEM * rows[-1] * size for rows, size in shapes.values())
 
 
 def read_tensors(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]:
-    """The tensors [rows, columns] by name, float32 and finite; raises `Refused`."""
+    """The tensors [rows, columns] by name, float32 and finite. Raises `Refused`."""
     header, body = _header(name, content)
     if problems := list(_wrong(name, header, shapes, body)):
         raise Refused(problems)
@@ -49,50 +49,50 @@ def read_tensors(name: str, content: bytes, shapes: Shapes) -> dict[str, Tensor]
 
 
 def _header(name: str, content: bytes) -> tuple[dict[str, Any], int]:
-    """What the header says of each tensor, and how many bytes follow it."""
+    """The header's record of each tensor, and the number of bytes that follow it."""
     length = int.from_bytes(content[:8], "little")
     if kind_of(content) != "safetensors" or length > min(HEADER, len(content) - 8):
         what = "" if (kind := kind_of(content)) in ("something else", "safetensors") else f", but {kind}"
         raise Refused([
-            f"{name} is no safetensors file with a header of at most {HEADER} bytes{what}; write it with safetensors"
+            f"{name} is not a safetensors file with a header of at most {HEADER} bytes{what}; write it with safetensors"
         ])  # fmt: skip
     try:
         header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else quoted(error)
-        raise Refused([f"{name} has a header that is damaged ({reason[:120]}); write it with safetensors"]) from None
+        raise Refused([f"{name} has a damaged header ({reason[:120]}); write it with safetensors"]) from None
     if not isinstance(header, dict):
-        raise Refused([f"{name} has a header that is no JSON object; write it with safetensors"])
-    header.pop("__metadata__", None)  # read by nobody; safetensors checks its form
+        raise Refused([f"{name} has a header that is not a JSON object; write it with safetensors"])
+    header.pop("__metadata__", None)  # not read here; safetensors checks its form
     return header, len(content) - 8 - length
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values := dict(pairs)) < len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("a name is in it twice")
     return values
 
 
 def _wrong(name: str, header: Mapping[str, Any], shapes: Shapes, body: int) -> Iterator[str]:
-    """What is wrong with a header that `body` bytes follow, a sentence each."""
+    """The problems of a header that `body` bytes follow, one sentence each."""
     for key in sorted(header.keys() - shapes.keys()):
-        yield f"{name} holds a tensor '{quoted(key)}', and may hold only {_listed(shapes)}"
+        yield f"{name} holds a tensor '{quoted(key)}', but may hold only {_listed(shapes)}"
     for key in sorted(shapes.keys() - header.keys()):
         yield f"{name} lacks the tensor '{key}'"
     spans = []
     for key in sorted(shapes.keys() & header.keys()):
         entry, (rows, columns) = header[key], shapes[key]
         if not isinstance(entry, dict) or entry.keys() != FIELDS:
-            yield f"{name}: the header says of '{key}' not just {', '.join(sorted(FIELDS))}"
+            yield f"{name}: the header of '{key}' must have exactly {', '.join(sorted(FIELDS))}"
             continue
         if entry["dtype"] != "F32":
-            yield f"{name}: the tensor '{key}' is {quoted(entry['dtype'], 20)}, and must be F32 (float32)"
+            yield f"{name}: the tensor '{key}' is {quoted(entry['dtype'], 20)}, but must be F32 (float32)"
         shape = entry["shape"]
         if not _are_counts(shape) or shape[0] not in rows or shape[1] != columns:
             count = f"{rows[0]}" if len(rows) == 1 else f"{rows[0]} to {rows[-1]}"
-            yield f"{name}: the tensor '{key}' is {quoted(shape, 60)}, and must be [{count}, {columns}]"
+            yield f"{name}: the tensor '{key}' is {quoted(shape, 60)}, but must be [{count}, {columns}]"
         elif not _are_counts(span := entry["data_offsets"]) or span[1] - span[0] != ITEM * shape[0] * shape[1]:
-            yield f"{name}: the tensor '{key}' does not lie where its shape says ({quoted(span, 60)})"
+            yield f"{name}: the tensor '{key}' is not where its shape says ({quoted(span, 60)})"
         else:
             spans.append(span)
     if len(spans) == len(header) == len(shapes):
@@ -100,12 +100,12 @@ def _wrong(name: str, header: Mapping[str, Any], shapes: Shapes, body: int) -> I
 
 
 def _gaps(name: str, spans: Sequence[Sequence[int]], body: int) -> Iterator[str]:
-    """Tensors must follow one another to the end, so that every byte is of one of them, and no byte of two."""
+    """Tensors must follow one another to the end, so that every byte belongs to exactly one."""
     ends = [0, *(end for _, end in spans)]
     if [start for start, _ in spans] != ends[:-1]:
         yield f"{name}: its tensors overlap, or have gaps between them"
     elif ends[-1] != body:
-        yield f"{name} has {body} bytes of tensors, and its header says {ends[-1]}: it was cut short, or holds more"
+        yield f"{name} has {body} bytes of tensors, but its header says {ends[-1]}: it was cut short, or holds more"
 
 
 def _are_counts(values: Any) -> bool:

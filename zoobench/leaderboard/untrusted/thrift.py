@@ -1,4 +1,4 @@
-"""Structs in Thrift's compact protocol, as Parquet's footers and pages begin with, read as strictly as it can be.
+"""Structs in Thrift's compact protocol, with which Parquet's footers and pages begin, read as strictly as possible.
 
 Source: https://github.com/apache/thrift, doc/specs/thrift-compact-protocol.md
 """
@@ -15,9 +15,9 @@ Fields = dict[int, Any]
 
 
 def read_struct(content: bytes, offset: int, end: int, depth: int = 0) -> tuple[Fields, int]:
-    """A struct's fields by number, and where it ends, before `end`; raises `ValueError` in a clause.
+    """A struct's fields by number, and where it ends, before `end`. Raises `ValueError` with a clause.
 
-    Numbers must rise, so that no field stands twice and is read once as the one, once as the other.
+    Numbers must rise, so that a field cannot occur twice with two meanings.
     """
     fields: Fields = {}
     number = 0
@@ -49,13 +49,13 @@ def _value(content: bytes, offset: int, end: int, kind: int, depth: int) -> tupl
     if kind == STRUCT:
         return read_struct(content, offset, end, depth)
     if kind != LIST:
-        raise ValueError("a header of it has a field of a type that it may not have")
+        raise ValueError("a header of it has a field of a forbidden type")
     byte, offset = _byte(content, offset, end), offset + 1
     length = byte >> 4
     if length == 15:
         length, offset = _varint(content, offset, end)
     if length > LENGTH:
-        raise ValueError(f"a header of it has a list of {length} entries, and may have {LENGTH}")
+        raise ValueError(f"a header of it has a list of {length} entries, but may have {LENGTH}")
     values = []
     for _ in range(length):
         value, offset = _value(content, offset, end, byte & 15, depth + 1)

@@ -1,4 +1,4 @@
-"""Write a zoo in the layouts of others: a file for each."""
+"""Write a zoo in other layouts, one per file."""
 
 from zoobench.zoo.exporters.exporting import export_zoo
 from zoobench.zoo.exporters.models import ExportedModel

@@ -1,4 +1,4 @@
-"""Export a zoo: aside, and renamed when it is whole."""
+"""Export a zoo: write a temporary folder, and rename it when it is complete."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zoobench.zoo.store import Zoo
 
 
 def export_zoo(zoo: Zoo, to: str, out: Path, licence: str | None = None, progress: Progress = QUIET) -> Path:
-    """Write a zoo into the folder `out`, which may not exist yet, and return that folder.
+    """Write a zoo into the new folder `out`, and return that folder.
 
-    to: one of `EXPORTERS`; licence: what a dataset's card states. Raises `InputError` for another target or licence, if
-    the zoo is damaged or has names that no file can have, and if `out` cannot be written.
+    to: one of `EXPORTERS`; licence: for a dataset's card. Raises `InputError` for another target or licence, if the zoo
+    is damaged or has names that are not possible for files, and if `out` cannot be written.
     """
     write = EXPORTERS.get(to).prepare(zoo, licence)
     step, total = progress.stage("exporting"), len(zoo.models)

@@ -1,4 +1,4 @@
-"""One folder per model, with safetensors: what `zoobench zoo import --layout safetensors` reads back as it was."""
+"""One folder per model, with safetensors: `zoobench zoo import --layout safetensors` reads it back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of a zoo, as exporters take them."""
+"""The models of a zoo, for exporters."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class ExportedModel:
 
     @property
     def content(self) -> str:
-        """The id that the model's content has; see `content_id`."""
+        """The id of the model's content; see `content_id`."""
         return content_id(self.row, self.checkpoints, self.weights, self.layout)
 
     @property
     def recorded_row(self) -> Row:
-        """The row, and the content that it is of: who imports it keeps the id only of the same content."""
+        """The row, and the id of its content: an importer keeps the model's id only if the content is the same."""
         return self.row | {IDS: self.content}
 
     @property
     def states(self) -> Iterator[tuple[Row, dict[str, Tensor]]]:
-        """Each checkpoint's row and its state dict, of tensors of their own."""
+        """Each checkpoint's row and its state dict, with tensors of their own."""
         if self.weights is not None and self.layout is not None:
             for row, flat in zip(self.checkpoints, self.weights, strict=True):
                 yield row, {name: value.clone() for name, value in self.layout.unflatten(flat).items()}
 
 
 def exported_models(zoo: Zoo) -> Iterator[ExportedModel]:
-    """All models, population by population, one part in memory at a time; raises `InputError` if one is damaged."""
+    """All models, population by population, one part in memory at a time. Raises `InputError` if one is damaged."""
     for (*_, part), models in zoo.models.groupby([*POPULATION, "part"], sort=False, dropna=False):
         ids = set(models["model_id"])
         rows = _rows_of(zoo, "models", str(part), ids)
@@ -72,7 +72,7 @@ def exported_models(zoo: Zoo) -> Iterator[ExportedModel]:
 
 
 def _rows_of(zoo: Zoo, table: str, part: str, ids: Set[str]) -> list[Row]:
-    """The rows of these models, without columns that the schema does not have."""
+    """The rows of these models, without columns outside the schema."""
     content = read_arrow_table(zoo.path, table, part).select(TABLES[table].names)
     return [row for row in content.to_pylist() if row["model_id"] in ids]
 
@@ -87,9 +87,9 @@ def _check_once(zoo: Zoo, part: str, keys: list[tuple[object, ...]]) -> None:
 
 
 def folder_for(parent: Path, name: str) -> Path:
-    """Make the folder of a model, named by what a zoo's tables say.
+    """Make the folder of a model under its name in a zoo's tables.
 
-    Raises `InputError` for a name that would leave the parent, that no file can have, or that stands there already.
+    Raises `InputError` for a name that would leave the parent, that is not possible for a file, or that exists already.
     """
     usable = name and not name.startswith(".") and not set(name) & set("/\\\0") and name.isprintable()
     if not usable or len(os.fsencode(name)) > 255:

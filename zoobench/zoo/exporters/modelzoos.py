@@ -1,7 +1,7 @@
-"""The layout of the zoos at modelzoos.cc, as their readers want it; see `importers.modelzoos`.
+"""The layout of the zoos at modelzoos.cc, for their readers; see `importers.modelzoos`.
 
-Models that came in this layout leave with the directory, params, results and keys that they came with. Those of
-other origin get published ones, and their row of our table as `zoobench` in params.json, so that nothing is lost.
+Models that were imported from this layout are exported with their original directory, params, results and keys. Others
+get published ones, and their row of our table as `zoobench` in params.json, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from zoobench.zoo.importers.columns import dataset_of
 from zoobench.zoo.published import CONFIG, RESULTS, SAME_CONFIG, SCHEDULES, TYPES, entry_names
 from zoobench.zoo.sink import Row
 
-VARIED = ("dropout", "init", "activation", "learning_rate", "seed")  # told in a directory's name
+VARIED = ("dropout", "init", "activation", "learning_rate", "seed")  # in a directory's name
 NAME = 200  # letters of a directory's name, at most
-LAST = 999_999  # epoch that the six digits of a checkpoint's directory can tell
+LAST = 999_999  # the largest epoch in the six digits of a checkpoint's directory
 STATISTICS = "running_var"  # the last of a batch norm's floating-point entries
 OURS = "zoobench"  # in params.json: the model's row of our table
 
 
 def write_modelzoos(out: Path, models: Iterable[ExportedModel]) -> None:
-    """Write one directory per model, and config.json, which says what the models share and what was varied.
+    """Write one directory per model, and config.json with the shared and the varied hyperparameters.
 
     Raises `InputError` if a model's name or epochs cannot be written in this layout.
     """
-    (out / "config.json").touch()  # no model may be named so
+    (out / "config.json").touch()  # no model may have this name
     values: dict[str, dict[str, Any]] = {}
     for number, model in enumerate(models):
         source = _source(model.row)
@@ -58,7 +58,7 @@ def _grid(values: list[Any]) -> Any:
 
 
 def _source(row: Row) -> Row | None:
-    """What a model came with if it was imported from this layout; None otherwise."""
+    """The original files' content of a model that was imported from this layout; None for others."""
     try:
         source = json.loads(row["source"] or "null")
     except (ValueError, RecursionError):
@@ -72,7 +72,7 @@ def _source(row: Row) -> Row | None:
 
 
 def _verbatim(source: Row) -> Iterator[Row]:
-    """The rows of results as they came."""
+    """The original rows of results."""
     for result in source["results"]:
         yield {
             key: source["params"] if key == "config" and value == SAME_CONFIG else value
@@ -81,8 +81,8 @@ def _verbatim(source: Row) -> Iterator[Row]:
 
 
 def _with_row(params: Row, model: ExportedModel) -> Row:
-    """The params as they came; with our row, where these do not tell the dataset, which was told as they came in, or
-    where the model's id is of an earlier import."""
+    """The original params; with our row if they do not name the dataset, which the user gave at import, or if the
+    model's id is of an earlier import."""
     same = dataset_of(params) == model.row["dataset"] and model.row["model_id"] == model.content
     return params if same else params | {OURS: model.recorded_row}
 
@@ -112,12 +112,12 @@ def _own_params(model: ExportedModel) -> Row:
 
 
 def _results(model: ExportedModel, params: Row) -> Iterator[Row]:
-    """A row for every epoch to the last checkpoint's, since readers take rows by their position."""
+    """One row for every epoch to the last checkpoint's, because readers take rows by their position."""
     measured = {row["epoch"]: row for row in model.checkpoints}
     config = {key: value for key, value in params.items() if key != OURS}
     last = max(measured, default=-1)
     if last > LAST:
-        raise InputError(f"the zoo holds a checkpoint after epoch {last}, and this layout tells no more than {LAST}")
+        raise InputError(f"the zoo holds a checkpoint after epoch {last}, but this layout allows at most {LAST}")
     for epoch in range(last + 1):
         metrics = {key: measured.get(epoch, {}).get(column) for column, key in RESULTS.items()}
         told = {"training_iteration": epoch, "done": epoch == last, "trial_id": model.row["model_id"]}
@@ -125,7 +125,7 @@ def _results(model: ExportedModel, params: Row) -> Iterator[Row]:
 
 
 def _trial_name(row: Row, number: int) -> str:
-    """A name as Ray Tune gives them, with what any file may be named."""
+    """A name in the style of Ray Tune, of characters that any file name may have."""
     varied = ",".join(f"{CONFIG[column]}={row[column]}" for column in VARIED)
     name = f"NN_tune_trainable_{row['model_id'][:16]}_{number}_{varied}"
     return re.sub(r"[^\w:=,.+-]", ".", name, flags=re.ASCII)[:NAME]
@@ -146,8 +146,8 @@ def _write_checkpoints(folder: Path, model: ExportedModel, names: dict[str, str]
 
 
 def _with_names(state: dict[str, Tensor], names: dict[str, str]) -> OrderedDict[str, Tensor]:
-    """The state dict under other names, in the order of `names` where these are all, with the batch norms' counters:
-    zero, since they are not kept, and there, since models load strictly."""
+    """The state dict under other names, in the order of `names` if these are all, with the batch norms' counters: we do
+    not keep them, so they are zero, but models need them to load strictly."""
     order = list(names) if names.keys() == state.keys() else list(state)
     if len({names.get(ours, ours) for ours in order}) < len(order):
         raise InputError(

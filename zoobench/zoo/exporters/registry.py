@@ -1,4 +1,4 @@
-"""What a zoo can be exported to."""
+"""The layouts to which a zoo can be exported."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Write = Callable[[Path, Iterable[ExportedModel]], None]
 
 @dataclass(frozen=True)
 class Exporter:
-    """A layout that zoos can be written in.
+    """A layout in which zoos can be written.
 
-    prepare: takes the zoo and the licence that the user gave (None if none) and returns what writes its models; raises
-    `InputError` for a licence that it cannot state; summary: one line; paper: who defined the layout.
+    prepare: takes the zoo and the user's licence (None if none was given), returns the function that writes its models,
+    and raises `InputError` for a licence that it cannot state; summary: one line; paper: the origin of the layout.
     """
 
     prepare: Callable[[Zoo, str | None], Write]
@@ -29,7 +29,7 @@ class Exporter:
 
     @classmethod
     def plain(cls, write: Write, summary: str, paper: str = "") -> Exporter:
-        """One that needs the models alone, and states no licence."""
+        """An exporter that needs only the models, and states no licence."""
 
         def prepare(zoo: Zoo, licence: str | None) -> Write:
             if licence is not None:

@@ -1,4 +1,4 @@
-"""Bring populations of trained networks from elsewhere into a zoo: a file for each layout that they come in."""
+"""Import populations of trained networks from elsewhere into a zoo, one file per layout."""
 
 from zoobench.zoo.importers.columns import model_columns
 from zoobench.zoo.importers.found import Candidate, Fault, FoundCheckpoint, FoundModel, SourceLayout

@@ -1,4 +1,4 @@
-"""From what was found of a model to its rows and weights in our order."""
+"""Turn a found model into rows and weights in our order."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from zoobench.zoo.sink import Row
 
 @dataclass(frozen=True)
 class Read:
-    """A checkpoint as it came: its weights [D] in the layout's order, the names that differ from ours, whether all
-    weights are finite, and what of its file did not come in."""
+    """An imported checkpoint: its weights [D] in the layout's order, the names that differ from ours, whether all
+    weights are finite, and what of its file was left out."""
 
     epoch: int
     metrics: Row
@@ -38,9 +38,9 @@ class Read:
 
 @dataclass(frozen=True)
 class Built:
-    """A model to be written: its row, its checkpoints' rows, and their weights [D] each in the layout's order.
+    """A model to write: its row, its checkpoints' rows, and their weights [D] each in the layout's order.
 
-    content: the id that its content has, which it bears unless it was exported under another. told: that it lost that.
+    content: the id of its content, which is its id unless it was exported under another. told: that it lost that.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Built:
 
 
 def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read:
-    """Read a checkpoint's weights; raises `RejectedError` if they are damaged or of no known architecture."""
+    """Read a checkpoint's weights. Raises `RejectedError` if they are damaged or of no known architecture."""
     state = checkpoint.read()
     recognised = recognise(state, model.row, architectures)
     pairs = zip(recognised.layout, recognised.order, strict=True)
@@ -65,7 +65,7 @@ def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architecture
 
 
 def build(model: FoundModel, reads: Sequence[Read]) -> Built:
-    """The model with those of its checkpoints that could be read; raises `RejectedError` if none can be."""
+    """The model with its readable checkpoints. Raises `RejectedError` if there are none."""
     kept = [read for read in reads if read.finite]
     if model.checkpoints and not kept:
         raise RejectedError("none of its checkpoints can be read")
@@ -88,18 +88,18 @@ def build(model: FoundModel, reads: Sequence[Read]) -> Built:
 
 
 def not_finite(model: FoundModel, reads: Sequence[Read]) -> list[Fault]:
-    """The checkpoints that are left out since their weights are not finite."""
+    """The checkpoints to leave out because their weights are not finite."""
     return [Fault(model.name, read.epoch, _why_not_finite(read.metrics)) for read in reads if not read.finite]
 
 
 def _unknown_to_us(row: Row, model: str) -> list[Told]:
-    """What is known of the model, but too little to run its network on images."""
+    """A note if too little is known of the model to run its network on images."""
     told = []
     if find_dataset(row["dataset"]) is None:
-        what = "its dataset is none that zoobench has images of: what needs these does not work"
+        what = "zoobench has no images of its dataset: what needs these does not work"
         told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
     if row["activation"] not in ACTIVATIONS and ":" not in row["architecture"]:
-        is_none = f"is none of {', '.join(ACTIVATIONS)}" if row["activation"] else "is not told"
+        is_none = f"is none of {', '.join(ACTIVATIONS)}" if row["activation"] else "is not given"
         what = f"its activation {is_none}: what runs its network does not work, as recomputing, generating, fine-tuning"
         told.append(Told(what, f": {row['activation']!r:.60}" if row["activation"] else "", model, lost=False))
     return told
@@ -107,8 +107,8 @@ def _unknown_to_us(row: Row, model: str) -> list[Told]:
 
 def _other_content(model: FoundModel) -> str:
     if model.content is None:
-        return "its export does not say of which weights its id is, and it came in under an id of its content"
-    return "its weights or measurements are others than were exported, and it came in under an id of its content"
+        return "its export does not say to which weights its id belongs, so it came in under an id of its content"
+    return "its weights or measurements differ from the exported ones, so it came in under an id of its content"
 
 
 def _why_not_finite(metrics: Row) -> str:
@@ -119,7 +119,7 @@ def _why_not_finite(metrics: Row) -> str:
 
 
 def _without_nan(metrics: Row) -> Row:
-    """Of a model that did not diverge, NaN is what was not measured."""
+    """In a model that did not diverge, NaN means not measured."""
     return {name: None if value is not None and value != value else value for name, value in metrics.items()}
 
 

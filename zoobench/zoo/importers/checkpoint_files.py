@@ -1,4 +1,4 @@
-"""Which file in the folder of a checkpoint holds its weights, whatever tool left it."""
+"""Find the file with the weights in a checkpoint's folder, whatever tool wrote it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zoobench.zoo.importers.state import State, read_safetensors, read_state
 SAFETENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HUGGING_FACE = (SAFETENSORS, INDEX, "pytorch_model.bin")
-"""Files of weights in the folders of Hugging Face's tools, the first that is there counts."""
+"""Files of weights in the folders of Hugging Face's tools; the first that exists counts."""
 
 WEIGHTS = {"", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle", ".safetensors", ".npz", ".th", ".model"}
 BESIDE = {"optimizer", "optim", "opt", "scheduler", "sched", "scaler", "rng", "args", "metadata", "stats", "config"}
-"""Words in the names of files that stand beside weights."""
+"""Words in the names of files that lie beside weights."""
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a folder holds weights as Hugging Face's tools name them."""
+    """Whether a folder holds weights named as Hugging Face's tools do."""
     return any((folder / name).exists() for name in HUGGING_FACE)
 
 
 def hugging_face_weights(folder: Path) -> State:
-    """The weights in such a folder, in one file or in shards; raises `RejectedError`."""
+    """The weights in such a folder, in one file or in shards. Raises `RejectedError`."""
     name = next((name for name in HUGGING_FACE if (folder / name).exists()), SAFETENSORS)
     if name != INDEX:
         return read_state(folder / name)
@@ -44,7 +44,7 @@ def _shard(folder: Path, name: str) -> Path:
 
 
 def only_weights(folder: Path, named: str) -> State:
-    """The weights in a folder: those in the file of that name, else those in the only file that may hold some.
+    """The weights in a folder: in the file of that name, or else in the only file that may hold some.
 
     Raises `RejectedError` if there is none, or several.
     """
@@ -67,4 +67,4 @@ def _others(files: Sequence[Path]) -> str:
     if not files:
         return ""
     names = ", ".join(map(shown_name, files))
-    return f", and of {names:.200} any may hold its weights: leave the one that is meant"
+    return f", and any of {names:.200} may hold its weights: leave the one that is meant"

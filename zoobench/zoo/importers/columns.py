@@ -1,4 +1,4 @@
-"""Columns of our tables from what configurations of any origin say; what cannot be one is null, and told."""
+"""Fill columns of our tables from configurations of any origin; values that do not fit become null, with a note."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoobench.zoo.schema import MODELS
 from zoobench.zoo.sink import Row
 
 REQUIRED = {field.name for field in MODELS if not field.nullable}
-OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not read as they stand
+OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not copied
 
 Rule = tuple[Callable[[Any], bool], str]
 FROM_0: Rule = (lambda value: 0 <= value < math.inf, "is not 0 or more")
@@ -33,7 +33,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "epochs", "seconds"), FROM_0),
     **dict.fromkeys(("train_images", "width", "image_size", "batch_size", "channels", "classes"), ABOVE_0),
 }
-"""Which values a column takes."""
+"""The allowed values of a column."""
 
 NAMES: Mapping[str, Iterable[str]] = {
     "activation": ACTIVATIONS,
@@ -42,11 +42,11 @@ NAMES: Mapping[str, Iterable[str]] = {
     "schedule": get_args(Schedule),
     "status": get_args(Status),
 }
-"""Names that a column has for what others may spell otherwise."""
+"""Other spellings of columns' names."""
 
 
 def whole_row(content: object) -> tuple[Row, str | None] | None:
-    """The row of `MODELS` that an export wrote, and the id of its content then; None if it is anything else."""
+    """The row of `MODELS` that an export wrote, and the id of its content then; None for anything else."""
     if not isinstance(content, Mapping) or not REQUIRED <= content.keys() <= {*MODELS.names, IDS}:
         return None
     row = {field.name: exact(content.get(field.name), field.type) for field in MODELS}
@@ -59,9 +59,9 @@ def whole_row(content: object) -> tuple[Row, str | None] | None:
 
 
 def model_columns(config: Mapping[str, Any], model: str) -> tuple[Row, list[Told]]:
-    """The columns of `MODELS` that a model's configuration tells, in our names or the published ones, however spelled.
+    """The columns of `MODELS` in a model's configuration, in our names or the published ones, however spelled.
 
-    What cannot be taken is told. A model's id is not among them: its content decides that.
+    Values that do not fit are noted. The model's id is not read: its content decides that.
     """
     row: Row = dict.fromkeys(MODELS.names)
     told: list[Told] = []
@@ -85,7 +85,7 @@ def exact(value: Any, kind: pa.DataType) -> Any:
 
 
 def _first_taken(values: list[tuple[str, Any]], field: pa.Field, model: str, told: list[Told]) -> Any:
-    """The first value that can be taken; others before it are told."""
+    """The first value that fits; others before it are noted."""
     for key, given in values:
         try:
             value = value_of(given, field.type)
@@ -102,7 +102,7 @@ def _first_taken(values: list[tuple[str, Any]], field: pa.Field, model: str, tol
 
 
 def _named(column: str, value: str) -> str:
-    """The name that a column has for it: `nn.ReLU()` is relu."""
+    """The column's own name of a value: `nn.ReLU()` is relu."""
     if column == "schedule" and value in SCHEDULES:
         return SCHEDULES[value]
     last = spelled(re.sub(r"\(.*\)$", "", value).rpartition(".")[2])
@@ -113,7 +113,7 @@ def _named(column: str, value: str) -> str:
 
 
 def _by_column(given: Mapping[str, Any]) -> dict[str, list[tuple[str, Any]]]:
-    """Keys and values by the column that they name: our name first, then the published one, then other spellings."""
+    """Keys and values by column: our name first, then the published one, then other spellings."""
     found: dict[str, list[tuple[str, Any]]] = {}
     for key, value in given.items():
         if isinstance(key, str) and (column := column_named(key)):

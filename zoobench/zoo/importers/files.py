@@ -1,4 +1,4 @@
-"""Open files of an untrusted folder: only plain files inside it, whatever links and pipes there are."""
+"""Open files of an untrusted folder: only plain files inside it, never through links that leave it, or pipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT = 32 << 20  # bytes of a configuration or of results, at most: JSON may tak
 
 
 class RejectedError(Exception):
-    """A model or checkpoint cannot come in, and is left out; the message is the reason, as a clause."""
+    """A model or checkpoint cannot be imported and is left out; the message is the reason, as a clause."""
 
 
 _FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)
@@ -24,7 +24,7 @@ _FOLDER: ContextVar[Path | None] = ContextVar("_FOLDER", default=None)
 
 @contextmanager
 def only_within(folder: Path) -> Iterator[None]:
-    """Whatever this thread opens with `open_inside` must lie in that folder."""
+    """Files that this thread opens with `open_inside` must be in that folder."""
     token = _FOLDER.set(folder)
     try:
         yield
@@ -33,9 +33,9 @@ def only_within(folder: Path) -> Iterator[None]:
 
 
 def open_inside(file: Path) -> BinaryIO:
-    """Open a plain file of the folder that `only_within` names, else of its own, be it through links that stay in it.
+    """Open a plain file of the folder that `only_within` names, else of its own; links may not leave that folder.
 
-    Raises `RejectedError` if it lies elsewhere, is missing, or is not a plain file, such as a pipe, which might never
+    Raises `RejectedError` if it is elsewhere, is missing, or is not a plain file, such as a pipe, which might never
     end; OSError if it cannot be read.
     """
     try:
@@ -49,7 +49,7 @@ def open_inside(file: Path) -> BinaryIO:
         raise RejectedError(f"its file {file.name:.100} is missing")
     handle = -1
     try:
-        if place.is_file():  # a device may do something when it is opened
+        if place.is_file():  # opening a device may have effects
             handle = os.open(place, FLAGS)
         if handle < 0 or not stat.S_ISREG(os.fstat(handle).st_mode):
             raise RejectedError(f"its {file.name!r:.100} is not a plain file, and is not read")
@@ -65,5 +65,5 @@ def read_inside(file: Path, most: int = TEXT) -> bytes:
     with open_inside(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         if size > most:
-            raise RejectedError(f"its {file.name!r:.100} has {size:,} bytes, and may have at most {most:,}")
+            raise RejectedError(f"its {file.name!r:.100} has {size:,} bytes, but may have at most {most:,}")
         return opened.read(most)

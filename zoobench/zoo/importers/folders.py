@@ -2,11 +2,11 @@
 
     <model>/config.json                                   columns of ours, and any others
     <model>/checkpoint-<epoch>/model.safetensors          and, or instead, model.safetensors beside config.json
-    <model>/checkpoint-<epoch>/metrics.json               what was measured, if anything was
+    <model>/checkpoint-<epoch>/metrics.json               measurements, if there are any
 
 Instead of model.safetensors there may be model.safetensors.index.json and the shards that it names, or
-pytorch_model.bin. Where a checkpoint holds the trainer_state.json of Hugging Face's Trainer, which numbers them by
-steps, that says the epoch and what was measured.
+pytorch_model.bin. If a checkpoint holds the trainer_state.json of Hugging Face's Trainer, which numbers them by steps,
+that gives the epoch and the measurements.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ METRICS_FILES = ("metrics.json", "all_results.json", "eval_results.json")
 TRAINER = "trainer_state.json"
 OF_A_TRAINER = (TRAINER, "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 EPOCHS = MODELS.field("epochs").type
-WHOLE = 0.05  # of an epoch, that one may lack or exceed: trainers round the steps of the last batches
+WHOLE = 0.05  # allowed deviation from a whole epoch: trainers round the steps of the last batches
 
 
 @dataclass(frozen=True)
 class SavedFolder:
-    """A folder with weights, what is known of them: their epoch, what was measured, and the trainer's state."""
+    """A folder with weights, with their epoch, their measurements, and the trainer's state."""
 
     folder: Path
     epoch: int
@@ -62,7 +62,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _config(folder: Path, name: str = "config.json") -> Row:
-    """The JSON object in a file of a folder; an empty one where it cannot be read."""
+    """The JSON object in a file of a folder; empty if it cannot be read."""
     try:
         return read_object(folder / name)
     except RejectedError:
@@ -70,7 +70,7 @@ def _config(folder: Path, name: str = "config.json") -> Row:
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    """Also of folders that only have a config.json, which other layouts' folders may have too."""
+    """Also true for folders with only a config.json, which other layouts' folders may have too."""
     models = [each for each in subfolders(folder) if looks(_may_be_model, each, True)]
     return [Candidate(shown_name(model), partial(_read, model)) for model in models]
 
@@ -131,7 +131,7 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault]) -> Iterator[SavedFolder]:
-    """The model's checkpoints, then the weights beside them; what is left out goes to `faults`."""
+    """The model's checkpoints, then the weights beside them; reasons for leaving some out go to `faults`."""
     name, numbered = shown_name(folder), _numbered(folder)
     states = []
     for count, place in numbered:
@@ -158,14 +158,14 @@ def _places(folder: Path, config: Row, row: Row, whole: bool, faults: list[Fault
 
 
 def _counts_steps(count: int, place: Path, row: Row) -> bool:
-    """Whether the number of a checkpoint, which does not say its epoch, is that of a step."""
+    """Whether the number of a checkpoint that does not state its epoch counts steps."""
     return any((place / file).exists() for file in OF_A_TRAINER) or (
         row["epochs"] is not None and count > row["epochs"]
     )
 
 
 def _state(place: Path) -> Row:
-    """The trainer's state in a checkpoint; an empty one where there is none. Raises `RejectedError`."""
+    """The trainer's state in a checkpoint; empty if there is none. Raises `RejectedError`."""
     try:
         return read_object(place / TRAINER) if (place / TRAINER).exists() else {}
     except RejectedError as error:
@@ -173,19 +173,19 @@ def _state(place: Path) -> Row:
 
 
 def _whole_epoch(told: Any, place: Path) -> int:
-    """The epoch after which a trainer saved; raises `RejectedError` if it says none, or was amid one."""
+    """The epoch after which a trainer saved. Raises `RejectedError` if it is not given, or not whole."""
     try:
         epoch = float(number(told))
     except UntakenError:
         raise RejectedError(f"{shown_name(place)} has files of a trainer that do not say its epoch") from None
     whole = round(epoch) if 0 <= epoch < 1e9 else -1
     if whole < 0 or abs(epoch - whole) > WHOLE or (whole == 0 and epoch > 0):
-        raise RejectedError(f"{shown_name(place)} was saved after {epoch:g} epochs, and a zoo holds whole ones")
+        raise RejectedError(f"{shown_name(place)} was saved after {epoch:g} epochs, but a zoo holds whole ones")
     return whole
 
 
 def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
-    """After which epoch the weights beside config.json are, as its files say; raises `RejectedError`."""
+    """The epoch of the weights beside config.json, from its files. Raises `RejectedError`."""
     if state.get("best_model_checkpoint"):
         raise RejectedError(f"{TRAINER} names a best checkpoint, which it may be instead of the last")
     told = [config.get("epoch"), *(_config(folder, file).get("epoch") for file in (TRAINER, *METRICS_FILES))]
@@ -196,7 +196,7 @@ def _last_epoch(folder: Path, config: Row, row: Row, state: Row) -> int:
 
 
 def _planned(states: Iterable[Row]) -> int | None:
-    """The epochs that a trainer was to train; None if no state says so."""
+    """The planned number of epochs of a trainer; None if no state gives it."""
     for state in states:
         with suppress(UntakenError):
             if (epochs := value_of(state.get("num_train_epochs"), EPOCHS)) is not None and epochs >= 0:
@@ -205,7 +205,7 @@ def _planned(states: Iterable[Row]) -> int | None:
 
 
 def _measured(place: Path, state: Row, model: str, epoch: int, faults: list[Fault]) -> Row:
-    """What was measured of the weights in a folder: by its own files, or by the trainer's log of the same step."""
+    """The measurements of the weights in a folder: from its own files, or from the trainer's log of the same step."""
     try:
         for file in METRICS_FILES:
             if (place / file).exists():

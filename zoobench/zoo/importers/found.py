@@ -1,4 +1,4 @@
-"""What importers find in a folder, before any weights are read, and what they must leave out."""
+"""What importers find in a folder before they read weights, and what they must leave out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoobench.zoo.sink import Row
 
 @dataclass(frozen=True)
 class Fault:
-    """A model, or one checkpoint of it, that did not come in (or a note in its files that did not), and why."""
+    """A model, or one checkpoint of it, that was not imported (or a note in its files), and why."""
 
     model: str
     checkpoint: int | None
@@ -26,9 +26,9 @@ class Fault:
 
 @dataclass(frozen=True)
 class Told:
-    """A value that did not come in, or not as it stands, of which there may be many alike: they are told once.
+    """A value that was not imported, or was changed; many alike are reported once.
 
-    what: a clause, the same for all alike. example: this one. lost: whether it did not come in.
+    what: a clause, the same for all alike. example: this one. lost: whether it was not imported.
     """
 
     what: str
@@ -50,11 +50,10 @@ def told_once(found: Iterable[Told]) -> list[Fault]:
 
 @dataclass(frozen=True)
 class FoundCheckpoint:
-    """A checkpoint's epoch, what was measured of it, and how its weights are read.
+    """A checkpoint's epoch, its measurements, and how its weights are read.
 
-    metrics: a row of the model's history as it stands in the files, or an empty one, until it is `measured`; then
-    `METRICS`, null where nothing was measured.
-    `read` raises `RejectedError` if weights cannot be read.
+    metrics: its original row of the model's history, or an empty one, until it is `measured`; then `METRICS`, null for
+    values that were not measured. `read` raises `RejectedError` if weights cannot be read.
     """
 
     epoch: int
@@ -64,11 +63,11 @@ class FoundCheckpoint:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """What the files of a model say beside its weights.
+    """The content of a model's files beside its weights.
 
-    row: columns of `MODELS` that are known; of a model that zoobench exported, a `whole` row, taken as it is, and the
-    id that its `content` had then. source: what is kept verbatim. history: what was measured after every epoch on
-    record, in order, as of checkpoints. faults: what was left out. told: what of its values was.
+    row: known columns of `MODELS`; for a model that zoobench exported, a `whole` row, taken unchanged, and the id that
+    its `content` had then. source: kept verbatim. history: measurements after every recorded epoch, in order, as for
+    checkpoints. faults: what was left out. told: notes on its values.
     """
 
     name: str
@@ -84,7 +83,7 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What looks like a model; `read` raises `RejectedError` if it cannot be one."""
+    """A folder that looks like a model; `read` raises `RejectedError` if it cannot be one."""
 
     name: str
     read: Callable[[], FoundModel]
@@ -94,8 +93,8 @@ class Candidate:
 class SourceLayout:
     """A way in which folders hold models.
 
-    matches: whether a folder is laid out so; candidates: the models in it; summary: one line, which tells users what
-    such a folder holds; paper: who defined the layout.
+    matches: whether a folder has this layout; candidates: the models in it; summary: one line on the content of such a
+    folder, for users; paper: the origin of the layout.
     """
 
     matches: Callable[[Path], bool]
@@ -110,7 +109,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def looks(like: Callable[[Path], bool], folder: Path, otherwise: bool) -> bool:
-    """Whether a folder looks like a model; `otherwise` where it cannot be looked into: reading tells."""
+    """Whether a folder looks like a model; `otherwise` if it cannot be listed: reading it gives the reason."""
     try:
         return like(folder)
     except OSError:
@@ -118,12 +117,12 @@ def looks(like: Callable[[Path], bool], folder: Path, otherwise: bool) -> bool:
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file, in which bytes that are not UTF-8 are replaced."""
+    """The name of a file, with bytes that are not UTF-8 replaced."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object; raises `RejectedError`."""
+    """A JSON object. Raises `RejectedError`."""
     content = parsed(file)
     if not isinstance(content, dict):
         raise RejectedError(f"its {file.name} holds no JSON object")
@@ -131,8 +130,8 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def parsed(file: Path) -> Any:
-    """The JSON in a file; raises `RejectedError`."""
-    if not file.is_file():  # nor a pipe, which would never end
+    """The JSON in a file. Raises `RejectedError`."""
+    if not file.is_file():  # also false for a pipe, which would never end
         raise RejectedError(f"it has no {file.name}")
     try:
         return json.loads(read_inside(file))
@@ -151,7 +150,7 @@ def line_of(text: str) -> Any:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The file that a table or an index names; raises `RejectedError` if that lies outside the folder."""
+    """The file that a table or an index names. Raises `RejectedError` if it is outside the folder."""
     try:
         file = (folder / name).resolve()
         within = ".." not in Path(name).parts and file.is_relative_to(folder.resolve())

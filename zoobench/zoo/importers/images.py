@@ -1,4 +1,4 @@
-"""Which images a model takes, and how many classes it tells apart: its network, its dataset, or its files say so."""
+"""The images and the number of classes of a model, from its network, its dataset, or its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoobench.zoo.sink import Row
 
 USUAL = (28, 32, 64, 96, 128, 224, 256)
 SIZES = tuple(sorted({*range(1, 65), *USUAL}))
-"""Heights and widths that are tried, pixels."""
+"""Heights and widths to try, pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ImageShape:
 
 
 def images_of(found: Recognised, known: Row) -> ImageShape:
-    """What a network takes and gives; `known`: what the model's files say. Raises `RejectedError` if that is open.
+    """The input and output of a network; `known`: from the model's files. Raises `RejectedError` if that is not enough.
 
-    Registered architectures say all but the size. Of a user's function, what it ignores is found by running its
-    network on zeros: what it takes is what it was made for.
+    Registered architectures decide all but the size. A user's function may leave more open: then its network is run on
+    zeros, and works only for the images that it was made for.
     """
     architecture = found.architecture
     native = find_dataset(known["dataset"])
@@ -73,7 +73,7 @@ class _Network:
 
 
 def _taken(network: _Network, channels: tuple[int, ...], told: tuple[int, ...]) -> tuple[int, int] | None:
-    """Channels and size of images that the network takes: a size that is told, else the only one."""
+    """Channels and size of the network's images: the given size, or else the only one that works."""
     for each in channels:
         for size in told:
             if _outputs(network, each, size) is not None:
@@ -86,7 +86,7 @@ def _taken(network: _Network, channels: tuple[int, ...], told: tuple[int, ...]) 
 
 @lru_cache(maxsize=1024)
 def _outputs(network: _Network, channels: int, size: int) -> int | None:
-    """Outputs of the network for an image of zeros, 0 where they have no such form; None if it takes none."""
+    """Outputs of the network for an image of zeros, 0 if they are not of that form; None if it cannot take one."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             module = network.architecture.build(
@@ -105,7 +105,7 @@ def _outputs(network: _Network, channels: int, size: int) -> int | None:
 
 @lru_cache(maxsize=256)
 def _sizes(network: _Network, channels: int) -> tuple[int, ...]:
-    """The sizes that the network takes, up to the second usual one."""
+    """The sizes that work, up to the second usual one."""
     found: list[int] = []
     for size in SIZES:
         if _outputs(network, channels, size) is not None:
@@ -116,7 +116,7 @@ def _sizes(network: _Network, channels: int) -> tuple[int, ...]:
 
 
 def _only(sizes: Iterable[int]) -> int | None:
-    """The only size, or, of some that pooling rounds to the same, the only usual one."""
+    """The only size, or the only usual one if pooling rounds several to the same."""
     found = list(sizes)
     usual = found if len(found) == 1 else [each for each in found if each in USUAL]
     return usual[0] if len(usual) == 1 else None
@@ -127,15 +127,15 @@ def _depends(architecture: Architecture, found: Recognised, argument: str) -> bo
     given = {"channels": found.channels, "classes": found.classes, "width": found.width}
     try:
         return architecture.layout(**(given | {argument: given[argument] + 1})) != found.layout  # type: ignore[arg-type]
-    except Exception:  # it is particular about it
+    except Exception:  # the function does not take this number
         return True
 
 
 def _fan_in(layout: Layout) -> int | None:
-    """Channels that the first convolution takes; None if there is no convolution."""
+    """Channels of the first convolution's input; None if there is no convolution."""
     return next((entry.shape[1] for entry in layout if len(entry.shape) == 4), None)
 
 
 def _last_size(layout: Layout) -> int:
-    """Rows of the last matrix: what the last linear layer puts out."""
+    """Rows of the last matrix: the outputs of the last linear layer."""
     return next((entry.shape[0] for entry in reversed(layout.entries) if len(entry.shape) == 2), 1)

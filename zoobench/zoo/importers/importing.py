@@ -1,4 +1,4 @@
-"""Import a folder of trained networks: look at all of it, then read its weights, and write the zoo's card last."""
+"""Import a folder of trained networks: inspect all of it, then read its weights, and write the zoo's card last."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from zoobench.zoo.sink import ZooSink
 from zoobench.zoo.store import Zoo
 
 READERS = 4  # threads; more wait for each other, since most of reading a small state dict is Python
-MARK = ".import.json"  # stands in the zoo's directory while an import is under way
+MARK = ".import.json"  # in the zoo's directory while an import is running
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -47,10 +47,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Imported:
+<<<<<<< HEAD
     """What came into a zoo; `faults`: what did not; `notes`: what came in changed, or in doubt.
 
     report: the JSON file that says so, None if there is none.
     """
+=======
+    """The result of an import; `faults`: what was left out; `notes`: what was changed, or is in doubt."""
+>>>>>>> plain
 
     name: str
     path: StoragePath
@@ -72,7 +76,7 @@ class Imported:
         return f"<Imported {self.name}: {counts}, {self.path}>"
 
     def record(self) -> dict[str, Any]:
-        """All of it as plain values for JSON; a fault of a whole model has the checkpoint `model`."""
+        """All of it as plain values for JSON; the fault of a whole model has the checkpoint `model`."""
         said = asdict(self)
         del said["path"], said["report"]
         for each in (*said["faults"], *said["notes"]):
@@ -81,7 +85,7 @@ class Imported:
 
 
 def import_name(folder: Path, name: str | None = None) -> str:
-    """The name of the zoo that a folder is imported as: as given, else the folder's; raises `InputError` if it cannot
+    """The name of the zoo for an imported folder: the given one, else the folder's. Raises `InputError` if it cannot
     name files."""
     found = name or folder.resolve().name
     if not is_file_name(found):
@@ -104,8 +108,8 @@ def import_zoo(
 
     name: of the zoo, None for the folder's; layout: one of `IMPORTERS`, None for the first that the folder matches;
     dataset: of models that name none; architecture: the only one to try, by its registered name or as
-    `package.module:function`; report: a JSON file for what came in and what did not. Raises `InputError` if nothing can
-    be imported, if `dataset` is needed, and if the directory is not free or cannot be written; an import that was
+    `package.module:function`; report: a JSON file on what was imported and what was not. Raises `InputError` if nothing
+    can be imported, if `dataset` is needed, and if the directory is not free or cannot be written; an import that was
     killed there starts anew.
     """
     name, sink = import_name(folder, name), ZooSink(path.absolute())
@@ -148,14 +152,14 @@ def import_zoo(
         came_from, counts = shown_name(folder.resolve()), (writer.models, writer.checkpoints)
         imported = Imported(name, path, came_from, layout, *counts, tuple(order), tuple(notes), report)
         if report is not None:
-            write_json(report, imported.record())  # before the card: an import that is killed until then starts anew
+            write_json(report, imported.record())  # before the card: an import killed before this line starts anew
         sink.write_card(name, {}, imported={"folder": came_from, "layout": layout, "ids": IDS})
         (sink.path / MARK).unlink(missing_ok=True)
     return imported
 
 
 def detect(folder: Path) -> str:
-    """The name of a folder's layout; raises `InputError` if it is not laid out in any known way."""
+    """The name of a folder's layout. Raises `InputError` if it has no known one."""
     for name, layout in usable_layouts():
         if layout.matches(folder):
             return name
@@ -164,7 +168,7 @@ def detect(folder: Path) -> str:
 
 
 def _looked_at(folder: Path, layout: str) -> tuple[list[FoundModel], list[Fault], list[Told]]:
-    """All that the folder says besides weights, what of it cannot come in, and notes on values."""
+    """Everything in the folder but weights, the faults, and notes on values."""
     candidates = IMPORTERS.get(layout).candidates(folder)
     if not candidates:
         raise InputError(f"{folder} holds no models in the layout '{layout}'; choose another --layout or folder")
@@ -190,7 +194,7 @@ def _look(folder: Path, candidate: Candidate) -> FoundModel | Fault:
             return candidate.read()
     except (RejectedError, OSError) as error:
         return Fault(candidate.name, None, _reason(error))
-    except RecursionError:  # comparing what could just be parsed
+    except RecursionError:  # comparing values that parsing just allowed
         return Fault(candidate.name, None, "its configuration or results are nested too deep")
 
 
@@ -200,7 +204,7 @@ def _never_had_any(model: FoundModel) -> bool:
 
 
 def _name_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Path) -> None:
-    """Put in the dataset of those models that name none."""
+    """Set the dataset of models that name none."""
     given = dataset_of({"dataset": dataset})
     for model in models:
         model.row["dataset"] = model.row["dataset"] or given
@@ -212,7 +216,7 @@ def _name_dataset(models: Sequence[FoundModel], dataset: str | None, folder: Pat
 
 
 def _missing(models: Sequence[FoundModel]) -> list[Fault]:
-    """The checkpoints that most models have and a model lacks without a fault that says why."""
+    """The checkpoints that most models have, but a model lacks without a fault that says why."""
     had = [{checkpoint.epoch for checkpoint in model.checkpoints} for model in models]
     counts = Counter(epoch for epochs in had for epoch in epochs)
     usual = sorted(epoch for epoch, count in counts.items() if count > len(models) / 2)
@@ -227,9 +231,9 @@ def _missing(models: Sequence[FoundModel]) -> list[Fault]:
 def _built(
     folder: Path, models: Sequence[FoundModel], architectures: Sequence[str], faults: list[Fault], told: list[Told]
 ) -> Iterator[Built | None]:
-    """Each model with its weights, None if it cannot come in; the reason goes to `faults`, notes go to `told`.
+    """Each model with its weights, None if it cannot be imported; reasons go to `faults`, notes to `told`.
 
-    Checkpoints are read a few ahead by threads, so that no more than a model's weights and those are in memory.
+    Threads read a few checkpoints ahead, so memory holds no more than these and one model's weights.
     """
     tasks = ((model, checkpoint) for model in models for checkpoint in model.checkpoints)
     reads = _ahead(lambda task: _read_or_fault(folder, *task, architectures), tasks)
@@ -243,7 +247,7 @@ def _built(
         except RejectedError as error:
             faults.append(Fault(model.name, None, str(error)))
             yield None
-        except RecursionError:  # writing as JSON what could just be parsed
+        except RecursionError:  # writing as JSON values that parsing just allowed
             faults.append(Fault(model.name, None, "its configuration or results are nested too deep"))
             yield None
 
@@ -275,7 +279,7 @@ def _ahead(ask: Callable[[Task], Answer], tasks: Iterator[Task]) -> Iterator[Ans
 
 
 def _check_free(path: StoragePath) -> None:
-    """Raises `InputError` unless nothing is there, or what an import left that was killed."""
+    """Raises `InputError` unless nothing exists there, except for the files of a killed import."""
     if (path / MARK).exists() or not path.exists():
         return
     if (path / "zoo.json").exists():
@@ -285,7 +289,7 @@ def _check_free(path: StoragePath) -> None:
 
 
 def _start(path: StoragePath) -> None:
-    """Mark the directory as one of an import under way, and clear what an earlier one left."""
+    """Mark the directory as that of a running import, and remove the files of an earlier one."""
     write_json(path / MARK, {})
     (path / "zoo.json").unlink(missing_ok=True)
     for place in (path, *(path / folder for folder in FOLDERS)):
@@ -298,7 +302,7 @@ def _start(path: StoragePath) -> None:
 
 @contextmanager
 def _writing_into(path: StoragePath) -> Iterator[None]:
-    """Raises `InputError` if the storage is full or forbidden, or a store is only for reading."""
+    """Raises `InputError` if the storage is full or forbidden, or a store is read-only."""
     try:
         yield
     except (OSError, NotImplementedError) as error:

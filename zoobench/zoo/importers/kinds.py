@@ -1,4 +1,4 @@
-"""What a file of weights is, by its first bytes and its records, and what to do with one that holds no state dict."""
+"""The type of a file of weights, by its first bytes and its records, and what to do if it has no state dict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHERS: dict[bytes, str] = {
 
 
 def kind_of(file: BinaryIO, size: int, name: str) -> Kind:
-    """Which of the readers takes a file; raises `RejectedError`, with what it is and what to do, if none does."""
+    """The reader for a file. If there is none, raises `RejectedError` with the file's type and what to do."""
     file.seek(0)
     head = file.read(HEAD)
     if not head:
@@ -56,7 +56,7 @@ def kind_of(file: BinaryIO, size: int, name: str) -> Kind:
 def _archive(file: BinaryIO, size: int) -> Kind:
     try:
         names = records_of(file, size)
-    except Exception as error:  # of what a damaged list of records leads to, such as BadZipFile and struct.error
+    except Exception as error:  # a damaged list of records leads to BadZipFile, struct.error and others
         raise RejectedError(f"its file is cut short or damaged ({str(error) or type(error).__name__:.200})") from None
     if what := _other(names):
         raise RejectedError(f"its file {what}")
@@ -64,7 +64,7 @@ def _archive(file: BinaryIO, size: int) -> Kind:
 
 
 def _other(names: Collection[str]) -> str | None:
-    """What an archive is that `torch.save` has not written."""
+    """The type of an archive that `torch.save` did not write."""
     last = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in last or any("/code/" in name for name in names):
         return "is TorchScript, code with weights: load it with torch.jit.load, and save its state_dict()"

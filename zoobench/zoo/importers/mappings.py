@@ -1,4 +1,4 @@
-"""Which of the mappings in a checkpoint is the state dict: it may lie under any key, beside others."""
+"""Find the state dict among the mappings in a checkpoint: under any key, beside others."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Entries = dict[str, DenseTensor | Odd]
 Path = tuple[str, ...]
 
 KEYS = ("state_dict", "model_state_dict", "model", "model_state", "net", "network", "module", "params", "weights")
-"""Keys under which training scripts put what was trained, the surest first."""
+"""Keys under which training scripts put the trained weights, the surest first."""
 DEPTH = 4
 ENTRIES = 100_000  # of a state dict, at most
 OPTIMIZER = re.compile(r"(?i)optim|(^|_)(opt|grads?|rng)($|_)|sched|scaler")
 MOMENTS = {"param_groups", "exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg"}
 """Keys of an optimizer's state."""
 AVERAGE = re.compile(r"(?i)(^|[._])(ema|swa|shadow|averaged?)($|[._])")
-"""A key of what is an average of the weights, beside them."""
+"""A key of an average of the weights."""
 ARRAY = re.compile(r"numpy\.(_?core\.)*multiarray\._reconstruct|numpy\.ndarray")
 
 
 def state_dict_in(content: object) -> tuple[Entries, str | None]:
-    """The tensors of the state dict in a checkpoint, and which others were left, if there were any.
+    """The tensors of the state dict in a checkpoint, and a note on others that were left out, if any.
 
-    One mapping of tensors is taken wherever it lies, of several that under the first of `KEYS`, and rather the weights
-    than an average of them; never what belongs to an optimizer. Raises `RejectedError` with what was found instead.
+    A single mapping of tensors is taken wherever it is; of several, the one under the first of `KEYS`, preferably the
+    weights and not their average; never an optimizer's. Raises `RejectedError` with what was found instead.
     """
     found = dict(_mappings(content, (), set()))
     if not found:
@@ -41,7 +41,7 @@ def state_dict_in(content: object) -> tuple[Entries, str | None]:
             "save the state dict alone"
         )
     if len(found[best]) > ENTRIES:
-        raise RejectedError(f"its state dict has {len(found[best]):,} entries, and may have at most {ENTRIES:,}")
+        raise RejectedError(f"its state dict has {len(found[best]):,} entries, but may have at most {ENTRIES:,}")
     left = (
         f"its file also holds {_listed(paths[1:])} beside {_told(best)}; the model came in without"
         if len(paths) > 1
@@ -51,7 +51,7 @@ def state_dict_in(content: object) -> tuple[Entries, str | None]:
 
 
 def _mappings(content: object, path: Path, seen: set[int]) -> Iterator[tuple[Path, Entries]]:
-    """All mappings of tensors, each once, apart from an optimizer's."""
+    """All mappings of tensors, each once, except an optimizer's."""
     items = _items(content)
     if items is None or id(content) in seen or len(path) > DEPTH:
         return
@@ -73,12 +73,12 @@ def _items(content: object) -> dict[Any, Any] | None:
 
 
 def _is_weights(place: DenseTensor) -> bool:
-    """Whether it may be weights, and not a number that was measured, or a state of a generator."""
+    """Whether it may be weights, and not a measurement or the state of a generator."""
     return bool(place.shape) and (place.dtype.is_floating_point or place.dtype.is_complex)
 
 
 def _rank(path: Path, entries: Entries) -> tuple[bool, int, bool, bool]:
-    """How sure it is that weights lie here, the surest first: names of entries have dots in all but tiny networks."""
+    """How sure it is that weights are here, the surest first: names have dots in all but tiny networks."""
     known = KEYS.index(path[-1]) if path and path[-1] in KEYS else len(KEYS)
     return any(AVERAGE.search(key) for key in path), known, not any("." in name for name in entries), bool(path)
 

@@ -1,6 +1,6 @@
-"""Which entry of a state dict is which of an architecture's: by name, else module by module, in their order.
+"""Match the entries of a state dict to those of an architecture: by name, or else module by module, in order.
 
-Order is evidence only where it is that of layers: an alphabetical one puts biases before weights and the tenth layer
+Order is evidence only if it is that of layers: an alphabetical order puts biases before weights and the tenth layer
 before the second. Within a module the last part of a name decides, never order or shape.
 """
 
@@ -18,7 +18,7 @@ Order = tuple[str, ...]
 Modules = list[list[str]]
 """Names of entries, module by module."""
 Sizes = Mapping[str, tuple[int | None, ...]]
-"""Shapes by name; None where a size depends on channels, classes or width."""
+"""Shapes by name; None if a size depends on channels, classes or width."""
 
 ENTRIES = ("weight", "bias", "running_mean", "running_var")  # of a module
 SPELLINGS = {
@@ -35,11 +35,11 @@ STEPS = 10_000  # of a search for orders
 
 
 class DoubtError(Exception):
-    """Entries may be an architecture's, but which is which is not sure; the message says why, as a clause."""
+    """Entries may be an architecture's, but their matching is not certain; the message says why, as a clause."""
 
 
 def orders_by_name(ours: Layout, state: State) -> list[Order]:
-    """An order for each prefix under which all names of a layout are there."""
+    """An order for each prefix under which all names of a layout exist."""
     names = [entry.name for entry in ours]
     prefixes = (name.removesuffix(names[0]) for name in state.tensors if name.endswith(names[0]))
     orders = (tuple(prefix + name for name in names) for prefix in prefixes if not prefix or prefix.endswith("."))
@@ -47,7 +47,7 @@ def orders_by_name(ours: Layout, state: State) -> list[Order]:
 
 
 def more_layers(order: Order, state: State) -> list[str]:
-    """Entries beside those of an order that are layers like them, or more entries of them: it is a larger network."""
+    """Further entries that belong to the order's layers or to layers like them: then the network is larger."""
     patterns = {_pattern(_module(name)) for name in order}
     left = state.tensors.keys() - set(order)
     return sorted(name for name in left if _last(name) in ENTRIES and _pattern(_module(name)) in patterns)
@@ -56,9 +56,9 @@ def more_layers(order: Order, state: State) -> list[str]:
 def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Order]:
     """Orders in which the modules of a state dict are those of a layout; sizes that differ in `other` are free.
 
-    The state dict's order is taken if it is evidence, and no layer is called as another one then. Else modules that
-    only numbers tell apart are in the order of these, and how others lie between them is told by shapes and names;
-    there may be several orders. Raises `DoubtError` if there is none that names allow.
+    The state dict's order is taken if it is evidence and does not contradict names. Otherwise modules that differ only
+    in numbers are in the order of these, and shapes and names place the others between them; there may be several
+    orders. Raises `DoubtError` if names allow none.
     """
     names = [name for name in state.tensors if _last(name) not in COUNTERS]
     if len(names) != len(ours.entries) or len(other.entries) != len(ours.entries):
@@ -86,14 +86,14 @@ def orders_of_modules(ours: Layout, other: Layout, state: State) -> Iterator[Ord
 
 
 def _groupings(names: Sequence[str], ordered: bool) -> Iterator[list[Modules]]:
-    """Modules in one group, if their order is evidence; then in a group for all that only numbers tell apart."""
+    """Modules in one group if their order is evidence; else one group for all that only numbers distinguish."""
     modules = _modules(names)
     groups = defaultdict(list)
     for module in modules:
         groups[_pattern(_module(module[0]))].append(module)
     numbered = {pattern: sorted(group, key=_numbers) for pattern, group in groups.items()}
     alphabetical = list(names) == sorted(names) or modules == sorted(modules, key=lambda module: _module(module[0]))
-    if ordered and not alphabetical:  # which puts biases before weights, and the tenth layer before the second
+    if ordered and not alphabetical:  # alphabetical puts biases before weights, and the tenth layer before the second
         if numbered != groups:
             raise DoubtError(
                 "its layers are neither in the order of their numbers nor in alphabetical order: save them under the "
@@ -104,7 +104,7 @@ def _groupings(names: Sequence[str], ordered: bool) -> Iterator[list[Modules]]:
 
 
 def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Sizes) -> Iterator[Modules]:
-    """All ways to take modules from the fronts of the groups so that each is as ours at its place."""
+    """All ways to take modules from the fronts of the groups so that each matches ours at its place."""
     waiting: list[tuple[tuple[int, ...], Modules]] = [((0,) * len(groups), [])]
     for _ in range(STEPS):
         if not waiting:
@@ -121,8 +121,8 @@ def _merged(ours: Modules, groups: Sequence[Modules], sizes: Sizes, shapes: Size
 
 
 def _pairs(ours: Sequence[str], theirs: Sequence[str], sizes: Sizes, shapes: Sizes) -> dict[str, str] | None:
-    """The entries of one of their modules by ours: by the last part of their names, else by their number of dimensions,
-    if that tells them apart; None if the module is another."""
+    """The entries of one of their modules by ours: by the last part of their names, or else by their number of
+    dimensions, if that distinguishes them; None if the module is another."""
     keys: tuple[Callable[[str, Sequence[object]], object], ...] = (
         lambda name, shape: _last(name),
         lambda name, shape: len(shape),
@@ -141,7 +141,7 @@ def _fits(size: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:
 
 
 def _misnamed(ours: Modules, theirs: Modules) -> str | None:
-    """Why not, where a module is called as another of ours is."""
+    """Why not: a module has the name of another of ours."""
     pairs = [tuple(_pattern(_last(_module(each[0]))) for each in pair) for pair in zip(ours, theirs, strict=True)]
     known, given = {one for one, _ in pairs}, {other for _, other in pairs}
     for one, other in pairs:
@@ -167,7 +167,7 @@ def _last(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name as older versions of PyTorch have it: of a weight's norm, a parameter of its own in newer ones."""
+    """The name as older versions of PyTorch have it: for a weight's norm, which is its own parameter in newer ones."""
     return PARAMETRIZED.sub(lambda found: f"{found[1]}_{'gv'[int(found[2])]}", name)
 
 
@@ -176,6 +176,6 @@ def _pattern(name: str) -> str:
 
 
 def _numbers(module: Sequence[str]) -> list[tuple[int, str]]:
-    """The numbers in a module's name, in order of their value; as texts, since they may have thousands of digits."""
+    """The numbers in a module's name, in order of their value; as texts, because they may have thousands of digits."""
     digits = (number.lstrip("0") for number in re.findall(r"[0-9]+", _module(module[0])))
     return [(len(number), number) for number in digits]

@@ -1,7 +1,7 @@
-"""What was measured of all models of a zoo: which columns say it, in which units, and which of them say nothing.
+"""Metrics of all models of a zoo: which columns hold them, in which units, and which columns hold none.
 
-These are properties of a column, and are decided by all that it holds in the zoo, never value by value: 0.9 is nine of
-ten among shares, and 0.9 % among per cent.
+All values of a column in the zoo decide these together, never one value: 0.9 is nine of ten among shares, but 0.9 %
+among percentages.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ OTHERS = {"err", "error", "top1", "top5"}
 """Words of metrics that zoobench does not have."""
 
 PER_CENT = {"%", "pct", "percent", "percentage"}
-ROUNDING = 1e-6  # by which a share may lie above 1
+ROUNDING = 1e-6  # by which a share may exceed 1
 
 SHARE, HUNDREDTHS, DOUBTFUL = "share", "per cent", "doubtful"
-"""Units of a column of accuracies; of the last, it may be either."""
+"""Units of a column of accuracies; the last means that it may be either."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """The metric that a key of results names, and whether it says that it is in per cent."""
+    """The metric that a key of results names, and whether the key says per cent."""
 
     metric: str
     per_cent: bool
@@ -46,10 +46,10 @@ class Key:
 
 @dataclass
 class MeasuredColumn:
-    """What a key holds in the whole zoo.
+    """The values of a key in the whole zoo.
 
-    positive, above: how many numbers are above 0, and above 1 but at most 100. signs: how many bear a per cent sign.
-    finite: how many are finite. example: one that bears no sign, the greatest up to 100.
+    positive, above: how many numbers are above 0, and above 1 but at most 100. signs: how many have a per cent sign.
+    finite: how many are finite. example: the greatest up to 100 without a sign.
     """
 
     key: Key
@@ -72,10 +72,10 @@ class MeasuredColumn:
 
 
 def measured(models: Sequence[FoundModel]) -> tuple[list[FoundModel], list[Told]]:
-    """The models with `METRICS` in place of what stands in their files, and what came in otherwise, or not at all.
+    """The models with `METRICS` in place of their files' values, and notes on values that were changed or left out.
 
-    A NaN in a column that is never finite in the zoo was not measured, and is null. Models that zoobench exported are
-    taken as they are.
+    NaN in a column that is never finite in the zoo means not measured, and becomes null. Models that zoobench exported
+    are taken unchanged.
     """
     columns = _columns(models)
     told = list(_units(columns, models))
@@ -141,7 +141,7 @@ def _unit(column: MeasuredColumn) -> str:
 
 
 def _units(columns: Mapping[str, MeasuredColumn], models: Sequence[FoundModel]) -> Iterator[Told]:
-    """What is told of each column as a whole, of the first model that has it."""
+    """Notes on whole columns, each with the first model that has it."""
     for name, column in columns.items():
         if column.unit == SHARE:
             continue
@@ -185,7 +185,7 @@ def _rows(models: Iterable[FoundModel]) -> Iterator[Row]:
 
 
 def _metrics(result: Row, columns: Mapping[str, MeasuredColumn], model: str, told: list[Told]) -> Row:
-    """The metrics of a row; of several keys for one, ours comes first, then the published one."""
+    """The metrics of a row; if several keys name one, ours comes first, then the published one."""
     metrics: Row = dict.fromkeys(METRICS)
     keys = [name for name in result if isinstance(name, str) and name in columns]
     for name in sorted(keys, key=lambda name: (name not in METRICS, name not in RESULTS.values())):
@@ -201,7 +201,7 @@ def _metrics(result: Row, columns: Mapping[str, MeasuredColumn], model: str, tol
 
 
 def _taken(given: Any, column: MeasuredColumn) -> float | None:
-    """A value as it is meant; None if it stands for nothing. Raises `UntakenError`."""
+    """A value as a number in our unit; None if it stands for nothing. Raises `UntakenError`."""
     value, sign = _number(given)
     if value is None or (value != value and not column.finite):
         return None
@@ -225,9 +225,9 @@ def _in_range(metric: str, value: float | None) -> bool:
 
 
 def _number(given: Any) -> tuple[float | None, bool]:
-    """The number that a value says, None if it stands for nothing, and whether it bears a per cent sign.
+    """The number in a value, None if it stands for nothing, and whether it has a per cent sign.
 
-    NaN is kept: it may be what a loss came to.
+    NaN is kept, because a loss may be NaN.
     """
     text = clean(given) if isinstance(given, str) else ""
     if is_nothing(given) and (given is None or (isinstance(given, str) and text.lower() != "nan")):

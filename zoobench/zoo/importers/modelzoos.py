@@ -1,7 +1,7 @@
 """The layout of the zoos at modelzoos.cc: one directory per model, as Ray Tune writes them.
 
 <trial>/params.json                       the configuration, or config.json, or `config` in the rows of results
-<trial>/result.json                       a JSON object an epoch, one a line, or one array of them
+<trial>/result.json                       JSON objects, one per epoch: one per line, or an array of them
 <trial>/checkpoint_NNNNNN/checkpoints     a state dict, as `torch.save` writes it; any number of digits, and any name
                                           where no other file there may hold weights
 """
@@ -38,7 +38,7 @@ from zoobench.zoo.sink import Row
 CHECKPOINT = re.compile(r"checkpoint_(\d{1,9})")
 CONFIGS = ("params.json", "config.json")
 SAVED = "checkpoint_dir_name"
-"""In a row of Ray 2: the directory of the checkpoint that was saved with it, which are numbered as they were saved."""
+"""In a row of Ray 2: the directory of the checkpoint saved with it; directories are numbered in the order of saving."""
 
 EPOCH = CHECKPOINTS.field("epoch").type
 SECONDS = MODELS.field("seconds").type
@@ -117,9 +117,9 @@ def _folders(trial: Path) -> Folders:
 def _joined(
     folders: Folders, measured: dict[int, Row], model: str, faults: list[Fault]
 ) -> tuple[dict[int, Path], list[Told]]:
-    """Each epoch's directory: by what the rows say, else by number; what is left out goes to `faults`.
+    """Each epoch's directory: from the rows, or else by number; reasons for leaving some out go to `faults`.
 
-    Raises `RejectedError` if directories are numbered as they were saved, and no row says when that was.
+    Raises `RejectedError` if directories are numbered in the order of saving, and no row says at which epoch.
     """
     saved = {str(PurePosixPath(str(row[SAVED])).name): epoch for epoch, row in measured.items() if row.get(SAVED)}
     numbers = sorted({number for number, _ in folders})
@@ -149,9 +149,9 @@ def _joined(
 
 
 def _are_saves(numbers: list[int], measured: dict[int, Row]) -> bool:
-    """Whether directories may be numbered as they were saved: 0, 1, 2, …, with results that count from 1 and go on.
+    """Whether directories may be numbered in the order of saving: 0, 1, 2, …, with results that count from 1 and go on.
 
-    Where they are epochs, the last one is there too, or numbers are left out between.
+    If they are epochs, the last one is there too, or numbers are left out between.
     """
     counted = [epoch for epoch, row in measured.items() if row]
     if not counted or not numbers or numbers != list(range(len(numbers))):
@@ -160,9 +160,9 @@ def _are_saves(numbers: list[int], measured: dict[int, Row]) -> bool:
 
 
 def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
-    """Rows of results, and which of them are none, such as the last line of a training that was killed.
+    """Rows of results, and which of them are not rows, such as the last line of a killed training.
 
-    They stand as empty rows, since rows that say no epoch are told by their position.
+    The latter become empty rows, because rows without an epoch are identified by position.
     """
     try:
         text = read_inside(file).decode("utf-8-sig", "replace")
@@ -174,7 +174,7 @@ def _results(file: Path, model: str) -> tuple[list[Row], list[Fault]]:
     except (ValueError, RecursionError):
         rows = [line_of(line) for line in text.split("\n") if line.strip()]
     if len(rows) > ROWS:
-        raise RejectedError(f"its result.json has {len(rows):,} rows, and may have at most {ROWS:,}")
+        raise RejectedError(f"its result.json has {len(rows):,} rows, but may have at most {ROWS:,}")
     faults = [
         Fault(model, None, f"row {number} of its result.json is not a JSON object, and was left out")
         for number, row in enumerate(rows, 1)
@@ -194,8 +194,8 @@ def _params(trial: Path, results: list[Row]) -> Row:
 
 
 def _by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
-    """Each epoch's last row: trainings that were taken up again write epochs twice. Rows that say no epoch count from
-    0 or from 1, whichever fits the checkpoints; those of Ray 2 from 1."""
+    """Each epoch's last row, because resumed trainings write epochs twice. Rows without an epoch count from 0 or from
+    1, whichever fits the checkpoints; those of Ray 2 from 1."""
     last, rows = max(checkpoints, default=0), len(results)
     first = int(last == rows) if last in (rows - 1, rows) else int(0 not in checkpoints)
     if any(SAVED in result for result in results):

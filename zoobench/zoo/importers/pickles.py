@@ -1,8 +1,8 @@
-"""Read pickles that nobody vouches for, and run nothing: a machine that knows numbers, texts, lists, dicts and tensors.
+"""Read untrusted pickles without running code: a machine that knows numbers, texts, lists, dicts and tensors.
 
-What a pickle asks for by name is never looked up, imported or called. A tensor becomes a `DenseTensor`, which says
-where its elements lie, and everything else becomes a stand-in, so that an `argparse.Namespace` or a number of NumPy
-beside the weights does no harm. The effort is bounded: a step takes at most a few hundred bytes.
+Names in a pickle are never looked up, imported or called. A tensor becomes a `DenseTensor`, which says where its
+elements are, and everything else becomes a stand-in, so that an `argparse.Namespace` or a number of NumPy beside the
+weights does no harm. The effort is bounded: a step takes at most a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DTYPES = {str(each): each for each in vars(torch).values() if isinstance(each, t
 DICTS = ("collections.OrderedDict", "collections.defaultdict")
 PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 FIRST_OF = {*PARAMETERS, "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.Size"}
-"""Calls that stand for the first of their arguments."""
+"""Calls that stand for their first argument."""
 
 KINDS = {"qtensor": "quantised tensor", "meta_tensor_no_storage": "tensor on the device 'meta'"}
 
@@ -57,7 +57,7 @@ BUILTINS = ("builtins", "__builtin__")
 HARMLESS = re.compile(
     r"set|frozenset|dict|list|tuple|object|complex|bytearray|bytes|slice|range|int|float|bool|str|type|getattr"
 )
-"""Of the built-in names, those that honest files ask for."""
+"""The built-in names that honest files ask for."""
 
 LITERALS = frozenset(
     each.name
@@ -71,18 +71,18 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a pickle asks for by its import path, which is only its name here."""
+    """An import path that a pickle asks for; here it is only a name."""
 
     path: str
 
 
-SET = Named("builtins.set")  # all sets, whose items no state dict needs
+SET = Named("builtins.set")  # all sets: state dicts do not need their items
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "EMPTY_SET": SET}
 
 
 @dataclass(slots=True)
 class StandIn:
-    """An object that is not made: of which class, with which items if it is a mapping, and its state."""
+    """An object that is not created: its class, its items if it is a mapping, and its state."""
 
     named: Named
     items: dict[Any, Any] | None = None
@@ -91,7 +91,7 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Elements in the file: their key, their type, and how many there are from `start` on."""
+    """Elements in the file: their key, their type, and their number from `start` on."""
 
     key: str | int
     dtype: torch.dtype
@@ -101,7 +101,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class DenseTensor:
-    """A dense tensor: where its elements lie. Whether they can is not checked here."""
+    """A dense tensor: where its elements are, without a check that this is possible."""
 
     storage: Storage
     dtype: torch.dtype
@@ -118,11 +118,11 @@ class Odd:
 
 
 def read_pickle(stream: io.BytesIO, storages: dict[str | int, Storage] | None = None) -> object:
-    """What the next pickle in the stream holds: numbers, texts, lists, dicts (with keys that are texts or integers),
-    and `DenseTensor`, `Odd`, `Named` and `StandIn`. The storages that it refers to are put into `storages` by key.
+    """The content of the next pickle in the stream: numbers, texts, lists, dicts (with keys that are texts or
+    integers), `DenseTensor`, `Odd`, `Named` and `StandIn`. Storages that it refers to are put into `storages` by key.
 
-    Raises `RejectedError` if it asks for what runs code, or takes more than `STEPS`, and ValueError, KeyError,
-    IndexError, TypeError or AttributeError where it is damaged.
+    Raises `RejectedError` if it asks for anything that runs code, or takes more than `STEPS`, and ValueError, KeyError,
+    IndexError, TypeError or AttributeError if it is damaged.
     """
     return _Machine({} if storages is None else storages).run(stream)
 
@@ -203,7 +203,7 @@ class _Machine:
                     raise ValueError(f"it has the opcode {name}, which no state dict needs")
 
     def _unmarked(self) -> list[Any]:
-        """What lies above the last mark."""
+        """The items above the last mark."""
         above, self.stack = self.stack, self.below.pop()
         return above
 
@@ -233,7 +233,7 @@ class _Machine:
                 self.stack.append(self._made(above[0], tuple(above[1:])))
 
     def _put(self, name: str) -> None:
-        """Put what is on top into what lies below it; what no mapping or list would take is let go."""
+        """Put the top items into the object below them; items that fit neither a mapping nor a list are dropped."""
         count = {"APPEND": 1, "SETITEM": 2}.get(name)
         items = self._popped(count) if count else self._unmarked()
         into = self.stack[-1]
@@ -246,12 +246,12 @@ class _Machine:
             _set_items(into.items, items)
 
     def _made(self, called: object, arguments: Any) -> object:
-        """What a call would give, or a stand-in of it."""
+        """The result of a call, or a stand-in for it."""
         if not isinstance(called, Named) or not isinstance(arguments, tuple):
             raise RejectedError("its file is a pickle that calls what it has made itself; only tensors are unpickled")
         if called.path in DICTS:
             return self._dict(arguments)
-        if len(arguments) > ARGUMENTS:  # which may be the same ones again and again
+        if len(arguments) > ARGUMENTS:  # which may repeat the same ones
             return StandIn(called)
         function = called.path.removeprefix("torch._utils.").replace("torch.tensor.", "torch._tensor.")
         if function in ("_rebuild_tensor", "_rebuild_tensor_v2"):
@@ -272,7 +272,7 @@ class _Machine:
         return StandIn(called)
 
     def _persistent(self, asked: Any) -> object:
-        """A storage, or, of files before torch 1.6, a class with its source."""
+        """A storage, or, in files before torch 1.6, a class with its source."""
         if not isinstance(asked, tuple) or len(asked) > ARGUMENTS:
             raise ValueError("it asks for something that is not a storage")
         kind, *rest = asked
@@ -299,14 +299,14 @@ class _Machine:
 
 
 def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
-    """Keys are texts or plain integers: others could take forever to hash, and no state dict has them."""
+    """Keys are texts or plain integers: others could take forever to hash, and state dicts do not have them."""
     for key, value in zip(items[::2], items[1::2], strict=True):
         if isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**60):
             into[key] = value
 
 
 def _named(module: Any, name: Any) -> Named:
-    """Names are checked before anything is made of them: they may be of megabytes, or no texts, and asked for often."""
+    """Check names before anything is made from them: they may be megabytes long, not texts, or asked for often."""
     if not all(isinstance(each, str) and len(each) <= NAME for each in (module, name)):
         raise ValueError("it asks for something by what is not a name")
     path = re.sub(r"[^\w.<>]", "?", f"{module}.{name}")

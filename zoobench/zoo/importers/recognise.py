@@ -1,4 +1,4 @@
-"""Which registered architecture a state dict is of, told by the names and shapes of its entries."""
+"""Recognise the registered architecture of a state dict by the names and shapes of its entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FINEST = 1024  # denominator of a width
 
 @dataclass(frozen=True)
 class Recognised:
-    """An architecture, what it was built with, its layout, and the state dict's names in the layout's order."""
+    """An architecture, its arguments, its layout, and the state dict's names in the layout's order."""
 
     architecture: Architecture
     channels: int
@@ -33,7 +33,7 @@ class Recognised:
     order: tuple[str, ...]
 
     def names(self, state: State) -> dict[str, str]:
-        """The state dict's names by ours: those that differ, or all of them in its order where that is another."""
+        """The state dict's names by ours: those that differ, or all in its order if that differs."""
         ours = dict(zip(self.order, (entry.name for entry in self.layout), strict=True))
         theirs = [name for name in state.tensors if name in ours]
         if state.ordered and list(self.order) != theirs:
@@ -51,9 +51,9 @@ class Recognised:
 def recognise(state: State, known: Row, architectures: Sequence[str]) -> Recognised:
     """The first of the architectures that has these entries; `known` columns of the model are tried first.
 
-    Names decide: where all of an architecture's are there, be it behind a prefix such as `module.`, it is that one,
-    rather one of which nothing is left over. Else modules are matched in their order, as `matching` has it. Raises
-    `RejectedError`, also where there is doubt.
+    Names decide: if all of an architecture's exist, even behind a prefix such as `module.`, it is that one, preferably
+    one without further entries. Otherwise modules are matched in their order, see `matching`. Raises `RejectedError`,
+    also in case of doubt.
     """
     named, width = known.get("architecture"), known.get("width")
     tried = [get_architecture(name) for name in sorted(architectures, key=lambda each: each != named)]
@@ -86,12 +86,12 @@ def recognise(state: State, known: Row, architectures: Sequence[str]) -> Recogni
 
 
 def _named_all(architecture: Architecture, probe: Layout, state: State) -> list[Order]:
-    """The order by name where the architecture's entries are all that there are."""
+    """The order by name if the architecture's entries are all entries."""
     return [order for order in orders_by_name(probe, state) if len(order) == len(state.tensors)]
 
 
 def _named_some(architecture: Architecture, probe: Layout, state: State) -> list[Order]:
-    """Orders by name where there are more entries: rather of the weights than of an average of them."""
+    """Orders by name if there are further entries: preferably of the weights, not of their average."""
     found = orders_by_name(probe, state)
     return [order for order in found if not AVERAGE.search(order[0])] or found
 
@@ -123,7 +123,7 @@ def _fitted(architecture: Architecture, state: State, order: Order, width: float
 
 
 def _solved(architecture: Architecture, shapes: Shapes, argument: str) -> int:
-    """The number of channels or classes, from the first size that depends on it, and does so linearly."""
+    """The number of channels or classes, from the first size that depends on it linearly."""
     low, high = 3, 5
     one, other = _layout(architecture, **{argument: low}), _layout(architecture, **{argument: high})
     for left, right, shape in zip(one or (), other or (), shapes, strict=False):
@@ -134,7 +134,7 @@ def _solved(architecture: Architecture, shapes: Shapes, argument: str) -> int:
 
 
 def _width(architecture: Architecture, shapes: Shapes) -> float | None:
-    """The simplest fraction of which all sizes that scale with the width are rounded multiples."""
+    """The simplest fraction such that all sizes that scale with the width are rounded multiples of it."""
     low, high = Fraction(0), Fraction(2**16)
     one, other = _layout(architecture), _layout(architecture, width=2.0)
     for left, right, shape in zip(one or (), other or (), shapes, strict=False):
@@ -156,5 +156,5 @@ def _layout(architecture: Architecture, **arguments: Any) -> Layout | None:
         return None
     try:
         return architecture.layout(**given)
-    except Exception:  # whatever a user's function raises on arguments that others would not give it
+    except Exception:  # whatever a user's function raises on unusual arguments
         return None

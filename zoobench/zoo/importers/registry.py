@@ -1,4 +1,4 @@
-"""The layouts that folders of trained networks come in."""
+"""The layouts of folders of trained networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMPORTERS: Registry[SourceLayout] = Registry(
     },
     _check,
 )
-"""In the order in which they are looked for; those of packages come last."""
+"""In the order in which they are tried; those of packages come last."""
 
 
 def usable_layouts() -> Iterator[tuple[str, SourceLayout]]:

@@ -1,4 +1,4 @@
-"""Read state dicts from files that nobody vouches for: tensors, and nothing that runs code."""
+"""Read state dicts from untrusted files: tensors, without running code."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
 from zoobench.zoo.importers.pickles import DenseTensor, Storage
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
-SHARE = 8  # a file may take one part in so many of the memory that is free; some are read at once
+SHARE = 8  # a file may take 1/8 of the free memory; several are read at once
 HEADER = 16 << 20  # bytes of a safetensors file's header, at most
 COUNTER = "num_batches_tracked"  # an integer that layouts leave out
 
 
 @dataclass(frozen=True)
 class State:
-    """The floating-point entries of a state dict, float32; `ordered` where they are in the state dict's order.
+    """The floating-point entries of a state dict, float32; `ordered` if they are in the state dict's order.
 
-    notes: what of the file is not among them, or not as it was there, as clauses.
+    notes: what of the file was left out or changed, as clauses.
     """
 
     tensors: dict[str, Tensor]
@@ -42,7 +42,7 @@ class State:
 
 
 def read_state(file: Path) -> State:
-    """A state dict in safetensors or as `torch.save` writes it, whatever the file is called, and under which key.
+    """A state dict in safetensors or as `torch.save` writes it, whatever the file is called, and under any key.
 
     Raises `RejectedError`.
     """
@@ -50,14 +50,14 @@ def read_state(file: Path) -> State:
         size = os.fstat(opened.fileno()).st_size
         kind = kind_of(opened, size, file.name)
         if kind != "archive":
-            _check_memory(size)  # of an archive, only what is needed is read
+            _check_memory(size)  # of an archive, only the necessary part is read
         if kind != "safetensors":
             return _read_torch(opened, size, archive=kind == "archive")
     return read_safetensors([file])
 
 
 def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) -> State:
-    """The entries of all the files together; raises `RejectedError`, also where one is missing that is `expected`."""
+    """The entries of all the files together. Raises `RejectedError`, also if an `expected` one is missing."""
     tensors: dict[str, Tensor] = {}
     for file in files:
         with open_inside(file) as opened:
@@ -85,7 +85,7 @@ def _read_torch(file: BinaryIO, size: int, *, archive: bool) -> State:
         tensors = _tensors(entries, fetch)
     except RejectedError:
         raise
-    except Exception as error:  # of what a damaged file leads to; struct.error and RecursionError are among it
+    except Exception as error:  # whatever a damaged file leads to, among others struct.error and RecursionError
         raise RejectedError(f"its file is cut short or damaged ({_first_line(error)})") from None
     return _state(tensors, ordered=True, notes=[left] if left else [])
 
@@ -108,24 +108,24 @@ def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
 
 
 def _numel(place: DenseTensor) -> int:
-    """How many elements it claims, as far as its storage can hold them; what claims more is refused later."""
+    """The number of elements it claims, at most what its storage can hold; larger claims are refused later."""
     plain = len(place.shape) <= 64 and all(isinstance(each, int) and each < 2**62 for each in place.shape)
     return min(math.prod(place.shape), place.storage.numel) if plain else 0
 
 
 def _check_count(entries: int) -> None:
     if entries > ENTRIES:
-        raise RejectedError(f"its state dict has {entries:,} entries, and may have at most {ENTRIES:,}")
+        raise RejectedError(f"its state dict has {entries:,} entries, but may have at most {ENTRIES:,}")
 
 
 def _check_memory(needed: int) -> None:
     free = psutil.virtual_memory().available // SHARE
     if needed > free:
-        raise RejectedError(f"its weights take {needed >> 20:,} MiB to read, and {free >> 20:,} are free for them")
+        raise RejectedError(f"its weights take {needed >> 20:,} MiB to read, but {free >> 20:,} are free for them")
 
 
 def _state(entries: Mapping[str, Tensor], *, ordered: bool, notes: Iterable[str] = ()) -> State:
-    """The entries that are weights, float32; raises `RejectedError` if some are that cannot be kept as such."""
+    """The entries that are weights, float32. Raises `RejectedError` for weights that do not fit that type."""
     told = list(notes)
     for name, tensor in entries.items():
         if why := _why_not_kept(name, tensor):
@@ -158,7 +158,7 @@ def _same(kept: Tensor, given: Tensor) -> bool:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first names of some, and how many more there are."""
+    """The first names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(f"{name!r:.80}" for name in names[:3]) + more

@@ -1,4 +1,4 @@
-"""Whether an imported model is trained, at chance, or diverged."""
+"""Decide whether an imported model is trained, at chance, or diverged."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from zoobench.zoo.schema import METRICS
 from zoobench.zoo.sink import Row
 
 CHANCE = 1.5
-"""A model whose accuracy is at most so many times that of guessing is at chance: how many images it was measured on,
-which the rule of models built here asks for, is not known of imported ones."""
+"""A model whose accuracy is at most this multiple of guessing is at chance. The rule for models built here depends on
+the number of images, which is not known for imported ones."""
 
 LOSSES = [name for name in METRICS if name.endswith("_loss")]
 
 History = Sequence[tuple[int | None, Row]]
-"""Epochs, where they are known, and `METRICS` measured after them, in order."""
+"""Epochs, if they are known, and `METRICS` measured after them, in order."""
 
 
 def status_of(history: History, weights: Sequence[tuple[int, bool]], dataset: str, classes: int) -> Status:
-    """`diverged` where the last weights or losses on record are not finite, `at_chance` by the last accuracy, else
+    """`diverged` if the last recorded weights or losses are not finite, `at_chance` by the last accuracy, else
     `trained`.
 
     weights: epochs, in order, and whether the weights after them are finite. classes: outputs of the model. The last
-    accuracy is that of validation, or where none was measured that of the test; see `CHANCE`.
+    accuracy is that of validation, or of the test if validation was not measured; see `CHANCE`.
     """
     entry = find_dataset(dataset)
     guessed = 1 / max(2, min(classes, entry.class_count if entry else classes))
@@ -38,7 +38,7 @@ def status_of(history: History, weights: Sequence[tuple[int, bool]], dataset: st
 
 
 def _weights_diverged(history: History, weights: Sequence[tuple[int, bool]]) -> bool:
-    """Whether the last weights are not finite, unless the loss that they had is: then their file is damaged."""
+    """Whether the last weights are not finite, unless their loss is finite: then the file is damaged."""
     if not weights or weights[-1][1]:
         return False
     return not any(epoch == weights[-1][0] and _is_measured(metrics) for epoch, metrics in history)
@@ -50,8 +50,8 @@ def _is_measured(metrics: Row) -> bool:
 
 
 def _losses_diverged(history: History, weights: Sequence[tuple[int, bool]], chance: float) -> bool:
-    """By the last row with a loss. NaN is also what was not measured: it counts if all losses are NaN and the model was
-    no better than guessing, or, where that is not known, no weights from then on are finite."""
+    """By the last row with a loss. NaN may also mean not measured: it counts if all losses are NaN and the model was no
+    better than guessing, or, if that is not known, if no weights from then on are finite."""
     measured = [(epoch, row) for epoch, row in history if any(row[name] is not None for name in LOSSES)]
     if not measured:
         return False

@@ -1,9 +1,9 @@
-"""A folder of state dicts with a table that says what they are: CSV, Parquet, JSON (a list of objects) or JSON lines.
+"""A folder of state dicts with a table of them: CSV, Parquet, JSON (a list of objects) or JSON lines.
 
-Each row is a checkpoint: `file` (or `path`) within the folder, `model_id` or `model` where a model has several,
-`epoch` (or `epochs`, where a model has one), and any of our columns of models and of checkpoints. A model has one seed
-and one of each hyperparameter: rows of "one model" that differ in them, as where `model` is the architecture, are
-several models. A learning rate that differs by epoch is that of a schedule.
+Each row is a checkpoint: `file` (or `path`) within the folder, `model_id` or `model` if a model has several, `epoch`
+(or `epochs`, if a model has one), and any of our columns of models and of checkpoints. A model has one seed and one
+value of each hyperparameter: rows of "one model" that differ in them, for example because `model` is the architecture,
+are several models. A learning rate that differs by epoch is that of a schedule.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ONE = (
     *("dataset", "train_images", "architecture", "width", "activation", "init", "optimizer", "weight_decay", "dropout"),
     *("batch_size", "schedule", "augment", "seed", "order_seed"),
 )
-"""Columns of which a model has one value."""
+"""Columns with one value per model."""
 
 RATE = "learning_rate"
 EPOCH = CHECKPOINTS.field("epoch").type
@@ -48,7 +48,7 @@ EPOCH = CHECKPOINTS.field("epoch").type
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row as it stands, the epoch and the columns of `MODELS` that it tells, and what is told of its values."""
+    """An original row, its epoch and columns of `MODELS`, and notes on its values."""
 
     row: Row
     epoch: int | None
@@ -73,7 +73,7 @@ def _candidates(folder: Path) -> list[Candidate]:
     tables = _tables(folder)
     if len(tables) != 1:
         found = f"{len(tables)} tables with a column 'file' ({', '.join(path.name for path in tables)})"
-        raise InputError(f"{folder} holds {found}, and must hold one: leave the one that is meant")
+        raise InputError(f"{folder} holds {found}, but must hold one: leave the one that is meant")
     ((table, content),) = tables.items()
     groups = defaultdict(list)
     for number, row in enumerate(content.rows, 1):
@@ -92,7 +92,7 @@ TABLE = SourceLayout(
 
 
 def _tables(folder: Path) -> dict[Path, TableRows]:
-    """Each table of the folder that names files; what is no row in it stands as an empty one, to be told."""
+    """Each table of the folder that names files; anything in it that is not a row becomes an empty one, with a note."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES and path.is_file():
@@ -103,7 +103,7 @@ def _tables(folder: Path) -> dict[Path, TableRows]:
 
 
 def _models(name: str, rows: list[TableRow]) -> list[TableModel]:
-    """The models that rows of one name are of, under names of their own."""
+    """The models to which rows of one name belong, under names of their own."""
     parts, apart = [rows], []
     for column in ONE:
         if len({row.columns[column] for row in rows} - {None}) > 1:
@@ -138,7 +138,7 @@ def _parted(parts: list[list[TableRow]], value: Callable[[TableRow], Any]) -> li
 
 
 def _repeats(rows: Sequence[TableRow]) -> bool:
-    """Whether an epoch stands twice among rows."""
+    """Whether an epoch occurs twice among rows."""
     return len({row.epoch for row in rows}) < len(rows)
 
 
@@ -179,7 +179,7 @@ def _read(folder: Path, model: TableModel) -> FoundModel:
 
 
 def _columns(name: str, rows: Sequence[TableRow]) -> tuple[Row, list[Told]]:
-    """The model's columns: what all rows say, or some where the others say nothing; of learning rates the highest."""
+    """The model's columns: common values of all rows that have one; of learning rates the highest."""
     told = list({each.what: each for row in rows for each in row.told}.values())
     columns = dict(rows[0].columns)
     for column in columns:
@@ -229,7 +229,7 @@ def _is_of_a_checkpoint(key: str) -> bool:
 
 
 def _first(row: Row, names: tuple[str, ...]) -> str | None:
-    """The first value that stands under one of these names, however spelled, as text."""
+    """The first value under one of these names, however spelled, as text."""
     for name in names:
         values = [row.get(name), *(value for key, value in row.items() if canonical(key) == name)]
         for value in values:

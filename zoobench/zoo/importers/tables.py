@@ -1,4 +1,4 @@
-"""Rows of tables as people and spreadsheets write them: CSV in its dialects, Parquet, JSON, JSON lines."""
+"""Read rows of tables written by people and spreadsheets: CSV in its dialects, Parquet, JSON, JSON lines."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 
 @dataclass
 class TableRows:
-    """The rows of a table, with empty ones for what is not a row, and notes on them."""
+    """The rows of a table, with an empty one for anything that is not a row, and notes on them."""
 
     rows: list[Row]
     told: list[Told] = field(default_factory=list)
 
 
 def read_rows(path: Path, is_header: Callable[[Sequence[str]], bool]) -> TableRows:
-    """The rows of a table; None if it cannot be read as one. `is_header` decides what parts the cells of CSV."""
+    """The rows of a table; None if it cannot be read as one. `is_header` decides the delimiter of CSV."""
     try:
         content = read_inside(path)
         if path.suffix == ".parquet":
@@ -58,7 +58,7 @@ def read_rows(path: Path, is_header: Callable[[Sequence[str]], bool]) -> TableRo
 
 
 def canonical(key: str) -> str:
-    """The name by which a column is read, however it is spelled: ours, or the key itself."""
+    """The column's name for a header, however it is spelled: ours, or the header itself."""
     found = spelled(key)
     return found if found in KEYS else column_named(key) or key
 
@@ -73,7 +73,7 @@ def _of_csv(text: str, table: str, is_header: Callable[[Sequence[str]], bool]) -
 
 
 def _of_cells(header: list[str], cells: list[list[str]], table: str) -> TableRows:
-    """Rows by the header, of which names that stand twice count only where they agree."""
+    """Rows by the header; if a name occurs twice in it, only values that agree count."""
     result = TableRows([])
     for number, row in enumerate(cells, 1):
         if any(map(str.strip, row[len(header) :])):
@@ -99,7 +99,7 @@ def _of_cells(header: list[str], cells: list[list[str]], table: str) -> TableRow
 
 
 def _numbered(result: TableRows) -> TableRows:
-    """Numbers with commas as Python writes them, where a column tells decimals from thousands; else that is told."""
+    """Numbers with commas as Python writes them, if a column shows their meaning; otherwise a note."""
     names = [name for name in (result.rows[0] if result.rows else ()) if _is_of_numbers(name)]
     texts = {name: [row[name].strip() for row in result.rows if isinstance(row.get(name), str)] for name in names}
     commas = {name: [text for text in texts[name] if "," in text] for name in names}
@@ -112,7 +112,7 @@ def _numbered(result: TableRows) -> TableRows:
         elif not decimal and _counts(name):
             thousands, point = ",", "."
         else:
-            continue  # what it holds is told where it is taken
+            continue  # its content is noted when it is used
         for row in result.rows:
             if isinstance(row.get(name), str):
                 row[name] = _plain(row[name].strip(), thousands, point)
@@ -133,6 +133,6 @@ def _is_of_numbers(name: str) -> bool:
 
 
 def _counts(name: str) -> bool:
-    """Whether a column holds whole numbers, of which a comma can only part thousands."""
+    """Whether a column holds whole numbers, where a comma can only separate thousands."""
     column = canonical(name)
     return column == "epoch" or (column in MODELS.names and pa.types.is_integer(MODELS.field(column).type))

@@ -1,4 +1,4 @@
-"""Files of `torch.save`: a zip archive of a pickle and storages, or, before torch 1.6, one after the other."""
+"""Read files of `torch.save`: a zip archive of a pickle and storages, or, before torch 1.6, one after the other."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
 END64 = struct.Struct("<4sQHHIIQQQQ")
 LOCATOR = struct.Struct("<4s4xQ4x")
-LOCAL = struct.Struct("<4s22xHH")  # before each record: the lengths of its name and of what else is told
+LOCAL = struct.Struct("<4s22xHH")  # before each record: the lengths of its name and of its extra field
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
 
 Fetch = Callable[[Storage], bytearray]
-"""The bytes of a storage, all of it. Raises ValueError where they are not as the file says."""
+"""All bytes of a storage. Raises ValueError if they are not as the file says."""
 
 
 def read_archive(file: BinaryIO, size: int) -> tuple[object, Fetch]:
-    """What the pickle in an archive holds, and how storages are fetched; raises as `read_pickle`, or BadZipFile."""
+    """The pickle's content in an archive, and a reader of storages. Raises as `read_pickle`, or BadZipFile."""
     records = records_of(file, size)
     pickles = [name for name in records if name.rpartition("/")[2] == PICKLE]
     if len(pickles) != 1:
         raise ValueError(f"it holds {len(pickles)} records {PICKLE}")
     root = pickles[0].removesuffix(PICKLE)
-    checked = any(record.CRC for record in records.values())  # `torch.save` may be told to compute none
+    checked = any(record.CRC for record in records.values())  # `torch.save` can be set to compute none
 
     def read(name: str, most: int = size) -> bytearray:
         if root + name not in records:
@@ -60,19 +60,19 @@ def read_archive(file: BinaryIO, size: int) -> tuple[object, Fetch]:
 
 
 def records_of(file: BinaryIO, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The records of an archive by name; raises ValueError or BadZipFile where it is damaged, or lists too many."""
+    """The records of an archive by name. Raises ValueError or BadZipFile if it is damaged, or lists too many."""
     if _directory_bytes(file, size) > DIRECTORY:
         raise ValueError("it lists more records than any state dict has")
     with zipfile.ZipFile(file) as archive:
         listed = archive.infolist()
     records = {record.filename: record for record in listed}
     if len(records) < len(listed):
-        raise ValueError("a record stands in it twice")
+        raise ValueError("a record is in it twice")
     return records
 
 
 def _directory_bytes(file: BinaryIO, size: int) -> int:
-    """How much is read to list an archive's records, which is not bounded by `zipfile`."""
+    """The bytes to read to list an archive's records, which `zipfile` does not bound."""
     file.seek(max(0, size - END.size - (1 << 16)))
     tail = file.read()
     place = tail.rfind(b"PK\5\6")
@@ -108,7 +108,7 @@ def _exactly(file: BinaryIO, place: int, size: int) -> bytearray:
 
 
 def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
-    """As `read_archive`, of the format of before torch 1.6: pickles, and then the storages in order."""
+    """As `read_archive`, for the format before torch 1.6: pickles, and then the storages in order."""
     file.seek(0)
     stream = io.BytesIO(file.read(BYTES))
     if read_pickle(stream) != MAGIC:
@@ -116,7 +116,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
             "its file is a pickle, but not of torch.save; only tensors are unpickled: save the state dict with "
             "torch.save or as safetensors"
         )
-    read_pickle(stream), read_pickle(stream)  # of which version, and what machine
+    read_pickle(stream), read_pickle(stream)  # of the version, and of the machine
     storages: dict[str | int, Storage] = {}
     content, keys = read_pickle(stream, storages), read_pickle(stream)
     places, place = {}, stream.tell()
@@ -137,7 +137,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[object, Fetch]:
 
 
 def tensor_of(name: str, entry: DenseTensor | Odd, fetch: Fetch) -> Tensor:
-    """An entry of a state dict; raises `RejectedError` unless it is dense, with all its elements in the file."""
+    """An entry of a state dict. Raises `RejectedError` unless it is dense, with all its elements in the file."""
     if isinstance(entry, Odd):
         raise RejectedError(f"its entry {name!r:.100} is not a dense tensor but a {entry.kind}: save it dense")
     shape, stride, storage = entry.shape, entry.stride, entry.storage

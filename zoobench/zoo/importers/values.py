@@ -1,4 +1,4 @@
-"""Single values, as files of any origin hold them: numbers, words, and what stands for nothing."""
+"""Read single values from files of any origin: numbers, words, and words for missing values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 NOTHING = {"", "nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat", "-", "--", "?"}
-"""What tables write, in letters of either case, where nothing is known."""
+"""Words that tables use for missing values, in lower case."""
 
 WORDS = {True: {"true", "yes", "on", "t", "y", "1", "1.0"}, False: {"false", "no", "off", "f", "n", "0", "0.0"}}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE)
@@ -18,11 +18,11 @@ DIGITS = 400  # of a number in a text, at most: more are no double
 
 
 class UntakenError(Exception):
-    """A column cannot hold a value as it is meant; the message is why, as the end of a clause."""
+    """A value does not fit a column; the message is why, as the end of a clause."""
 
 
 def value_of(value: Any, kind: pa.DataType) -> Any:
-    """A value as a column of that type holds it; None if it stands for nothing. CSV files give all as text.
+    """A value in the type of a column; None if it stands for nothing. CSV files give everything as text.
 
     Raises `UntakenError`.
     """
@@ -47,7 +47,7 @@ def value_of(value: Any, kind: pa.DataType) -> Any:
 
 
 def number(value: Any) -> int | float:
-    """The number that a value is, or that a text says; infinite and NaN too. Raises `UntakenError`."""
+    """The number in a value or a text; also infinite and NaN. Raises `UntakenError`."""
     if isinstance(value, str):
         value = clean(value)
         if len(value) > DIGITS or not NUMBER.fullmatch(value):
@@ -63,14 +63,14 @@ def number(value: Any) -> int | float:
 
 
 def is_nothing(value: object) -> bool:
-    """Whether a value stands for nothing: none, NaN, an empty text, or one of the words for it."""
+    """Whether a value stands for nothing: None, NaN, an empty text, or one of the words for it."""
     if isinstance(value, str):
         return clean(value).lower() in NOTHING
     return value is None or (isinstance(value, float | Decimal) and value != value)
 
 
 def clean(text: str) -> str:
-    """Without blanks around it, and fit to be written as UTF-8."""
+    """Without surrounding blanks, and valid as UTF-8."""
     return text.strip().encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Gather imported models into parts of one population, and write them as they fill."""
+"""Collect imported models in parts of one population, and write each part when it is full."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import Part, ZooSink
 
 MODELS = 64  # of a part, at most
-ELEMENTS = 1 << 27  # weights that are gathered, at most, and those of one model: 512 MiB
+ELEMENTS = 1 << 27  # weights collected at most, and those of one model: 512 MiB
 
 
 class Taken(NamedTuple):
-    """What is kept of a model that came in: its columns `APART` too."""
+    """What is kept of an imported model, with its columns `APART`."""
 
     name: str
     content: str
@@ -27,7 +27,7 @@ class Taken(NamedTuple):
 
 @dataclass
 class PartWriter:
-    """Writes parts into a zoo, and counts what went in."""
+    """Writes parts into a zoo, and counts the models."""
 
     sink: ZooSink
     models: int = 0
@@ -37,13 +37,13 @@ class PartWriter:
     _elements: int = 0
 
     def add(self, model: Built, told: list[Told]) -> list[Fault]:
-        """Take a model in, and write the part that it fills; the same model again is a fault.
+        """Add a model, and write a part that it fills; the same model again is a fault.
 
         A model with the id of another, but other weights, measurements or columns, gets an id of its own, and a note.
         """
         if twin := self._ids.get(model.row["model_id"]):
             if model.content != twin.content:
-                own, what = model.content, "its id is that of a model with other weights, and it has one of its own"
+                own, what = model.content, "its id is that of a model with other weights, so it has one of its own"
             else:
                 pairs = zip(APART, _columns(model), twin.columns, strict=True)
                 apart = ", ".join(name for name, mine, its in pairs if mine != its)
@@ -66,7 +66,7 @@ class PartWriter:
         return []
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the collected models."""
         while self._gathered:
             self._write(self._gathered.pop(next(iter(self._gathered))))
 

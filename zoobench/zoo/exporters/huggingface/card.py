@@ -1,4 +1,4 @@
-"""The card of a dataset: front matter for Hugging Face, and what a reader has to know."""
+"""The card of a dataset: front matter for Hugging Face, and information for readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoobench.zoo.schema import JOINED
 
 SIZES = {10**3: "1K", 10**4: "10K", 10**5: "100K", 10**6: "1M", 10**7: "10M", 10**8: "100M", 10**9: "1B"}
 LISTED = 8  # epochs
-MADE = ("format", "built", "zoobench", "torch", "hardware")  # what a zoo's card says of how it came to be
+MADE = ("format", "built", "zoobench", "torch", "hardware")  # fields of a zoo's card on its origin
 
 CARD = Template(
     """\

@@ -24,9 +24,9 @@ GROUP_BYTES = 64 * 2**20  # of weights in a row group, unless one row has more
 
 
 def write_population(folder: Path, models: Iterable[ExportedModel], splits: dict[str, str]) -> int:
-    """Write `<split>.parquet` for each split that has a checkpoint, and `layout.json`; returns the number of weights.
+    """Write `<split>.parquet` for each split with checkpoints, and `layout.json`. Returns the number of weights.
 
-    If no model has a checkpoint, nothing is written, and that is 0. Raises `InputError` if layouts differ.
+    If no model has a checkpoint, writes nothing and returns 0. Raises `InputError` if layouts differ.
     """
     layout: Layout | None = None
     writers: dict[str, SplitWriter] = {}
@@ -48,7 +48,7 @@ def write_population(folder: Path, models: Iterable[ExportedModel], splits: dict
 
 
 class SplitWriter:
-    """A Parquet file that grows by models; row groups are written as they fill."""
+    """A Parquet file that models are added to; row groups are written as they fill."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._weights = pa.field(
@@ -62,7 +62,7 @@ class SplitWriter:
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
-            compression=dict.fromkeys(names, "zstd"),  # of weights there is little that could be compressed
+            compression=dict.fromkeys(names, "zstd"),  # weights hardly compress
             use_dictionary=names,
             write_statistics=names,
         )

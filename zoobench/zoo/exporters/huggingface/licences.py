@@ -11,7 +11,7 @@ IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
 def check_licence(licence: str | None) -> str:
-    """The licence's Hugging Face identifier, `NOT_STATED` without one; raises `InputError` for another text."""
+    """The licence's Hugging Face identifier, `NOT_STATED` without one. Raises `InputError` for any other text."""
     if licence is None:
         return NOT_STATED
     if not IDENTIFIER.fullmatch(licence):

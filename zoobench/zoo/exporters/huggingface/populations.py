@@ -1,4 +1,4 @@
-"""The populations of a zoo, as a dataset presents them: under names of their own, and split by model."""
+"""The populations of a zoo in an exported dataset: with names of their own, and split by model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 class DatasetPopulation:
     """A population.
 
-    name: fit for a file and for a configuration, no two alike. row: what its models share, `POPULATION`.
-    splits: Hugging Face's split of each model, by id. checkpoints: how many there are in each split, those without
-    any left out. epochs: of checkpoints, sorted.
+    name: valid for a file and for a configuration, and unique. row: the common columns of its models, `POPULATION`.
+    splits: Hugging Face's split of each model, by id. checkpoints: their number in each split that has any. epochs: of
+    checkpoints, sorted.
     """
 
     name: str
@@ -55,8 +55,8 @@ def _population(name: str, models: pd.DataFrame, all_checkpoints: pd.DataFrame) 
 
 
 def _splits(models: pd.DataFrame, checkpoints: pd.DataFrame) -> dict[str, str]:
-    """The split of each model. Those that token sets take are split among themselves, so that they are in the same
-    split there: they did not diverge, and were trained for an epoch."""
+    """The split of each model. Models that token sets take (those that did not diverge and were trained for an epoch)
+    are split among themselves, so that they are in the same split there."""
     begun = set(checkpoints.loc[checkpoints["epoch"] >= 1, "model_id"])
     taken = models["model_id"].isin(begun) & (models["status"] != "diverged")
     ids = [models.loc[which, "model_id"] for which in (taken, ~taken)]
