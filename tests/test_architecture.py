@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import zoobench
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("zoobench", "zoo_generation")
 ROOMS = [
     ["zoobench.cli"],
+    ["zoobench.api"],
     ["zoobench.leaderboard"],
     ["zoobench.studies"],
     ["zoobench.evaluation"],
@@ -92,3 +96,40 @@ def test_nothing_imports_in_a_circle() -> None:
         named = [name if name in modules else name.rpartition(".")[0] for name in imported(file, when_it_loads=True)]
         arrows[module] = {name for name in named if name in modules and name != module}
     TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_command_line_asks_the_face_alone() -> None:
+    allowed = {"zoobench.cli", "zoobench.display", "zoobench.catalogue"} | {f"zoo_generation.{name}" for name in GROUND}
+    offered = {f"zoobench.{name}" for name in (*zoobench.__all__, "__version__")} | {"zoobench"}
+    for file in files("zoobench.cli"):
+        for name in imported(file):
+            ours = name.partition(".")[0] in PACKAGES
+            assert not ours or name in offered or any(stands_in(name, room) for room in allowed), f"{file}: {name}"
+
+
+def test_the_command_line_and_the_engine_know_no_method() -> None:
+    for file in (*files("zoobench.cli"), *files("zoobench.evaluation")):
+        assert "Sane" not in file.read_text(), file
+
+
+def test_files_stay_short() -> None:
+    lengths = {file: len(file.read_text().splitlines()) for package in PACKAGES for file in files(package)}
+    assert {file: length for file, length in lengths.items() if length > 400} == {}
+    assert sum(length for file, length in lengths.items() if file.parent.name == "cli") <= 1800
+
+
+def test_a_class_name_occurs_once() -> None:
+    trees = {file: ast.parse(file.read_text()) for package in PACKAGES for file in files(package)}
+    classes = [
+        (node.name, file) for file, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
+    counts = Counter(name for name, _ in classes)
+    assert [(name, str(file)) for name, file in classes if counts[name] > 1] == []
+
+
+def test_what_reads_files_of_strangers_knows_no_track() -> None:
+    for file in files("zoobench.leaderboard.untrusted"):
+        for name in imported(file):
+            assert not stands_in(name, "zoobench") or stands_in(name, "zoobench.leaderboard.untrusted"), (
+                f"{file}: {name}"
+            )

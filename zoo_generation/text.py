@@ -86,6 +86,22 @@ def score(mean: float, std: float) -> str:
     return number(mean) if math.isnan(mean) or math.isnan(std) else f"{number(mean)} ± {number(std)}"
 
 
+def percent(share: float | None, sign: str = "") -> str:
+    """A share in [0, 1] as `93.12%`, or a dash if there is none; sign: `+` for one before positive ones too."""
+    return "–" if share is None else f"{share:{sign}.2%}"
+
+
+def duration(seconds: float) -> str:
+    """A time as words.
+
+    >>> duration(3725)
+    '1 h 02 min'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
 def interval(low: float, high: float) -> str:
     """`[low, high]`, or nothing if a bound is unknown."""
     return "" if math.isnan(low) or math.isnan(high) else f"[{number(low)}, {number(high)}]"

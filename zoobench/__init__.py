@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from zoo_generation.training.spec import ZooSpec
     from zoobench.api import (
         build_zoo,
+        compare_entries,
         embed,
         evaluate,
+        export_track,
         export_zoo,
         fit,
         generate,
         get_method,
         get_task,
+        get_track,
         import_architecture,
         import_zoo,
         inspect_zoo,
@@ -41,11 +44,14 @@ if TYPE_CHECKING:
         list_presets,
         list_tasks,
         list_tracks,
+        load_boards,
         load_leaderboard,
         load_method,
         load_tokens,
         load_zoo,
         plan_study,
+        rebuild_tracks,
+        run_demo,
         run_study,
         run_track,
         save_embeddings,
@@ -54,9 +60,14 @@ if TYPE_CHECKING:
         validate_tokens,
         validate_zoo,
         verify,
+        verify_fresh,
+        write_site,
     )
     from zoobench.evaluation import Plan, Results
-    from zoobench.leaderboard import Entry, Finding
+    from zoobench.leaderboard import Board, Entry, Finding, Track
+    from zoobench.leaderboard.board import Difference
+    from zoobench.leaderboard.rebuilding import Rebuilt, Refreshed
+    from zoobench.leaderboard.running import FailedError
     from zoobench.methods import (
         Attributor,
         Embedder,
@@ -74,7 +85,7 @@ if TYPE_CHECKING:
     )
     from zoobench.methods.fitting import Fitted
     from zoobench.methods.generation import Generated, TargetChoice
-    from zoobench.populations import Access, Evidence, Population, RandomWindows, TokenSet, Windows
+    from zoobench.populations import Access, Evidence, Population, RandomWindows, TokenSet, Windows, kept_statuses
     from zoobench.studies import Study, StudyResults
     from zoobench.tasks.answers import Predictions, Scores, Weights
     from zoobench.tasks.base import Setting, Task
@@ -103,13 +114,17 @@ _WHERE = {
     ],
     "zoobench.api": (
         "build_zoo",
+        "compare_entries",
         "embed",
         "evaluate",
+        "export_track",
         "export_zoo",
         "fit",
         "generate",
         "get_method",
         "get_task",
+        "get_track",
+        "import_architecture",
         "import_zoo",
         "inspect_zoo",
         "list_architectures",
@@ -120,29 +135,45 @@ _WHERE = {
         "list_presets",
         "list_tasks",
         "list_tracks",
+        "load_boards",
         "load_leaderboard",
         "load_method",
         "load_tokens",
         "load_zoo",
         "plan_study",
+        "rebuild_tracks",
+        "run_demo",
         "run_study",
         "run_track",
-        "save_tokens",
-        "import_architecture",
-        "validate_tokens",
         "save_embeddings",
+        "save_tokens",
         "submit",
+        "validate_tokens",
         "validate_zoo",
         "verify",
+        "verify_fresh",
+        "write_site",
     ),
     "zoobench.evaluation": (
         "Plan",
         "Results",
     ),
     "zoobench.leaderboard": (
+        "Board",
         "Entry",
         "Finding",
+        "Track",
     ),
+    "zoobench.leaderboard.board": [
+        "Difference",
+    ],
+    "zoobench.leaderboard.rebuilding": (
+        "Rebuilt",
+        "Refreshed",
+    ),
+    "zoobench.leaderboard.running": [
+        "FailedError",
+    ],
     "zoobench.methods": (
         "Attributor",
         "Embedder",
@@ -172,6 +203,7 @@ _WHERE = {
         "RandomWindows",
         "TokenSet",
         "Windows",
+        "kept_statuses",
     ),
     "zoobench.studies": (
         "Study",
@@ -214,11 +246,14 @@ __all__ = [
     "Access",
     "AccessError",
     "Attributor",
+    "Board",
+    "Difference",
     "Embedder",
     "Entry",
     "Estimate",
     "Evidence",
     "Execution",
+    "FailedError",
     "Finding",
     "Fitted",
     "Generated",
@@ -236,7 +271,9 @@ __all__ = [
     "Predictor",
     "Progress",
     "RandomWindows",
+    "Rebuilt",
     "Reconstructor",
+    "Refreshed",
     "Results",
     "Scores",
     "Setting",
@@ -246,6 +283,7 @@ __all__ = [
     "Task",
     "TokenSet",
     "Tracer",
+    "Track",
     "Transferrer",
     "Unlearned",
     "Update",
@@ -257,16 +295,20 @@ __all__ = [
     "ZooReport",
     "ZooSpec",
     "build_zoo",
+    "compare_entries",
     "embed",
     "evaluate",
+    "export_track",
     "export_zoo",
     "fit",
     "generate",
     "get_method",
     "get_task",
+    "get_track",
     "import_architecture",
     "import_zoo",
     "inspect_zoo",
+    "kept_statuses",
     "list_architectures",
     "list_datasets",
     "list_exporters",
@@ -275,11 +317,14 @@ __all__ = [
     "list_presets",
     "list_tasks",
     "list_tracks",
+    "load_boards",
     "load_leaderboard",
     "load_method",
     "load_tokens",
     "load_zoo",
     "plan_study",
+    "rebuild_tracks",
+    "run_demo",
     "run_study",
     "run_track",
     "save_embeddings",
@@ -288,6 +333,8 @@ __all__ = [
     "validate_tokens",
     "validate_zoo",
     "verify",
+    "verify_fresh",
+    "write_site",
 ]
 
 

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 enter() { # method, title, description, paper or nothing
-    zoobench eval --model "$1" --track all
+    zoobench eval --method "$1" --track all
     for result in results/*/"$1"; do
         zoobench submit "$result" --replace --method "$2" --description "$3" ${4:+--paper "$4"} \
             --authors "The zoobench authors" --licence MIT

@@ -74,7 +74,7 @@ def measured(arguments: argparse.Namespace, config: SaneConfig, out: Path) -> pd
 
 
 def tables(table: pd.DataFrame) -> str:
-    """Markdown: mean ± standard deviation over seeds; a table of each population, a row of each variant."""
+    """Markdown: mean ± standard deviation over seeds; one table per population, one row per variant."""
     shown = table[table["metric"].isin(SHOWN)]
     values = shown.groupby(["variant", "method", "target", "metric"], sort=False)["value"]
     scores = values.agg(mean="mean", std="std").reset_index()
@@ -84,13 +84,15 @@ def tables(table: pd.DataFrame) -> str:
         lines += ["", f"| {target} | {' | '.join(metrics)} |", "|---" * (1 + len(metrics)) + "|"]
         for (variant, method), rows in of_target.groupby(["variant", "method"], sort=False):
             cells = rows.set_index("metric")
-            values = [
-                f"{cells.loc[metric, 'mean']:.3f} ± {cells.loc[metric, 'std']:.3f}" if metric in cells.index else "–"
-                for metric in metrics
-            ]
+            values = [score(cells.loc[metric]) if metric in cells.index else "–" for metric in metrics]
             label = variant if method == "sane" else method
             lines.append(f"| {label} | {' | '.join(values)} |")
     return "\n".join(lines).strip() + "\n"
+
+
+def score(of: pd.Series) -> str:
+    """Mean ± standard deviation, or of one seed its value."""
+    return f"{of['mean']:.3f}" + ("" if pd.isna(of["std"]) else f" ± {of['std']:.3f}")
 
 
 def main() -> None:

@@ -4,15 +4,18 @@ A page's `python` blocks run in order, in one namespace and one folder. HTML com
 
     <!-- setup: CODE -->            runs before the block
     <!-- test: LONG => SHORT -->    replaces text of the block, to make it quick
-    <!-- test: not run: WHY -->     checks only that the functions exist and take these arguments
+    <!-- test: not run: WHY -->     checks only that the functions exist and take these arguments; imports run
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import shlex
+import shutil
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,8 +25,11 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from conftest import TEMPLATE
+from helpers.packages import write_package
 
 import zoobench
+from zoo_generation.training.cluster import ray_session
 from zoobench.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +39,6 @@ PAGES = [
 ]
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
 COMMENTS = re.compile(r"(?:^<!-- .*? -->\n)*\Z", re.M)
-
-needs_the_face = pytest.mark.skipif(not hasattr(zoobench, "build_zoo"), reason="zoobench has no Python interface yet")
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,10 @@ def test_all_pages_are_seen() -> None:
     assert sum(len(block.commands) for page in PAGES for block in blocks(page)) > 40
 
 
+def imports(text: str) -> Iterator[str]:
+    yield from (ast.unparse(each) for each in ast.parse(text).body if isinstance(each, ast.Import | ast.ImportFrom))
+
+
 def calls(text: str) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -128,7 +136,6 @@ def calls(text: str) -> Iterator[ast.Call]:
                 yield node
 
 
-@needs_the_face
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_python_calls_what_there_is(page: Path) -> None:
     for block in blocks(page):
@@ -144,37 +151,88 @@ def test_python_calls_what_there_is(page: Path) -> None:
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 STUDY = """
 name: mine
-zoos: {digits: {datasets: digits, seeds: 7, epochs: 1, train_images: 200, learning_rate: [0.001, 0.003]}}
+combine: [alone]
+zoos: {digits: {datasets: digits, seeds: 7, epochs: 2, train_images: 300, learning_rate: [0.001, 0.003]}}
 methods: {layer_statistics: {}}
 baselines: false
 tasks: {property_prediction: {}}
 seeds: 1
 """
 
+TRACK = {
+    "format": "zoobench-track/1",
+    "title": "A small track",
+    "summary": "For pages.",
+    "scale": "two-cores",
+    "task": "property_prediction",
+    "zoos": {"tiny": None},
+    "training": ["tiny"],
+    "targets": ["tiny"],
+    "seeds": 1,
+    "metrics": ["r2:test_accuracy"],
+    "tolerance": 1e-6,
+}
+SMALL: dict[str, Any] = {
+    "datasets": ["digits"],
+    "learning_rate": [0.001, 0.003],
+    "seeds": 7,
+    "epochs": 2,
+    "train_images": 300,
+}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that pages run in: the zoo that most of them build is there, the template is installed, Ray runs.
+
+    They share it, so that what one page trained or measured is there for the others. Leaderboards are the repository's,
+    with a track `tiny` that is built in seconds; each page has a copy of its own.
+    """
+    folder, packages = tmp_path_factory.mktemp("desk"), tmp_path_factory.mktemp("packages")
+    template = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
+    module = (TEMPLATE / "my_forest.py").read_text()
+    write_package(packages, template["name"], template["entry-points"], {"my_forest": module})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(packages)
+        patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)  # of Ray's processes
+        patch.setenv("ZOOBENCH_DATA", str(folder / "data"))
+        with ray_session(None, 1):
+            zoobench.build_zoo(**SMALL)
+            boards = shutil.copytree(ROOT / "leaderboards", folder / "recorded" / "leaderboards")
+            for path, fields in (("tiny/track.yaml", TRACK), ("zoos/tiny/zoo.yaml", SMALL)):
+                (boards / path).parent.mkdir()
+                (boards / path).write_text(yaml.safe_dump(fields))
+            zoobench.rebuild_tracks(["tiny"], record=True, workspace=zoobench.Workspace("recorded"))
+            yield folder
+
+
+def predict(path: str) -> None:
+    """What another method predicts on the small track, as a file of its own."""
+    zoobench.run_track("layer_statistics", "tiny")
+    shutil.copy("results/tiny/layer_statistics/predictions.parquet", path)
+
 
 @pytest.fixture
-def hidden(built: Path, template: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What setups may name: a small zoo and small methods. The page runs in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOOBENCH_DATA", str(tmp_path / "data"))
-    from zoobench.methods.registry import get_method
-
-    sane = get_method("sane")
+def hidden(desk: Path) -> dict[str, Any]:
+    """What setups may name: the small zoo, SANE of a few steps, a study, predictions."""
+    shutil.rmtree(desk / "leaderboards", ignore_errors=True)
+    shutil.copytree(desk / "recorded" / "leaderboards", desk / "leaderboards")
+    sane = zoobench.get_method("sane")
     small: Any = replace(sane.presets["tiny"], steps=5, batch_size=4)  # type: ignore[type-var]
     return {
-        "small_zoo": zoobench.load_zoo(next((built / "zoos").iterdir())),
+        "small_zoo": zoobench.build_zoo(**SMALL),
         "small_sane": replace(sane, presets={"small": small}),
-        "my_forest": get_method("my_forest"),
+        "predict": predict,
         "write_study": lambda name: Path(name).write_text(STUDY, encoding="utf-8"),
     }
 
 
-@needs_the_face
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=named)
 def test_python_runs(page: Path, hidden: dict[str, Any]) -> None:
     for block in blocks(page):
-        if block.language == "python" and block.runs:
-            for code in (*block.said("setup"), block.tested):
+        if block.language == "python":
+            for code in (*block.said("setup"), block.tested) if block.runs else imports(block.text):
                 exec(compile(code, named(page), "exec"), hidden)
 
 

@@ -122,12 +122,9 @@ def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated:
     of_eval = results.measurements.set_index(["method", "task", "metric", "seed"])["value"]
     for row in (*studied.measurements.itertuples(), *tracked.measurements.itertuples()):
         assert of_eval[row.method, row.task, row.metric, row.seed] == pytest.approx(row.value, nan_ok=True, abs=0)
-    same, (population,) = fitted(sane, sane.config(None, SANE), [Zoo(path)], workspace=workspace)
-    assert (
-        type(same.model).__name__ == "Sane"
-        and population.name == "digits-cnn_s-1x28"
-        and sorted((home / "runs" / "pieces" / "fits").iterdir()) == fits
-    )
+    same = fitted(sane, sane.config(None, SANE), [Zoo(path)], workspace=workspace)
+    assert type(same.model).__name__ == "Sane" and len(same.digest) == 16
+    assert sorted((home / "runs" / "pieces" / "fits").iterdir()) == fits
 
 
 def test_one_failed_method_does_not_end_it(

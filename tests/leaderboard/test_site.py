@@ -18,7 +18,7 @@ from zoo_generation.files import MARK
 from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.entry import Fresh
 from zoobench.leaderboard.site import write_site
-from zoobench.leaderboard.site.content import Axis, axis, metric_words, one_line, rows, size
+from zoobench.leaderboard.site.content import ScoreAxis, axis, metric_words, one_line, rows, size
 
 PAGES = ["index.html", "property-id/index.html", "property-id/hostile/index.html", "property-paper/index.html"]
 
@@ -155,7 +155,7 @@ def test_one_catastrophe_does_not_take_all_the_axis() -> None:
     bars = [cell.bar for row in rows(board) for of in row.cells.values() for cell in of.values()]
     assert [bar for bar in bars if bar and not 0 <= bar[0] <= bar[1] <= bar[2] <= 100] == []
     assert None in bars
-    assert Axis(1.0, 1.0).share(1.0) == 0.5
+    assert ScoreAxis(1.0, 1.0).share(1.0) == 0.5
     assert axis(Board(made_up_track(), ()), METRICS[0], ZOOS[0]).share(0.3) == 0.5
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -46,6 +49,47 @@ def test_what_is_kept_is_of_the_code_as_it_is(template: None, tmp_path: Path) ->
     assert method.identity(None) == before != method.identity(1)
     (tmp_path / "my_forest.py").write_text((tmp_path / "my_forest.py").read_text() + "# changed\n")
     assert method.identity(None) != before
+
+
+TYPED = """
+import sys
+import ray.cloudpickle
+import zoobench as zb
+
+SCALE, weights = 2, 1
+
+def scaled(values):
+    return values * SCALE
+
+class Typed(zb.Unlearned):
+    def embed(self, population):
+        return (lambda values: scaled(values))(population.weights) if "a" in {"a", "b", "c"} else None
+
+METHOD = zb.Method("typed", Typed)
+print(METHOD.identity(None))
+if sys.argv[1:]:
+    ray.cloudpickle.dump(METHOD, open(sys.argv[1], "wb"))
+"""
+SENT = "import sys, ray.cloudpickle; print(ray.cloudpickle.load(open(sys.argv[1], 'rb')).identity(None))"
+
+
+def test_a_method_typed_into_a_notebook_is_known_by_its_code_in_every_process(tmp_path: Path) -> None:
+    def told(text: str, *arguments: object) -> str:
+        command = [sys.executable, "-c", text, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    typed = told(TYPED, tmp_path / "method")
+    assert told(SENT, tmp_path / "method") == typed  # as it comes to one of Ray's workers
+    module: dict[str, Any] = {"__name__": "typed_here"}
+    texts = [TYPED, TYPED.replace("SCALE, weights = 2", "SCALE, weights = 3"), TYPED.replace("* SCALE", "+ SCALE")]
+    texts.append(TYPED.replace("weights = 2, 1", "weights = 2, 5"))  # not used: `.weights` is an attribute
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [""])
+        for text in texts:
+            exec(text.replace("print(", "found = ("), module)
+            module.setdefault("all", []).append(module["found"])
+    first, scale, sign, unused = module["all"]
+    assert len({first, scale, sign}) == 3 and unused == first
 
 
 def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_markdown_shows_names_and_links_plots_that_are_there(report_folder: Path
 def test_terminal_tables_fit_80_columns_and_show_every_composition() -> None:
     report = made_up_report()
     console = Console(width=80, record=True, file=io.StringIO())
-    for table in [*answer_tables(report), *score_tables(report)]:
+    for table in [*answer_tables(report.answers()), *score_tables(report.summary, report.primary)]:
         console.print(table)
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80

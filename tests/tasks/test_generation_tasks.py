@@ -100,7 +100,7 @@ def test_generation_observes_every_draw(population: Population, setting: Setting
     (anchors,) = method.given
     table = population.table
     training = table[table["split"] == "train"]
-    assert set(anchors.table["model_id"]) <= set(training["model_id"]) and len(anchors) == 5
+    assert set(anchors.names) <= set(population.split("train").names) and len(anchors) == 5
     best = training.groupby("model_id")["val_accuracy"].max().nlargest(5)
     assert sorted(anchors.table["val_accuracy"]) == sorted(best)
 

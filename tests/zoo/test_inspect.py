@@ -13,7 +13,7 @@ from zoo.test_zoo import cut, trained
 
 from zoo_generation.training.spec import make_spec
 from zoobench.cli.app import main
-from zoobench.cli.zoo_tables import bars
+from zoobench.cli.tables import bars
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.inspection import BINS, inspect_zoo
 

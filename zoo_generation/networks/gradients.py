@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.architectures.layout import Entry
+from zoo_generation.networks.architectures.layout import LayoutEntry
 from zoo_generation.networks.module import first_line
 from zoo_generation.networks.program import Program, norms_of
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
@@ -200,7 +200,7 @@ def _signs(seed: int, size: int, block: int) -> Tensor:
     return torch.randint(2, shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
 
 
-def _trained(layout: Layout, module: nn.Module) -> list[Entry]:
+def _trained(layout: Layout, module: nn.Module) -> list[LayoutEntry]:
     """Entries of the layout that are parameters with a gradient; of those that share a tensor, the first."""
     names = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
     if found := [entry for entry in layout if entry.name in names]:
@@ -219,7 +219,7 @@ def _output(logits: Tensor, labels: Tensor, of: Of) -> Tensor:
     return (own[:, 0] - others.logsumexp(1)).sum()
 
 
-def _leaves(program: Program, trained: list[Entry]) -> list[Tensor]:
+def _leaves(program: Program, trained: list[LayoutEntry]) -> list[Tensor]:
     """The tensors that a program computes with, of these entries, as what gradients are by: [models, *shape] each."""
     if program.stack is None:
         parameters = dict(program.module.named_parameters())

@@ -16,7 +16,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoobench import __version__
 from zoobench.cli import evaluate, leaderboard, methods, tokens, zoo
-from zoobench.cli.options import Home, Json, Quiet
+from zoobench.cli.options import Home, Json, Quiet, examples
 
 EPILOG = """
 Start with [bold]zoobench demo[/bold]: the whole job on bundled data, in minutes.
@@ -24,13 +24,6 @@ Start with [bold]zoobench demo[/bold]: the whole job on bundled data, in minutes
 Exit codes: 0 done; 1 something failed; 2 the input cannot be used, and a sentence says why; 130 interrupted.
 
 [bold]zoobench --install-completion[/bold] lets your shell complete commands and options.
-"""
-LIST = """
-Examples:
-
-  zoobench list methods
-
-  zoobench list datasets --json
 """
 Kind = Literal["methods", "tasks", "datasets", "architectures", "tracks", "presets", "importers", "exporters"]
 
@@ -58,7 +51,7 @@ def zoobench(
     """Benchmark weight space learning: build model zoos, learn from their weights, rank methods."""
 
 
-@app.command("list", epilog=LIST)
+@app.command("list", epilog=examples("list methods", "list datasets --json"))
 def list_things(
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="|".join(get_args(Kind)))],
     home: Home = Path(),

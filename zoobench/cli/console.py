@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,6 @@ from rich import box
 from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Task,
     TaskID,
     TextColumn,
@@ -104,51 +103,6 @@ class Column(TextColumn):
 
     def render(self, task: Task) -> Text:
         return Text(printable(self.text_format.format(task=task)), justify=self.justify)
-
-
-@contextmanager
-def to_standard_error() -> Iterator[None]:
-    """Print to standard error inside the block, because another program reads standard output."""
-    before, console.stderr = console.stderr, True
-    try:
-        yield
-    finally:
-        console.stderr = before
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, as long as the block lasts; what it yields is told how many are done, of how many."""
-    columns = (Column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-Step = Callable[[int, int, dict[str, float]], None]
-
-
-@contextmanager
-def stages() -> Iterator[Callable[[str], Step]]:
-    """A line of progress, as long as the block lasts: what it yields begins a stage by its description, and returns
-    what is told the stage's steps done, of how many, and losses by name."""
-    columns = (Column("{task.description}"), BarColumn(), Column("{task.fields[state]}"), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        shown: list[TaskID] = []
-
-        def begin(description: str) -> Step:
-            for before in shown:
-                bar.remove_task(before)
-            task = bar.add_task(description, total=None, state="")
-            shown[:] = [task]
-
-            def step(done: int, of: int, losses: dict[str, float]) -> None:
-                state = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                bar.update(task, completed=done, total=of, state=f"{done}/{of} {state}")
-
-            return step
-
-        yield begin
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,8 +24,9 @@ from zoo_generation.progress import QUIET, Progress
 from zoobench import __version__
 from zoobench.evaluation.plan import Cell, Fit, Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen, key_of
-from zoobench.methods.fitting import fit_kept
+from zoobench.methods.fitting import FIT, fit_kept
 from zoobench.methods.granting import granted
+from zoobench.methods.identity import digest_of
 from zoobench.methods.protocols import InapplicableError
 from zoobench.populations import Population, TokenSet, select_checkpoints, write_token_set
 from zoobench.populations.selection import Selection, Stored
@@ -34,7 +34,7 @@ from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
 from zoobench.tasks.base import Setting, Task
 from zoobench.zoo.workspace import Workspace
 
-FIT, CELL = "fit.json", "cell.json"
+CELL = "cell.json"
 """What a piece depends on and how many seconds it took, saved beside it."""
 
 AGAIN = "run the same command again, which makes it again"
@@ -118,8 +118,11 @@ class Cells:
         )
 
     def measure(self, cell: Cell) -> None:
-        """Ask and judge unless that was done before, and keep the results: nothing if the task cannot be done in such a
-        setting."""
+        """Ask and judge, unless that was done already, and keep what came of it: nothing, if the task cannot be done in
+        such a setting.
+
+        Raises `InputError` if the answer has not the form that the task asks for.
+        """
         path = self.cell_path(cell)
         if is_kept(path):
             return
@@ -127,6 +130,7 @@ class Cells:
         try:
             setting = self._setting(cell)
             answer = cell.task.ask(self.fit(cell.fit), setting)
+            cell.task.form(setting).check(answer)
             observations = cell.task.judge(answer, setting)
         except InapplicableError:
             answer = None
@@ -254,12 +258,9 @@ def _read(folder: Path) -> Answer | None:
 
 
 def _identity(task: Task) -> tuple[str, int, str, str]:
-    """What decides how a task is measured: its name, version and settings, and, for a task of another package, the
-    text of its module, because that may change without a new version."""
-    module = sys.modules[type(task).__module__]
-    file = module.__file__ if module.__name__.partition(".")[0] != "zoobench" else None
-    text = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    return task.name, task.version, repr(task), text
+    """What decides how a task is measured: its name, version and settings, and how it is written if it is of another
+    package or a notebook, which changes while it is being written."""
+    return task.name, task.version, repr(task), digest_of(type(task))
 
 
 def _key(*parts: object) -> str:

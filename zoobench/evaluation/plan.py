@@ -152,6 +152,10 @@ class Plan:
         of_trainings = (origin for training in trainings for origin in training.origins)
         return cls(cells, tuple(dict.fromkeys((*origins, *of_trainings, *targets))))
 
+    def __repr__(self) -> str:
+        names = ", ".join(task.name for task in self.tasks)
+        return f"<Plan of {len(self.fits)} fits and {len(self.cells)} cells: {names}>"
+
     @cached_property
     def fits(self) -> tuple[Fit, ...]:
         """Of the methods that learn."""

@@ -108,12 +108,12 @@ class Results:
         titles = table["task"].map(words) + " on " + table["target"] + ", " + table["metric"].map(words)
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write measurements.parquet, summary.csv, standings.csv and scores.png into the folder `path`.
 
         Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
         """
-        with directory_written_aside(path) as aside:
+        with directory_written_aside(Path(path)) as aside:
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)
@@ -134,6 +134,11 @@ class Results:
         *place, metric = row
         seeds = self.estimates[tuple(place)].values()  # type: ignore[index]
         return interval([estimates[metric] for estimates in seeds if metric in estimates])
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        tasks = ", ".join(task.name for task in self.plan.tasks)
+        return f"<Results of {len(self.plan.cells)} cells{failed}: {tasks}; see .standings()>"
 
     def _repr_html_(self) -> str:
         """Shown in a notebook: the standings and the failures."""

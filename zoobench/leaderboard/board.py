@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Board:
         """A track's entries in a folder."""
         entries, damaged = read_all(leaderboards, track.name)
         return cls(track, tuple(entries), tuple(damaged))
+
+    def with_entry(self, entry: Entry) -> Board:
+        """The board with an entry in the place of that of its name."""
+        return replace(self, entries=(*(each for each in self.entries if each.name != entry.name), entry))
 
     @property
     def current(self) -> list[Entry]:

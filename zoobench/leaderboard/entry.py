@@ -7,9 +7,11 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from pydantic import (
     AfterValidator,
     Field,
@@ -137,6 +139,16 @@ class Entry(Fields):
     scores: Annotated[tuple[Score, ...], Field(max_length=1000)] = ()
     marks: Annotated[tuple[Mark, ...], Field(max_length=1000)] = ()
     fresh: Fresh | None = None
+
+    def __repr__(self) -> str:
+        metrics = dict.fromkeys(score.metric for score in self.scores)
+        means = ", ".join(f"{metric} {self.mean(metric):.3f}" for metric in metrics)
+        return f"<Entry {self.track}/{self.name}: {means or 'not judged yet'}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one row per target and metric, over seeds."""
+        table = pd.DataFrame([score.model_dump() for score in self.scores]).to_html(index=False, escape=True)
+        return f"<p>{escape(f'{self.track}/{self.name}: {self.method}')}</p>{table}"
 
     @property
     def is_ranked(self) -> bool:

@@ -28,6 +28,9 @@ from zoobench.zoo.workspace import Workspace
 CARD = "fitted.json"
 """The card of a fitted method, beside its files."""
 
+FIT = "fit.json"
+"""What a fit that is kept for several uses was of, and how long it took."""
+
 ANYWHERE, HOME = ImageStore(), Workspace()
 
 
@@ -45,6 +48,10 @@ class Fitted:
     seed: int = 0
     digest: str = ""
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __repr__(self) -> str:
+        kept = f", digest {self.digest}" if self.digest else ""
+        return f"<Fitted {self.method.name}, seed {self.seed}{kept}>"
 
     def save(self, path: Path) -> Fitted:
         """Write it to a folder, whole or not at all, with checksums. Returns it with its digest."""
@@ -165,5 +172,7 @@ def fit_kept(
 
 
 def _digest(folder: Path) -> str:
-    lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(f"  {CARD}\n")]
+    """Of what it learned: not of what is kept beside, which says how long that took."""
+    beside = (f"  {CARD}\n", f"  {FIT}\n")
+    lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(beside)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

@@ -129,12 +129,13 @@ def _new_target(populations: Sequence[Population], wanted: TargetChoice, data_ro
 class Made:
     """Models generated for one target.
 
-    drawn: the kept models and the record of all draws; anchors: test accuracies [anchors], None if the anchors do not
-    have the target's layout; random: test accuracies of random initializations.
+    drawn: the kept models and how all draws did; tested: test accuracies of the kept models [kept]; anchors: those of
+    the anchors [anchors], None if they are not models of the target's layout; random: of random initializations.
     """
 
     job: Job
     drawn: Drawn
+    tested: Tensor
     anchors: Tensor | None
     random: Tensor
 
@@ -165,13 +166,20 @@ class Generated:
         """One row per kept model, best first. Columns: target, val_accuracy (the selection criterion),
         test_accuracy."""
         tables = [
-            pd.DataFrame({"target": each.job.target.name, "val_accuracy": drawn.val_accuracy.tolist()}).assign(
-                test_accuracy=drawn.test_accuracy.tolist()
+            pd.DataFrame({"target": each.job.target.name, "val_accuracy": each.drawn.val_accuracy.tolist()}).assign(
+                test_accuracy=each.tested.tolist()
             )
             for each in self.made
-            for drawn in (each.drawn,)
         ]
         return pd.concat(tables, ignore_index=True)
+
+    def __repr__(self) -> str:
+        models = "; ".join(f"{len(each.drawn.draws)} models of {each.job.target.name}" for each in self.made)
+        return f"<Generated {models}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one row per target."""
+        return pd.DataFrame(self.summary()).to_html(index=False, escape=True)
 
     def summary(self) -> list[dict[str, Any]]:
         """One record per target: mean accuracies of draws, kept models, anchors and random initializations."""
@@ -188,7 +196,7 @@ class Generated:
             panels[name] = {
                 f"drawn, round {number + 1} (validation)" if several else "drawn (validation)": part.numpy()
                 for number, part in enumerate(rounds)
-            } | {"kept (test)": each.drawn.test_accuracy.numpy()}
+            } | {"kept (test)": each.tested.numpy()}
             lines[name] = {"random init": float(each.random.mean())}
             if each.anchors is not None:
                 lines[name]["anchors"] = float(each.anchors.mean())
@@ -312,7 +320,7 @@ def _run(
     weights = job.anchors.weights if usable else None
     of_anchors = None if weights is None else tested(weights if trained_here else conditioned(weights))
     of_random = tested(conditioned(target.new_models(RANDOM_MODELS, seed)))
-    return Made(job, drawn, of_anchors, of_random), part
+    return Made(job, drawn, measured[-1][1], of_anchors, of_random), part
 
 
 def _draws_of(made: Made, how: Draw) -> pd.DataFrame:
@@ -321,14 +329,14 @@ def _draws_of(made: Made, how: Draw) -> pd.DataFrame:
     draws = pd.DataFrame({"target": made.job.target.name, "val_accuracy": drawn.drawn_accuracy.tolist()})
     draws.insert(1, "draw", range(len(draws)))
     draws.insert(1, "round", draws["draw"] // how.drawn)
-    tested = pd.Series(drawn.test_accuracy.tolist(), index=drawn.draws.tolist())
+    tested = pd.Series(made.tested.tolist(), index=drawn.draws.tolist())
     return draws.assign(kept=draws["draw"].isin(tested.index), test_accuracy=draws["draw"].map(tested))
 
 
 def _summary_of(made: Made) -> dict[str, Any]:
     """Mean, deviation and best of the accuracies of draws, kept models, anchors and random initializations."""
     drawn = made.drawn
-    values = {"drawn": drawn.drawn_accuracy, "kept": drawn.test_accuracy, "random_init": made.random}
+    values = {"drawn": drawn.drawn_accuracy, "kept": made.tested, "random_init": made.random}
     values |= {} if made.anchors is None else {"anchors": made.anchors}
     numbers = {
         f"{name}_{what}": float(number)

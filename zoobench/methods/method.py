@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from zoo_generation.errors import unknown
 from zoo_generation.settings import changed
+from zoobench.methods.identity import digest_of
 from zoobench.methods.protocols import Fittable, FittedModel
 from zoobench.populations.evidence import Access
 
@@ -68,12 +67,13 @@ class Method:
         return self.kind.load
 
     def identity(self, config: object) -> str:
-        """What decides, besides data and seed, what it learns: its configuration and, for a method of another package,
-        the text of the module, because that may change without a new version."""
-        module = sys.modules[self.kind.__module__]
-        if module.__name__.partition(".")[0] == "zoobench" or not module.__file__:
-            return repr(config)
-        return f"{config!r}:{hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}"
+        """What decides, besides data and seed, what it learns: its configuration and, for a method of another package
+        or a notebook, how it is written, which changes while it is being written."""
+        text = digest_of(self.kind)
+        return f"{config!r}:{text}" if text else repr(config)
+
+    def __repr__(self) -> str:
+        return f"<Method {self.name}, version {self.version}: {self.summary or self.kind.__name__}>"
 
     def config(self, preset: str | None, settings: Mapping[str, Any] | None = None) -> object:
         """The configuration of that name, changed by `settings` such as `{"window": 32}`.

@@ -45,12 +45,11 @@ class Draw:
 class Drawn:
     """The kept models, best first, and the accuracies of all draws.
 
-    weights: [kept, D]; test_accuracy and val_accuracy (on the validation images that selected them): [kept];
-    drawn_accuracy: validation accuracy of all draws, [rounds · drawn]; draws: the number of each kept model among them.
+    weights: [kept, D]; val_accuracy: of the kept, on the validation images that they were chosen by, [kept];
+    drawn_accuracy: that of all draws, [rounds · drawn]; draws: the number of each kept model among them.
     """
 
     weights: Tensor
-    test_accuracy: Tensor
     val_accuracy: Tensor
     drawn_accuracy: Tensor
     draws: Tensor
@@ -90,8 +89,7 @@ def generate(
     device: str = "cpu",
     step: Step = IGNORED,
 ) -> Drawn:
-    """Draw models, condition their BatchNorm on training images, keep the best on validation images, and evaluate the
-    kept ones on test images.
+    """Draw models, condition their BatchNorm on training images, and keep the best on validation images.
 
     With several rounds, the kept models are the next round's anchors and compete with what is drawn from them, so the
     best never get worse. target: the anchors' own population, or what the method generates from them. The method sees
@@ -99,7 +97,7 @@ def generate(
     """
     target = target or Target.of(anchors)
     module, layout = target.module(), target.layout
-    training, validation, test = (images.of(target.row, split) for split in ("train", "val", "test"))
+    training, validation = (images.of(target.row, split) for split in ("train", "val"))
     validation = validation.first(how.selection_images)
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
     kept = _Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
@@ -110,6 +108,11 @@ def generate(
         for start in range(0, how.drawn, at_once):
             asked = min(at_once, how.drawn - start)
             drawn = method.generate(shown, asked, seed + NEXT_SEED * len(drawn_accuracy))
+            if drawn.ndim != 2 or drawn.shape[1] != layout.size or len(drawn) > asked:
+                raise InputError(
+                    f"the method generated {list(drawn.shape)} numbers; give weights [{asked} models or fewer, "
+                    f"{layout.size}]"
+                )
             drawn = with_ties(drawn, layout, module)
             drawn = condition_batch_norm(drawn, layout, module, training, how.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
@@ -120,8 +123,7 @@ def generate(
             if len(drawn) < asked:  # a method without more models would give the same again
                 break
         anchors = replace(target.population(kept.weights, kept.accuracy), granted=anchors.granted)
-    test_accuracy = accuracies(kept.weights, layout, module, test, device)
-    return Drawn(kept.weights, test_accuracy, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+    return Drawn(kept.weights, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
 
 
 @dataclass(frozen=True)

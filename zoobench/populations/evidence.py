@@ -54,20 +54,23 @@ class Evidence:
         """The same access, for these models."""
         return replace(self, population=population)
 
-    def moments(self) -> Moments:
-        """First and second moments of the inputs of each layer of each model, on all training images.
+    def moments(self, images: int = 2000) -> Moments:
+        """First and second moments of the inputs of each layer of each model.
 
-        Raises `AccessError` below `Access.STATISTICS`.
+        images: how many of the training split they are of, its first ones; over these they are exact. All images are
+        used if the split has fewer. Raises `AccessError` below `Access.STATISTICS`, `InputError` for less than 1 image.
         """
         from zoo_generation.networks.capture import Moments, moments
 
         self._check(Access.STATISTICS, "train")
-        images, population = self._open("train").images, self._population()
+        if images < 1:
+            raise InputError(f"moments were asked for on {images} images; take 1 or more")
+        shown, population = self._open("train").first(images).images, self._population()
         places, parts = [], []
         for _, rows in population.table.groupby("activation", dropna=False):  # weights do not show their activation
             places.append(torch.tensor(rows.index.tolist()))
             weights = population.weights[places[-1]]
-            parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), images))
+            parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), shown))
         if len(parts) == 1:
             return parts[0]
         order = torch.cat(places).argsort()

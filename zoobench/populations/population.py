@@ -80,6 +80,10 @@ class Population:
         found = [piece.float().square().sum(1).isinf() for piece in self.rows.pieces()]
         return torch.cat([torch.zeros(0, dtype=torch.bool), *found]).numpy()
 
+    def __repr__(self) -> str:
+        tokens = f"{len(self.tokenizer)} tokens of {self.tokenizer.token_size}"
+        return f"<Population {self.name}: {len(self)} checkpoints, {self.layout.size} weights, {tokens}>"
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -98,6 +98,7 @@ class Selection:
 
 def kept_statuses(names: Sequence[str]) -> tuple[Status, ...]:
     """Statuses by name. Raises `InputError` for one that is not among `KEPT`, and for an empty list."""
+    names = [names] if isinstance(names, str) else names
     if not names:
         raise InputError(f"no status to keep was given; name one or more of {', '.join(KEPT)}")
     for name in names:

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from zoo_generation.networks.architectures import Entry, Layout
+from zoo_generation.networks.architectures import Layout, LayoutEntry
 from zoobench.populations.joining import can_join, join
 
 RUNNING = ("running_mean", "running_var")
@@ -29,8 +29,8 @@ class Block:
     `first` is the index of its first token.
     """
 
-    weight: Entry
-    bias: Entry | None
+    weight: LayoutEntry
+    bias: LayoutEntry | None
     first: int
     pieces: int
 
@@ -171,7 +171,7 @@ class Tokenizer:
         return whole[..., : block.columns], whole[..., column]
 
     @cached_property
-    def _left_out(self) -> tuple[Entry, ...]:
+    def _left_out(self) -> tuple[LayoutEntry, ...]:
         held = {entry for block in self.blocks for entry in (block.weight, block.bias)}
         return tuple(entry for entry in self.layout if entry not in held)
 
@@ -196,7 +196,7 @@ def _is_norm(layout: Layout, name: str) -> bool:
     return f"{name.rpartition('.')[0]}.running_mean".removeprefix(".") in layout
 
 
-def _layers(layout: Layout, batch_norm: bool) -> Iterator[tuple[Entry, Entry | None]]:
+def _layers(layout: Layout, batch_norm: bool) -> Iterator[tuple[LayoutEntry, LayoutEntry | None]]:
     """Each layer's entry, and the bias that is its last column."""
     biases = {}
     for entry in layout:

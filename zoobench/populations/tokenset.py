@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import write_json
@@ -35,6 +36,24 @@ class TokenSet:
 
     token_size: int
     populations: tuple[Population, ...]
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """One row per population: its name, checkpoints by split, and weights and tokens of each checkpoint."""
+        return pd.DataFrame(
+            {"population": each.name}
+            | {split: int((each.splits == number).sum()) for number, split in enumerate(SPLITS)}
+            | {"weights": each.layout.size, "tokens": len(each.tokenizer)}
+            for each in self.populations
+        )
+
+    def __repr__(self) -> str:
+        checkpoints = ", ".join(f"{each.name} {len(each)}" for each in self.populations)
+        return f"<TokenSet, tokens of {self.token_size}; checkpoints: {checkpoints}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the counts."""
+        return f"<p>Tokens of {self.token_size}</p>{self.counts.to_html(index=False, escape=True)}"
 
     def split(self, name: str) -> TokenSet:
         return TokenSet(self.token_size, tuple(population.split(name) for population in self.populations))

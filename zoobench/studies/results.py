@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.provenance import command, commit, hardware, versions
+from zoo_generation.text import duration
 from zoobench.evaluation.plan import NO_COMPOSITION, Plan, TrainingSet
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
@@ -23,6 +25,9 @@ from zoobench.studies.relations import relation
 from zoobench.studies.report import Report, write_report
 from zoobench.studies.study import Study
 from zoobench.zoo.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plan_study(study: Study, workspace: Workspace | None = None) -> Plan:
@@ -72,7 +77,6 @@ class StudyResults:
         """One row per measurement, as `Results.measurements`, with the relation of composition and target."""
         return self._related(self.results.measurements)
 
-    @cached_property
     def summary(self) -> pd.DataFrame:
         """Means over seeds, as `Results.summary`, with the relation of composition and target."""
         return self._related(self.results.summary())
@@ -106,7 +110,7 @@ class StudyResults:
             title=self.study.name,
             description=self.study.description,
             compositions=self.compositions,
-            summary=self.summary,
+            summary=self.summary(),
             measurements=self.measurements,
             comparisons=self.comparisons,
             failures=pd.DataFrame(list(self.failures.items()), columns=["cell", "reason"]),
@@ -114,14 +118,22 @@ class StudyResults:
             made=self._made(),
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the report and its tables into the folder `path`.
 
         Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
         """
-        with directory_written_aside(path) as aside:
+        with directory_written_aside(Path(path)) as aside:
             write_report(self.report, aside)
             self.standings().to_csv(aside / "standings.csv", index=False)
+
+    def figure(self) -> Figure:
+        """Means of each task's primary metric with 95 % intervals, as `Results.figure`."""
+        return self.results.figure()
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<StudyResults {self.study.name}: {len(self.results.plan.cells)} cells{failed}; see .standings()>"
 
     def _repr_html_(self) -> str:
         return self.results._repr_html_()
@@ -149,14 +161,3 @@ class StudyResults:
             "duration": f"{duration(self.seconds)} for what was not there yet; trainings and cells took "
             f"{duration(self.results.seconds)} in all",
         }
-
-
-def duration(seconds: float) -> str:
-    """A time as words.
-
-    >>> duration(3725)
-    '1 h 02 min'
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -79,6 +80,21 @@ class ZooReport:
     core_hours: float
     bytes: int
     populations: tuple[PopulationReport, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per population: how many models there are of each status, checkpoints, and test accuracies."""
+        columns = ["dataset", "architecture", "width", "image_size", "checkpoints", "accuracy_mean", "accuracy_std"]
+        rows = [{name: getattr(each, name) for name in columns} | each.models for each in self.populations]
+        return pd.DataFrame(rows, columns=[*columns[:4], *get_args(Status), "missing", *columns[4:]])
+
+    def __repr__(self) -> str:
+        models = sum(sum(each.models.values()) - each.models["missing"] for each in self.populations)
+        return f"<ZooReport {self.name}: {models} models, populations: {len(self.populations)}, {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return f"<p>{escape(self.name)}: {escape(self.path)}</p>{self.table.to_html(index=False, escape=True)}"
 
     def figure(self) -> Drawing:
         """Test accuracies: a histogram and their course over epochs, one row of panels per population."""

@@ -138,8 +138,3 @@ def _title(row: pd.Series) -> str:
 
 def _recorded(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
-
-
-def percent(share: float | None, sign: str = "") -> str:
-    """A share in [0, 1] as `93.12%`, or a dash if there is none; sign: `+` for one before positive ones too."""
-    return "–" if share is None else f"{share:{sign}.2%}"

@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +79,18 @@ class Zoo:
     @property
     def name(self) -> str:
         return str(self.card["name"])
+
+    def __repr__(self) -> str:
+        return f"<Zoo {self.name}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one row per population."""
+        from zoobench.zoo.inspection import inspect_zoo
+
+        try:
+            return inspect_zoo(self)._repr_html_()
+        except InputError as error:
+            return escape(f"{self!r} is not whole: {error}")
 
     @cached_property
     def models(self) -> pd.DataFrame:

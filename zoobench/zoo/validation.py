@@ -7,19 +7,22 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import pandas as pd
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, files_in, write_json
 from zoo_generation.names import file_name
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.text import shown
+from zoo_generation.text import percent, shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.inspection import wanted_models
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
-from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again, percent
+from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again
 from zoobench.zoo.schema import POPULATION
 from zoobench.zoo.sink import TEMPORARY
 from zoobench.zoo.store import Zoo
@@ -63,6 +66,15 @@ class ValidationReport:
         if len(self.problems) == 1:
             return f"{shown(self.path)} is not valid: {self.problems[0]}"
         return f"{shown(self.path)} is not valid: it has {len(self.problems)} problems"
+
+    def __repr__(self) -> str:
+        return f"<ValidationReport: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, what was checked, and each problem."""
+        checks = pd.DataFrame([asdict(check) for check in self.checks]).to_html(index=False, escape=True)
+        lines = "".join(f"<li>{escape(shown(str(each)))}</li>" for each in (*self.problems, *self.notes))
+        return f"<p>{escape(self.verdict)}</p>{checks}<ul>{lines}</ul>"
 
     def record(self) -> dict[str, Any]:
         """The report as plain values for JSON, which cannot hold an infinite loss or NaN."""

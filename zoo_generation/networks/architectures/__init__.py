@@ -7,12 +7,12 @@ from zoo_generation.networks.architectures.architecture import (
     get_architecture,
     import_architecture,
 )
-from zoo_generation.networks.architectures.layout import Entry, Layout
+from zoo_generation.networks.architectures.layout import Layout, LayoutEntry
 
 __all__ = [
     "Architecture",
-    "Entry",
     "Layout",
+    "LayoutEntry",
     "architecture",
     "architecture_names",
     "get_architecture",

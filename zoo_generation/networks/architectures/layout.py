@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Entry:
+class LayoutEntry:
     """One floating-point entry of a state dict: its key, its shape, and its first index in the flat vector."""
 
     name: str
@@ -38,7 +38,7 @@ class Layout:
     sorts names.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LayoutEntry, ...]
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Layout:
@@ -51,7 +51,7 @@ class Layout:
         """The layout of named shapes, given in state-dict order."""
         entries, offset = [], 0
         for name, shape in shapes.items():
-            entries.append(Entry(name, tuple(shape), offset))
+            entries.append(LayoutEntry(name, tuple(shape), offset))
             offset += entries[-1].numel
         return cls(tuple(entries))
 
@@ -65,16 +65,16 @@ class Layout:
         return {entry.name: entry.shape for entry in self.entries}
 
     @cached_property
-    def _by_name(self) -> dict[str, Entry]:
+    def _by_name(self) -> dict[str, LayoutEntry]:
         return {entry.name: entry for entry in self.entries}
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> LayoutEntry:
         return self._by_name[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LayoutEntry]:
         return iter(self.entries)
 
     def flatten(self, state: Mapping[str, Tensor]) -> Tensor:

@@ -16,8 +16,13 @@ UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
 @dataclass(frozen=True)
+<<<<<<< HEAD
+class ScoreAxis:
+    """From where to where scores on a target reach."""
+=======
 class Axis:
     """The range of scores on a target."""
+>>>>>>> plain
 
     low: float
     high: float
@@ -29,15 +34,20 @@ class Axis:
 
 
 @dataclass(frozen=True)
+<<<<<<< HEAD
+class TableCell:
+    """A score on a target; what there is none of is NaN."""
+=======
 class Cell:
     """A score on a target; missing values are NaN."""
+>>>>>>> plain
 
     mean: float
     std: float
     low: float
     high: float
     values: tuple[float, ...]
-    axis: Axis
+    axis: ScoreAxis
 
     @property
     def bar(self) -> tuple[float, float, float] | None:
@@ -62,7 +72,7 @@ class Row:
     entry: Entry
     means: dict[str, float]
     on: dict[str, int]
-    cells: dict[str, dict[str, Cell]]
+    cells: dict[str, dict[str, TableCell]]
     fresh: float | None
     former: bool
 
@@ -81,7 +91,7 @@ def rows(board: Board) -> list[Row]:
     track, made = board.track, []
     axes = {(metric, target): axis(board, metric, target) for metric in track.metrics for target in track.targets}
     for rank, entry in board.all():
-        cells: dict[str, dict[str, Cell]] = {}
+        cells: dict[str, dict[str, TableCell]] = {}
         for metric in track.metrics:
             scores = entry.of_metric(metric)
             cells[metric] = {
@@ -94,8 +104,13 @@ def rows(board: Board) -> list[Row]:
     return made
 
 
+<<<<<<< HEAD
+def axis(board: Board, metric: str, target: str) -> ScoreAxis:
+    """Of all current entries' scores on a target; if they reach to both sides of 0 it begins there.
+=======
 def axis(board: Board, metric: str, target: str) -> Axis:
     """The range of all current entries' scores on a target; it begins at 0 if scores have both signs.
+>>>>>>> plain
 
     One R² of -50 would make all others look the same.
     """
@@ -103,7 +118,7 @@ def axis(board: Board, metric: str, target: str) -> Axis:
     values = [_number(value) for score in scores if score for value in (score.mean, score.low, score.high)]
     known = [value for value in values if not math.isnan(value)] or [0.0]
     low, high = min(known), max(known)
-    return Axis(low if high <= 0 else max(low, 0.0), high)
+    return ScoreAxis(low if high <= 0 else max(low, 0.0), high)
 
 
 def by_scale(boards: Iterable[Board]) -> list[tuple[str, list[Board]]]:
@@ -112,9 +127,9 @@ def by_scale(boards: Iterable[Board]) -> list[tuple[str, list[Board]]]:
     return [(scale, list(group)) for scale, group in itertools.groupby(order, lambda board: board.track.scale)]
 
 
-def _cell(score: Score, of: Axis) -> Cell:
+def _cell(score: Score, of: ScoreAxis) -> TableCell:
     mean, std, low, high = (_number(value) for value in (score.mean, score.std, score.low, score.high))
-    return Cell(mean, std, low, high, tuple(_number(value) for value in score.values), of)
+    return TableCell(mean, std, low, high, tuple(_number(value) for value in score.values), of)
 
 
 def _number(value: float | None) -> float:

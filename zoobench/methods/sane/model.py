@@ -17,7 +17,7 @@ SMALLEST_NORM = 1e-8  # squared; a token of zeros has a finite logarithm
 STD = 0.02  # of a new linear layer's weights, as in GPT-2
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """A pre-norm transformer block without biases: non-causal attention, then a GELU MLP four times as wide."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
 
     def __init__(self, width: int, heads: int, layers: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         for block in self.blocks:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from zoobench.studies.relations import MEAN
+
 SIGNS = {"better": "▲", "worse": "▼", "not distinguishable": "≈"}
 """Of verdicts, beside their words."""
 
@@ -36,3 +38,14 @@ class Report:
     """The metric that each task ranks by; higher is better."""
     made: dict[str, str]
     """How it was made: command, commit, hardware, versions, date, seeds, duration."""
+
+    def answers(self) -> pd.DataFrame:
+        """The sentences that answer the questions: question, sign and verdict, sentence.
+
+        They are about means over several targets; about single ones where there is no such mean.
+        """
+        rows = self.comparisons
+        means = rows["targets"].astype(str).str.startswith(MEAN).astype(bool)
+        wanted = rows[means | ~rows["question"].isin(rows["question"][means])]
+        signed = wanted["verdict"].map(SIGNS) + " " + wanted["verdict"]
+        return wanted.assign(verdict=signed)[["question", "verdict", "sentence"]]

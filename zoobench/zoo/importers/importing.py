@@ -47,7 +47,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Imported:
+<<<<<<< HEAD
+    """What came into a zoo; `faults`: what did not; `notes`: what came in changed, or in doubt.
+
+    report: the JSON file that says so, None if there is none.
+    """
+=======
     """The result of an import; `faults`: what was left out; `notes`: what was changed, or is in doubt."""
+>>>>>>> plain
 
     name: str
     path: StoragePath
@@ -57,16 +64,21 @@ class Imported:
     checkpoints: int
     faults: tuple[Fault, ...]
     notes: tuple[Fault, ...] = ()
+    report: Path | None = None
 
     @property
     def zoo(self) -> Zoo:
         """The zoo, opened."""
         return Zoo(self.path)
 
+    def __repr__(self) -> str:
+        counts = f"{self.models} models, {self.checkpoints} checkpoints, faults: {len(self.faults)}"
+        return f"<Imported {self.name}: {counts}, {self.path}>"
+
     def record(self) -> dict[str, Any]:
         """All of it as plain values for JSON; the fault of a whole model has the checkpoint `model`."""
         said = asdict(self)
-        del said["path"]
+        del said["path"], said["report"]
         for each in (*said["faults"], *said["notes"]):
             each["checkpoint"] = "model" if each["checkpoint"] is None else each["checkpoint"]
         return said
@@ -138,7 +150,7 @@ def import_zoo(
         order = sorted(faults, key=lambda fault: (fault.model, fault.checkpoint is not None, fault.checkpoint or 0))
         notes = told_once(each for each in told if not each.lost)
         came_from, counts = shown_name(folder.resolve()), (writer.models, writer.checkpoints)
-        imported = Imported(name, path, came_from, layout, *counts, tuple(order), tuple(notes))
+        imported = Imported(name, path, came_from, layout, *counts, tuple(order), tuple(notes), report)
         if report is not None:
             write_json(report, imported.record())  # before the card: an import killed before this line starts anew
         sink.write_card(name, {}, imported={"folder": came_from, "layout": layout, "ids": IDS})
