@@ -219,14 +219,7 @@ WRONG: list[tuple[str, Callable[[Any, Any], object]]] = [
     ("is not a zoo", lambda zoo, fitted: zb.inspect_zoo(NONE)),
     ("a zoo is a Zoo, a folder or a URL", lambda zoo, fitted: zb.evaluate("pca", 3)),
     ("no zoo was given", lambda zoo, fitted: zb.evaluate("pca", [])),
-<<<<<<< HEAD
-    (
-        "unknown task 'generatoin': did you mean 'generation'",
-        lambda zoo, f: zb.evaluate("pca", zoo, tasks="generatoin"),
-    ),
-=======
     ("'generatoin': did you mean 'generation'", lambda zoo, f: zb.evaluate("pca", zoo, tasks="generatoin")),
->>>>>>> faces
     ("a task is a name or a Task, and 3 was given", lambda zoo, fitted: zb.evaluate("pca", zoo, tasks=[3])),
     ("seeds are how many, at least 1", lambda zoo, fitted: zb.evaluate("pca", zoo, seeds=0)),
     ("seeds are how many, at least 1", lambda zoo, fitted: zb.evaluate("pca", zoo, seeds="3")),

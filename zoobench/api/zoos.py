@@ -115,7 +115,7 @@ def export_zoo(
     """Write a zoo for the readers of others, bit for bit. Returns the folder `out`.
 
     to: `modelzoos`, `safetensors` or `huggingface`, see `list_exporters`; licence: of a Hugging Face dataset.
-    Raises `InputError` for an unknown layout, for a zoo that the layout has no place for, and if `out` is there already.
+    Raises `InputError` for an unknown layout, for a zoo that the layout cannot hold, and if `out` is there already.
 
     >>> export_zoo("zoos/digits-cnn_s", "safetensors", "exported")  # doctest: +SKIP
     """

@@ -16,13 +16,8 @@ UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
 class ScoreAxis:
-    """From where to where scores on a target reach."""
-=======
-class Axis:
     """The range of scores on a target."""
->>>>>>> plain
 
     low: float
     high: float
@@ -34,13 +29,8 @@ class Axis:
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
 class TableCell:
-    """A score on a target; what there is none of is NaN."""
-=======
-class Cell:
     """A score on a target; missing values are NaN."""
->>>>>>> plain
 
     mean: float
     std: float
@@ -104,13 +94,8 @@ def rows(board: Board) -> list[Row]:
     return made
 
 
-<<<<<<< HEAD
 def axis(board: Board, metric: str, target: str) -> ScoreAxis:
-    """Of all current entries' scores on a target; if they reach to both sides of 0 it begins there.
-=======
-def axis(board: Board, metric: str, target: str) -> Axis:
     """The range of all current entries' scores on a target; it begins at 0 if scores have both signs.
->>>>>>> plain
 
     One R² of -50 would make all others look the same.
     """

@@ -47,14 +47,10 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Imported:
-<<<<<<< HEAD
     """What came into a zoo; `faults`: what did not; `notes`: what came in changed, or in doubt.
 
     report: the JSON file that says so, None if there is none.
     """
-=======
-    """The result of an import; `faults`: what was left out; `notes`: what was changed, or is in doubt."""
->>>>>>> plain
 
     name: str
     path: StoragePath
