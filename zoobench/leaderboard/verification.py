@@ -77,7 +77,7 @@ def verified(
     scores = claimed.scores if _differ_by_rounding(claimed.scores, scores) else scores
     unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
     if unranked:
-        raise Refused(f"{track.metric} on {target} is no number, as of constant predictions" for target in unranked)
+        raise Refused(f"{track.metric} on {target} is not a number, as for constant predictions" for target in unranked)
     if claimed.scores and (problems := list(differences(claimed.scores, scores, track.tolerance))):
         raise Refused(problems)
     others = [*before, *_answers_of(leaderboards, track, references, entries, fetch)]

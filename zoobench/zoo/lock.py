@@ -20,7 +20,7 @@ def locked(path: StoragePath) -> Iterator[None]:
 
     The lock is flock's on `<zoo>/.lock`: the system releases it when the process ends, however it ends, and NFS
     passes it on to other machines. `<zoo>/.builder.json` says who holds it. A remote store has no lock: two builds
-    into one zoo waste work there but do no harm, since a part is named by its models and uploaded whole.
+    into one zoo waste work there but do no harm, because a part is named by its models and uploaded whole.
     """
     if not isinstance(path, Path):
         yield

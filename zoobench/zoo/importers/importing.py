@@ -38,7 +38,7 @@ from zoobench.zoo.parts import FOLDERS, asked_at_once
 from zoobench.zoo.sink import ZooSink
 from zoobench.zoo.store import Zoo
 
-READERS = 4  # threads; more wait for each other, since most of reading a small state dict is Python
+READERS = 4  # threads; more wait for each other, because most of reading a small state dict is Python
 MARK = ".import.json"  # in the zoo's directory while an import is running
 
 Task = TypeVar("Task")

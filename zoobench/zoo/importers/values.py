@@ -14,7 +14,7 @@ NOTHING = {"", "nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "nat",
 
 WORDS = {True: {"true", "yes", "on", "t", "y", "1", "1.0"}, False: {"false", "no", "off", "f", "n", "0", "0.0"}}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|nan", re.IGNORECASE)
-DIGITS = 400  # of a number in a text, at most: more are no double
+DIGITS = 400  # of a number in a text, at most: more do not fit a double
 
 
 class UntakenError(Exception):
