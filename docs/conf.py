@@ -41,6 +41,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 nb_execution_mode = os.environ.get("ZOOBENCH_NOTEBOOKS", "off")  # "cache" runs the tutorials and shows what they print
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+nb_output_stderr = "remove"  # warnings of packages that a reader's notebook may not have
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
