@@ -1,4 +1,4 @@
-"""Hostile and broken submissions: artefacts, told of rightly by their entries."""
+"""Hostile and broken artefacts, with entries that describe them correctly."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_ids_are_of_weights_and_measurements(tmp_path: Path) -> None:
 
 
 def test_equal_weights_of_models_that_differ_otherwise_are_two_models(tmp_path: Path) -> None:
-    """And told; the same model again is told, and comes in once."""
+    """With a note; the same model again gives a note, and is imported once."""
     (tmp_path / "models").mkdir()
     for number in range(3):
         torch.save(network(), tmp_path / "models" / f"m{number}.pt")
