@@ -198,7 +198,7 @@ def test_of_several_files_none_is_guessed(tmp_path: Path) -> None:
             shutil.copy(saved / files[0], saved / file)
     (tmp_path / "models" / "pickle" / "checkpoint_000000" / "dict_checkpoint.pkl").write_bytes(b"\x80\x04}q\x00.")
     result, zoo = take(tmp_path / "models", tmp_path / "zoo")
-    assert by_file(zoo, "epoch") == [1] and "of a.pt, ema.pt any may hold its weights" in reasons(result)
+    assert by_file(zoo, "epoch") == [1] and "any of a.pt, ema.pt may hold its weights" in reasons(result)
     assert {fault.model for fault in result.faults} == {"two", "pickle"}
 
 
