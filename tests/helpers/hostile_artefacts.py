@@ -148,8 +148,8 @@ def _cell(column: str, value: Any, row: int = 3) -> Callable[[pd.DataFrame], pd.
     return edit
 
 
-table("missing_rows", "and must have", lambda of: of.iloc[3:])
-table("extra_rows", "and must have", lambda of: pd.concat([of, of.iloc[:3].assign(checkpoint="x")]))
+table("missing_rows", "but must have", lambda of: of.iloc[3:])
+table("extra_rows", "but must have", lambda of: pd.concat([of, of.iloc[:3].assign(checkpoint="x")]))
 table("rows_twice", "is in it twice", lambda of: pd.concat([of.iloc[1:], of.iloc[5:6]]))
 table("checkpoint_unknown", "its checkpoint is none of", _cell("checkpoint", "<script>" + "x" * 50))
 table("property_unknown", "its property is none of", _cell("property", "loss"))
