@@ -57,7 +57,7 @@ def real_images() -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; returns its exit code and all that it printed."""
+    """Run a command in this process. Returns its exit code and its output."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("ZOOBENCH_DATA", raising=False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -86,7 +86,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up report as it is written."""
+    """The made-up report's files."""
     path = tmp_path_factory.mktemp("report")
     write_report(made_up_report(), path)
     return path
@@ -120,7 +120,7 @@ def template(install: Install) -> None:
 
 @pytest.fixture(scope="session")
 def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up boards' pages as they are written."""
+    """The made-up boards' pages."""
     path = tmp_path_factory.mktemp("pages") / "site"
     write_site(made_up_boards(), path)
     return path
@@ -151,7 +151,7 @@ def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 @pytest.fixture
 def board(small_board: Board, tmp_path: Path) -> Board:
-    """One's own copy of it."""
+    """A copy of it for one test."""
     shutil.copytree(small_board.path, tmp_path / "leaderboards")
     shutil.copytree(small_board.honest, tmp_path / "honest")
     return replace(small_board, path=tmp_path / "leaderboards", honest=tmp_path / "honest")

@@ -17,7 +17,7 @@ from zoobench.zoo import Zoo
 
 
 def contents(path: Path) -> tuple[pd.DataFrame, torch.Tensor]:
-    """All that a build decides: tables without timings and places, and weights."""
+    """Everything that a build decides: tables without timings and places, and weights."""
     zoo = Zoo(path)
     return zoo.checkpoints.drop(columns=["seconds", "part", "row"]), zoo.weights(zoo.checkpoints)[0]
 
@@ -54,7 +54,7 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_train(run: Run, built: Path, tmp_path: Path) -> None:
-    """From zoos and from a token set, which hold the same; what is there already is not overwritten."""
+    """From zoos and from a token set with the same content; existing files are not overwritten."""
     settings = ["--set", "d_model=32,layers=1,latent=8,steps=20", "--home", built]
     code, output = run("train", "--zoo", built / "zoos" / "digits-cnn_s", *settings)
     assert code == 0 and "validation r2" in output

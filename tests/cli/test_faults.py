@@ -54,7 +54,7 @@ def end(build: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def until(found: Callable[[], Found], build: subprocess.Popen[str]) -> Found:
-    """Wait for something to be there while the build runs."""
+    """Wait for something to exist while the build runs."""
     deadline = time.monotonic() + SECONDS
     while not (result := found()):
         assert build.poll() is None, f"the build ended before its fault: {build.communicate()[0]}"
@@ -180,7 +180,7 @@ def test_a_killed_training_of_sane(undisturbed: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """A file system of so many bytes, in memory."""
+    """A file system of that many bytes, in memory."""
     path.mkdir()
     options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "zoobench-test", str(path)]
     if os.geteuid() != 0 or subprocess.run(options, capture_output=True).returncode != 0:

@@ -69,7 +69,7 @@ TIMES = re.compile(
     rb'"built": "[^"]*"|"seconds": [0-9.]+|<dt>duration</dt><dd>[^<]*</dd>|\| duration \| [^|\n]*\||'
     rb'"written by zoobench": [^\n]*'
 )
-"""Whatever tells when something was made, or how long that took."""
+"""Fields for when something was made, or how long that took."""
 UNTOLD = re.compile(r"losses\.(parquet|png)|SHA256SUMS|.*\.sha256")
 """Files that tell of times in a form of their own: losses are reported every so many seconds, and sums are of the
 others."""
@@ -118,7 +118,7 @@ def kill(running: Running, number: signal.Signals, whom: str) -> None:
 
 
 def content(file: Path) -> bytes:
-    """What a file says, but for times."""
+    """The content of a file, except for times."""
     if UNTOLD.fullmatch(file.name):
         return b""
     if file.is_symlink():
@@ -129,7 +129,7 @@ def content(file: Path) -> bytes:
 
 
 def tree(home: Path) -> dict[str, bytes | None]:
-    """All that is in a home, folders and hidden files too."""
+    """Everything in a home, with folders and hidden files."""
     return {
         path.relative_to(home).as_posix(): None if path.is_dir() and not path.is_symlink() else content(path)
         for path in home.rglob("*")

@@ -1,4 +1,4 @@
-"""Datasets: where they are found, what they are split into, and what is said when they cannot be loaded."""
+"""Datasets: where they are found, how they are split, and the errors if they cannot be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods measured on zoos, through the shell and through Python: one engine, whose pieces are kept for everybody."""
+"""Methods measured on zoos, through the shell and through Python: one engine with one cache."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tables(home: Path, method: str) -> list[pd.DataFrame]:
 
 
 def pieces(home: Path) -> dict[Path, int]:
-    """Everything that is kept, and when it was written."""
+    """All kept files, and when they were written."""
     return {path: path.stat().st_mtime_ns for path in (home / "runs").rglob("*") if path.is_file()}
 
 

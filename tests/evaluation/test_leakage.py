@@ -1,4 +1,4 @@
-"""Nothing that is measured on enters what is measured: models, zoos, images, truths."""
+"""No test data reaches the measured method: models, zoos, images, truths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def spoiled(population: Population, split: str) -> Population:
 def test_a_method_and_its_statistics_are_fitted_to_the_training_models_of_the_composition(
     built: Path, digits: Population, normalization: Normalization
 ) -> None:
-    """The same to the bit, whatever test models hold; another where a training model differs."""
+    """The same to the bit for any test models; different if a training model differs."""
     kind = Kind("digits", "cnn_s", 1.0, 28, None, frozenset(), 0)
     origin = Origin("digits", (Source("digits", built, None, (kind,)),), kind)
 
@@ -61,7 +61,7 @@ def test_a_method_and_its_statistics_are_fitted_to_the_training_models_of_the_co
 
 @dataclass(frozen=True)
 class Relabelled(ImageStore):
-    """Images of which one split has other labels."""
+    """Images with other labels in one split."""
 
     split: str = ""
 

@@ -28,7 +28,7 @@ def write(path: Path, content: str, names: int = FILES) -> None:
 
 
 def contents(path: Path) -> set[str]:
-    """What stands in the files of a folder, which must be all there."""
+    """The content of a folder's files, which must all exist."""
     assert {file.name for file in path.iterdir()} == {MARK, *(f"f{number}" for number in range(FILES))}
     return {(path / f"f{number}").read_text() for number in range(FILES)}
 

@@ -1,4 +1,4 @@
-"""What is kept is keyed by its content, and is what was written, or is made again."""
+"""Kept pieces are found by content, and damaged ones are made again."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 class Made:
-    """A piece of work that is told when it is made."""
+    """A piece of work that records when it is made."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files

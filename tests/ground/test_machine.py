@@ -1,4 +1,4 @@
-"""The machine that work runs on: cores, threads, ports, clusters that are gone, disks that refuse."""
+"""The machine: cores, threads, ports, lost clusters, disks that refuse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ZOO = ["--datasets=digits", "--learning-rate=0.001", "--seeds=2", "--epochs=1", 
 
 
 def in_child(script: str, *before: str, **environment: str) -> str:
-    """What a script of its own process prints."""
+    """The output of a script in its own process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "RAY_"))}
     command = [*before, sys.executable, "-c", script]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=kept | environment).stdout.strip()
@@ -79,7 +79,7 @@ def test_cores_of_control_groups(
 
 
 def test_threads_wait_without_a_busy_loop() -> None:
-    """As libgomp itself says that it was told, and as the user says where he does."""
+    """As libgomp itself reports its settings, and as the user sets them if he does."""
     script = "import os, zoobench; print(os.environ['OMP_WAIT_POLICY'])"
     assert in_child(script) == in_child(script.replace("zoobench", "zoo_generation.training.jobs")) == "PASSIVE"
     assert in_child(script, OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"

@@ -172,7 +172,7 @@ LOOKED_AT = {
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a home in it, and beside that what must stay as it is."""
+    """A folder with a home, and beside it files that must not change."""
     for name in ("mine", "mine-layer_statistics", "my-pca-0", "elsewhere", "conf"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "settings.json").write_text("precious")

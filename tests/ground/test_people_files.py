@@ -1,4 +1,4 @@
-"""Files that people write, and numbers in options: one sentence and exit code 2 whatever is in them."""
+"""Files that people write, and numbers in options: bad ones give one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_anchors_and_depth_within_bounds(tmp_path: Path) -> None:
 
 
 def test_no_files(tmp_path: Path) -> None:
-    """A folder, a pipe that nobody writes to, a device without end, bytes that are no text, a name with a NUL."""
+    """A folder, a pipe without writer, an endless device, bytes that are not text, a name with a NUL."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / "latin.yaml", tmp_path / "a\0b"):
@@ -228,7 +228,7 @@ def test_options(run: Run, tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_little_memory(tmp_path: Path) -> None:
-    """What would expand is refused in a process that may not grow."""
+    """An expanding file is refused in a process with limited memory."""
     script = """
 import resource, sys
 from pathlib import Path

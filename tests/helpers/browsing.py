@@ -14,7 +14,7 @@ NO_LOADS = {"resultTypes": ["violations"], "preload": False}  # a page's policy 
 
 @contextmanager
 def watched(browser: Browser, allowed: str, **options: Any) -> Iterator[Page]:
-    """A page; what it complains of, or asks for whose address does not begin as `allowed` says, fails the test."""
+    """A page; its errors, and requests to addresses that do not begin as `allowed` says, fail the test."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", **options})
     page = context.new_page()
     faults: list[str] = []
@@ -28,7 +28,7 @@ def watched(browser: Browser, allowed: str, **options: Any) -> Iterator[Page]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe has against a page: rules, each with the elements that break it."""
+    """Problems that axe finds in a page: rules, each with the elements that break it."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, options=NO_LOADS).response["violations"]
@@ -36,5 +36,5 @@ def violations(page: Page) -> list[str]:
 
 
 def unfold(page: Page) -> None:
-    """Open all that is folded."""
+    """Open all folded elements."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")

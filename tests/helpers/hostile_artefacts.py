@@ -1,4 +1,4 @@
-"""Hostile and broken submissions: artefacts, told of rightly by their entries."""
+"""Hostile and broken artefacts, with entries that describe them correctly."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ header("shape_that_overflows", "must be [1 to 3, 2464]", _entry(shape=[2**32, 2*
 header("shape_of_truths", "must be [1 to 3, 2464]", _entry(shape=[True, True]))
 header("shape_of_floats", "must be [1 to 3, 2464]", _entry(shape=[1e308, "x" * 999]))
 header("more_fields", "must have exactly", _entry(pickle="x"))
-header("twins", "stands in it twice", lambda of: json.dumps(of).replace("digits-a/1", "digits-a/0").encode())
+header("twins", "is in it twice", lambda of: json.dumps(of).replace("digits-a/1", "digits-a/0").encode())
 header("deep", "nested too deeply", lambda of: b'{"a":' + b"[" * 50_000)
 header("large", "at most", lambda of: of | {"__metadata__": {"a": "x" * 200_000}})
 header("list", "not a safetensors file", lambda of: b"[1, 2]")
@@ -148,9 +148,9 @@ def _cell(column: str, value: Any, row: int = 3) -> Callable[[pd.DataFrame], pd.
     return edit
 
 
-table("missing_rows", "and must have", lambda of: of.iloc[3:])
-table("extra_rows", "and must have", lambda of: pd.concat([of, of.iloc[:3].assign(checkpoint="x")]))
-table("rows_twice", "stands in it twice", lambda of: pd.concat([of.iloc[1:], of.iloc[5:6]]))
+table("missing_rows", "but must have", lambda of: of.iloc[3:])
+table("extra_rows", "but must have", lambda of: pd.concat([of, of.iloc[:3].assign(checkpoint="x")]))
+table("rows_twice", "is in it twice", lambda of: pd.concat([of.iloc[1:], of.iloc[5:6]]))
 table("checkpoint_unknown", "its checkpoint is none of", _cell("checkpoint", "<script>" + "x" * 50))
 table("property_unknown", "its property is none of", _cell("property", "loss"))
 table("target_missing", "lacks the target 'digits-b'", lambda of: of.assign(target="digits-a"))

@@ -91,7 +91,7 @@ def zip_bomb(folder: Path, board: Board) -> Path:
 
 
 def _lie(path: Path, size: int) -> Path:
-    """Let a zip say that its weights are so many bytes."""
+    """Let a zip claim that its weights have that many bytes."""
     content = bytearray(path.read_bytes())
     start = content.rindex(b"PK\1\2")
     content[start + 24 : start + 28] = struct.pack("<L", size)

@@ -43,7 +43,7 @@ def made_up_track(name: str = "property-id", **changes: Any) -> Track:
 
 
 def made_up_entry(name: str, level: float | None, **changes: Any) -> Entry:
-    """Scores around a level, other ones for each metric and target; a level of None gives scores that are none."""
+    """Scores around a level, different for each metric and target; a level of None gives NaN."""
     generator = np.random.default_rng(len(name))
     scores = [_score(target, metric, level, generator) for target in ZOOS for metric in METRICS]
     fields: dict[str, Any] = {

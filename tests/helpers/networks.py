@@ -76,7 +76,7 @@ class Folding(nn.Module):
 
 
 class Rounded(torch.autograd.Function):
-    """To tenths, as if it were not."""
+    """Rounded to tenths, although its gradient ignores this."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

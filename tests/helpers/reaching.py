@@ -21,7 +21,7 @@ MEASURED = {"test_loss", "test_accuracy", "epoch", "model_id", "learning_rate", 
 
 
 def neighbours(thing: Any) -> Iterator[Any]:
-    """What can be reached from a thing in one step: fields, items, closures, what arrays are views of."""
+    """Everything one step from an object: fields, items, closures, the memory that arrays are views of."""
     if isinstance(thing, types.ModuleType | type | str | bytes | int | float):
         return
     if isinstance(thing, types.FunctionType):
@@ -40,7 +40,7 @@ def neighbours(thing: Any) -> Iterator[Any]:
 
 
 def reached(start: Any) -> list[Any]:
-    """All that can be reached from an object, without what belongs to the program: modules, types, globals."""
+    """Everything that can be reached from an object, without parts of the program: modules, types, globals."""
     seen: dict[int, Any] = {}
     stack = [start]
     while stack:

@@ -116,7 +116,7 @@ def observe(track: Track, population: Population, method: Any) -> Outcomes:
 
 
 def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: Any) -> Path:
-    """What a method hands in, as a user would write it."""
+    """A method's submission, as a user would write it."""
     folder.mkdir(parents=True)
     tables, weights = [], {}
     for (target, seed), answer in outcomes.items():
@@ -168,20 +168,20 @@ def artefact(folder: Path) -> Path:
 
 
 def seal(folder: Path) -> None:
-    """Let the entry tell of the artefact as it is."""
+    """Let the entry describe the artefact correctly."""
     content = artefact(folder).read_bytes()
     told = read_fields(folder)["artefact"]
     change(folder, artefact=told | {"sha256": hashlib.sha256(content).hexdigest(), "bytes": max(1, len(content))})
 
 
 def rewrite(folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], **options: Any) -> None:
-    """Other predictions, told of rightly."""
+    """Other predictions, with an entry that describes them correctly."""
     edit(pd.read_parquet(artefact(folder))).to_parquet(artefact(folder), index=False, **options)
     seal(folder)
 
 
 def fingerprint(folder: Path) -> str:
-    """Of all that a folder holds: paths, kinds, contents."""
+    """Paths, kinds and contents of everything in a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         digest.update(f"{path.relative_to(folder)}:{path.lstat().st_mode}:".encode())

@@ -61,7 +61,7 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_los
 
 
 def model(number: int, architecture: str, status: str = "trained") -> Row:
-    """A row of models; every third lacks what may be null."""
+    """A row of models; every third has null wherever it is allowed."""
     known = {
         "train_images": 3000,
         "activation": "relu",
@@ -137,7 +137,7 @@ def write_tokens(path: Path, zoo: Path, dtype: Dtype, checkpoints: list[Row]) ->
 
 
 def case(shapes: Shapes, token_size: int, batch_norm: bool) -> Row:
-    """What a tokenizer makes of a layout."""
+    """A tokenizer's output for a layout."""
     layout = Layout.of_shapes(shapes)
     tokenizer = Tokenizer.of(layout, token_size, batch_norm)
     return {

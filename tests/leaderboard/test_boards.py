@@ -1,4 +1,4 @@
-"""What is on a leaderboard while several people submit, and where something fails in between."""
+"""Leaderboards while several people submit, and after failures in between."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoobench.leaderboard.untrusted.files import AbsentError, Refused
 
 
 def another(board: Board, folder: str, name: str, shift: float) -> Path:
-    """A submission of that name, whose predictions are off by so much."""
+    """A submission of that name, whose predictions have that error."""
     path = board.honest.parent / "mine" / folder
     shutil.copytree(board.honest / "property", path)
     rewrite(path, lambda of: of.assign(predicted=of["predicted"] + shift))
@@ -35,7 +35,7 @@ def another(board: Board, folder: str, name: str, shift: float) -> Path:
 
 
 def together(board: Board, folders: list[Path], replace: bool = False) -> dict[str, str]:
-    """What each of them was told, of processes that come to write at the same moment."""
+    """The result of each of several processes that write at the same moment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["zoobench.leaderboard.board"])
     barrier, told = context.Barrier(len(folders)), context.Queue()
@@ -168,7 +168,7 @@ class Server:
 
 @pytest.fixture
 def remote(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Server]]:
-    """A submission whose artefact lies elsewhere, and where that is."""
+    """A submission whose artefact is elsewhere, and its address."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = another(board, "a", "x", 0.1)
     server = Server(artefact(folder).read_bytes())
@@ -263,7 +263,7 @@ def test_a_server_that_drips_is_given_up_after_the_whole_patience(
 
 
 def test_killed_in_between_a_board_is_whole(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process that was killed leaves behind is hidden, and is no entry."""
+    """Files of a killed process are hidden, and are not an entry."""
 
     class Killed(BaseException):
         pass

@@ -1,4 +1,4 @@
-"""Copies: of entries, of the zoo's models, of each other, of what was to be reconstructed; and what is none."""
+"""Copies of entries, of the zoo's models, of each other, of the originals of reconstruction; and what is not a copy."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ BENT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("kind", [*BENT, "mixed with another"])
 def test_the_order_of_predictions_tells_of_a_copy(kind: str, tmp_path: Path) -> None:
-    """On a track of the repository: its entries are no copies of each other, nor is half of one and half of another."""
+    """Entries of a track of the repository are not copies of each other, nor is half of one and half of another."""
     leaderboards, track = tmp_path / "leaderboards", read_track(ROOT / "leaderboards", "property-cross-dataset")
     for name in ("zoos/glyphs-cnn_s", track.name):
         shutil.copytree(ROOT / "leaderboards" / name, leaderboards / name)

@@ -1,4 +1,4 @@
-"""Fresh verification: methods are run on zoos of a track that are built anew, and what cannot be run stays recorded."""
+"""Fresh verification: methods run on rebuilt zoos of a track; scores of others stay recorded."""
 
 from __future__ import annotations
 

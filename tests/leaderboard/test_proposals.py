@@ -1,4 +1,4 @@
-"""What a pull request may bring: entries, whose numbers are those that verification computes, and nothing else."""
+"""A pull request may bring entries, with the numbers that verification computes, and nothing else."""
 
 from __future__ import annotations
 

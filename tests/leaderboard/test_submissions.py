@@ -1,4 +1,4 @@
-"""Submissions from anyone: the honest are taken as they are, the others refused, and the leaderboard is as it was."""
+"""Submissions from anyone: honest ones are accepted unchanged, others are refused and change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a track says, what follows from its task, and what becomes of entries that another version of it scored."""
+"""Tracks: their fields, what follows from the task, and entries that another task version scored."""
 
 from __future__ import annotations
 

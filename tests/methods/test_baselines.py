@@ -134,7 +134,7 @@ def test_principal_components_are_those_of_a_singular_value_decomposition(tmp_pa
 
 
 class Picky:
-    """Can do nothing, wherever it is asked."""
+    """Cannot do anything that it is asked."""
 
     @classmethod
     def fit(cls, *_: object) -> Picky:

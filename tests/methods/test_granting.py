@@ -125,7 +125,7 @@ def test_moments_are_those_of_each_model_under_its_own_activation() -> None:
 
 @dataclass(frozen=True)
 class Spy(Unlearned):
-    """A method that keeps what it is given."""
+    """A method that keeps its arguments."""
 
     def embed(self, population: Population) -> Tensor:
         GIVEN["embed"].append(population)

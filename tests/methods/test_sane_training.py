@@ -1,4 +1,4 @@
-"""Training SANE: what is drawn; that it can be interrupted, shared, and ends when there is no more to learn."""
+"""Training SANE: its batches, interruption, sharing among workers, and early stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever network a user brings trains as in plain PyTorch, stacked or alone, and what is recorded of it is so."""
+"""Any network of a user trains as in plain PyTorch, stacked or alone, and is recorded correctly."""
 
 from __future__ import annotations
 

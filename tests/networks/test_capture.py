@@ -1,4 +1,4 @@
-"""What layers see of many models at once is what forward hooks see of each alone."""
+"""Captured layer inputs of many models at once equal those of forward hooks for each alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many models evaluated at once give what each gives alone."""
+"""Many models evaluated at once give the results of each alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives of many networks at once are those that plain autograd gives of each, image by image."""
+"""Derivatives of many networks at once equal those of plain autograd for each, image by image."""
 
 from __future__ import annotations
 

@@ -363,7 +363,7 @@ class Branching(nn.Module):
 
 
 class Tied(nn.Module):
-    """Weights that two layers share, or that are read beside their layer, are no layer's own."""
+    """Weights that two layers share, or that are read outside their layer, belong to no layer."""
 
     def __init__(self, tied: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Kernels keep to the threads that PyTorch was given."""
+"""Kernels use PyTorch's number of threads."""
 
 from __future__ import annotations
 

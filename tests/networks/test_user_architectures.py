@@ -1,4 +1,4 @@
-"""A user's own networks, by import path: trained stacked where they can be, and never run unless they are named."""
+"""Users' networks, by import path: trained in stacks if possible, and never run unless they are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked about says nothing of itself but its weights: names, order, tables, files, what can be reached."""
+"""Asked checkpoints reveal only their weights: names, order, tables, files, reachable memory."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_answers_find_back_to_what_they_are_about(models: int, epochs: int, alik
 
 
 class Spy(FlatWeights):
-    """A method that keeps what it is given."""
+    """A method that keeps its arguments."""
 
     def __init__(self) -> None:
         object.__setattr__(self, "given", [])
@@ -133,7 +133,7 @@ class Spy(FlatWeights):
 
 
 class Seer:
-    """A predictor that keeps what it is given."""
+    """A predictor that keeps its arguments."""
 
     def __init__(self) -> None:
         self.given: list[Population] = []
@@ -313,7 +313,7 @@ def _last(population: Population) -> Population:
 
 
 def _disguised(seed: int) -> Callable[[Population], Population]:
-    """Test checkpoints as others', in another order; what is not asked about is as it was."""
+    """Test checkpoints with others' weights, in another order; all others are unchanged."""
 
     def change(population: Population) -> Population:
         test, rest = population.split("test"), population.without("test")

@@ -1,4 +1,4 @@
-"""Damage to a token set: whatever is done to it, it is refused in one sentence."""
+"""Damage to a token set: every kind is refused in one sentence."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_mapped_token_set_is_the_one_in_memory(dtype: Dtype, tmp_path: Path, m
 
 
 def test_random_windows_through_a_data_loader(tmp_path: Path) -> None:
-    """The same batches whatever the number of workers; every checkpoint as likely as every other."""
+    """The same batches with any number of workers; every checkpoint is equally likely."""
     tokens = write_token_set(tmp_path / "tokens", selected())
     windows = Windows(tokens.populations, 10)
     sampler = RandomWindows(windows, batch_size=50, batches=20, seed=3)

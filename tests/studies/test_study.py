@@ -1,4 +1,4 @@
-"""Studies: what their files may say, what trains in a composition, what intervals are worth."""
+"""Studies: their files, the training sets of compositions, the coverage of intervals."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_intervals_agree_with_a_plain_bootstrap() -> None:
 
 
 def test_paired_differences_see_what_is_common() -> None:
-    """Where both are measured on the same models, what varies between models drops out."""
+    """If both are measured on the same models, variation between models cancels."""
     generator = np.random.default_rng(2)
     hard = generator.normal(0, 5, 40)
     models = pd.Series([f"m{i}" for i in range(40)])
@@ -235,14 +235,14 @@ def test_paired_differences_see_what_is_common() -> None:
 
 
 def test_what_was_measured_once_is_told_from_nothing() -> None:
-    """τ of a method under one seed, drawn again, is itself: that is no certainty."""
+    """τ of a method under one seed is the same in every resample, which does not make it certain."""
     one, other = ([Estimate.constant(value)] for value in (0.9, 0.1))
     assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
     assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    """Of comparisons of equals, few are told to differ."""
+    """Few comparisons of equals find a difference."""
     generator = np.random.default_rng(3)
     pairs = [([sums(generator, 0) for _ in range(5)], [sums(generator, 0) for _ in range(5)]) for _ in range(60)]
     told = [difference({"t": pair}).verdict() != "not distinguishable" for pair in pairs]

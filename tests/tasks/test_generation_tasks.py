@@ -1,4 +1,4 @@
-"""Tasks that look at weights a method made: how they are judged, trained further, and told from copies."""
+"""Tasks on weights that a method made: judging, further training, and detecting copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks read off features, against cases whose answer is known and against the obvious computation."""
+"""Tasks on features, against cases with a known answer and against the obvious computation."""
 
 from __future__ import annotations
 

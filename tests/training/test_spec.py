@@ -1,4 +1,4 @@
-"""Specs expand as they say, and what they cannot be is told in a sentence."""
+"""Specs expand as documented, and invalid ones give an error of one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zoos from elsewhere: what can come in does, as it was; what cannot is told; nothing in the files is run."""
+"""Importing zoos: everything valid is imported unchanged, the rest is reported, and no code in the files runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def metrics_after(epoch: int, seed: int = 0) -> dict[str, float]:
 
 
 def write_trial(trial: Path, seed: int, **variant: Any) -> Path:
-    """A model in the layout of modelzoos.cc, in one of the variants that there are."""
+    """A model in one of the variants of the layout of modelzoos.cc."""
     variant = (
         {"digits": 6, "first": 0, "told": True, "array": False, "wrapper": None, "prefix": "", "dropout": 0.0}
         | {

@@ -1,4 +1,4 @@
-"""Whatever is in a folder that is imported: what cannot come in is told in a sentence, and the rest comes in."""
+"""Importing folders with faults: each fault is reported in a sentence, and the rest is imported."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def claims(state: Tensors) -> Tensors:
 
 NESTED = b"[" * 100_000
 OUT, NOTE = "model", "note"
-"""A model that stays out, and one that comes in, of which something is told."""
+"""A model that is left out, and one that is imported with a note."""
 
 
 HARMS: list[tuple[Harm, int | str, str]] = [
@@ -166,7 +166,7 @@ HARMS: list[tuple[Harm, int | str, str]] = [
     (pipe("params.json"), OUT, "no params.json"),
     (lambda trial: [each.rename(trial / f"x{each.name}") for each in trial.glob("che*")], OUT, "no checkpoints"),
 ]
-"""What is done to a model, which epoch (or `OUT`, or `NOTE`) is told of, and the words that tell it."""
+"""A change to a model, the reported epoch (or `OUT`, or `NOTE`), and the words of the report."""
 
 
 @pytest.fixture(scope="module")

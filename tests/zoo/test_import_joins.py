@@ -69,7 +69,7 @@ def test_ids_are_of_weights_and_measurements(tmp_path: Path) -> None:
 
 
 def test_equal_weights_of_models_that_differ_otherwise_are_two_models(tmp_path: Path) -> None:
-    """And told; the same model again is told, and comes in once."""
+    """With a note; the same model again gives a note, and is imported once."""
     (tmp_path / "models").mkdir()
     for number in range(3):
         torch.save(network(), tmp_path / "models" / f"m{number}.pt")
@@ -198,7 +198,7 @@ def test_of_several_files_none_is_guessed(tmp_path: Path) -> None:
             shutil.copy(saved / files[0], saved / file)
     (tmp_path / "models" / "pickle" / "checkpoint_000000" / "dict_checkpoint.pkl").write_bytes(b"\x80\x04}q\x00.")
     result, zoo = take(tmp_path / "models", tmp_path / "zoo")
-    assert by_file(zoo, "epoch") == [1] and "of a.pt, ema.pt any may hold its weights" in reasons(result)
+    assert by_file(zoo, "epoch") == [1] and "any of a.pt, ema.pt may hold its weights" in reasons(result)
     assert {fault.model for fault in result.faults} == {"two", "pickle"}
 
 

@@ -1,4 +1,4 @@
-"""Tables of others: a value comes in as it is meant, or is told; units and what says nothing are decided by column."""
+"""Tables of others: a value is imported as meant, or reported; units and missing values are decided by column."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def take_table(
 
 
 def by_file(zoo: Zoo, column: str) -> list[Any]:
-    """The column's values in the order of the models' files; none where they are null."""
+    """The column's values in the order of the models' files; None for null."""
     rows = zoo.checkpoints.assign(name=[json.loads(source)["name"] for source in zoo.checkpoints["source"]])
     return [None if pd.isna(value) else value for value in rows.sort_values(["name", "epoch"])[column]]
 
@@ -87,7 +87,7 @@ def test_what_may_be_per_cent_or_a_share_does_not_come_in(tmp_path: Path, given:
 
 
 def test_shares_stay_what_they_are(tmp_path: Path) -> None:
-    """What lies beyond is told once, with how many more there are; rounding is none of that."""
+    """Values out of range are reported once, with the number of the others; rounding is not out of range."""
     result, zoo = take_table(
         tmp_path, [{"test_accuracy": value} for value in (0.1, 1.0, 0.0, 1.0000001, -0.1, -1, 300, None, "NaN", "n/a")]
     )
@@ -284,7 +284,7 @@ def test_values(column: str, given: Any, value: Any) -> None:
 
 
 def test_names_are_ours_where_they_are_spelled_otherwise(tmp_path: Path) -> None:
-    """And an activation that no network of ours is built with, or none at all, is told once."""
+    """An activation that our networks do not have, or a missing one, is reported once."""
     given = ["ReLU", "nn.Tanh()", "torch.nn.modules.activation.GELU", "LeakyReLU", "leakyrelu", "none", None]
     result, zoo = take_table(
         tmp_path, [{"activation": each, "schedule": "OneCycleLR", "optimizer": "Adam"} for each in given]

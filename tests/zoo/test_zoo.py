@@ -1,4 +1,4 @@
-"""Zoos and token sets on disk: what goes in comes out, and damage is told."""
+"""Zoos and token sets on disk: what is written is read back, and damage is reported."""
 
 from __future__ import annotations
 
