@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -53,19 +53,23 @@ class Fitted:
         kept = f", digest {self.digest}" if self.digest else ""
         return f"<Fitted {self.method.name}, seed {self.seed}{kept}>"
 
-    def save(self, path: Path) -> Fitted:
+    def save(self, path: str | Path) -> Fitted:
         """Write it to a folder, whole or not at all, with checksums. Returns it with its digest."""
+        save(self.model, Path(path), {CARD: self._card()})
+        return replace(self, digest=_digest(Path(path)))
+
+    def _card(self) -> dict[str, Any]:
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
-        save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})
-        return replace(self, digest=_digest(path))
+        return card | {"losses": self.losses.to_dict("records")}
 
     @classmethod
-    def load(cls, path: Path, method: Method | None = None) -> Fitted:
+    def load(cls, path: str | Path, method: Method | None = None) -> Fitted:
         """Read a saved fit of any method. An older folder does not name its method, so `method` must be given.
 
         Raises `InputError` if there is no fitted method, if it is of another method, or if its files have changed.
         """
+        path = Path(path)
         if not path.is_dir():
             raise InputError(f"there is no folder {path}; name one in which a fitted method was saved")
         card = read_json(path / CARD, "the card of the fitted method") if (path / CARD).is_file() else {}
@@ -88,7 +92,8 @@ class Fitted:
     @classmethod
     def kept_at(cls, path: Path, method: Method, config: object, model: Any, seed: int) -> Fitted:
         """The record of a model that `fit_kept` left at `path`."""
-        return cls(method, config, model, seed, _digest(path))
+        card = read_json(path / CARD, "the card of the fitted method") if (path / CARD).is_file() else {}
+        return cls(method, config, model, seed, _digest(path), pd.DataFrame(card.get("losses", [])))
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
         """The populations in tokens of the model's `token_size`, or unchanged if it has none."""
@@ -164,11 +169,12 @@ def fit_kept(
     started = time.monotonic()
     scratch = path.with_name(f"{path.name}.training")
     execution = Execution(device=device, scratch=scratch)
-    model: FittedModel = fit(method, config, on, seed, execution=execution, images=images, progress=progress).model
+    fitted = fit(method, config, on, seed, execution=execution, images=images, progress=progress)
     shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
     seconds = {"seconds": round(time.monotonic() - started, 1)}
-    save(model, path, {name: dict(content) | seconds for name, content in beside.items()})
-    return model
+    cards = {CARD: fitted._card()} | {name: dict(content) | seconds for name, content in beside.items()}
+    save(fitted.model, path, cards)
+    return cast(FittedModel, fitted.model)
 
 
 def _digest(folder: Path) -> str:

@@ -100,11 +100,11 @@ class ZooReport:
         """Test accuracies: a histogram and their course over epochs, one row of panels per population."""
         return figure_of(self.populations)
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: str | Path) -> Path:
         """Write `zoo-<name>.json` and the figure, `zoo-<name>.png`, into a folder; returns the former."""
         from zoobench.display.figures import save
 
-        file = inside(folder, f"zoo-{self.name}", ".json")
+        file = inside(Path(folder), f"zoo-{self.name}", ".json")
         write_json(file, asdict(self))
         save(self.figure(), file.with_suffix(".png"))
         return file

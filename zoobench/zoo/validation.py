@@ -94,10 +94,10 @@ class ValidationReport:
             ],
         }
 
-    def save(self, file: Path) -> None:
+    def save(self, file: str | Path) -> None:
         """Write the report as JSON. Raises `InputError` if that is impossible."""
         try:
-            write_json(file, self.record())
+            write_json(Path(file), self.record())
         except OSError as error:
             raise InputError(f"cannot write {file} ({error.strerror or error}); choose another --home") from None
 
