@@ -22,6 +22,15 @@ SET = ",".join(f"{name}={value}" for name, value in SANE.items())
 BUILT: dict[str, Any] = {"datasets": "digits", "learning_rate": 0.001, "seeds": 7, "epochs": 2, "train_images": 300}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As a worker has: with several, the order in which PyTorch sums depends on how much there is to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def zoo(built: Path) -> zb.Zoo:
     return zb.load_zoo(workspace=zb.Workspace(built))
