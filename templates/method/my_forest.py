@@ -11,13 +11,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from zoobench.methods import InapplicableError, Method, Unlearned
-from zoobench.populations import Population
+from zoobench import InapplicableError, Method, Population, Unlearned
 
 
 @dataclass(frozen=True)
 class MyForest(Unlearned):
-    """Fields are hyperparameters; `seed` is given by whoever fits it."""
+    """Predicts by a random forest on statistics of each layer.
+
+    Fields are hyperparameters; `seed` is given by whoever fits it.
+    """
 
     trees: int = 200
     seed: int = 0
