@@ -108,12 +108,12 @@ class Results:
         titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write measurements.parquet, summary.csv, standings.csv and scores.png into the folder `path`.
 
         Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
         """
-        with directory_written_aside(path) as aside:
+        with directory_written_aside(Path(path)) as aside:
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)

@@ -50,8 +50,9 @@ class Fitted:
         kept = f", digest {self.digest}" if self.digest else ""
         return f"<Fitted {self.method.name}, seed {self.seed}{kept}>"
 
-    def save(self, path: Path) -> Fitted:
+    def save(self, path: str | Path) -> Fitted:
         """Write it to a folder, whole or not at all, with checksums. Returns it with its digest."""
+        path = Path(path)
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
         save(self.model, path, {CARD: card | {"losses": self.losses.to_dict("records")}})

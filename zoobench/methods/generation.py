@@ -202,11 +202,11 @@ class Generated:
                 lines[name]["anchors"] = float(each.anchors.mean())
         return figures.histograms(panels, lines, "accuracy")
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write draws.parquet, summary.json and accuracies.png into a folder, replacing its files of these names."""
         from zoobench.display import figures
 
-        with directory_written_aside(folder) as aside:
+        with directory_written_aside(Path(folder)) as aside:
             draws = pd.concat([_draws_of(each, self.how) for each in self.made], ignore_index=True)
             draws.to_parquet(aside / "draws.parquet", index=False)
             figures.save(self.figure(), aside / "accuracies.png")

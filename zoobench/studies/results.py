@@ -119,12 +119,12 @@ class StudyResults:
             made=self._made(),
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the report and its tables into the folder `path`.
 
         What was written there before is replaced. Raises `InputError` if there is anything else.
         """
-        with directory_written_aside(path) as aside:
+        with directory_written_aside(Path(path)) as aside:
             write_report(self.report, aside)
             self.standings().to_csv(aside / "standings.csv", index=False)
 
