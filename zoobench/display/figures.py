@@ -128,7 +128,8 @@ def populations(records: Sequence[Mapping[str, Any]]) -> Drawing:
 def dots(table: pd.DataFrame, xlabel: str = "") -> Drawing:
     """Scores as dots with intervals: one panel per value of `panel`, one line in it per value of `name`.
 
-    table: columns `panel`, `name`, `mean`, `low` and `high`; bounds that are NaN draw no interval.
+    table: columns `panel`, `name`, `mean`, `low` and `high`; bounds that are NaN draw no interval. A panel's
+    name may have several lines.
 
     >>> table = pd.DataFrame({"panel": ["mnist"], "name": ["sane"], "mean": [0.5], "low": [0.4], "high": [0.7]})
     >>> [tick.get_text() for tick in dots(table).axes[0].get_yticklabels()]
@@ -136,14 +137,14 @@ def dots(table: pd.DataFrame, xlabel: str = "") -> Drawing:
     """
     titles, names = (list(dict.fromkeys(table[column])) for column in ("panel", "name"))
     rows, columns = grid(max(1, len(titles)))
-    figure = Drawing(figsize=(2.0 + 3.4 * columns, (0.9 + 0.3 * len(names)) * rows), layout="constrained")
+    figure = Drawing(figsize=(2.0 + 3.4 * columns, (1.1 + 0.3 * len(names)) * rows), layout="constrained")
     for place, (panel, title) in enumerate(zip(panels_of(figure, max(1, len(titles))), titles, strict=False)):
         shown = table[table["panel"] == title].drop_duplicates("name").set_index("name").reindex(names)
         reach = np.abs(shown[["low", "high"]].to_numpy(float) - shown[["mean"]].to_numpy(float)).T
         panel.errorbar(shown["mean"], np.arange(len(names)), xerr=reach, fmt="o", markersize=5, linewidth=1.6)
         panel.set_yticks(range(len(names)), [fitting(name) for name in names] if place % columns == 0 else [])
         panel.set(xlabel=xlabel, ylim=(len(names) - 0.4, -0.6))
-        panel.set_title(fitting(title), loc="left", parse_math=False)
+        panel.set_title("\n".join(map(fitting, title.split("\n"))), loc="left", parse_math=False, fontsize="medium")
         panel.grid(axis="x", alpha=0.3, linewidth=0.5)
     return figure
 

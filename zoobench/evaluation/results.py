@@ -105,7 +105,7 @@ class Results:
     def figure(self) -> Figure:
         """Means of each task's primary metric with 95 % intervals: one panel per task and target."""
         table = self._primary()
-        titles = table["task"].map(words) + " on " + table["target"] + ", " + table["metric"].map(words)
+        titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
     def save(self, path: str | Path) -> None:

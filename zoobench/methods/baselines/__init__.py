@@ -42,7 +42,7 @@ PCA = Method(
     paper="Pearson, 1901",
 )
 RANDOM_INIT = _unlearned(RandomInit, "random_init", "Generates freshly initialized models", random=True)
-ANCHORS = _unlearned(Anchors, "anchors", "Generates the anchors themselves: trained models, as an upper bound")
+ANCHORS = _unlearned(Anchors, "anchors", "Generates the anchors themselves: trained models, hard to beat")
 ANCHOR_AVERAGE = _unlearned(AnchorAverage, "anchor_average", "Generates the mean of the anchors' weights")
 MATCHED_AVERAGE = _unlearned(
     MatchedAverage, "matched_average", "Generates the mean of the anchors after matching units", "arXiv 2209.04836"

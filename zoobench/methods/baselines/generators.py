@@ -22,7 +22,7 @@ class RandomInit(Unlearned):
 
 
 class Anchors(Unlearned):
-    """The anchors themselves: the upper bound for generation."""
+    """The anchors themselves: trained models, which generation is compared with."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """At most `count` models: one per anchor."""
