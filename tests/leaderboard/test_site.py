@@ -176,7 +176,7 @@ def test_what_is_not_ours_stays(tmp_path: Path, stranger: str) -> None:
         write_site([], tmp_path / "site")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("<h1>mine</h1>")
-    with pytest.raises(InputError, match="would be gone"):
+    with pytest.raises(InputError, match="would be lost"):
         write_site([], tmp_path / "site")
     assert file.read_text() == "<h1>mine</h1>"
 

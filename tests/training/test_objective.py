@@ -147,8 +147,8 @@ def test_objectives_that_are_the_plain_one_train_as_it_does(shift: float) -> Non
         (lambda: Objective(torch.full((80, 10), 0.2)), "not probabilities"),
         (lambda: Objective(torch.zeros(80, dtype=torch.int64), torch.zeros(80, 10)), "give float32 .models, images"),
         (lambda: Objective(torch.zeros(80, dtype=torch.int64), temperature=math.nan), "the temperature is nan"),
-        (lambda: Objective(torch.full((3, 80, 10), 0.1)), r"\[3, 80, 10\], and this training needs \[2, 80, 10\]"),
-        (lambda: Objective(torch.full((1, 10), 0.1)), r"\[1, 10\], and this training needs \[80, 10\]"),
+        (lambda: Objective(torch.full((3, 80, 10), 0.1)), r"\[3, 80, 10\], but this training needs \[2, 80, 10\]"),
+        (lambda: Objective(torch.full((1, 10), 0.1)), r"\[1, 10\], but this training needs \[80, 10\]"),
         (lambda: Objective(torch.full((80,), 10)), "not all from 0 to 9"),
     ],
 )

@@ -47,6 +47,7 @@ def fit(
     >>> fitted = fit("sane", "zoos/digits-cnn_s", preset="tiny", steps=500)  # doctest: +SKIP
     """
     from zoo_generation.data.load import ImageStore
+    from zoo_generation.kept import check
     from zoobench.evaluation import fitted
     from zoobench.methods import Execution, fitting
     from zoobench.populations import TokenSet, kept_statuses
@@ -55,6 +56,7 @@ def fit(
     workspace, chosen = workspace or Workspace(), get_method(method)
     config = chosen.config(preset, settings)
     if isinstance(on, str | Path) and is_token_set(on):
+        check(Path(on), "the token set", "restore it, or make it again with 'zoobench tokens build'")
         on = load_tokens(on)
     if out is None and not isinstance(on, TokenSet):
         used = kept_statuses(statuses)

@@ -65,7 +65,7 @@ def show(record: Any, *shown: RenderableType) -> None:
         sys.stdout.write(json.dumps(_plain(record), indent=2, default=str) + "\n")
         return
     for each in shown:
-        console.print(each, soft_wrap=isinstance(each, str))
+        console.print(each, soft_wrap=isinstance(each, str | Text))
 
 
 def _plain(value: Any) -> Any:

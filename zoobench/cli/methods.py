@@ -111,7 +111,9 @@ def train(
     import_listed(architectures)
     chosen = zb.get_method(method)
     chosen.config(preset, assigned(settings))  # before the zoos are read
-    on, name = (zb.TokenSet.read(tokens), tokens.name) if tokens else opened(zoo, home)
+    if tokens:
+        zb.TokenSet.read(tokens)  # says what is wrong with a folder that is not a token set
+    on, name = (tokens, tokens.name) if tokens else opened(zoo, home)
     title = f"{name}-{method}-{seed}"
     place = out or inside(home / "models", title)
     check_writable(home / "results")

@@ -8,7 +8,7 @@ from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.sink import Status
 from zoobench.evaluation.cells import prepare
-from zoobench.evaluation.plan import Fit, Origin, Plan, TrainingSet
+from zoobench.evaluation.plan import Fit, Origin, Plan, TrainingSet, applies
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
 from zoobench.methods.fitting import Fitted
@@ -57,10 +57,20 @@ def plan_of(
     training = training_set_of(on, statuses)
     for architecture in sorted({origin.kind.architecture for origin in training.origins}):
         get_architecture(architecture)  # fails before hours of training if a user's architecture was not named
-    measured = tuple(TASKS.get(name) for name in TASKS) if tasks is None else tasks
+    measured = _tasks_for(given, training) if tasks is None else tasks
     return Plan.of(
         given | {each: each.config(None) for each in beside}, [training], training.origins, measured, list(seeds)
     )
+
+
+def _tasks_for(methods: Mapping[Method, object], training: TrainingSet) -> list[Task]:
+    """All tasks that one of the methods can do. A probe across zoos needs several: with one population it would be the
+    probe within it once more."""
+    every = [TASKS.get(name) for name in TASKS]
+    several = len(training.origins) > 1
+    return [
+        task for task in every if (several or not task.uses_sources) and any(applies(task, each) for each in methods)
+    ]
 
 
 def training_set_of(zoos: Sequence[Zoo], statuses: Sequence[Status] = KEPT) -> TrainingSet:

@@ -129,7 +129,7 @@ class Study(Fields):
             if "path" in given:
                 return Existing(**given)
             base = read_spec(str(given["spec"])) if "spec" in given else {}
-            spec = make_spec(base | self.defaults | {key: value for key, value in given.items() if key != "spec"})
+            spec = make_spec(self.defaults | base | {key: value for key, value in given.items() if key != "spec"})
         except (InputError, ValidationError) as error:
             reason = sentence(error, model=Existing) if isinstance(error, ValidationError) else str(error)
             raise InputError(f"zoo '{name}': {reason}") from None
