@@ -63,7 +63,7 @@ def test_train(run: Run, built: Path, tmp_path: Path) -> None:
     run("tokens", "build", "--zoo", built / "zoos" / "digits-cnn_s", "--out", tmp_path / "tokens")
     code, _ = run("train", "--tokens", tmp_path / "tokens", "--out", tmp_path / "trained", *settings)
     assert code == 0
-    files = {file.name for file in trained.iterdir()} - {"fitted.json", "SHA256SUMS"}  # losses are told now and then
+    files = {file.name for file in trained.iterdir()} - {"losses.json", "SHA256SUMS"}  # losses are told now and then
     assert "model.safetensors" in files
     assert all((trained / name).read_bytes() == (tmp_path / "trained" / name).read_bytes() for name in files)
     code, output = run("train", "--zoo", built / "zoos" / "digits-cnn_s", *settings)

@@ -70,7 +70,7 @@ TIMES = re.compile(
     rb'"written by zoobench": [^\n]*'
 )
 """Fields for when something was made, or how long that took."""
-UNTOLD = re.compile(r"losses\.(parquet|png)|SHA256SUMS|.*\.sha256")
+UNTOLD = re.compile(r"losses\.(parquet|png|json)|SHA256SUMS|.*\.sha256")
 """Files that tell of times in a form of their own: losses are reported every so many seconds, and sums are of the
 others."""
 

@@ -28,6 +28,9 @@ from zoobench.zoo.workspace import Workspace
 CARD = "fitted.json"
 """The card of a fitted method, beside its files."""
 
+LOSSES = "losses.json"
+"""The losses reported by a fit: when a fit reports depends on how fast it is."""
+
 FIT = "fit.json"
 """What a fit that is kept for several uses was of, and how long it took."""
 
@@ -55,13 +58,14 @@ class Fitted:
 
     def save(self, path: str | Path) -> Fitted:
         """Write it to a folder, whole or not at all, with checksums. Returns it with its digest."""
-        save(self.model, Path(path), {CARD: self._card()})
+        save(self.model, Path(path), self._cards())
         return replace(self, digest=_digest(Path(path)))
 
-    def _card(self) -> dict[str, Any]:
+    def _cards(self) -> dict[str, dict[str, Any]]:
+        """What is kept beside the model, by file name."""
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
-        return card | {"losses": self.losses.to_dict("records")}
+        return {CARD: card, LOSSES: {"losses": self.losses.to_dict("records")}}
 
     @classmethod
     def load(cls, path: str | Path, method: Method | None = None) -> Fitted:
@@ -86,14 +90,13 @@ class Fitted:
             model: Any = method.load(path)
         except InputError as error:
             raise InputError(f"{path} holds no readable trained {method.name} ({error})") from None
-        losses = pd.DataFrame(card.get("losses", []))
-        return cls(method, getattr(model, "config", None), model, int(card.get("seed", 0)), _digest(path), losses)
+        seed = int(card.get("seed", 0))
+        return cls(method, getattr(model, "config", None), model, seed, _digest(path), _losses(path))
 
     @classmethod
     def kept_at(cls, path: Path, method: Method, config: object, model: Any, seed: int) -> Fitted:
         """The record of a model that `fit_kept` left at `path`."""
-        card = read_json(path / CARD, "the card of the fitted method") if (path / CARD).is_file() else {}
-        return cls(method, config, model, seed, _digest(path), pd.DataFrame(card.get("losses", [])))
+        return cls(method, config, model, seed, _digest(path), _losses(path))
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
         """The populations in tokens of the model's `token_size`, or unchanged if it has none."""
@@ -172,13 +175,19 @@ def fit_kept(
     fitted = fit(method, config, on, seed, execution=execution, images=images, progress=progress)
     shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
     seconds = {"seconds": round(time.monotonic() - started, 1)}
-    cards = {CARD: fitted._card()} | {name: dict(content) | seconds for name, content in beside.items()}
+    cards = fitted._cards() | {name: dict(content) | seconds for name, content in beside.items()}
     save(fitted.model, path, cards)
     return cast(FittedModel, fitted.model)
 
 
+def _losses(folder: Path) -> pd.DataFrame:
+    """One row per report; none if the folder is of an older zoobench."""
+    told = read_json(folder / LOSSES, "the losses of the fit") if (folder / LOSSES).is_file() else {}
+    return pd.DataFrame(told.get("losses", []))
+
+
 def _digest(folder: Path) -> str:
     """Of what it learned: not of what is kept beside, which says how long that took."""
-    beside = (f"  {CARD}\n", f"  {FIT}\n")
+    beside = tuple(f"  {name}\n" for name in (CARD, LOSSES, FIT))
     lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(beside)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
