@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,12 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers.made_up_boards import made_up_boards
 from helpers.made_up_report import made_up_report
+from helpers.one_ray import OneRay
 from helpers.submitting import Board, make_board
 from hypothesis import settings
 
-from zoobench.cli.app import main
+from zoo_generation.training import cluster
+from zoobench.cli.app import app, main
 from zoobench.leaderboard.site import write_site
 from zoobench.studies.report import write_report
+from zoobench.zoo import Zoo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -74,13 +76,29 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
     return command
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_ray() -> Iterator[OneRay]:
+    """Commands of this process share one local Ray, which starts when it is first needed."""
+    one = OneRay()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "local_ray", one.local_ray)
+        yield one
+        one.end()
+
+
+@pytest.fixture
+def own_ray(one_ray: OneRay) -> Iterator[None]:
+    """Commands of this test start Ray as for a user. For tests of code or settings that its workers must find."""
+    with one_ray.apart():
+        yield
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a small zoo, built by one worker."""
+    """A home with a small zoo."""
     home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "zoobench", "build-zoo", *SMALL_ZOO, "--workers", "1", "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "14/14" in done.stdout
+    assert not app(["build-zoo", *SMALL_ZOO, "--home", str(home)], standalone_mode=False)
+    assert len(Zoo(home / "zoos" / "digits-cnn_s").models) == 14
     return home
 
 

@@ -26,6 +26,7 @@ import pytest
 import typer
 import yaml
 from conftest import TEMPLATE
+from helpers.one_ray import OneRay
 from helpers.packages import write_package
 
 import zoobench
@@ -182,7 +183,7 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def desk(tmp_path_factory: pytest.TempPathFactory, one_ray: OneRay) -> Iterator[Path]:
     """The folder that pages run in: the zoo that most of them build is there, the template is installed, Ray runs.
 
     They share it, so that what one page trained or measured is there for the others. Leaderboards are the repository's,
@@ -192,7 +193,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     template = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
     module = (TEMPLATE / "my_forest.py").read_text()
     write_package(packages, template["name"], template["entry-points"], {"my_forest": module})
-    with pytest.MonkeyPatch.context() as patch:
+    with one_ray.apart(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(packages)
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)  # of Ray's processes

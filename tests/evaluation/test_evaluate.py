@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Install, Run
+from helpers.one_ray import OneRay
 
 from zoobench.evaluation import Origin, Plan, Results, TrainingSet, evaluate, fitted
 from zoobench.evaluation import run as run_plan
@@ -59,15 +60,16 @@ def pieces(home: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def evaluated(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
+def evaluated(built: Path, tmp_path_factory: pytest.TempPathFactory, one_ray: OneRay) -> tuple[Path, Results]:
     """SANE beside the baselines by two tasks, by one worker, through Python."""
     home = tmp_path_factory.mktemp("one")
     sane = get_method("sane")
     tasks = [get_task(name) for name in TASKS.split(",")]
     workspace = Workspace(home, workers=1, device="cpu")
-    results = evaluate(
-        {sane: sane.config(None, SANE)}, [Zoo(zoo_of(built))], tasks=tasks, seeds=[0], workspace=workspace
-    )
+    with one_ray.apart():  # which has two workers
+        results = evaluate(
+            {sane: sane.config(None, SANE)}, [Zoo(zoo_of(built))], tasks=tasks, seeds=[0], workspace=workspace
+        )
     results.save(home / "results" / "digits-cnn_s-sane")
     return home, results
 
@@ -128,7 +130,7 @@ def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated:
 
 
 def test_one_failed_method_does_not_end_it(
-    run: Run, install: Install, built: Path, evaluated: tuple[Path, Results], tmp_path: Path
+    run: Run, install: Install, own_ray: None, built: Path, evaluated: tuple[Path, Results], tmp_path: Path
 ) -> None:
     install("broken-method", {"broken": "broken_method:METHOD"}, broken_method=BROKEN)
     command = ["eval", "--method", "broken", "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 1]

@@ -144,13 +144,13 @@ def listeners() -> Iterator[dict[str, str]]:
         "[::1:6379",
     ],
 )
-def test_no_address(run: Run, tmp_path: Path, address: str) -> None:
+def test_no_address(own_ray: None, run: Run, tmp_path: Path, address: str) -> None:
     code, output = run("build-zoo", *ZOO, "--home", tmp_path, "--ray-address", address)
     assert code == 2 and "is not the address of a Ray cluster" in output
 
 
 def test_a_cluster_that_is_gone(
-    run: Run, tmp_path: Path, listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    own_ray: None, run: Run, tmp_path: Path, listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for address in (listeners["dead"], f"ray://{listeners['dead']}", "nobody.invalid:6379"):
         monkeypatch.setenv("RAY_ADDRESS", address)

@@ -104,7 +104,7 @@ def test_a_zoo_is_rebuilt_to_the_bit(run: Run, recorded: Path, tmp_path: Path) -
 
 
 def test_a_method_of_another_package_runs_submits_and_is_ranked(
-    run: Run, template: None, home: Path, tmp_path: Path
+    run: Run, template: None, own_ray: None, home: Path, tmp_path: Path
 ) -> None:
     at = ("--home", home)
     code, output = run("eval", "--model", "my_forest", "--workers", "1", "--track", "property,generation", *at)

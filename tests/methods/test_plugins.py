@@ -118,7 +118,7 @@ def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> No
         method.load(tmp_path / "kept")
 
 
-def test_the_template_is_measured_by_name(template: None, run: Run, built: Path, tmp_path: Path) -> None:
+def test_the_template_is_measured_by_name(template: None, own_ray: None, run: Run, built: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     zoo = built / "zoos" / "digits-cnn_s"
     code, _ = run("eval", "--model", "my_forest", "--set", "trees=10", "--zoo", zoo, "--seeds", "2", "--home", home)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.progress import Progress, Update
+from zoo_generation.training.cluster import ray_session
 from zoobench.populations import Population, RandomWindows, Tokenizer, TokenSet, WindowBatch, Windows, write_token_set
 from zoobench.populations import parquet as parquet_files
 from zoobench.populations import rows as mapped_rows
@@ -142,12 +143,8 @@ def test_datasets_reads_a_token_set(written: Path, tmp_path: Path) -> None:
 
 
 def test_ray_data_reads_a_token_set(written: Path) -> None:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    try:
+    with ray_session(None, 2) as ray:
         rows = ray.data.read_parquet(str(written / "small.parquet")).take_all()
-    finally:
-        ray.shutdown()
     weights, splits = expected()
     order = np.argsort([row["epoch"] for row in rows])
     assert np.array_equal(np.stack([rows[i]["weights"] for i in order]), weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from conftest import Run
 from torch import Tensor
 
 from zoo_generation.networks.architectures import get_architecture
-from zoo_generation.training.cluster import ray_session
 from zoobench.evaluation import Results, evaluate
 from zoobench.methods.registry import get_method
 from zoobench.populations import TokenSet, select_checkpoints
@@ -122,13 +121,6 @@ def test_an_unknown_activation_is_one_sentence_where_it_is_needed(
     assert code == 2 and "'activation'" in output
     for method in ("layer_statistics", "flat_weights", "pca"):
         assert run("embed", tmp_path / "zoo", "--model", method, "--home", tmp_path)[0] == 0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """For all evaluations of this file: each would start one of its own."""
-    with ray_session(None, 2):
-        yield
 
 
 def evaluated(zoo: Zoo, home: Path, methods: tuple[str, ...]) -> Results:
