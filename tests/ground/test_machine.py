@@ -159,8 +159,8 @@ def test_a_cluster_that_is_gone(
 
 
 def test_something_else_than_a_cluster(listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "ANSWER_SECONDS", 6)
-    monkeypatch.setattr(sessions, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(sessions, "ANSWER_SECONDS", 3)
+    monkeypatch.setattr(sessions, "CONNECT_SECONDS", 0.5)
     for address, told in ((listeners["silent"], "no Ray said anything"), ("10.255.255.1:6379", "")):
         with pytest.raises(InputError, match=f"no Ray cluster answers at '{address}'.*{told}"):
             sessions._answers(address)

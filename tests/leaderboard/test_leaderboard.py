@@ -103,42 +103,6 @@ def test_a_zoo_is_rebuilt_to_the_bit(run: Run, recorded: Path, tmp_path: Path) -
     assert code == 2 and "nobody has recorded its zoo tiny" in output
 
 
-def test_a_method_of_another_package_runs_submits_and_is_ranked(
-    run: Run, template: None, own_ray: None, home: Path, tmp_path: Path
-) -> None:
-    at = ("--home", home)
-    code, output = run("eval", "--model", "my_forest", "--workers", "1", "--track", "property,generation", *at)
-    assert code == 0, output
-    assert "my_forest ←" in output and "my_forest does not do what the track generation asks for" in output
-    result, board = home / "results" / "property" / "my_forest", home / "leaderboards"
-    before = fingerprint(board)
-
-    code, output = run("submit", result, "--check", *at)
-    assert code == 2 and "give --authors" in output and "give --licence" in output
-    code, output = run("submit", result, *WHO, "--check", *at)
-    assert code == 0 and "Nothing is wrong with it" in output
-    code, output = run("submit", result, *WHO, "--out", tmp_path / "mine.zip", *at)
-    assert code == 0 and fingerprint(board) == before
-
-    code, output = run("submit", tmp_path / "mine.zip", *at)
-    entry = read_entry(board / "property" / "my_forest")
-    assert code == 0 and entry.authors == ("A. Author", "B. Author") and entry.seeds == (0, 1)
-    after = fingerprint(board)
-    code, output = run("submit", result, *WHO, "--name", "copy", *at)
-    assert code == 2 and "it has the same content as the entry 'my_forest'" in output
-    code, output = run("submit", result, *WHO, *at)
-    assert code == 2 and "--replace" in output and fingerprint(board) == after
-    code, output = run("submit", result, *WHO, "--replace", "--description", "A forest.", *at)
-    assert code == 0 and read_entry(board / "property" / "my_forest").description == "A forest."
-
-    code, output = run("leaderboard", "verify", *at)
-    assert code == 0 and "1 verified" in output
-    code, output = run("leaderboard", "show", "property", "--json", *at)
-    assert [row["name"] for row in json.loads(output)] == ["my_forest"]
-    handed_in = pd.read_parquet(result / "predictions.parquet")
-    assert not {"model", "epoch", "truth"} & set(handed_in.columns)  # nothing that tells of what is asked
-
-
 def test_entries_are_verified_and_compared(run: Run, filled: Path) -> None:
     at = ("--home", filled)
     code, output = run("leaderboard", "verify", *at)
@@ -250,3 +214,39 @@ def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
         assert track.scale == "paper" or all(track.zoos.values())
         for metric in track.metrics:
             assert metric.partition(":")[0] in ("r2", "tau", "accuracy") or track.holds == "weights"
+
+
+def test_a_method_of_another_package_runs_submits_and_is_ranked(
+    run: Run, template: None, own_ray: None, home: Path, tmp_path: Path
+) -> None:
+    at = ("--home", home)
+    code, output = run("eval", "--model", "my_forest", "--workers", "1", "--track", "property,generation", *at)
+    assert code == 0, output
+    assert "my_forest ←" in output and "my_forest does not do what the track generation asks for" in output
+    result, board = home / "results" / "property" / "my_forest", home / "leaderboards"
+    before = fingerprint(board)
+
+    code, output = run("submit", result, "--check", *at)
+    assert code == 2 and "give --authors" in output and "give --licence" in output
+    code, output = run("submit", result, *WHO, "--check", *at)
+    assert code == 0 and "Nothing is wrong with it" in output
+    code, output = run("submit", result, *WHO, "--out", tmp_path / "mine.zip", *at)
+    assert code == 0 and fingerprint(board) == before
+
+    code, output = run("submit", tmp_path / "mine.zip", *at)
+    entry = read_entry(board / "property" / "my_forest")
+    assert code == 0 and entry.authors == ("A. Author", "B. Author") and entry.seeds == (0, 1)
+    after = fingerprint(board)
+    code, output = run("submit", result, *WHO, "--name", "copy", *at)
+    assert code == 2 and "it has the same content as the entry 'my_forest'" in output
+    code, output = run("submit", result, *WHO, *at)
+    assert code == 2 and "--replace" in output and fingerprint(board) == after
+    code, output = run("submit", result, *WHO, "--replace", "--description", "A forest.", *at)
+    assert code == 0 and read_entry(board / "property" / "my_forest").description == "A forest."
+
+    code, output = run("leaderboard", "verify", *at)
+    assert code == 0 and "1 verified" in output
+    code, output = run("leaderboard", "show", "property", "--json", *at)
+    assert [row["name"] for row in json.loads(output)] == ["my_forest"]
+    handed_in = pd.read_parquet(result / "predictions.parquet")
+    assert not {"model", "epoch", "truth"} & set(handed_in.columns)  # nothing that tells of what is asked

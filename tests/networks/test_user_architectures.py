@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Run
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import import_architecture
@@ -87,6 +88,15 @@ def zoobench(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def visit(folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> None:
+    """Commands of this process run in the folder, which holds a user's modules."""
+    for module, text in modules.items():
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        (folder / f"{module}.py").write_text(text)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
 def test_networks_of_a_user_are_trained_and_not_run_unless_named(tmp_path: Path) -> None:
     (tmp_path / "mynets.py").write_text(CODE)
     code, output = zoobench(
@@ -106,13 +116,14 @@ def test_networks_of_a_user_are_trained_and_not_run_unless_named(tmp_path: Path)
     assert not imported.exists()
 
 
-def test_what_is_recorded_and_generated_of_a_users_network_is_so(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN)
+def test_what_is_recorded_and_generated_of_a_users_network_is_so(
+    run: Run, own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit(tmp_path, monkeypatch, own=OWN)
+    at = ("--home", tmp_path)
     small = ("--datasets", "digits", "--image-size", "8", "--seeds", "8", "--learning-rate", "0.01", "--epochs", "2")
     names = ("--architectures", "own:frozen,own:tied")
-    code, output = zoobench(
-        tmp_path, "build-zoo", *small, *names, "--train-images", "300", "--name", "z", "--workers", "1"
-    )
+    code, output = run("build-zoo", *small, *names, "--train-images", "300", "--name", "z", "--workers", "1", *at)
     assert code == 0 and output.count("one model at a time") == 1, output
     assert "own:tied is trained one model at a time: its forward pass" in output
     zoo = Zoo(tmp_path / "zoos" / "z")
@@ -122,16 +133,16 @@ def test_what_is_recorded_and_generated_of_a_users_network_is_so(tmp_path: Path)
         first, last = (weights[row][layout[entry].span] for row, entry in zip((-2, -1), entries, strict=True))
         assert torch.equal(first, last) == (name == "own:frozen")
         assert torch.equal(*(weights[-1][layout[entry].span] for entry in entries))
-    code, output = zoobench(tmp_path, "zoo", "validate", str(zoo.path), "--recompute", "12", *names)
+    code, output = run("zoo", "validate", zoo.path, "--recompute", "12", *names, *at)
     assert code == 0 and "is valid" in output, output
-    code, output = zoobench(
-        tmp_path, "generate", "--model", "weight_density", *names, "--zoo", str(zoo.path), "--count", "4", "--keep", "2"
+    code, output = run(
+        "generate", "--model", "weight_density", *names, "--zoo", zoo.path, "--count", "4", "--keep", "2", *at
     )
     assert code == 0, output
     generated = Zoo(next((tmp_path / "generated").glob("*/zoo.json")).parent)
     weights, layout = generated.weights(generated.checkpoints[generated.checkpoints["architecture"] == "own:tied"])
     assert torch.equal(weights[:, layout["c2.weight"].span], weights[:, layout["c3.weight"].span])
-    code, output = zoobench(tmp_path, "zoo", "export", str(zoo.path), "--to", "safetensors", "--out", "exported")
+    code, output = run("zoo", "export", zoo.path, "--to", "safetensors", "--out", "exported", *at)
     assert code == 0, output
 
 
@@ -142,9 +153,11 @@ def test_what_is_recorded_and_generated_of_a_users_network_is_so(tmp_path: Path)
         ("own:auxiliary", "'own:auxiliary' must return logits"),
     ],
 )
-def test_a_network_that_no_zoo_can_be_made_of_ends_a_build(name: str, reason: str, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN)
-    code, output = zoobench(tmp_path, "build-zoo", "--datasets", "digits", "--architectures", name)
+def test_a_network_that_no_zoo_can_be_made_of_ends_a_build(
+    run: Run, name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit(tmp_path, monkeypatch, own=OWN)
+    code, output = run("build-zoo", "--datasets", "digits", "--architectures", name, "--home", tmp_path)
     assert code == 2 and reason in " ".join(output.split()) and "Traceback" not in output
 
 
@@ -160,9 +173,7 @@ def test_a_network_that_no_zoo_can_be_made_of_ends_a_build(name: str, reason: st
 def test_what_is_no_architecture_is_told(
     name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "usernets.py").write_text(CODE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    visit(tmp_path, monkeypatch, usernets=CODE)
     with pytest.raises(InputError, match=reason) as error:
         import_architecture(name)
     assert "\n" not in str(error.value)
