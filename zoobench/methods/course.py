@@ -27,6 +27,20 @@ class Course:
     core_seconds: float
     curve: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def words(self) -> str:
+        """In one line: how long it took, and whether it had converged.
+
+        >>> Course(100, 2.5, 12.34).words
+        '100 steps, 2.5 epochs, 12 core-seconds; not looked at often enough to say whether it had converged'
+        """
+        taken = f"{self.steps:,} steps, {self.epochs:.1f} epochs, {self.core_seconds:,.0f} core-seconds"
+        verdict = converged(self.curve)
+        if verdict is None:
+            return f"{taken}; not looked at often enough to say whether it had converged"
+        state = "had converged" if verdict else "▲ still falling"
+        return f"{taken}; {state}: the validation loss changed by {-fall(self.curve):+.1%} in the last tenth"
+
 
 def fall(curve: pd.DataFrame) -> float:
     """The share of itself by which the validation loss fell over the last tenth of the steps.
