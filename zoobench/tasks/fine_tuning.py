@@ -130,6 +130,7 @@ def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -
         {"datasets": row["dataset"], "architectures": row["architecture"], "schedule": "constant"}
         | {column: row[column] for column in COLUMNS}
         | {"train_images": None if pd.isna(cap) else int(cap), "image_size": int(row["image_size"])}
+        | {"channels": int(row["channels"])}
         | {"epochs": max(epochs), "checkpoint_epochs": epochs}
         | {"seeds": count, "seed": FIRST_SEED + SEEDS * seed}
     )
