@@ -58,6 +58,7 @@ def made_up_report() -> Report:
             [(name, ZOOS[name], MODELS[name], 5 * MODELS[name], 120 * MODELS[name]) for name in ZOOS],
             columns=["composition", "zoos", "models", "checkpoints", "tokens"],
         ),
+        fits=_fits(),
         summary=summary,
         measurements=measurements,
         comparisons=_comparisons(),
@@ -65,6 +66,15 @@ def made_up_report() -> Report:
         primary={"property_prediction": "test_accuracy_r2", "generation": "kept_mean", "fine_tuning": "after_1"},
         made={"command": "zoobench ablation run composition.yaml", "commit": "db39728", "seeds": "0, 1, 2"},
     )
+
+
+def _fits() -> pd.DataFrame:
+    """One that had converged, one that had not under one of its seeds, one of which nothing is known."""
+    rows = [("mnist", "3 epochs", "sane", 0, 300, 3.0, 40.5, 0.21, 0.004, "yes")]
+    rows += [("all", "400 steps", "sane", seed, 400, 1.5, 50.0, 0.4, 0.03 - seed * 0.02, "no") for seed in (0, 1)]
+    rows += [(HOSTILE, "–", PEER, 0, *[math.nan] * 5, "unknown")]
+    names = "composition budget method seed steps epochs core_seconds loss fall converged"
+    return pd.DataFrame(rows, columns=names.split())
 
 
 def _relation(composition: str, target: str) -> str:
@@ -86,6 +96,7 @@ def _comparisons() -> pd.DataFrame:
                 f"[{difference - 0.02:+.3f}, {difference + 0.02:+.3f}] in kept mean accuracy."
             )
             compared = [question, "generation", "kept_mean", "sane", "all", "mnist", targets]
-            rows.append([*compared, difference, difference - 0.02, difference + 0.02, verdict, sentence])
-    names = "question task metric method composition against targets difference low high verdict sentence"
+            numbers = [difference, difference - 0.02, difference + 0.02]
+            rows.append([*compared, *numbers, verdict, sentence, "not both"])
+    names = "question task metric method composition against targets difference low high verdict sentence converged"
     return pd.DataFrame(rows, columns=names.split())

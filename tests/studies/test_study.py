@@ -184,7 +184,7 @@ def test_training_sets_are_nested_and_hold_no_test_model(one: int, other: int, e
     zoos = {name: population(name, 24, 3) for name in ("a", "b", "held-out")}
     taken = []
     for models in sorted((one, other)):
-        tokens = trained(zoos, models=models, epochs=epochs)
+        tokens = trained(zoos, models=models, checkpoint_epochs=epochs)
         assert counts_of(tokens)[0] == 2 * max(1, models // 2)
         tables = pd.concat(population.table for population in tokens.populations)
         assert set(tables["split"]) == {"train", "val"} and not tables["model_id"].str.startswith("held-out").any()

@@ -142,7 +142,10 @@ def train(
             losses.to_parquet(aside / "losses.parquet", index=False)
             figures.save(figures.losses(losses), aside / "losses.png")
         shown = [summary, f"Losses and plot: {folder}"]
-    record = {"path": str(place), "method": method, "seed": seed, "digest": fitted.digest}
+    record: dict[str, Any] = {"path": str(place), "method": method, "seed": seed, "digest": fitted.digest}
+    if (course := fitted.course) is not None:
+        record |= {"steps": course.steps, "epochs": course.epochs, "core_seconds": course.core_seconds}
+        shown.append(course.words)
     show(record | {"losses": losses.to_dict("records")}, *shown, f"Trained {method}: {place}")
 
 

@@ -56,7 +56,7 @@ class TrainingSet:
     """What a method learns from: the training and validation models of populations.
 
     models: number of training models in all, equally many per population; tokens: number of tokens of their checkpoints
-    in all, equally many per population; epochs: which checkpoints. None means no limit. configs: methods whose
+    in all, equally many per population; checkpoint_epochs: which checkpoints. None means no limit. configs: methods whose
     configuration here differs from elsewhere.
     """
 
@@ -64,7 +64,7 @@ class TrainingSet:
     origins: tuple[Origin, ...]
     models: int | None = None
     tokens: int | None = None
-    epochs: tuple[int, ...] | None = None
+    checkpoint_epochs: tuple[int, ...] | None = None
     configs: Mapping[Method, object] = field(default_factory=dict)
 
     @property

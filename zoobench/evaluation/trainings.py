@@ -21,11 +21,12 @@ def chosen(training: TrainingSet, populations: Sequence[Population], token_size:
     parts = []
     for origin, population in zip(training.origins, populations, strict=True):
         table = population.table
-        eligible = pd.Series(True, table.index) if training.epochs is None else table["epoch"].isin(training.epochs)
+        epochs = training.checkpoint_epochs
+        eligible = pd.Series(True, table.index) if epochs is None else table["epoch"].isin(epochs)
         learning = eligible & (table["split"] == "train")
         models = _by_hash(table.loc[learning, "model_id"])
         if not models:
-            what = "; name other epochs" if training.epochs else ", because it has too few models; take a larger zoo"
+            what = "; name other epochs" if epochs else ", because it has too few models; take a larger zoo"
             raise InputError(
                 f"the composition '{training.name}' has no checkpoints of '{origin.name}' to train on{what}"
             )

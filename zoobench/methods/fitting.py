@@ -18,6 +18,7 @@ from zoo_generation.files import SUMS, read_json, sums_of
 from zoo_generation.kept import check, kept, save
 from zoo_generation.machine import check_writable
 from zoo_generation.progress import QUIET, Progress
+from zoobench.methods.course import Course
 from zoobench.methods.granting import granted
 from zoobench.methods.method import Method
 from zoobench.methods.protocols import HERE, Execution, FittedModel
@@ -29,7 +30,10 @@ CARD = "fitted.json"
 """The card of a fitted method, beside its files."""
 
 LOSSES = "losses.json"
-"""The losses reported by a fit: when a fit reports depends on how fast it is."""
+"""The losses reported by a fit, and its core-seconds: these depend on how fast it is."""
+
+CURVE = "curve.json"
+"""One row per look at validation data; the same if the same fit is made again."""
 
 FIT = "fit.json"
 """What a fit that is kept for several uses was of, and how long it took."""
@@ -42,7 +46,8 @@ class Fitted:
     """A fitted method.
 
     config: its configuration; model: what it learned, with methods such as `embed`; seed: of the fit; digest: sixteen
-    hexadecimal digits of the SHA-256 of its files; losses: one row per report, with `step`.
+    hexadecimal digits of the SHA-256 of its files; losses: one row per report, with `step`; course: how the fit went,
+    None if it has no steps.
     """
 
     method: Method
@@ -51,6 +56,12 @@ class Fitted:
     seed: int = 0
     digest: str = ""
     losses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    course: Course | None = None
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """One row per look at validation data: `step`, `total` and other losses. Empty if there were none."""
+        return pd.DataFrame() if self.course is None else self.course.curve
 
     def __repr__(self) -> str:
         kept = f", digest {self.digest}" if self.digest else ""
@@ -65,7 +76,14 @@ class Fitted:
         """What is kept beside the model, by file name."""
         config = asdict(self.config) if is_dataclass(self.config) and not isinstance(self.config, type) else None
         card = {"method": self.method.name, "version": self.method.version, "seed": self.seed, "config": config}
-        return {CARD: card, LOSSES: {"losses": self.losses.to_dict("records")}}
+        told: dict[str, Any] = {"losses": self.losses.to_dict("records")}
+        if (course := self.course) is None:
+            return {CARD: card, LOSSES: told}
+        return {
+            CARD: card | {"steps": course.steps, "epochs": course.epochs},
+            LOSSES: told | {"core_seconds": course.core_seconds},
+            CURVE: {"curve": course.curve.to_dict("records")},
+        }
 
     @classmethod
     def load(cls, path: str | Path, method: Method | None = None) -> Fitted:
@@ -91,12 +109,12 @@ class Fitted:
         except InputError as error:
             raise InputError(f"{path} holds no readable trained {method.name} ({error})") from None
         seed = int(card.get("seed", 0))
-        return cls(method, getattr(model, "config", None), model, seed, _digest(path), _losses(path))
+        return cls(method, getattr(model, "config", None), model, seed, _digest(path), _losses(path), course_at(path))
 
     @classmethod
     def kept_at(cls, path: Path, method: Method, config: object, model: Any, seed: int) -> Fitted:
         """The record of a model that `fit_kept` left at `path`."""
-        return cls(method, config, model, seed, _digest(path), _losses(path))
+        return cls(method, config, model, seed, _digest(path), _losses(path), course_at(path))
 
     def in_its_tokens(self, populations: Sequence[Population]) -> tuple[Population, ...]:
         """The populations in tokens of the model's `token_size`, or unchanged if it has none."""
@@ -130,7 +148,7 @@ def fit(
     populations = (granted(method, each, method.access, images) for each in on.without("test").populations)
     shown = TokenSet(on.token_size, tuple(populations))
     model = method.fit(shown, seed, config, replace(execution, report=report))
-    return Fitted(method, config, model, seed, losses=pd.DataFrame(told))
+    return Fitted(method, config, model, seed, losses=pd.DataFrame(told), course=getattr(model, "course", None))
 
 
 def fit_into(path: Path, method: Method, config: object, on: TokenSet, seed: int, **how: Any) -> Fitted:
@@ -180,14 +198,28 @@ def fit_kept(
     return cast(FittedModel, fitted.model)
 
 
+def course_at(folder: Path) -> Course | None:
+    """How the fit in a folder went. None if it has no steps, or is of an older zoobench."""
+    card = _beside(folder, CARD)
+    if "steps" not in card:
+        return None
+    seconds = float(_beside(folder, LOSSES).get("core_seconds", "nan"))
+    curve = pd.DataFrame(_beside(folder, CURVE).get("curve", []))
+    return Course(int(card["steps"]), float(card["epochs"]), seconds, curve)
+
+
 def _losses(folder: Path) -> pd.DataFrame:
     """One row per report; none if the folder is of an older zoobench."""
-    told = read_json(folder / LOSSES, "the losses of the fit") if (folder / LOSSES).is_file() else {}
-    return pd.DataFrame(told.get("losses", []))
+    return pd.DataFrame(_beside(folder, LOSSES).get("losses", []))
+
+
+def _beside(folder: Path, name: str) -> dict[str, Any]:
+    """A record that is kept beside a fit; empty if the folder is of an older zoobench."""
+    return read_json(folder / name, "the record of the fit") if (folder / name).is_file() else {}
 
 
 def _digest(folder: Path) -> str:
     """Of what it learned: not of what is kept beside, which says how long that took."""
-    beside = tuple(f"  {name}\n" for name in (CARD, LOSSES, FIT))
+    beside = tuple(f"  {name}\n" for name in (CARD, LOSSES, CURVE, FIT))
     lines = [line for line in sums_of(folder).splitlines(keepends=True) if not line.endswith(beside)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

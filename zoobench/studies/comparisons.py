@@ -57,7 +57,7 @@ def compare(study: Study, results: Results, relations: Relations) -> pd.DataFram
     targets = list(dict.fromkeys(cell.target.name for cell in results.plan.cells))
     contrasts = [
         contrast
-        for comparison in study.comparisons
+        for comparison in study.all_comparisons()
         for against in comparison.against
         for task in study.all_tasks()
         for method in study.all_methods()

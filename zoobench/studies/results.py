@@ -21,6 +21,7 @@ from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
 from zoobench.evaluation.trainings import counts_of
 from zoobench.studies.comparisons import compare
+from zoobench.studies.fits import fits_of, with_convergence
 from zoobench.studies.relations import relation
 from zoobench.studies.report import Report, write_report
 from zoobench.studies.study import Study
@@ -87,8 +88,14 @@ class StudyResults:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """The study's questions answered, one row per method, task, and target or mean over targets."""
-        return compare(self.study, self.results, self.relations)
+        """The study's questions answered, one row per method, task, and target or mean over targets; and whether the
+        fits of both compositions had converged."""
+        return with_convergence(compare(self.study, self.results, self.relations), self.fits)
+
+    @cached_property
+    def fits(self) -> pd.DataFrame:
+        """How long each fit took and whether it had converged, one row per fit: see `fits.fits_of`."""
+        return fits_of(self.results)
 
     @cached_property
     def compositions(self) -> pd.DataFrame:
@@ -110,6 +117,7 @@ class StudyResults:
             title=self.study.name,
             description=self.study.description,
             compositions=self.compositions,
+            fits=self.fits,
             summary=self.summary(),
             measurements=self.measurements,
             comparisons=self.comparisons,

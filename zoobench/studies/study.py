@@ -18,6 +18,7 @@ from zoobench.evaluation.trainings import check_enough
 from zoobench.methods.method import Method
 from zoobench.methods.registry import baselines, get_method
 from zoobench.populations import KEPT
+from zoobench.studies.budget import Budget, BudgetName, has_budget
 from zoobench.tasks.base import Task
 from zoobench.tasks.registry import TASKS, get_task
 from zoobench.zoo import Zoo, zoo_path
@@ -42,20 +43,34 @@ class Composition(Fields):
     """What a method is trained on.
 
     zoos: those whose training models train; models: number of models in all, equally many per zoo; tokens: number of
-    tokens of their checkpoints in all, equally many per zoo; epochs: which checkpoints; set: hyperparameters of the
-    methods that learn, baselines excepted, such as `steps`. Limits that are not given do not apply.
+    tokens of their checkpoints in all, equally many per zoo; checkpoint_epochs: which checkpoints; set: hyperparameters
+    of the methods that learn, baselines excepted, such as `steps`; budget: how long those of them that have a budget are
+    trained. Limits that are not given do not apply.
     """
 
     zoos: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     models: PositiveInt | None = None
     tokens: PositiveInt | None = None
-    epochs: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    checkpoint_epochs: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     set: dict[str, Any] = Field(default_factory=dict)
+    budget: Budget | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "epochs" in given:
+            raise ValueError(
+                "'epochs' of a composition is called 'checkpoint_epochs' if it says which checkpoints train; how long is "
+                "'budget: {epochs: 20}'"
+            )
+        return given
 
     @model_validator(mode="after")
     def _one_limit(self) -> Composition:
         if self.models is not None and self.tokens is not None:
             raise ValueError("a composition is limited by models or by tokens; give one of the two")
+        if self.budget is not None and (twice := self.set.keys() & Budget.model_fields.keys()):
+            raise ValueError(f"'{min(twice)}' stands in 'set', and there is a 'budget'; give one of the two")
         return self
 
 
@@ -78,7 +93,8 @@ class Study(Fields):
     """A study: compositions × methods × targets × tasks × seeds.
 
     defaults: spec fields for zoos that do not give them. combine: compositions made of the zoos: each `alone`, all
-    `pairs`, `all` of them. targets: zoos that methods are measured on, all if none are named; each population of a zoo
+    `pairs`, `all` of them. budgets: every composition is trained under each, as `all, equal epochs`, and compared under
+    the same. targets: zoos that methods are measured on, all if none are named; each population of a zoo
     is a target. Methods that learn nothing from a composition are measured once. tasks: by name, each with changes to
     its default settings.
     """
@@ -89,6 +105,7 @@ class Study(Fields):
     zoos: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     combine: Annotated[tuple[Literal["alone", "pairs", "all"], ...], BeforeValidator(as_tuple)] = ()
     compositions: dict[Name, Composition] = Field(default_factory=dict)
+    budgets: dict[BudgetName, Budget] = Field(default_factory=dict)
     targets: Names = ()
     methods: dict[str, MethodChoice] = Field(default_factory=lambda: {"sane": MethodChoice()})
     baselines: bool = True
@@ -100,7 +117,7 @@ class Study(Fields):
     @model_validator(mode="after")
     def _names_are_known(self) -> Study:
         pairs = math.comb(len(self.zoos), 2) if "pairs" in self.combine else 0
-        compositions = len(self.compositions) + pairs + len(self.zoos) + 1
+        compositions = (len(self.compositions) + pairs + len(self.zoos) + 1) * (len(self.budgets) or 1)
         cells = compositions * (len(self.methods) or 1) * len(self.all_targets()) * len(self.tasks) * self.seeds
         if cells > MOST_CELLS:
             raise ValueError(
@@ -113,10 +130,13 @@ class Study(Fields):
             _known(f"zoo of the composition '{name}'", composition.zoos, self.zoos)
         _known("target", self.targets, self.zoos)
         for comparison in self.comparisons:
-            _known("composition", (comparison.composition, *comparison.against), self.all_compositions())
+            _known("composition", (comparison.composition, *comparison.against), self._compositions())
         for method in self.methods:
             for composition in self.all_compositions().values():
                 self.config(method, composition)
+        if any(each.budget is not None for each in self.all_compositions().values()):
+            if not any(has_budget(self.config(method)) for method in self.methods):
+                raise ValueError("no method of the study has a budget; leave out 'budgets' and 'budget', or name sane")
         self.all_tasks()
         if not self.all_compositions():
             raise ValueError("there is no composition; give 'combine: [alone, all]', or 'compositions'")
@@ -136,7 +156,36 @@ class Study(Fields):
         return spec.model_copy(update={"name": name})
 
     def all_compositions(self) -> dict[str, Composition]:
-        """Compositions from `combine`, and those written out, by name."""
+        """Compositions from `combine`, and those written out, by name; if there are budgets, one for each of them."""
+        compositions = self._compositions()
+        if not self.budgets:
+            return compositions
+        for name, composition in compositions.items():
+            if composition.budget is not None:
+                raise InputError(
+                    f"the composition '{name}' has a 'budget', and the study has 'budgets'; leave one of them out"
+                )
+        return {
+            _under(name, budget): composition.model_copy(update={"budget": given})
+            for budget, given in self.budgets.items()
+            for name, composition in compositions.items()
+        }
+
+    def all_comparisons(self) -> tuple[Comparison, ...]:
+        """The comparisons; if there are budgets, one for each of them, between compositions under the same."""
+        if not self.budgets:
+            return self.comparisons
+        return tuple(
+            Comparison(
+                question=each.question,
+                composition=_under(each.composition, budget),
+                against=tuple(_under(name, budget) for name in each.against),
+            )
+            for each in self.comparisons
+            for budget in self.budgets
+        )
+
+    def _compositions(self) -> dict[str, Composition]:
         combined: dict[str, Composition] = {}
         if "alone" in self.combine:
             combined |= {zoo: Composition(zoos=(zoo,)) for zoo in self.zoos}
@@ -155,8 +204,11 @@ class Study(Fields):
     def config(self, method: str, composition: Composition | None = None) -> object:
         """The configuration of a method for a composition, whose hyperparameters do not apply to baselines."""
         chosen, known = self.methods.get(method, MethodChoice()), get_method(method)
-        theirs = composition.set if composition is not None and known.learns and not known.baseline else {}
-        return known.config(chosen.preset, chosen.set | theirs)
+        config = known.config(chosen.preset, chosen.set)
+        if composition is None or known.baseline or not known.learns:
+            return config
+        budget = composition.budget.settings if composition.budget is not None and has_budget(config) else {}
+        return known.config(chosen.preset, chosen.set | composition.set | budget)
 
     def plan(self, workspace: Workspace) -> Plan:
         """The plan of the study; zoos that are not built yet will be in the workspace's folder of zoos.
@@ -194,7 +246,7 @@ class Study(Fields):
             tuple(origin for zoo in composition.zoos for origin in origins[zoo]),
             composition.models,
             composition.tokens,
-            composition.epochs,
+            composition.checkpoint_epochs,
             {method: self.config(method.name, composition) for method in self.all_methods()},
         )
 
@@ -221,6 +273,11 @@ def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
         return Study(**values | dict(changes or {}))
     except ValidationError as error:
         raise InputError(f"the study {path}: {sentence(error, model=Study)}") from None
+
+
+def _under(composition: str, budget: str) -> str:
+    """The name of a composition under a budget."""
+    return f"{composition}, {budget}"
 
 
 def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -15,14 +15,16 @@ class SaneConfig:
     """SANE's hyperparameters.
 
     d_model, heads, layers: of either transformer; latent: numbers per token. token_norm: see `Autoencoder`. window:
-    tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step;
+    tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step.
+    steps: of the training; in their place epochs: passes over the tokens of the training set; or core_seconds: CPU
+    seconds in all threads, on a GPU seconds, from which the number of steps is settled once, by measured steps.
     learning_rate: the highest of the OneCycle schedule; weight_decay: of matrices; clip: largest norm of a step's
     gradients. gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative
     noise on the inputs; erase: share of windows in which a rectangle is erased. canonical: match the models of a
     population to one of them, so that units have the same meaning; flips: by their signs too, if a network computes the
     same with them. permutations: number of random permutations for the second view, 0 for none; view_flips: with random
-    signs. validate_every: steps between looks at validation windows; patience: training ends after this many looks
-    without a better one, 0 for never. density, bandwidth, relative_bandwidth: see `density.draw`.
+    signs. patience: training ends after this many looks at validation windows without a better one, 0 for never;
+    validate_every: steps between these looks. density, bandwidth, relative_bandwidth: see `density.draw`.
     """
 
     d_model: int = 128
@@ -35,6 +37,8 @@ class SaneConfig:
     halo: int = 12
     batch_size: int = 16
     steps: int = 1200
+    epochs: float | None = None
+    core_seconds: float | None = None
     learning_rate: float = 2e-3
     weight_decay: float = 3e-9
     clip: float = 1.0
@@ -56,6 +60,11 @@ class SaneConfig:
     def __post_init__(self) -> None:
         if self.window <= 2 * self.halo:
             raise InputError(f"a window of {self.window} tokens has no room for a halo of {self.halo} on either side")
+        if self.epochs is not None and self.core_seconds is not None:
+            raise InputError("'epochs' and 'core_seconds' are both given; give one of the two, or 'steps'")
+        for name, given in (("epochs", self.epochs), ("core_seconds", self.core_seconds)):
+            if given is not None and not given > 0:
+                raise InputError(f"'{name}' is {given:g}; give a number above 0")
 
 
 TINY = SaneConfig()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.training.cluster import ray_session
+from zoobench.methods.course import Course
 from zoobench.methods.protocols import Execution
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.model import Autoencoder
@@ -24,25 +25,25 @@ POLL_SECONDS = 0.5
 
 
 class Mailbox:
-    """Where the first worker leaves its losses as it goes, and the final weights."""
+    """Where the first worker leaves its losses as it goes, and at the end the weights and how it went."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, tuple[Any, ...]]] = []
-        self.weights: dict[str, Tensor] | None = None
+        self.left: tuple[dict[str, Tensor], Course] | None = None
 
     def tell(self, kind: str, *what: Any) -> None:
         self.told.append((kind, what))
 
-    def leave(self, weights: dict[str, Tensor]) -> None:
-        self.weights = weights
+    def leave(self, weights: dict[str, Tensor], course: Course) -> None:
+        self.left = weights, course
 
     def news(self) -> list[tuple[str, tuple[Any, ...]]]:
         """The losses since the last call."""
         told, self.told = self.told, []
         return told
 
-    def taken(self) -> dict[str, Tensor] | None:
-        return self.weights
+    def taken(self) -> tuple[dict[str, Tensor], Course] | None:
+        return self.left
 
 
 def train_on_workers(
@@ -54,7 +55,7 @@ def train_on_workers(
     *,
     log: Log | None,
     snapshots: Snapshots | None,
-) -> None:
+) -> Course:
     """`training.train` on `execution.workers` processes, which share each batch equally, with a GPU each if asked.
 
     Raises `InputError` if the workers cannot share the batch equally, or if workers fail.
@@ -92,12 +93,13 @@ def train_on_workers(
             if not running:
                 break
             time.sleep(POLL_SECONDS)
-        weights = ray.get(mailbox.taken.remote())
-        if weights is None:
+        left = ray.get(mailbox.taken.remote())
+        if left is None:
             reason = str(failures[0]).strip().split("\n")[0] if failures else "they ended too early"
             raise InputError(f"the {execution.workers} workers did not finish the training ({reason})")
-        model.load_state_dict(weights)
+        model.load_state_dict(left[0])
         model.eval()
+        return left[1]
 
 
 def _fit(trainer: Any, failures: list[Exception]) -> None:
@@ -126,7 +128,7 @@ def _worker(setting: dict[str, Any]) -> None:
     def log(step: int, values: dict[str, float]) -> None:
         mailbox.tell.remote("log", step, values)
 
-    train(
+    course = train(
         model,
         sampler,
         validation,
@@ -137,4 +139,4 @@ def _worker(setting: dict[str, Any]) -> None:
         workers=workers,
     )
     if workers.first:
-        ray.get(mailbox.leave.remote({name: value.cpu() for name, value in model.state_dict().items()}))
+        ray.get(mailbox.leave.remote({name: value.cpu() for name, value in model.state_dict().items()}, course))

@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
+from zoobench.methods.course import Course
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view
 from zoobench.methods.sane.codec import Codec
@@ -37,7 +38,9 @@ VALIDATION = 1_000_003  # added to the seed, so that validation windows differ f
 
 @dataclasses.dataclass(eq=False)
 class Sane(Codec):
-    """A trained SANE."""
+    """A trained SANE. course: how its fit went; None if it was read from a folder, beside which that is kept."""
+
+    course: Course | None = None
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: SaneConfig, execution: Execution = HERE) -> Sane:
@@ -82,9 +85,11 @@ class Sane(Codec):
         snapshots = None if scratch is None else Snapshots(scratch / "training.pt", identity)
         with tracked(execution, self.config) as log:
             if execution.workers > 1:
-                train_on_workers(self.model, sampler, validation, self.config, execution, log=log, snapshots=snapshots)
+                self.course = train_on_workers(
+                    self.model, sampler, validation, self.config, execution, log=log, snapshots=snapshots
+                )
             else:
-                train(
+                self.course = train(
                     self.model.to(execution.device),
                     sampler,
                     validation,

@@ -35,10 +35,13 @@ class Snapshots:
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def write_if_due(self, state: Callable[[], dict[str, object]]) -> None:
-        """Write the state if the last time is long enough ago. If it cannot be written, only warn."""
+        """Write the state if the last time is long enough ago."""
+        if time.monotonic() >= self._due:
+            self.write(state)
+
+    def write(self, state: Callable[[], dict[str, object]]) -> None:
+        """Write the state. If it cannot be written, only warn."""
         started = time.monotonic()
-        if started < self._due:
-            return
         content = {"identity": self.identity, "state": state()}
         try:
             with written_aside(self.file) as aside:

@@ -6,14 +6,17 @@ import copy
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo_generation.progress import Step
+from zoobench.methods.course import Course
+from zoobench.methods.sane.budget import MOST_BATCHES, batches_of_look, epoch_steps, looks_at, measured, spent, steps_of
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
@@ -22,7 +25,6 @@ from zoobench.methods.sane.windows import Batch, WindowSampler
 from zoobench.methods.sane.workers import ALONE, Workers
 
 REPORT_SECONDS = 0.5
-VALIDATION_BATCHES = 8
 
 Log = Callable[[int, dict[str, float]], None]
 """Receives the losses of a step."""
@@ -51,20 +53,25 @@ def train(
     log: Log | None = None,
     snapshots: Snapshots | None = None,
     workers: Workers = ALONE,
-) -> None:
-    """Train for `config.steps` steps, on the device that the model is on.
+) -> Course:
+    """Train for the steps of the configuration's budget, on the device that the model is on; says how it went.
 
     With snapshots, an interrupted training goes on from the last one and ends as if it had not been interrupted; on a
     CPU to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
     """
+    state = None if snapshots is None else snapshots.read()
+    steps = state["steps"] if state is not None else _steps(model, sampler, config, workers)
+    config = replace(config, steps=steps)
     run = Training(model, config, workers)
-    if snapshots is not None and (state := snapshots.read()) is not None:
+    if state is not None:
         run.load(state)
+    elif config.core_seconds is not None and snapshots is not None and workers.first:
+        snapshots.write(run.state)  # so that it goes on with this number of steps whenever it is interrupted
     watched = report is not None or log is not None
     told = time.monotonic()
     while run.step < config.steps and not run.stopped:
         losses = run.advance(sampler)
-        if validation is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
+        if validation is not None and run.looks_now:
             seen = run.look(validation)
             if log is not None:
                 log(run.step, {f"validation/{name}": value for name, value in seen.items()})
@@ -79,6 +86,7 @@ def train(
         if snapshots is not None and workers.first:
             snapshots.write_if_due(run.state)
     run.finish()
+    return run.course(sampler)
 
 
 class Training:
@@ -95,6 +103,22 @@ class Training:
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
         self.validated: dict[str, float] = {}
+        self.curve: list[dict[str, float]] = []
+        self.looks, self.batches = looks_at(config.steps), batches_of_look(config.steps)
+        if config.patience:
+            self.batches = MOST_BATCHES  # its verdicts do not depend on the number of steps
+        self.earlier = -spent(self.device)  # core-seconds of earlier processes, on the clock of this one
+
+    @property
+    def looks_now(self) -> bool:
+        """Whether to look at validation windows after this step: for the curve, or for patience."""
+        return self.step in self.looks or self.judges_now
+
+    @property
+    def judges_now(self) -> bool:
+        """Whether patience is exercised after this step."""
+        due = self.step % self.config.validate_every == 0 or self.step == self.config.steps
+        return self.config.patience > 0 and due
 
     @property
     def stopped(self) -> bool:
@@ -115,21 +139,21 @@ class Training:
         return losses
 
     def look(self, validation: WindowSampler) -> dict[str, float]:
-        """Mean losses on validation windows, the same ones every time; records whether they are the best so far."""
+        """Mean losses on validation windows, the same ones every time: a row of the curve."""
         self.model.eval()
         with torch.no_grad():
             found = [
                 losses_of(self.model, validation.draw(number, self.config.batch_size).to(self.device), self.config)
-                for number in range(VALIDATION_BATCHES)
+                for number in range(self.batches)
             ]
         each_values = [each.values() for each in found]
         values = {name: sum(each[name] for each in each_values) / len(found) for name in each_values[0]}
         total = sum(each.total.item() for each in found) / len(found)
-        self.waited = 0 if total < self.best else self.waited + 1
-        if total < self.best:
-            self.best = total
-            if self.config.patience:
-                self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.curve.append({"step": self.step, **values, "total": total})
+        if self.judges_now:
+            self.waited = 0 if total < self.best else self.waited + 1
+            if total < self.best:
+                self.best, self.best_weights = total, copy.deepcopy(self.model.state_dict())
         self.validated = {"validation": values["reconstruction"], "validation r2": values["r2"]}
         return values
 
@@ -146,7 +170,9 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best_weights": self.best_weights,
-            "counts": {name: getattr(self, name) for name in ("step", "best", "waited", "validated")},
+            "steps": self.config.steps,
+            "seconds": self.seconds,
+            "counts": {name: getattr(self, name) for name in ("step", "best", "waited", "validated", "curve")},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -155,8 +181,32 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.best_weights = state["best_weights"]
+        self.earlier += state["seconds"]
         for name, value in state["counts"].items():
             setattr(self, name, value)
+
+    @property
+    def seconds(self) -> float:
+        """Core-seconds so far, of all workers and of earlier processes too."""
+        return self.earlier + spent(self.device)
+
+    def course(self, sampler: WindowSampler) -> Course:
+        """How the training went."""
+        epochs = self.step / epoch_steps(self.config, sampler.populations)
+        return Course(
+            self.step, round(epochs, 4), round(self.workers.count * self.seconds, 2), pd.DataFrame(self.curve)
+        )
+
+
+def _steps(model: Autoencoder, sampler: WindowSampler, config: SaneConfig, workers: Workers) -> int:
+    """The number of steps, the same on all workers. If it depends on speed, a copy is trained for a few steps and
+    thrown away: the schedule needs the number from its first step on."""
+
+    def step_seconds() -> float:
+        trial = Training(copy.deepcopy(model), config, workers)
+        return workers.count * measured(lambda: trial.advance(sampler), trial.device)
+
+    return workers.agreed(steps_of(config, sampler.populations, step_seconds))
 
 
 def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Workers = ALONE) -> Losses:

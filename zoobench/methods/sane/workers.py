@@ -32,5 +32,13 @@ class Workers:
 
         return torch.cat(all_gather(share))
 
+    def agreed(self, number: int) -> int:
+        """The first worker's number, on all of them."""
+        if self.count == 1:
+            return number
+        told = [number]
+        torch.distributed.broadcast_object_list(told)
+        return told[0]
+
 
 ALONE = Workers()

@@ -25,13 +25,17 @@ class Report:
     """A paragraph or more, or nothing."""
     compositions: pd.DataFrame
     """One row per composition: composition, zoos (text), and its training set: models, checkpoints, tokens (counts)."""
+    fits: pd.DataFrame
+    """composition, budget (words), method, seed; steps, epochs, core_seconds, loss, fall (numbers or NaN); converged
+    ("yes", "no" or "unknown")."""
     summary: pd.DataFrame
     """composition, method, task, target, relation, metric; over seeds: mean, std, seeds; low, high (95 % interval)."""
     measurements: pd.DataFrame
     """composition, method, task, target, relation, metric, seed, value."""
     comparisons: pd.DataFrame
     """question, task, metric, method, composition, against, targets (a target's name, or several such as "mean over
-    ID"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence."""
+    ID"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence, converged ("both", "not both" or
+    "unknown")."""
     failures: pd.DataFrame
     """cell, reason."""
     primary: dict[str, str]

@@ -8,6 +8,7 @@ from zoo_generation.text import inert_markdown
 from zoobench.display.environment import asset, digest, environment, html_environment
 from zoobench.studies.relations import ID
 from zoobench.studies.report.content import SIGNS, Report
+from zoobench.studies.report.fits import fit_rows
 from zoobench.studies.report.sections import Section, answers
 
 PACKAGE = "zoobench.studies.report"
@@ -27,4 +28,5 @@ def markdown(report: Report, sections: Sequence[Section]) -> str:
 
 
 def _content(report: Report, sections: Sequence[Section]) -> dict[str, object]:
-    return {"report": report, "answers": answers(report), "sections": sections, "SIGNS": SIGNS, "ID": ID}
+    shown = {"answers": answers(report), "fits": fit_rows(report), "sections": sections}
+    return {"report": report, **shown, "SIGNS": SIGNS, "ID": ID}
