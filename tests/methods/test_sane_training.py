@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -17,8 +18,10 @@ from zoo.test_zoo import trained
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.module import build_module
+from zoobench.methods.course import converged, fall
 from zoobench.methods.protocols import Execution
 from zoobench.methods.sane import Sane, SaneConfig, resume, training
+from zoobench.methods.sane.budget import BACKWARD, LOOKING, LOOKS, batches_of_look, epoch_steps, looks_at
 from zoobench.methods.sane.canonical import random_view
 from zoobench.methods.sane.loss import reconstruction
 from zoobench.methods.sane.standardization import Standardization
@@ -100,6 +103,16 @@ def test_rectangles_are_erased(share: float, seed: int) -> None:
         assert torch.equal(window, rows[:, None] & columns) and rows.sum() <= 7 and columns.sum() <= 9
 
 
+class MadeUp:
+    """A population of so many checkpoints of so many tokens."""
+
+    def __init__(self, count: int, length: int) -> None:
+        self.count, self.tokenizer = count, range(length)
+
+    def __len__(self) -> int:
+        return self.count
+
+
 def interrupted(after: int) -> Callable[[int, int, dict[str, float]], None]:
     def report(step: int, steps: int, losses: dict[str, float]) -> None:
         if step == after:
@@ -126,9 +139,75 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     again = Sane.fit(
         tokens, 0, config, Execution(device="cpu", scratch=scratch, report=lambda step, *_: steps.append(step))
     )
+    assert again.course is not None and whole.course is not None
+    pd.testing.assert_frame_equal(again.course.curve, whole.course.curve, check_exact=True)
+    assert (again.course.steps, again.course.epochs) == (whole.course.steps, whole.course.epochs)
     assert steps == [5, 6]  # the snapshot of step 5 was not written when its report was interrupted
     assert torch.equal(weights_of(again), weights_of(whole))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_of_so_many_core_seconds_goes_on_with_its_number_of_steps(
+    tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast the machine is by then; and as if that number had been asked for."""
+    monkeypatch.setattr(training, "REPORT_SECONDS", -1)
+    config, how = replace(SMALL, core_seconds=10.0), Execution(device="cpu", scratch=tmp_path)
+    monkeypatch.setattr(training, "measured", lambda step, device: 1.0)
+    with pytest.raises(KeyboardInterrupt):
+        Sane.fit(tokens, 0, config, replace(how, report=interrupted(2)))
+    monkeypatch.setattr(training, "measured", lambda step, device: 0.1)
+    again = Sane.fit(tokens, 0, config, how)
+    assert again.course is not None and again.course.steps == 9
+    assert torch.equal(
+        weights_of(again), weights_of(Sane.fit(tokens, 0, replace(SMALL, steps=9), Execution(device="cpu")))
+    )
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 300)), min_size=1, max_size=4),
+    window=st.integers(1, 100),
+    batch=st.integers(1, 32),
+    more=st.integers(2, 5),
+)
+def test_an_epoch_reads_each_token_once_on_average(
+    sizes: list[tuple[int, int]], window: int, batch: int, more: int
+) -> None:
+    """So equal epochs give steps in proportion to the tokens of the training set, if it is of the same models."""
+    config = SaneConfig(window=window, halo=0, batch_size=batch)
+    one, several = (
+        epoch_steps(config, [MadeUp(times * count, length) for count, length in sizes])  # type: ignore[misc]
+        for times in (1, more)
+    )
+    assert several == pytest.approx(more * one)
+    drawn = sum(count * min(window, length) for count, length in sizes) / sum(count for count, _ in sizes)
+    assert one * batch * drawn == pytest.approx(sum(count * length for count, length in sizes))
+
+
+@given(st.integers(1, 10**6))
+def test_a_training_looks_often_enough_and_not_too_often(steps: int) -> None:
+    looks = sorted(looks_at(steps))
+    assert len(looks) == min(LOOKS, steps) and looks[-1] == steps and looks[0] >= 1
+    gaps = [after - before for before, after in zip([0, *looks], looks, strict=False)]
+    assert max(gaps) - min(gaps) <= 1
+    cost = len(looks) * batches_of_look(steps) / BACKWARD
+    assert cost <= LOOKING * steps or batches_of_look(steps) == 1
+    curve = pd.DataFrame({"step": looks, "total": 1.0})
+    assert converged(curve) is (None if steps < 5 else True)
+
+
+@given(st.floats(0.01, 0.5), st.sampled_from([20, 57, 1000]), st.floats(1e-6, 1e6))
+def test_convergence_is_a_share_of_the_loss_itself(share: float, steps: int, scale: float) -> None:
+    """Of curves that fall evenly by `share` over the last tenth, whatever their scale."""
+    looks = sorted(looks_at(steps))
+    at = [(1 - share) ** (10 * step / steps - 9) * scale for step in looks]
+    curve = pd.DataFrame({"step": looks, "total": at})
+    assert fall(curve) >= share * 0.99
+    assert converged(curve, share * 0.98) is False and converged(curve, min(1.0, 3 * share)) is True
+    risen = curve.assign(total=curve["total"][::-1].to_numpy())
+    assert converged(risen) is True and fall(risen) < 0
+    assert converged(curve.iloc[[0, -1]]) is None and converged(pd.DataFrame()) is None
+    assert converged(curve.assign(total=float("nan"))) is None
 
 
 @pytest.mark.parametrize("harm", ["cut", "other seed", "other weights", "garbage", "flipped"])

@@ -18,6 +18,8 @@ from zoobench.evaluation import Origin, TrainingSet
 from zoobench.evaluation.statistics import RESAMPLES, Interval, difference, interval
 from zoobench.evaluation.trainings import chosen, counts_of
 from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.studies.budget import budget_words
+from zoobench.studies.fits import with_convergence
 from zoobench.studies.relations import relation
 from zoobench.studies.study import read_study
 from zoobench.tasks.estimates import Estimate
@@ -67,6 +69,18 @@ def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
         ({"compositions": {"x": {"zoos": "digits", "models": 1, "tokens": 1}}}, "limited by models or by tokens"),
         ({"compositions": {"x": {"zoos": "digits", "set": {"step": 1}}}}, "unknown hyperparameter 'step'"),
         ({"compositions": {"digits": {"zoos": "digits"}}}, "'digits' is made by 'combine' already"),
+        ({"compositions": {"x": {"zoos": "digits", "epochs": [1]}}}, "is called 'checkpoint_epochs' now"),
+        ({"compositions": {"x": {"zoos": "digits", "budget": {"steps": 5, "epochs": 1}}}}, "one of steps,"),
+        ({"compositions": {"x": {"zoos": "digits", "budget": {"epochs": 0}}}}, "greater than 0"),
+        (
+            {"compositions": {"x": {"zoos": "digits", "set": {"steps": 3}, "budget": {"epochs": 1}}}},
+            "give one of the two",
+        ),
+        (
+            {"compositions": {"x": {"zoos": "digits", "budget": {"steps": 5}}}, "budgets": {"short": {"steps": 3}}},
+            "leave one",
+        ),
+        ({"methods": {"pca": {}}, "budgets": {"short": {"steps": 3}}}, "no method of the study has a budget"),
         ({"combine": []}, "there is no composition"),
         ({"targets": ["mnist"]}, "unknown target 'mnist'"),
         ({"methods": {"same": {}}}, "unknown method 'same'"),
@@ -191,6 +205,43 @@ def test_training_sets_are_nested_and_hold_no_test_model(one: int, other: int, e
         assert epochs is None or set(tables["epoch"]) == set(epochs)
         taken.append(set(tables["model_id"]))
     assert taken[0] <= taken[1]
+
+
+def test_every_composition_is_fitted_under_each_budget_and_compared_within_it(tmp_path: Path) -> None:
+    budgets = {"equal steps": {"steps": 50}, "equal epochs": {"epochs": 2.5}, "equal time": {"core_seconds": 9}}
+    asked = [{"question": "Do two help?", "composition": "all", "against": ["digits", "glyphs"]}]
+    methods = {"sane": {"set": {"epochs": 7}}, "pca": {}}
+    study = read_study(written(tmp_path, budgets=budgets, comparisons=asked, methods=methods))
+    names = [f"{composition}, {budget}" for budget in study.budgets for composition in ("digits", "glyphs", "all")]
+    assert list(study.all_compositions()) == names
+    fits = {
+        fit.on.name: fit.config for fit in study.plan(Workspace(tmp_path)).fits if fit.on and fit.method.name == "sane"
+    }
+    assert list(fits) == names
+    for name, config in fits.items():
+        assert (
+            budget_words(config)
+            == {"steps": "50 steps", "epochs": "2.5 epochs", "time": "9 core-seconds"}[name.split()[-1]]
+        )
+    for each in study.all_comparisons():
+        assert {name.partition(", ")[2] for name in each.against} == {each.composition.partition(", ")[2]}
+    assert len(study.all_comparisons()) == len(budgets)
+
+
+def test_comparisons_say_whether_both_had_converged() -> None:
+    states = {"a": ["yes", "yes"], "b": ["yes", "no"], "c": ["yes"], "d": ["unknown"]}
+    fits = pd.DataFrame(
+        [(name, "sane", state) for name, found in states.items() for state in found],
+        columns=["composition", "method", "converged"],
+    )
+    pairs = [("a", "c"), ("a", "b"), ("b", "d"), ("a", "d"), ("a", "failed")]
+    compared = pd.DataFrame(
+        [("sane", *pair, "one is better") for pair in pairs], columns=["method", "composition", "against", "sentence"]
+    )
+    marked = with_convergence(compared, fits)
+    assert list(marked["converged"]) == ["both", "not both", "not both", "unknown", "unknown"]
+    assert [("not both" in sentence) for sentence in marked["sentence"]] == [False, True, True, False, False]
+    assert with_convergence(compared.iloc[:0], fits).empty
 
 
 def test_budgets_in_tokens_and_beyond_what_there_is() -> None:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_generation.data.registry import get_dataset
 from zoo_generation.networks.architectures import get_architecture
-from zoobench.evaluation.plan import Cell, Fit, Plan
+from zoobench.evaluation.plan import Cell, Fit, Plan, TrainingSet
 from zoobench.populations import Tokenizer
 from zoobench.populations.selection import TOKEN_SIZE
 from zoobench.populations.tokenizer import longest_row
@@ -65,7 +65,10 @@ def zoo_seconds(source: Source) -> float:
 
 def fit_seconds(fit: Fit) -> float:
     """Core-seconds to fit a method; 0 if its arithmetic is not known."""
-    flops = fit.method.cost(fit.config).fit
+    cost, epochs = fit.method.cost(fit.config), getattr(fit.config, "epochs", None)
+    if (seconds := getattr(fit.config, "core_seconds", None)) is not None:
+        return OVERHEAD + float(seconds)
+    flops = cost.fit if epochs is None or fit.on is None else epochs * _training_tokens(fit.on) * cost.trained
     return OVERHEAD + flops / (TRANSFORMER * machine_rate()) if flops else 0.0
 
 
@@ -104,6 +107,17 @@ def _tokens(kind: Kind) -> int:
     """Tokens per model."""
     layout = get_architecture(kind.architecture).layout(*_shape(kind), kind.width)
     return len(Tokenizer.of(layout, min(longest_row(layout), TOKEN_SIZE)))
+
+
+def _training_tokens(training: TrainingSet) -> int:
+    """About how many tokens the checkpoints of a training set have."""
+    if training.tokens is not None:
+        return training.tokens
+    total = 0.0
+    for kind in (origin.kind for origin in training.origins):
+        of_model = len(training.checkpoint_epochs or ()) or kind.checkpoints / len(kind.ids)
+        total += (training.share or kind.training_models) * of_model * _tokens(kind)
+    return round(total)
 
 
 def _words(source: Source) -> str:

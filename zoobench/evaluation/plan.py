@@ -56,8 +56,8 @@ class TrainingSet:
     """What a method learns from: the training and validation models of populations.
 
     models: number of training models in all, equally many per population; tokens: number of tokens of their checkpoints
-    in all, equally many per population; checkpoint_epochs: which checkpoints. None means no limit. configs: methods whose
-    configuration here differs from elsewhere.
+    in all, equally many per population; checkpoint_epochs: which checkpoints. None means no limit. configs: methods
+    whose configuration here differs from elsewhere.
     """
 
     name: str

@@ -16,10 +16,12 @@ from zoobench.populations.evidence import Access
 
 @dataclass(frozen=True)
 class Cost:
-    """Floating-point operations, 0 if unknown: fit: of one fit; token: of encoding one token of a checkpoint."""
+    """Floating-point operations, 0 if unknown: fit: of one fit; token: of encoding one token of a checkpoint; trained:
+    of training on one token, for fits whose budget is a number of passes over all of them."""
 
     fit: float = 0.0
     token: float = 0.0
+    trained: float = 0.0
 
 
 def _unknown_cost(config: Any) -> Cost:

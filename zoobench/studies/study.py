@@ -44,8 +44,8 @@ class Composition(Fields):
 
     zoos: those whose training models train; models: number of models in all, equally many per zoo; tokens: number of
     tokens of their checkpoints in all, equally many per zoo; checkpoint_epochs: which checkpoints; set: hyperparameters
-    of the methods that learn, baselines excepted, such as `steps`; budget: how long those of them that have a budget are
-    trained. Limits that are not given do not apply.
+    of the methods that learn, baselines excepted, such as `steps`; budget: how long those that have one
+    train. Limits that are not given do not apply.
     """
 
     zoos: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -60,7 +60,7 @@ class Composition(Fields):
     def _old_name(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "epochs" in given:
             raise ValueError(
-                "'epochs' of a composition is called 'checkpoint_epochs' if it says which checkpoints train; how long is "
+                "'epochs' of a composition, which checkpoints train, is called 'checkpoint_epochs' now; how long is "
                 "'budget: {epochs: 20}'"
             )
         return given
@@ -134,9 +134,9 @@ class Study(Fields):
         for method in self.methods:
             for composition in self.all_compositions().values():
                 self.config(method, composition)
-        if any(each.budget is not None for each in self.all_compositions().values()):
-            if not any(has_budget(self.config(method)) for method in self.methods):
-                raise ValueError("no method of the study has a budget; leave out 'budgets' and 'budget', or name sane")
+        budgets = any(each.budget is not None for each in self.all_compositions().values())
+        if budgets and not any(has_budget(self.config(method)) for method in self.methods):
+            raise ValueError("no method of the study has a budget; leave out 'budgets' and 'budget', or name sane")
         self.all_tasks()
         if not self.all_compositions():
             raise ValueError("there is no composition; give 'combine: [alone, all]', or 'compositions'")

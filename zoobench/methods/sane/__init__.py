@@ -25,7 +25,8 @@ __all__ = [
 def _cost(config: SaneConfig) -> Cost:
     """2 operations per weight of a transformer and token, forward; 3 times that in training, of two views."""
     token = 2.0 * config.layers * 12 * config.d_model**2
-    return Cost(fit=3 * 2 * config.steps * config.batch_size * config.window * 2 * token, token=token)
+    trained = 3 * 2 * 2 * token
+    return Cost(fit=config.steps * config.batch_size * config.window * trained, token=token, trained=trained)
 
 
 METHOD = Method(

@@ -34,8 +34,8 @@ class Report:
     """composition, method, task, target, relation, metric, seed, value."""
     comparisons: pd.DataFrame
     """question, task, metric, method, composition, against, targets (a target's name, or several such as "mean over
-    ID"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence, converged ("both", "not both" or
-    "unknown")."""
+    ID"), difference, low, high, verdict ("better", "worse" or "not distinguishable"), sentence,
+    converged ("both", "not both" or "unknown")."""
     failures: pd.DataFrame
     """cell, reason."""
     primary: dict[str, str]

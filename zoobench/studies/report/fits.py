@@ -11,40 +11,41 @@ from zoobench.studies.report.content import Report
 
 FALLING = {"no": "▲ still falling", "yes": "converged", "unknown": "–"}
 
+NUMBERS = {"steps": "{:,.0f}", "epochs": "{:,.1f}", "core_seconds": "{:,.1f}", "loss": "{:.4f}", "fall": "{:+.1%}"}
+"""The numbers that are shown of fits, and how."""
+
 
 @dataclass(frozen=True)
 class FitRow:
-    """The fits of a method to a composition: numbers are means over seeds, NaN if they are not known.
+    """The fits of a method to a composition.
 
-    state: in words; still falling if one of them is.
+    means: over seeds, of each of `NUMBERS`, NaN if it is not known; state: in words; still falling if one of them is.
     """
 
     composition: str
     method: str
     budget: str
     seeds: int
-    steps: float
-    epochs: float
-    core_seconds: float
-    loss: float
-    fall: float
+    means: list[float]
     state: str
 
     @property
     def numbers(self) -> list[tuple[float, str]]:
-        """Each number, and as text."""
-        shown = ("{:,.0f}", "{:,.1f}", "{:,.1f}", "{:.4f}", "{:+.1%}")
-        values = (self.steps, self.epochs, self.core_seconds, self.loss, self.fall)
-        return [(each, "–" if math.isnan(each) else how.format(each)) for each, how in zip(values, shown, strict=True)]
+        """Each mean, and as text."""
+        return [
+            (mean, "–" if math.isnan(mean) else form.format(mean))
+            for mean, form in zip(self.means, NUMBERS.values(), strict=True)
+        ]
 
 
 def fit_rows(report: Report) -> list[FitRow]:
     """One row per composition, method and budget."""
-    numbers = ["steps", "epochs", "core_seconds", "loss", "fall"]
-    return [
-        FitRow(*map(str, key), len(rows), *rows[numbers].astype(float).mean(), _state(rows["converged"]))
-        for key, rows in report.fits.groupby(["composition", "method", "budget"], sort=False)
-    ]
+    found = []
+    for key, rows in report.fits.groupby(["composition", "method", "budget"], sort=False):
+        composition, method, budget = map(str, key)
+        means = [float(rows[name].mean()) for name in NUMBERS]
+        found.append(FitRow(composition, method, budget, len(rows), means, _state(rows["converged"])))
+    return found
 
 
 def _state(converged: pd.Series) -> str:
