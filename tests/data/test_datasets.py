@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -29,6 +30,7 @@ from zoo_generation.data import (
     default_data_root,
     load_dataset,
 )
+from zoo_generation.data.load import images_of
 from zoo_generation.data.made import glyphs
 from zoo_generation.data.source import ImageRows, ImageSource, divide
 from zoo_generation.errors import InputError
@@ -334,3 +336,9 @@ def test_what_is_said_of_damaged_files(tmp_path: Path) -> None:
     assert "cannot be read" in said()
     file.write_bytes(whole[:40] + b"\xff" * 200 + whole[240:])
     assert "cannot be read" in said() or "no column" in said()
+
+
+def test_a_row_of_a_zoo_says_the_channels_of_its_images() -> None:
+    row = pd.Series({"dataset": "digits", "train_images": 20, "image_size": 8, "architecture": "mlp", "classes": 10})
+    grey, rgb = (images_of(pd.concat([row, pd.Series({"channels": each})]), "test") for each in (1, 3))
+    assert torch.equal(grey.images.expand(-1, 3, -1, -1), rgb.images) and torch.equal(grey.labels, rgb.labels)

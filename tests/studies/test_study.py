@@ -70,7 +70,7 @@ def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
         ({"compositions": {"x": {"zoos": "digits", "set": {"step": 1}}}}, "unknown hyperparameter 'step'"),
         ({"compositions": {"digits": {"zoos": "digits"}}}, "'digits' is made by 'combine' already"),
         ({"compositions": {"x": {"zoos": "digits", "epochs": [1]}}}, "is called 'checkpoint_epochs' now"),
-        ({"compositions": {"x": {"zoos": "digits", "budget": {"steps": 5, "epochs": 1}}}}, "one of steps, epochs and"),
+        ({"compositions": {"x": {"zoos": "digits", "budget": {"steps": 5, "epochs": 1}}}}, "one of steps,"),
         ({"compositions": {"x": {"zoos": "digits", "budget": {"epochs": 0}}}}, "greater than 0"),
         (
             {"compositions": {"x": {"zoos": "digits", "set": {"steps": 3}, "budget": {"epochs": 1}}}},
@@ -212,7 +212,7 @@ def test_every_composition_is_fitted_under_each_budget_and_compared_within_it(tm
     asked = [{"question": "Do two help?", "composition": "all", "against": ["digits", "glyphs"]}]
     methods = {"sane": {"set": {"epochs": 7}}, "pca": {}}
     study = read_study(written(tmp_path, budgets=budgets, comparisons=asked, methods=methods))
-    names = [f"{composition}, {budget}" for budget in budgets for composition in ("digits", "glyphs", "all")]
+    names = [f"{composition}, {budget}" for budget in study.budgets for composition in ("digits", "glyphs", "all")]
     assert list(study.all_compositions()) == names
     fits = {
         fit.on.name: fit.config for fit in study.plan(Workspace(tmp_path)).fits if fit.on and fit.method.name == "sane"

@@ -95,3 +95,15 @@ def test_a_shared_order_is_part_of_the_id() -> None:
     own, shared = (make_spec({"datasets": "digits", "shared_order": value}).models() for value in (False, True))
     assert {model.order_seed for model in own} == {None} and {model.order_seed for model in shared} == {0}
     assert not {model.id for model in own} & {model.id for model in shared}
+
+
+def test_channels_are_part_of_the_id_only_where_they_are_given() -> None:
+    """And of the card, so that zoos from before there were any are those of the same spec."""
+    own, grey = (make_spec({"datasets": "cifar10", **fields}) for fields in ({}, {"channels": 1}))
+    assert own.models()[0].id == "3aecb99321e46fb1"
+    assert not {model.id for model in own.models()} & {model.id for model in grey.models()}
+    assert "channels" not in own.model_dump(mode="json") and grey.model_dump(mode="json")["channels"] == 1
+    mixed = make_spec({"datasets": ["cifar10", "svhn"], "per_dataset": {"svhn": {"channels": 1}}})
+    assert [model.channels for model in mixed.models()[:: len(mixed.models()) // 2]] == [None, 1]
+    with pytest.raises(InputError, match="'channels' was given 2"):
+        make_spec({"datasets": "cifar10", "channels": 2})

@@ -101,7 +101,8 @@ def _absent(name: str, entry: DatasetEntry, root: Path, failure: str) -> InputEr
     )
 
 
-DatasetKey = tuple[str, int | None, int]
+DatasetKey = tuple[str, int | None, int, int | None]
+"""Dataset, training images (None for all), image size, and channels (None for the dataset's own)."""
 
 
 Datasets = Mapping[DatasetKey, ImageDataset]
@@ -109,20 +110,22 @@ Datasets = Mapping[DatasetKey, ImageDataset]
 
 def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
     """The images of a key, as its models see them."""
-    name, train_images, size = key
+    name, train_images, size, channels = key
     dataset = load_dataset(name, data_root=data_root, train_images=train_images)
-    return dataset.fit(dataset.channels, size)
+    return dataset.fit(channels or dataset.channels, size)
 
 
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
-    """The images of split `train`, `val` or `test` as the models of that row of a zoo see them.
+    """The images of split `train`, `val` or `test` as the models of that row of a zoo see them: of the row's size, grey
+    or RGB as its `channels` say.
 
     Raises `InputError` if the dataset is missing, or its images or classes are not those of the models.
     """
     cap = row["train_images"]
-    key = (row["dataset"], None if cap is None or pd.isna(cap) else int(cap), int(row["image_size"]))
-    dataset = _dataset(key, data_root)
     channels, classes = int(row["channels"]), int(row["classes"])
+    train_images = None if cap is None or pd.isna(cap) else int(cap)
+    converted = channels if channels in (1, 3) else None  # others can be the dataset's own only
+    dataset = _dataset((row["dataset"], train_images, int(row["image_size"]), converted), data_root)
     if dataset.channels != channels or len(dataset.classes) > classes:
         raise InputError(
             f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "

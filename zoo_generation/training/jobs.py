@@ -27,8 +27,8 @@ RETRIES = 2  # of a shard whose worker or node died
 
 
 def dataset_key(spec: ModelSpec) -> DatasetKey:
-    """What decides the images of a model: dataset, number of training images, image size."""
-    return spec.dataset, spec.train_images, spec.image_size
+    """What decides the images of a model: dataset, number of training images, image size, channels."""
+    return spec.dataset, spec.train_images, spec.image_size, spec.channels
 
 
 def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:

@@ -18,7 +18,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -54,6 +56,7 @@ Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=100)]
 ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
+Channels = Literal[1, 3]  # grey or RGB
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
@@ -101,6 +104,8 @@ class ModelSpec(BaseModel):
     seed: int
     order_seed: int | None = None
     """Seed of the order of the images; None means the model's own seed."""
+    channels: Channels | None = None
+    """Channels that the images are converted to; None means the dataset's own."""
 
     @cached_property
     def id(self) -> str:
@@ -114,8 +119,8 @@ class ZooSpec(BaseModel):
 
     With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
-    order, which trains a little faster. `per_dataset` holds, by dataset, the fields that differ for it. Source:
-    Schürholt et al., arXiv 2209.14764, section 3.
+    order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `per_dataset` holds, by
+    dataset, the fields that differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -125,6 +130,7 @@ class ZooSpec(BaseModel):
     architectures: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("cnn_s",)
     width: Annotated[tuple[Width, ...], BeforeValidator(as_tuple)] = (1.0,)
     image_size: ImageSize | None = None
+    channels: Channels | None = None
     activation: Annotated[tuple[Activation, ...], BeforeValidator(as_tuple)] = ("tanh",)
     init: Annotated[tuple[Init, ...], BeforeValidator(as_tuple)] = ("kaiming_uniform",)
     optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(as_tuple)] = ("adam",)
@@ -178,6 +184,12 @@ class ZooSpec(BaseModel):
                     "keep fewer checkpoint_epochs"
                 )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused_channels(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that cards of zoos from before there were `channels` are those of the same spec."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("channels", None)}
 
     def of_dataset(self, dataset: str) -> ZooSpec:
         """The grid of one dataset."""
@@ -237,6 +249,7 @@ class ZooSpec(BaseModel):
             epochs=self.epochs,
             checkpoint_epochs=self.saved_epochs,
             order_seed=self.seed if self.shared_order else None,
+            channels=self.channels,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )
 

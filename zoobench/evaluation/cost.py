@@ -97,9 +97,9 @@ def forward_flops(kind: Kind) -> float:
 
 
 def _shape(kind: Kind) -> tuple[int, int]:
-    """Channels and classes from the registry; reads no images."""
+    """Channels, and classes from the registry; reads no images."""
     entry = get_dataset(kind.dataset)
-    return entry.channels, len(entry.classes) or 10
+    return kind.channels or entry.channels, len(entry.classes) or 10
 
 
 @lru_cache(maxsize=64)

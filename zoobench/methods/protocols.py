@@ -141,7 +141,8 @@ class Samplable(Protocol):
     def sampler(self, target: Target, settings: Any, known: Sequence[Population]) -> Generator:
         """A generator of models of the target.
 
-        settings: the method's `Method.sampling`, changed; known: the training models that the method was fitted to.
+        settings: the method's `Method.sampling`, changed, None for its defaults; known: the training models that the
+        method was fitted to.
         """
         ...
 

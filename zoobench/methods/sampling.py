@@ -6,6 +6,7 @@ accuracy; bootstrapped: the kept ones are the next round's anchors).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -24,6 +25,7 @@ from zoobench.populations.target import Target
 ELEMENTS = 2**28  # of weights drawn at once, 1 GiB
 IGNORED = QUIET.stage("generating")
 NEXT_SEED = 2**32  # between the seeds of draws that follow one another: beyond those that users give
+NEXT_SOURCE = 2**48  # between the seeds of populations that are drawn from side by side
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def generate(
     training, validation = (images.of(target.row, split) for split in ("train", "val"))
     validation = validation.first(how.selection_images)
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
-    kept = _Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+    kept = _nothing_kept(layout.size)
     drawn_accuracy: list[Tensor] = []
     done = 0
     for _ in range(how.rounds):
@@ -126,6 +128,37 @@ def generate(
     return Drawn(kept.weights, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
 
 
+def generate_from(
+    sources: Sequence[tuple[Generator, Population]],
+    how: Draw,
+    seed: int,
+    images: ImageStore,
+    *,
+    target: Target,
+    device: str = "cpu",
+) -> tuple[Drawn, Tensor]:
+    """Draw around the anchors of several populations, equally many around each, and keep the best of all.
+
+    sources: one or more generators of the target's models, each with its anchors. Returns the kept models, and for
+    each draw the number of its source [draws] int64. Raises `InputError` for fewer draws than sources.
+    """
+    if how.drawn < len(sources):
+        raise InputError(
+            f"{how.drawn} models were to be drawn from {len(sources)} populations; draw one or more of each"
+        )
+    kept, accuracies_of, numbers = _nothing_kept(target.layout.size), [], []
+    done = 0
+    for number, (generator, anchors) in enumerate(sources):
+        share = how.drawn // len(sources) + (number < how.drawn % len(sources))
+        its_seed = seed + NEXT_SOURCE * number
+        drawn = generate(generator, anchors, replace(how, drawn=share), its_seed, images, target=target, device=device)
+        kept = kept.best_with(_Kept(drawn.weights, drawn.val_accuracy, done + drawn.draws), how.kept)
+        accuracies_of.append(drawn.drawn_accuracy)
+        numbers.append(torch.full((len(drawn.drawn_accuracy),), number))
+        done += len(drawn.drawn_accuracy)
+    return Drawn(kept.weights, kept.accuracy, torch.cat(accuracies_of), kept.draws), torch.cat(numbers)
+
+
 @dataclass(frozen=True)
 class _Kept:
     """Weights [models, D], their validation accuracy, and their numbers among all draws, best first."""
@@ -140,3 +173,8 @@ class _Kept:
         best = torch.argsort(accuracy, descending=True, stable=True)[:count]
         weights, draws = torch.cat([self.weights, others.weights]), torch.cat([self.draws, others.draws])
         return _Kept(weights[best], accuracy[best], draws[best])
+
+
+def _nothing_kept(size: int) -> _Kept:
+    """Before anything is drawn; models have `size` weights."""
+    return _Kept(torch.zeros(0, size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))

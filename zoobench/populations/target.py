@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from zoo_generation.networks.architectures.init import initialise
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.registry import INITIALIZATIONS
 from zoobench.populations import Population, Tokenizer
+from zoobench.populations.population import OPEN
 from zoobench.zoo import population_names
 
 
@@ -35,6 +36,15 @@ class Target:
     def of(cls, population: Population) -> Target:
         """A further draw."""
         return cls(population.name, population.table.iloc[0], population.tokenizer)
+
+    @classmethod
+    def unseen(cls, population: Population) -> Target:
+        """A further draw, for a method that must not see the population's models, nor how accurate they are.
+
+        `row` holds the columns named above and no others.
+        """
+        target = cls.of(population)
+        return replace(target, row=target.row[[*OPEN, "init"]])
 
     @classmethod
     def new(

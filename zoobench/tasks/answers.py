@@ -25,7 +25,7 @@ class Weights:
 
     draws: one row per model that was drawn, from which these were kept; None if there were no others, or they are not
     known. Columns: model, its number as a string; val_accuracy in [0, 1]; place, its row among the weights, -1 if it
-    was not kept.
+    was not kept. A task may add columns.
     """
 
     weights: Tensor

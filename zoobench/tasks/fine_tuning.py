@@ -92,8 +92,12 @@ class FineTuning:
         anchors = choose_anchors(setting.target, self.generation.anchors)
         best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
         specs = specs_like(best, len(answer.weights), self.epochs, setting.seed)
-        tied = with_ties(answer.weights, anchors.layout, Target.of(anchors).module())
-        trained = fine_tune(tied, anchors.layout, specs, setting.images.data_root, setting.device)
+        return self.train(answer.weights, Target.of(anchors), specs, setting)
+
+    def train(self, weights: Tensor, target: Target, specs: Sequence[ModelSpec], setting: Setting) -> pd.DataFrame:
+        """Train models of the target, weights [models, D], as their specs say. Observations as in `judge`."""
+        tied = with_ties(weights, target.layout, target.module())
+        trained = fine_tune(tied, target.layout, specs, setting.images.data_root, setting.device)
         rows = []
         for number, model in enumerate(trained):
             rows += [(str(number), epoch, accuracy_after(model, epoch)) for epoch in self.epochs]
@@ -126,6 +130,7 @@ def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -
         {"datasets": row["dataset"], "architectures": row["architecture"], "schedule": "constant"}
         | {column: row[column] for column in COLUMNS}
         | {"train_images": None if pd.isna(cap) else int(cap), "image_size": int(row["image_size"])}
+        | {"channels": int(row["channels"])}
         | {"epochs": max(epochs), "checkpoint_epochs": epochs}
         | {"seeds": count, "seed": FIRST_SEED + SEEDS * seed}
     )

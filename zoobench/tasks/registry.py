@@ -35,6 +35,7 @@ TASKS: Registry[Task] = Registry(
         "property_transfer": "zoobench.tasks.property_prediction:PROPERTY_TRANSFER",
         "generation": "zoobench.tasks.generation:GENERATION",
         "fine_tuning": "zoobench.tasks.fine_tuning:FINE_TUNING",
+        "zero_shot": "zoobench.tasks.zero_shot:ZERO_SHOT",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
     },
     _check,

@@ -30,7 +30,7 @@ class Kind:
     """The kind and the ids of a population's models.
 
     train_images: number of images they were trained on, None if it is not limited or not known; ids: of the models;
-    checkpoints: how many they have, or will have.
+    checkpoints: how many they have, or will have; channels: of their images, None for the dataset's own.
     """
 
     dataset: str
@@ -40,6 +40,7 @@ class Kind:
     train_images: int | None
     ids: frozenset[str]
     checkpoints: int
+    channels: int | None = None
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Kind:
@@ -47,7 +48,7 @@ class Kind:
         row = table.iloc[0]
         images = None if pd.isna(row["train_images"]) else int(row["train_images"])
         shape = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]))
-        return cls(*shape, images, frozenset(table["model_id"]), len(table))
+        return cls(*shape, images, frozenset(table["model_id"]), len(table), int(row["channels"]))
 
     @property
     def shape(self) -> tuple[str, float]:
@@ -103,7 +104,8 @@ class Source:
         for shape in shapes:
             of_kind = [each for each in models if _shape(each) == shape]
             ids = frozenset(each.id for each in of_kind)
-            kinds.append(Kind(*shape, of_kind[0].train_images, ids, len(ids) * saved))
+            first = of_kind[0]
+            kinds.append(Kind(*shape, first.train_images, ids, len(ids) * saved, first.channels))
         listed = ",".join(sorted(each.id for each in models))
         content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))

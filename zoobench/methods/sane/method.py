@@ -118,8 +118,9 @@ class Sane(Codec):
         """New weights [count, D] drawn from a kernel density over the anchors' latents; see `Sampler` for more."""
         return Sampler.of(self, Target.of(anchors)).generate(anchors, count, seed)
 
-    def sampler(self, target: Target, settings: SaneSampling, known: Sequence[Population]) -> Sampler:
+    def sampler(self, target: Target, settings: SaneSampling | None, known: Sequence[Population]) -> Sampler:
         """A generator of models of the target, around anchors of it or of another dataset, or from a Gaussian."""
+        settings = settings or SaneSampling()
         gaussian = fitted_gaussian(self, known) if settings.gaussian == "fitted" else None
         return Sampler.of(self, target, settings.kernel(self.config), gaussian)
 
