@@ -85,10 +85,11 @@ def tanh(values: Tensor) -> Tensor:
 def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Apply an activation to the values [models, ...].
 
-    If a model's values do not fill whole vectors, models are taken one at a time: the rest of a vector is computed by
-    other code, which rounds differently, and which model's values are in the rest must not depend on their number.
+    On a CPU, if a model's values do not fill whole vectors, models are taken one at a time: the rest of a vector is
+    computed by other code, which rounds differently, and which model's values are in the rest must not depend on their
+    number.
     """
-    if values[0].numel() % VECTOR == 0:
+    if values.device.type != "cpu" or values[0].numel() % VECTOR == 0:
         return function(values)
     return torch.cat([function(alone) for alone in values.split(1)])
 

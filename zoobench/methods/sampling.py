@@ -100,7 +100,11 @@ def generate(
     training, validation = (images.of(target.row, split) for split in ("train", "val"))
     validation = validation.first(how.selection_images)
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
-    kept = _Kept(torch.zeros(0, layout.size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+    kept = _Kept(
+        torch.zeros(0, layout.size, device=device),
+        torch.zeros(0, dtype=torch.float64),
+        torch.zeros(0, dtype=torch.int64),
+    )
     drawn_accuracy: list[Tensor] = []
     done = 0
     for _ in range(how.rounds):
@@ -113,7 +117,7 @@ def generate(
                     f"the method generated {list(drawn.shape)} numbers; give weights [{asked} models or fewer, "
                     f"{layout.size}]"
                 )
-            drawn = with_ties(drawn, layout, module)
+            drawn = with_ties(drawn.to(device), layout, module)
             drawn = condition_batch_norm(drawn, layout, module, training, how.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
             kept = kept.best_with(_Kept(drawn, accuracy, done + torch.arange(len(drawn))), how.kept)
@@ -122,8 +126,8 @@ def generate(
             step(done, how.rounds * how.drawn)
             if len(drawn) < asked:  # a method without more models would give the same again
                 break
-        anchors = replace(target.population(kept.weights, kept.accuracy), granted=anchors.granted)
-    return Drawn(kept.weights, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+        anchors = replace(target.population(kept.weights.cpu(), kept.accuracy), granted=anchors.granted)
+    return Drawn(kept.weights.cpu(), kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo_generation.progress import Step
 from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.device import Draws, compiled, on_device
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.resume import Snapshots
@@ -23,6 +24,8 @@ from zoobench.methods.sane.workers import ALONE, Workers
 
 REPORT_SECONDS = 0.5
 VALIDATION_BATCHES = 8
+
+NAMES = ("contrastive", "reconstruction", "r2")
 
 Log = Callable[[int, dict[str, float]], None]
 """Receives the losses of a step."""
@@ -38,7 +41,15 @@ class Losses:
     r2: Tensor
 
     def values(self) -> dict[str, float]:
-        return {name: getattr(self, name).item() for name in ("contrastive", "reconstruction", "r2")}
+        """The three that are reported, by name."""
+        return dict(zip(NAMES, values_of([self])[0], strict=False))
+
+
+def values_of(found: list[Losses]) -> list[list[float]]:
+    """Of each of the losses, the numbers of `NAMES` and the total. Nothing else in a training waits for a device."""
+    return torch.stack(
+        [torch.stack([*(getattr(each, name) for name in NAMES), each.total.detach()]) for each in found]
+    ).tolist()
 
 
 def train(
@@ -58,14 +69,16 @@ def train(
     CPU to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
     """
     run = Training(model, config, workers)
+    batches = on_device(sampler, run.device)
+    held_out = None if validation is None else on_device(validation, run.device)
     if snapshots is not None and (state := snapshots.read()) is not None:
         run.load(state)
     watched = report is not None or log is not None
     told = time.monotonic()
     while run.step < config.steps and not run.stopped:
-        losses = run.advance(sampler)
-        if validation is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
-            seen = run.look(validation)
+        losses = run.advance(batches)
+        if held_out is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
+            seen = run.look(held_out)
             if log is not None:
                 log(run.step, {f"validation/{name}": value for name, value in seen.items()})
         last = run.step == config.steps or run.stopped
@@ -87,7 +100,7 @@ class Training:
     def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers = ALONE) -> None:
         self.model, self.config, self.workers = model, config, workers
         self.device = next(model.parameters()).device
-        self.together = workers.together(_compiled(model))
+        self.together: nn.Module | None = None
         self.optimizer = _optimizer(model, config)
         self.schedule = OneCycleLR(self.optimizer, config.learning_rate, total_steps=max(2, config.steps))
         self.step = 0
@@ -101,10 +114,14 @@ class Training:
         """Whether patience is exhausted."""
         return 0 < self.config.patience <= self.waited
 
-    def advance(self, sampler: WindowSampler) -> Losses:
+    def advance(self, sampler: Draws) -> Losses:
         """One step."""
         self.model.train()
         batch = sampler.draw(self.step, self.config.batch_size).to(self.device)
+        if self.together is None:
+            self.together = self._together(batch)
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # the results of the last step are no longer needed
         losses = losses_of(self.together, batch, self.config, self.workers)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
@@ -114,7 +131,15 @@ class Training:
         self.step += 1
         return losses
 
-    def look(self, validation: WindowSampler) -> dict[str, float]:
+    def _together(self, batch: Batch) -> nn.Module:
+        """The model, shared by the workers; compiled, except on a CPU, where compiling costs more than it saves."""
+        model: nn.Module = self.model
+        if self.device.type != "cpu":
+            mine, alone = batch.share(self.workers.rank, self.workers.count), self.workers.count == 1
+            model = compiled(model, lambda each: losses_of(each, mine, self.config).total, graphs=alone)
+        return self.workers.together(model)
+
+    def look(self, validation: Draws) -> dict[str, float]:
         """Mean losses on validation windows, the same ones every time; records whether they are the best so far."""
         self.model.eval()
         with torch.no_grad():
@@ -122,9 +147,8 @@ class Training:
                 losses_of(self.model, validation.draw(number, self.config.batch_size).to(self.device), self.config)
                 for number in range(VALIDATION_BATCHES)
             ]
-        each_values = [each.values() for each in found]
-        values = {name: sum(each[name] for each in each_values) / len(found) for name in each_values[0]}
-        total = sum(each.total.item() for each in found) / len(found)
+        *means, total = (sum(column) / len(found) for column in zip(*values_of(found), strict=True))
+        values = dict(zip(NAMES, means, strict=True))
         self.waited = 0 if total < self.best else self.waited + 1
         if total < self.best:
             self.best = total
@@ -168,7 +192,7 @@ def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Worke
     mine = batch.share(workers.rank, workers.count)
     positions, mask, real = (torch.cat([part, part]) for part in (mine.positions, mine.mask, mine.real))
     with _precision(batch.inputs.device):
-        projection, output = model(mine.inputs.flatten(0, 1), positions, None if bool(batch.real.all()) else real)
+        projection, output = model(mine.inputs.flatten(0, 1), positions, None if batch.whole else real)
     target = mine.targets.flatten(0, 1)
     first, second = (workers.gathered(view) for view in projection.float().chunk(2))
     contrastive = nt_xent(first, second, config.temperature)
@@ -191,11 +215,6 @@ def _optimizer(model: Autoencoder, config: SaneConfig) -> torch.optim.AdamW:
         config.learning_rate,
         fused=True,
     )
-
-
-def _compiled(model: Autoencoder) -> nn.Module:
-    """On a GPU, compile the model; on a CPU compiling costs more than it saves."""
-    return cast(nn.Module, torch.compile(model)) if next(model.parameters()).is_cuda else model
 
 
 def _precision(device: torch.device) -> AbstractContextManager[object]:
