@@ -52,7 +52,10 @@ def grouped_convolution(
     """`convolution` as one grouped convolution: the obvious way, and the one for accelerators."""
     models = len(weight)
     flat = None if bias is None else bias.flatten()
-    out = F.conv2d(as_images(maps), weight.flatten(0, 1), flat, stride, 0, dilation, models if len(maps) > 1 else 1)
+    images = as_images(maps)
+    if torch.is_autocast_enabled(maps.device.type):  # in bfloat16 a GPU's matrix units read channels last
+        images = images.contiguous(memory_format=torch.channels_last)
+    out = F.conv2d(images, weight.flatten(0, 1), flat, stride, 0, dilation, models if len(maps) > 1 else 1)
     return as_maps(out if pool == 1 else F.max_pool2d(out, pool), models)
 
 
