@@ -96,7 +96,7 @@ def cnn(bench: Bench) -> Figures:
     most = 4 if bench.small else min(GPU_STACK, models_in_memory(spec, dataset, free_memory(bench.device)))
     size = fastest_stack(spec, dataset, bench.device, most)
     training = StackTraining([spec] * size, dataset, bench.device)
-    stacked = size / bench.time_of(limited(training))
+    stacked = size / bench.time_of(training.epoch)
     plain = 1 / bench.time_of(plain_epoch(spec, dataset, bench.device))
     bench.rates["stacked"] = stacked * 3 * flops_of(spec) * len(dataset.train)
     return {"models_epochs_per_s": stacked, "plain_models_epochs_per_s": plain, "ratio": stacked / plain, "k": size}
@@ -110,7 +110,7 @@ def resnet(bench: Bench) -> Figures:
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in precisions:
         training = StackTraining([spec], dataset, bench.device, precision=precision)
-        figures[f"{precision}_images_per_s"] = len(dataset.train) / bench.time_of(limited(training))
+        figures[f"{precision}_images_per_s"] = len(dataset.train) / bench.time_of(training.epoch)
     figures["plain_images_per_s"] = len(dataset.train) / bench.time_of(plain_epoch(spec, dataset, bench.device))
     return figures
 
@@ -234,11 +234,6 @@ def spec_of(architecture: str, wide: float, batch: int) -> ModelSpec:
     """The spec of one model, with more epochs than are ever trained."""
     values = {"datasets": "mnist", "architectures": architecture, "width": wide, "batch_size": batch}
     return make_spec(values | {"learning_rate": 1e-3, "seeds": 1, "epochs": 1000, "activation": "relu"}).models()[0]
-
-
-def limited(training: StackTraining) -> Callable[[], None]:
-    """An epoch of a stack."""
-    return training.epoch
 
 
 def plain_epoch(spec: ModelSpec, dataset: ImageDataset, device: str) -> Callable[[], None]:

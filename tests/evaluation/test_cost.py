@@ -18,7 +18,7 @@ RATES = {"stacked": 1e12, "transformer": 1e13, "evaluated": 2e12}
 def test_a_measured_device_gives_its_hours(run: Run, tmp_path: Path) -> None:
     content = {
         "name": "tried",
-        "zoos": {"digits": {"spec": {"datasets": "digits", "learning_rate": 1e-3, "seeds": 7}}},
+        "zoos": {"digits": {"spec": "cnn-seed", "datasets": "digits", "per_dataset": {}, "seeds": 7}},
         "methods": {"sane": {}},
         "tasks": {"generation": {}},
         "seeds": 1,
