@@ -19,6 +19,7 @@ def test_a_measured_device_gives_its_hours(run: Run, tmp_path: Path) -> None:
     content = {
         "name": "tried",
         "zoos": {"digits": {"spec": "cnn-seed", "datasets": "digits", "per_dataset": {}, "seeds": 7}},
+        "combine": ["all"],
         "methods": {"sane": {}},
         "tasks": {"generation": {}},
         "seeds": 1,

@@ -82,7 +82,8 @@ def condition_batch_norm(
 
     Returns new weights [models, D] on the device of those given, or these if the network has no BatchNorm. Statistics
     are plain averages over `passes` batches, or over fewer if there are not enough images.
-    Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.3, which takes about 50 passes; three are enough for narrow ResNets.
+    Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.3, which takes about 50 passes; three are enough
+    for narrow ResNets.
     """
     if not norms_of(module):
         return weights

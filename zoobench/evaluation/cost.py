@@ -53,13 +53,14 @@ class Rates:
         content = read_json(path, "measured rates")
         rates = content.get("rates") if isinstance(content, dict) else None
         names = ("stacked", "transformer", "evaluated")
-        found = [rates.get(name) for name in names] if isinstance(rates, dict) else [None]
-        if not all(isinstance(each, int | float) and each > 0 for each in found):
+        given = [rates.get(name) for name in names] if isinstance(rates, dict) else []
+        found = [float(each) for each in given if isinstance(each, int | float) and each > 0]
+        if len(found) < len(names):
             raise InputError(
                 f"{path} does not have the rates {', '.join(names)}, each above 0; measure them with "
                 "'python benchmarks/speed/gpu.py'"
             )
-        return cls(f"one {content.get('card', 'device')}", *(float(each) for each in found))
+        return cls(f"one {content.get('card', 'device')}", *found)
 
 
 def cost_of(plan: Plan, rates: Rates | None = None) -> pd.DataFrame:

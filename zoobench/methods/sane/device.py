@@ -172,7 +172,7 @@ def compiled(model: nn.Module, trial: Callable[[nn.Module], Tensor], *, graphs: 
     `trial` runs a model and gives a loss, so that both passes are compiled before the first step.
     """
     try:
-        fast = torch.compile(model, mode="reduce-overhead" if graphs else "default")
+        fast = cast(nn.Module, torch.compile(model, mode="reduce-overhead" if graphs else "default"))
         trial(fast).backward()
     except Exception as error:  # whatever the compiler raises on a machine that it does not suit
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -180,7 +180,7 @@ def compiled(model: nn.Module, trial: Callable[[nn.Module], Tensor], *, graphs: 
         return model
     finally:
         model.zero_grad(set_to_none=True)
-    return cast(nn.Module, fast)
+    return fast
 
 
 def _joined(parts: Sequence[Tensor], device: torch.device) -> Tensor:

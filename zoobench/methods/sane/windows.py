@@ -33,11 +33,11 @@ class Batch:
     whole: bool
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(part.to(device, non_blocking=True) for part in self._parts()), self.whole)
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
         """In memory from which a GPU copies while it computes."""
-        return Batch(*(part.pin_memory() for part in self._parts()), self.whole)
+        return self._each(Tensor.pin_memory)
 
     def share(self, number: int, of: int) -> Batch:
         """One of `shares` equal parts of the windows."""
@@ -52,8 +52,9 @@ class Batch:
             self.whole,
         )
 
-    def _parts(self) -> tuple[Tensor, ...]:
-        return self.inputs, self.targets, self.mask, self.positions, self.real
+    def _each(self, of: Callable[[Tensor], Tensor]) -> Batch:
+        views = of(self.inputs), of(self.targets)
+        return Batch(*views, of(self.mask), of(self.positions), of(self.real), self.whole)
 
 
 @dataclass(frozen=True, eq=False)
