@@ -46,15 +46,18 @@ def evaluate(
     if len(finite):
         chunks, step = program.chunks(shown[:1]), progress.stage("evaluating")
         batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
+        found, done = [], len(weights) - len(finite)
         for rows in finite.split(chunks.models):
             program.load(weights[rows].to(device))
-            loss[rows], accuracy[rows] = _evaluate(program, batches, device)
-            step(int(rows[-1]) + 1, len(weights))
+            found.append(_evaluate(program, batches, device))
+            done += len(rows)
+            step(done, len(weights))
+        loss[finite.cpu()], accuracy[finite.cpu()] = torch.cat(found, dim=1).cpu()
     return loss / len(labels), accuracy / len(labels)
 
 
-def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: str) -> tuple[Tensor, Tensor]:
-    """Sum of the cross-entropies, and number of images classified rightly, each [models], on the CPU."""
+def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: str) -> Tensor:
+    """Sum of the cross-entropies, and number of images classified rightly, [2, models] float64, on the device."""
     losses, correct = [], []
     with seeded(EVALUATION_SEED, device):
         for images, labels in batches:
@@ -62,7 +65,7 @@ def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: st
             truth = labels.expand(len(logits), -1)
             losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
             correct.append((logits.argmax(1) == truth).sum(1))
-    return torch.stack(losses).sum(0).cpu(), torch.stack(correct).sum(0).double().cpu()
+    return torch.stack([torch.stack(losses).sum(0), torch.stack(correct).sum(0).double()])
 
 
 @torch.no_grad()
@@ -77,9 +80,10 @@ def condition_batch_norm(
 ) -> Tensor:
     """Set each model's BatchNorm statistics by forward passes over training images, without gradients.
 
-    Returns new weights [models, D], or the weights given if the network has no BatchNorm. Statistics are plain averages
-    over `passes` batches, or over fewer if there are not enough images. Source: Schürholt et al., SANE, arXiv
-    2406.09997, section 3.3, which takes about 50 passes; three are enough for narrow ResNets.
+    Returns new weights [models, D] on the device of those given, or these if the network has no BatchNorm. Statistics
+    are plain averages over `passes` batches, or over fewer if there are not enough images.
+    Source: Schürholt et al., SANE, arXiv 2406.09997, section 3.3, which takes about 50 passes; three are enough
+    for narrow ResNets.
     """
     if not norms_of(module):
         return weights

@@ -52,7 +52,10 @@ def grouped_convolution(
     """`convolution` as one grouped convolution: the obvious way, and the one for accelerators."""
     models = len(weight)
     flat = None if bias is None else bias.flatten()
-    out = F.conv2d(as_images(maps), weight.flatten(0, 1), flat, stride, 0, dilation, models if len(maps) > 1 else 1)
+    images = as_images(maps)
+    if torch.is_autocast_enabled(maps.device.type):  # in bfloat16 a GPU's matrix units read channels last
+        images = images.contiguous(memory_format=torch.channels_last)
+    out = F.conv2d(images, weight.flatten(0, 1), flat, stride, 0, dilation, models if len(maps) > 1 else 1)
     return as_maps(out if pool == 1 else F.max_pool2d(out, pool), models)
 
 
@@ -85,10 +88,11 @@ def tanh(values: Tensor) -> Tensor:
 def elementwise(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Apply an activation to the values [models, ...].
 
-    If a model's values do not fill whole vectors, models are taken one at a time: the rest of a vector is computed by
-    other code, which rounds differently, and which model's values are in the rest must not depend on their number.
+    On a CPU, if a model's values do not fill whole vectors, models are taken one at a time: the rest of a vector is
+    computed by other code, which rounds differently, and which model's values are in the rest must not depend on their
+    number.
     """
-    if values[0].numel() % VECTOR == 0:
+    if values.device.type != "cpu" or values[0].numel() % VECTOR == 0:
         return function(values)
     return torch.cat([function(alone) for alone in values.split(1)])
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from functools import cache
+
 import psutil
 import torch
 
-from zoo_generation.data import ImageDataset
+from zoo_generation.data import ImageDataset, Split
 from zoo_generation.errors import InputError
 from zoo_generation.machine import cores
 from zoo_generation.networks.architectures import get_architecture
@@ -13,9 +17,13 @@ from zoo_generation.networks.module import kept
 from zoo_generation.networks.program import sizes_of_outputs
 from zoo_generation.training.models import network_of
 from zoo_generation.training.spec import ModelSpec
+from zoo_generation.training.stacked import StackTraining, stack_key
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
 SHARE = 0.5  # of the available memory; the rest is for what the estimate leaves out
+GPU_STACK = 512  # models
+GAIN = 1.1  # of the models trained per second, by which a stack of twice the size must be better to be tried further
+PROBE_STEPS = 3  # timed, after as many that are not
 FLOAT_BYTES = 4
 COPIES_OF_ACTIVATIONS = 3  # the value, what a layer stores with it, its gradient
 COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments and temporaries
@@ -34,11 +42,66 @@ def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
 
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
-    """How many models to train at once with the free memory: on a CPU, this process's share by cores."""
+    """How many models to train at once: on a CPU, what fits into this process's share of the free memory, by cores; on
+    another device, what trains the most models per second and fits."""
     if device == "cpu":
         share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))
-    return models_in_memory(spec, dataset, torch.cuda.mem_get_info()[0])
+    return fastest_stack(spec, dataset, device, min(GPU_STACK, models_in_memory(spec, dataset, free_memory(device))))
+
+
+def free_memory(device: str) -> int:
+    """Bytes."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else int(psutil.virtual_memory().available)
+
+
+@cache
+def _known_stacks() -> dict[object, int]:
+    """The stack sizes that this process has found already."""
+    return {}
+
+
+def fastest_stack(spec: ModelSpec, dataset: ImageDataset, device: str, most: int) -> int:
+    """The number of models, doubled up to `most`, at which a few steps train the most models per second.
+
+    It is measured once per shape, images and device in a process. Models are trained the same in any stack, except for
+    rounding on a GPU.
+    """
+    key = stack_key(spec), dataset.name, device, most
+    known = _known_stacks()
+    if key not in known:
+        size, speed = 1, _models_per_second(spec, dataset, device, 1)
+        while 2 * size <= most:
+            twice = _models_per_second(spec, dataset, device, 2 * size)
+            if twice < GAIN * speed:
+                break
+            size, speed = 2 * size, twice
+        known[key] = size
+    return known[key]
+
+
+def _models_per_second(spec: ModelSpec, dataset: ImageDataset, device: str, models: int) -> float:
+    """How many models' steps are done per second in a stack of that size."""
+    images = spec.batch_size * PROBE_STEPS
+    few = replace(
+        dataset, train=_first(dataset.train, images), val=_first(dataset.val, 1), test=_first(dataset.test, 1)
+    )
+    training = StackTraining([spec.model_copy(update={"epochs": 2})] * models, few, device)
+    training.epoch()
+    _wait(device)
+    started = time.perf_counter()
+    training.epoch()
+    _wait(device)
+    return models / (time.perf_counter() - started)
+
+
+def _first(split: Split, count: int) -> Split:
+    return Split(split.images[:count], split.labels[:count])
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def models_in_memory(spec: ModelSpec, dataset: ImageDataset, available: int) -> int:

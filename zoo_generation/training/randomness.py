@@ -58,9 +58,10 @@ class Augmentation:
     def __call__(self, images: Tensor) -> Tensor:
         """Images [images, channels, height, width], padded with zeros, cropped to their size, and flipped."""
         count, channels, height, width = images.shape
-        columns = torch.arange(width)
-        columns = torch.where(self.flip[:, None] > 0, columns.flip(0), columns) + self.left[:, None]
-        rows = torch.arange(height) + self.top[:, None]
-        image, channel = torch.arange(count)[:, None, None, None], torch.arange(channels)[:, None, None]
-        where = (image, channel, rows[:, None, :, None], columns[:, None, None, :])
-        return F.pad(images, (MARGIN,) * 4)[tuple(index.to(images.device) for index in where)]
+        flip, top, left = (each[:, None].to(images.device) for each in (self.flip, self.top, self.left))
+        columns = torch.arange(width, device=images.device)
+        columns = torch.where(flip > 0, columns.flip(0), columns) + left
+        rows = torch.arange(height, device=images.device) + top
+        image = torch.arange(count, device=images.device)[:, None, None, None]
+        channel = torch.arange(channels, device=images.device)[:, None, None]
+        return F.pad(images, (MARGIN,) * 4)[image, channel, rows[:, None, :, None], columns[:, None, None, :]]

@@ -173,6 +173,7 @@ def ablate(
     seeds: Seeds = None,
     seed: FirstSeed = None,
     dry_run: Annotated[bool, option("Only show what would be done, and its cost.", True, "--dry-run")] = False,
+    rates: Annotated[Path | None, option("For --dry-run: speeds of a GPU, from benchmarks/speed/gpu.py.")] = None,
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,
@@ -192,11 +193,19 @@ def ablate(
 
     workspace = zb.Workspace(home, data_root, device, workers, ray_address, cpus_per_job, gpus_per_job)
     if dry_run:
-        cost = zb.plan_study(study, seeds=seeds, seed=seed, workspace=workspace).cost()
+        there = rates or workspace.results / "speed" / "gpu.json"
+        measured = there if rates is not None or there.is_file() else None
+        cost = zb.plan_study(study, seeds=seeds, seed=seed, workspace=workspace).cost(measured)
         total = float(cost["seconds"].sum())
+        on = (
+            f"{duration(total / cores())} on its {cores()}; for GPU-hours, run benchmarks/speed/gpu.py on a GPU with "
+            f"--out {there.parent}"
+            if measured is None
+            else f"{total / 3600:.3g} hours, at the rates measured in {measured}"
+        )
         sentence = (
-            f"About {duration(total)} of one core of this machine, {duration(total / cores())} on its {cores()}; what "
-            f"is kept under {workspace.runs} is not made again"
+            f"About {duration(total)} of {cost.attrs['device']}, {on}; what is kept under {workspace.runs} is not made "
+            "again"
         )
         show(cost.to_dict("records"), *cost_tables(cost), sentence)
         return

@@ -1,4 +1,4 @@
-"""Estimated cost of the pieces of a plan, from their arithmetic and the speed of this machine's matrix products.
+"""Estimated cost of the pieces of a plan, from their arithmetic and the speed of a device.
 
 Within a factor of two or so: enough to choose between an evening and a weekend.
 """
@@ -6,13 +6,17 @@ Within a factor of two or so: enough to choose between an evening and a weekend.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_generation.data.registry import get_dataset
+from zoo_generation.errors import InputError
+from zoo_generation.files import read_json
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.evaluation.plan import Cell, Fit, Plan, TrainingSet
 from zoobench.populations import Tokenizer
@@ -21,19 +25,54 @@ from zoobench.populations.tokenizer import longest_row
 from zoobench.zoo.source import Kind, Source
 
 OVERHEAD = 2.0  # seconds per piece, whatever it computes: opening images and token sets, writing files
-STACKED, TRANSFORMER, EVALUATED = 0.2, 0.4, 0.2  # shares of the speed of matrix products that these reach
+STACKED, TRANSFORMER, EVALUATED = 0.2, 0.4, 0.2  # shares of the speed of matrix products that these reach on a CPU
 CHECKED_IMAGES = 20_000  # on which a checkpoint is evaluated: training, validation and test images
 
 
-def cost_of(plan: Plan) -> pd.DataFrame:
-    """About how long each piece of a plan takes on one core of this machine, if nothing is kept already.
+@dataclass(frozen=True)
+class Rates:
+    """Floating-point operations per second in training stacks of models, in transformers, and in evaluating models.
+
+    device: what reaches them, in words.
+    """
+
+    device: str
+    stacked: float
+    transformer: float
+    evaluated: float
+
+    @classmethod
+    def here(cls) -> Rates:
+        """Of one core of this machine."""
+        rate = machine_rate()
+        return cls("one core of this machine", STACKED * rate, TRANSFORMER * rate, EVALUATED * rate)
+
+    @classmethod
+    def read(cls, path: Path) -> Rates:
+        """Those that `benchmarks/speed/gpu.py` measured. Raises `InputError` if the file has no such rates."""
+        content = read_json(path, "measured rates")
+        rates = content.get("rates") if isinstance(content, dict) else None
+        names = ("stacked", "transformer", "evaluated")
+        given = [rates.get(name) for name in names] if isinstance(rates, dict) else []
+        found = [float(each) for each in given if isinstance(each, int | float) and each > 0]
+        if len(found) < len(names):
+            raise InputError(
+                f"{path} does not have the rates {', '.join(names)}, each above 0; measure them with "
+                "'python benchmarks/speed/gpu.py'"
+            )
+        return cls(f"one {content.get('card', 'device')}", *found)
+
+
+def cost_of(plan: Plan, rates: Rates | None = None) -> pd.DataFrame:
+    """About how long each piece of a plan takes at these rates, those of one core here if None; if nothing is kept yet.
 
     One row per piece; columns: kind (`Zoos`, `Trainings` or `Cells`), name, seconds. Methods of unknown arithmetic
     count 0.
     """
-    rows = [("Zoos", _words(source), zoo_seconds(source)) for source in plan.sources]
-    rows += [("Trainings", fit.name, fit_seconds(fit)) for fit in plan.fits]
-    rows += [("Cells", cell.name, cell_seconds(cell)) for cell in plan.cells]
+    rates = rates or Rates.here()
+    rows = [("Zoos", _words(source), zoo_seconds(source, rates)) for source in plan.sources]
+    rows += [("Trainings", fit.name, fit_seconds(fit, rates)) for fit in plan.fits]
+    rows += [("Cells", cell.name, cell_seconds(cell, rates)) for cell in plan.cells]
     return pd.DataFrame(rows, columns=["kind", "name", "seconds"])
 
 
@@ -52,31 +91,31 @@ def machine_rate() -> float:
     return float(2 * 512**3 / min(times))
 
 
-def zoo_seconds(source: Source) -> float:
-    """Core-seconds to build a zoo; 0 if it exists already."""
+def zoo_seconds(source: Source, rates: Rates) -> float:
+    """Seconds to build a zoo; 0 if it exists already."""
     if source.spec is None:
         return 0.0
     total = 0.0
     for kind in source.kinds:
         seen = 3 * (kind.train_images or CHECKED_IMAGES) * source.spec.epochs * len(kind.ids)
         total += (seen + CHECKED_IMAGES * kind.checkpoints) * forward_flops(kind)
-    return total / (STACKED * machine_rate())
+    return total / rates.stacked
 
 
-def fit_seconds(fit: Fit) -> float:
-    """Core-seconds to fit a method; 0 if its arithmetic is not known."""
+def fit_seconds(fit: Fit, rates: Rates) -> float:
+    """Seconds to fit a method; 0 if its arithmetic is not known."""
     cost, epochs = fit.method.cost(fit.config), getattr(fit.config, "epochs", None)
     if (seconds := getattr(fit.config, "core_seconds", None)) is not None:
         return OVERHEAD + float(seconds)
     flops = cost.fit if epochs is None or fit.on is None else epochs * _training_tokens(fit.on) * cost.trained
-    return OVERHEAD + flops / (TRANSFORMER * machine_rate()) if flops else 0.0
+    return OVERHEAD + flops / rates.transformer if flops else 0.0
 
 
-def cell_seconds(cell: Cell) -> float:
-    """Core-seconds to ask and to judge."""
+def cell_seconds(cell: Cell, rates: Rates) -> float:
+    """Seconds to ask and to judge."""
     kind = cell.target.kind
-    coded = _tokens(kind) * cell.fit.method.cost(cell.fit.config).token / (TRANSFORMER * machine_rate())
-    image = forward_flops(kind) / (EVALUATED * machine_rate())
+    coded = _tokens(kind) * cell.fit.method.cost(cell.fit.config).token / rates.transformer
+    image = forward_flops(kind) / rates.evaluated
     work = cell.task.work(kind.checkpoints, kind.train_images or CHECKED_IMAGES)
     return OVERHEAD + work.seconds + work.models * coded + work.images * image
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo_generation.errors import InputError
@@ -171,11 +172,15 @@ class Plan:
         """The zoos of all populations."""
         return tuple(dict.fromkeys(source for origin in self.origins for source in origin.zoos))
 
-    def cost(self) -> pd.DataFrame:
-        """Its estimated cost, if nothing is kept already: see `cost.cost_of`."""
-        from zoobench.evaluation.cost import cost_of
+    def cost(self, rates: Path | None = None) -> pd.DataFrame:
+        """Its estimated cost on one core, or on the device that `benchmarks/speed/gpu.py` has measured in the file
+        `rates`, if nothing is kept already: see `cost.cost_of`. `attrs["device"]` names the core or the device."""
+        from zoobench.evaluation.cost import Rates, cost_of
 
-        return cost_of(self)
+        found = Rates.here() if rates is None else Rates.read(rates)
+        cost = cost_of(self, found)
+        cost.attrs["device"] = found.device
+        return cost
 
 
 def applies(task: Task, method: Method) -> bool:

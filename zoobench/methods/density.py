@@ -33,14 +33,16 @@ def draw(
 
     A draw from a kernel density is an anchor plus Gaussian noise. `token` picks an anchor for each token,
     `individual` for each latent dimension, `joint` one for the whole sequence. The bandwidth is the noise's
-    deviation, absolute (0.2 as published) or relative to each dimension's deviation over the anchors.
+    deviation, absolute (0.2 as published) or relative to each dimension's deviation over the anchors. The generator is
+    of the latents' device.
     Source: Schürholt et al., arXiv 2209.14733, section 3; arXiv 2406.09997, section 3.3.
     """
     anchors, tokens, width = latents.shape
     shape = {"token": (count, tokens, 1), "individual": (count, tokens, width), "joint": (count, 1, 1)}[density]
-    chosen = torch.randint(anchors, shape, generator=generator).expand(count, tokens, width)
-    scale = latents.std(0, correction=0) if relative else torch.ones(tokens, width)
-    noise = torch.randn(count, tokens, width, generator=generator)
+    device = latents.device
+    chosen = torch.randint(anchors, shape, generator=generator, device=device).expand(count, tokens, width)
+    scale = latents.std(0, correction=0) if relative else torch.ones(tokens, width, device=device)
+    noise = torch.randn(count, tokens, width, generator=generator, device=device)
     return latents.gather(0, chosen) + bandwidth * scale * noise
 
 
@@ -61,7 +63,7 @@ class Gaussian:
         """Mean and covariance over all tokens of latents [models, tokens, latent], given piece by piece."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for latents in pieces:
-            rows = latents.flatten(0, 1).double()
+            rows = latents.flatten(0, 1).double().cpu()
             count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.T @ rows
         mean = total / count
         values, vectors = torch.linalg.eigh(squares / count - mean.outer(mean))
@@ -69,4 +71,6 @@ class Gaussian:
 
     def draw(self, count: int, tokens: int, generator: torch.Generator) -> Tensor:
         """Latents [count, tokens, latent]."""
-        return self.mean + torch.randn(count, tokens, len(self.mean), generator=generator) @ self.factor.T
+        device = generator.device
+        noise = torch.randn(count, tokens, len(self.mean), generator=generator, device=device)
+        return self.mean.to(device) + noise @ self.factor.T.to(device)

@@ -17,11 +17,12 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import SUMS, read_json, sums_of
 from zoo_generation.kept import check, kept, save
 from zoo_generation.machine import check_writable
+from zoo_generation.networks.program import device_of
 from zoo_generation.progress import QUIET, Progress
 from zoobench.methods.course import Course
 from zoobench.methods.granting import granted
 from zoobench.methods.method import Method
-from zoobench.methods.protocols import HERE, Execution, FittedModel
+from zoobench.methods.protocols import HERE, Execution, FittedModel, moved
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.zoo.workspace import Workspace
@@ -186,7 +187,7 @@ def fit_kept(
     beside: JSON objects to keep beside it, by file name; the `seconds` of the fit are added to each.
     """
     if (there := kept(path, method.load)) is not None:
-        return there
+        return cast(FittedModel, moved(there, device_of(device)))
     started = time.monotonic()
     scratch = path.with_name(f"{path.name}.training")
     execution = Execution(device=device, scratch=scratch)

@@ -24,7 +24,7 @@ from zoo_generation.settings import changed
 from zoo_generation.training.sink import Metrics
 from zoobench.methods.fitting import Fitted
 from zoobench.methods.granting import granted
-from zoobench.methods.protocols import Generator, Samplable
+from zoobench.methods.protocols import Generator, Samplable, moved
 from zoobench.methods.sampling import Draw, Drawn, choose_anchors, generate
 from zoobench.populations import Population
 from zoobench.populations.target import Target, corresponding
@@ -238,6 +238,7 @@ def generate_models(
     _check(sink)
     images = ImageStore(workspace.data_root)
     shown = [granted(fitted.method, each, fitted.method.access, images) for each in populations]
+    moved(fitted.model, device_of(workspace.device))
     jobs = _jobs_of(shown, target, anchors, workspace.data_root)
     planned = [(job, *_generator(fitted, job, shown, how, sampling)) for job in jobs]
     made = []

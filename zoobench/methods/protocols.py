@@ -47,6 +47,22 @@ HERE = Execution()
 
 
 @runtime_checkable
+class Movable(Protocol):
+    """A fitted method that can compute on another device than the CPU, where `load` leaves it."""
+
+    def to(self, device: str) -> object:
+        """Compute on that device from now on."""
+        ...
+
+
+def moved(model: Any, device: str) -> Any:
+    """The fitted method, which computes on the device `cpu` or `cuda` if it can."""
+    if isinstance(model, Movable):
+        model.to(device)
+    return model
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Turns checkpoints into vectors."""
 

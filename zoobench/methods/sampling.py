@@ -102,7 +102,7 @@ def generate(
     training, validation = (images.of(target.row, split) for split in ("train", "val"))
     validation = validation.first(how.selection_images)
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
-    kept = _nothing_kept(layout.size)
+    kept = _nothing_kept(layout.size, device)
     drawn_accuracy: list[Tensor] = []
     done = 0
     for _ in range(how.rounds):
@@ -115,7 +115,7 @@ def generate(
                     f"the method generated {list(drawn.shape)} numbers; give weights [{asked} models or fewer, "
                     f"{layout.size}]"
                 )
-            drawn = with_ties(drawn, layout, module)
+            drawn = with_ties(drawn.to(device), layout, module)
             drawn = condition_batch_norm(drawn, layout, module, training, how.passes, device=device)
             accuracy = accuracies(drawn, layout, module, validation, device)
             kept = kept.best_with(_Kept(drawn, accuracy, done + torch.arange(len(drawn))), how.kept)
@@ -124,8 +124,8 @@ def generate(
             step(done, how.rounds * how.drawn)
             if len(drawn) < asked:  # a method without more models would give the same again
                 break
-        anchors = replace(target.population(kept.weights, kept.accuracy), granted=anchors.granted)
-    return Drawn(kept.weights, kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+        anchors = replace(target.population(kept.weights.cpu(), kept.accuracy), granted=anchors.granted)
+    return Drawn(kept.weights.cpu(), kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
 
 
 def generate_from(
@@ -175,6 +175,7 @@ class _Kept:
         return _Kept(weights[best], accuracy[best], draws[best])
 
 
-def _nothing_kept(size: int) -> _Kept:
-    """Before anything is drawn; models have `size` weights."""
-    return _Kept(torch.zeros(0, size), torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+def _nothing_kept(size: int, device: str = "cpu") -> _Kept:
+    """Before anything is drawn; models have `size` weights, which stay on the device."""
+    none = torch.zeros(0, dtype=torch.int64)
+    return _Kept(torch.zeros(0, size, device=device), none.double(), none)

@@ -138,7 +138,7 @@ def with_new_classifier(weights: Tensor, target: Target, seed: int) -> Tensor:
     new, renewed = target.new_models(len(weights), seed), weights.clone()
     for entry in target.layout:
         if entry.name.rpartition(".")[0] == name:
-            renewed[:, entry.span] = new[:, entry.span]
+            renewed[:, entry.span] = new[:, entry.span].to(renewed)
     return renewed
 
 

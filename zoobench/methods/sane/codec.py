@@ -63,7 +63,7 @@ class Codec:
         ).eval()
 
     def to(self, device: torch.device | str) -> Self:
-        """Compute on that device; inputs and outputs stay on the CPU."""
+        """Compute on that device, where latents and decoded weights stay; inputs may be anywhere."""
         self.model.to(device)
         return self
 
@@ -72,6 +72,7 @@ class Codec:
         self._check(tokenizer)
         chunks = []
         for chunk in weights.split(models_at_once(tokenizer)):
+            chunk = chunk.to(self.device)
             tokens = self.standardization.standardised(tokenizer.tokens(chunk), tokenizer)
             chunks.append(self._run(self.model.encode, tokens, tokenizer))
         return torch.cat(chunks)
@@ -80,19 +81,19 @@ class Codec:
         """Flat weights [models, D] of latents [models, tokens, latent]; `base` [D] gives the weights outside tokens."""
         self._check(tokenizer)
         chunks = []
-        for chunk in latents.split(models_at_once(tokenizer)):
+        for chunk in latents.to(self.device).split(models_at_once(tokenizer)):
             tokens = self.standardization.raw(self._run(self.model.decode, chunk, tokenizer), tokenizer)
             chunks.append(tokenizer.weights(tokens, base))
         return torch.cat(chunks)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
     def _run(self, part: Callable[[Tensor, Tensor], Tensor], sequence: Tensor, tokenizer: Tokenizer) -> Tensor:
-        device = next(self.model.parameters()).device
-
-        def run(features: Tensor, positions: Tensor) -> Tensor:
-            return part(features.to(device), positions.to(device)).cpu()
-
         with torch.inference_mode():
-            return in_windows(run, sequence, tokenizer.positions, self.config.window, self.config.halo)
+            return in_windows(part, sequence, tokenizer.positions, self.config.window, self.config.halo)
 
     def _check(self, tokenizer: Tokenizer) -> None:
         """Raises `InputError` for tokens of another size, and beyond learned positions."""

@@ -14,7 +14,7 @@ def embed(codec: Codec, population: Population) -> Tensor:
 
     Source: Schürholt, Mahoney & Borth, arXiv 2406.09997, section 3.2.
     """
-    pieces = [codec.encode(piece.tokenizer, piece.weights).mean(1) for piece in in_pieces(population)]
+    pieces = [codec.encode(piece.tokenizer, piece.weights).mean(1).cpu() for piece in in_pieces(population)]
     return torch.cat([torch.zeros(0, codec.config.latent), *pieces])
 
 
@@ -27,5 +27,5 @@ def embed_layers(codec: Codec, population: Population) -> Tensor:
     pieces = [torch.zeros(0, len(blocks), codec.config.latent)]
     for piece in in_pieces(population):
         latents = codec.encode(piece.tokenizer, piece.weights)
-        pieces.append(torch.stack([latents[:, block.tokens].mean(1) for block in blocks], dim=1))
+        pieces.append(torch.stack([latents[:, block.tokens].mean(1) for block in blocks], dim=1).cpu())
     return torch.cat(pieces)

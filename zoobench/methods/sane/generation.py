@@ -65,14 +65,14 @@ class Sampler:
         return cls(codec, target, kernel, gaussian or Gaussian.standard(c.latent))
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
-        """New weights [count, D] of the target.
+        """New weights [count, D] of the target, on the codec's device.
 
         The anchors are models of the target, or of a population whose tokens differ from the target's only in the
         classifier, as on another dataset: if that has another number of classes, the classifier is a new model's.
         Without anchors (a population without models) latents come from the Gaussian. Raises `InputError` if neither is
         possible.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(self.codec.device).manual_seed(seed)
         tokenizer = self.target.tokenizer
         if not len(anchors):
             latents = self.gaussian.draw(count, len(tokenizer), generator)
@@ -85,7 +85,8 @@ class Sampler:
         places = corresponding(anchors.tokenizer, self.target)
         if places is None:
             raise InputError(f"models of {anchors.name} cannot be anchors for {self.target.name}: their layers differ")
-        latents = self.codec.encode(anchors.tokenizer, canonical(anchors, self.codec.references, c.flips))[:, places]
+        latents = self.codec.encode(anchors.tokenizer, canonical(anchors, self.codec.references, c.flips))
+        latents = latents[:, places.to(latents.device)]
         drawn = draw(latents, count, kernel.density, kernel.bandwidth, kernel.relative, generator)
         same = anchors.layout == tokenizer.layout
         weights = self.codec.decode(tokenizer, drawn, base=anchors.weights.mean(0) if same else None)

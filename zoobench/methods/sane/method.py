@@ -140,7 +140,7 @@ class Sane(Codec):
         """
         weights = canonical(population, self.references, self.config.flips)
         latents = self.encode(population.tokenizer, weights)
-        return self.decode(population.tokenizer, latents, base=weights.mean(0))
+        return self.decode(population.tokenizer, latents, base=weights.mean(0)).cpu()
 
     def save(self, path: Path) -> None:
         with directory_written_aside(path) as aside:

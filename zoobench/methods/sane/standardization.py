@@ -43,15 +43,19 @@ class Standardization:
         """Raw tokens [..., tokens, token_size] from `places` of a model, standardised; padding stays zero."""
         if not self.statistics:
             return tokens
-        mean, deviation = self._of(tokenizer)
+        mean, deviation = (scale.to(tokens.device) for scale in self._of(tokenizer))
         return (tokens - mean[places]) / deviation[places]
 
     def raw(self, tokens: Tensor, tokenizer: Tokenizer) -> Tensor:
         """Undo it for standardised tokens [..., tokens, token_size] of whole models."""
         if not self.statistics:
             return tokens
-        mean, deviation = self._of(tokenizer)
+        mean, deviation = (scale.to(tokens.device) for scale in self._of(tokenizer))
         return tokens * deviation + mean
+
+    def scales(self, tokenizer: Tokenizer) -> tuple[Tensor, Tensor] | None:
+        """Means and deviations of each element of the tokens [tokens, token_size]; None if weights stay raw."""
+        return self._of(tokenizer) if self.statistics else None
 
     def _of(self, tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
         """Means, and deviations (1 for padding), of each element of the tokens [tokens, token_size]."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,6 +18,7 @@ from zoo_generation.progress import Step
 from zoobench.methods.course import Course
 from zoobench.methods.sane.budget import MOST_BATCHES, batches_of_look, epoch_steps, looks_at, measured, spent, steps_of
 from zoobench.methods.sane.config import SaneConfig
+from zoobench.methods.sane.device import Draws, compiled, on_device
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
 from zoobench.methods.sane.resume import Snapshots
@@ -25,6 +26,8 @@ from zoobench.methods.sane.windows import Batch, WindowSampler
 from zoobench.methods.sane.workers import ALONE, Workers
 
 REPORT_SECONDS = 0.5
+
+NAMES = ("contrastive", "reconstruction", "r2")
 
 Log = Callable[[int, dict[str, float]], None]
 """Receives the losses of a step."""
@@ -40,7 +43,15 @@ class Losses:
     r2: Tensor
 
     def values(self) -> dict[str, float]:
-        return {name: getattr(self, name).item() for name in ("contrastive", "reconstruction", "r2")}
+        """The three that are reported, by name."""
+        return dict(zip(NAMES, values_of([self])[0], strict=False))
+
+
+def values_of(found: list[Losses]) -> list[list[float]]:
+    """Of each of the losses, the numbers of `NAMES` and the total. Nothing else in a training waits for a device."""
+    return torch.stack(
+        [torch.stack([*(getattr(each, name) for name in NAMES), each.total.detach()]) for each in found]
+    ).tolist()
 
 
 def train(
@@ -59,8 +70,11 @@ def train(
     With snapshots, an interrupted training goes on from the last one and ends as if it had not been interrupted; on a
     CPU to the bit. With `config.patience`, the weights are those of the best look at the validation windows.
     """
+    device = next(model.parameters()).device
+    batches = on_device(sampler, device)
+    held_out = None if validation is None else on_device(validation, device)
     state = None if snapshots is None else snapshots.read()
-    steps = state["steps"] if state is not None else _steps(model, sampler, config, workers)
+    steps = state["steps"] if state is not None else _steps(model, sampler, batches, config, workers)
     config = replace(config, steps=steps)
     run = Training(model, config, workers)
     if state is not None:
@@ -70,9 +84,9 @@ def train(
     watched = report is not None or log is not None
     told = time.monotonic()
     while run.step < config.steps and not run.stopped:
-        losses = run.advance(sampler)
-        if validation is not None and run.looks_now:
-            seen = run.look(validation)
+        losses = run.advance(batches)
+        if held_out is not None and run.looks_now:
+            seen = run.look(held_out)
             if log is not None:
                 log(run.step, {f"validation/{name}": value for name, value in seen.items()})
         last = run.step == config.steps or run.stopped
@@ -95,7 +109,7 @@ class Training:
     def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers = ALONE) -> None:
         self.model, self.config, self.workers = model, config, workers
         self.device = next(model.parameters()).device
-        self.together = workers.together(_compiled(model))
+        self.together: nn.Module | None = None
         self.optimizer = _optimizer(model, config)
         self.schedule = OneCycleLR(self.optimizer, config.learning_rate, total_steps=max(2, config.steps))
         self.step = 0
@@ -125,10 +139,14 @@ class Training:
         """Whether patience is exhausted."""
         return 0 < self.config.patience <= self.waited
 
-    def advance(self, sampler: WindowSampler) -> Losses:
+    def advance(self, sampler: Draws) -> Losses:
         """One step."""
         self.model.train()
         batch = sampler.draw(self.step, self.config.batch_size).to(self.device)
+        if self.together is None:
+            self.together = self._together(batch)
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # the results of the last step are no longer needed
         losses = losses_of(self.together, batch, self.config, self.workers)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
@@ -138,7 +156,15 @@ class Training:
         self.step += 1
         return losses
 
-    def look(self, validation: WindowSampler) -> dict[str, float]:
+    def _together(self, batch: Batch) -> nn.Module:
+        """The model, shared by the workers; compiled, except on a CPU, where compiling costs more than it saves."""
+        model: nn.Module = self.model
+        if self.device.type != "cpu":
+            mine, alone = batch.share(self.workers.rank, self.workers.count), self.workers.count == 1
+            model = compiled(model, lambda each: losses_of(each, mine, self.config).total, graphs=alone)
+        return self.workers.together(model)
+
+    def look(self, validation: Draws) -> dict[str, float]:
         """Mean losses on validation windows, the same ones every time: a row of the curve."""
         self.model.eval()
         with torch.no_grad():
@@ -146,9 +172,8 @@ class Training:
                 losses_of(self.model, validation.draw(number, self.config.batch_size).to(self.device), self.config)
                 for number in range(self.batches)
             ]
-        each_values = [each.values() for each in found]
-        values = {name: sum(each[name] for each in each_values) / len(found) for name in each_values[0]}
-        total = sum(each.total.item() for each in found) / len(found)
+        *means, total = (sum(column) / len(found) for column in zip(*values_of(found), strict=True))
+        values = dict(zip(NAMES, means, strict=True))
         self.curve.append({"step": self.step, **values, "total": total})
         if self.judges_now:
             self.waited = 0 if total < self.best else self.waited + 1
@@ -198,13 +223,13 @@ class Training:
         )
 
 
-def _steps(model: Autoencoder, sampler: WindowSampler, config: SaneConfig, workers: Workers) -> int:
+def _steps(model: Autoencoder, sampler: WindowSampler, batches: Draws, config: SaneConfig, workers: Workers) -> int:
     """The number of steps, the same on all workers. If it depends on speed, a copy is trained for a few steps and
     thrown away: the schedule needs the number from its first step on."""
 
     def step_seconds() -> float:
         trial = Training(copy.deepcopy(model), config, workers)
-        return workers.count * measured(lambda: trial.advance(sampler), trial.device)
+        return workers.count * measured(lambda: trial.advance(batches), trial.device)
 
     return workers.agreed(steps_of(config, sampler.populations, step_seconds))
 
@@ -218,7 +243,7 @@ def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Worke
     mine = batch.share(workers.rank, workers.count)
     positions, mask, real = (torch.cat([part, part]) for part in (mine.positions, mine.mask, mine.real))
     with _precision(batch.inputs.device):
-        projection, output = model(mine.inputs.flatten(0, 1), positions, None if bool(batch.real.all()) else real)
+        projection, output = model(mine.inputs.flatten(0, 1), positions, None if batch.whole else real)
     target = mine.targets.flatten(0, 1)
     first, second = (workers.gathered(view) for view in projection.float().chunk(2))
     contrastive = nt_xent(first, second, config.temperature)
@@ -241,11 +266,6 @@ def _optimizer(model: Autoencoder, config: SaneConfig) -> torch.optim.AdamW:
         config.learning_rate,
         fused=True,
     )
-
-
-def _compiled(model: Autoencoder) -> nn.Module:
-    """On a GPU, compile the model; on a CPU compiling costs more than it saves."""
-    return cast(nn.Module, torch.compile(model)) if next(model.parameters()).is_cuda else model
 
 
 def _precision(device: torch.device) -> AbstractContextManager[object]:

@@ -22,7 +22,7 @@ class Batch:
 
     inputs: two views of each window with noise [2, batch, tokens, token_size], float32; targets: the same without;
     mask: real elements, same shape without the views; positions [batch, tokens, 3]; real [batch, tokens]: tokens that
-    are not padding.
+    are not padding; whole: whether all tokens are real, which is known without waiting for a device.
     """
 
     inputs: Tensor
@@ -30,20 +30,31 @@ class Batch:
     mask: Tensor
     positions: Tensor
     real: Tensor
+    whole: bool
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(part.to(device, non_blocking=True) for part in self._parts()))
+        return self._each(lambda part: part.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In memory from which a GPU copies while it computes."""
+        return self._each(Tensor.pin_memory)
 
     def share(self, number: int, of: int) -> Batch:
         """One of `shares` equal parts of the windows."""
         size = len(self.real) // of
         part = slice(number * size, (number + 1) * size)
         return Batch(
-            self.inputs[:, part], self.targets[:, part], self.mask[part], self.positions[part], self.real[part]
+            self.inputs[:, part],
+            self.targets[:, part],
+            self.mask[part],
+            self.positions[part],
+            self.real[part],
+            self.whole,
         )
 
-    def _parts(self) -> tuple[Tensor, ...]:
-        return self.inputs, self.targets, self.mask, self.positions, self.real
+    def _each(self, of: Callable[[Tensor], Tensor]) -> Batch:
+        views = of(self.inputs), of(self.targets)
+        return Batch(*views, of(self.mask), of(self.positions), of(self.real), self.whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +108,12 @@ class WindowSampler:
         longest = max(piece.real.shape[1] for piece in pieces)
         targets = torch.cat([lengthened(piece.targets, longest, 2) for piece in pieces], dim=1)
         return Batch(
-            inputs=self._disturbed(targets, generator),
+            inputs=disturbed(targets, self.noise, self.erase, generator),
             targets=targets,
             mask=torch.cat([lengthened(piece.mask, longest) for piece in pieces]),
             positions=torch.cat([lengthened(piece.positions, longest) for piece in pieces]),
             real=torch.cat([lengthened(piece.real, longest) for piece in pieces]),
+            whole=all(piece.real.shape[1] == longest for piece in pieces),
         )
 
     def _windows(self, number: int, rows: Tensor, generator: torch.Generator) -> Batch:
@@ -120,14 +132,16 @@ class WindowSampler:
             mask=mask,
             positions=tokenizer.positions[places],
             real=torch.ones(len(rows), length, dtype=torch.bool),
+            whole=True,
         )
 
-    def _disturbed(self, targets: Tensor, generator: torch.Generator) -> Tensor:
-        """Multiplied by noise, and with rectangles erased."""
-        if not self.noise and not self.erase:
-            return targets
-        inputs = targets * (1 + self.noise * torch.randn(targets.shape, generator=generator))
-        return inputs * ~_rectangles(inputs.shape, self.erase, generator) if self.erase else inputs
+
+def disturbed(targets: Tensor, noise: float, erase: float, generator: torch.Generator) -> Tensor:
+    """Windows [2, batch, tokens, token_size] multiplied by noise, and with rectangles erased in a share of them."""
+    if not noise and not erase:
+        return targets
+    inputs = targets * (1 + noise * torch.randn(targets.shape, generator=generator, device=generator.device))
+    return inputs * ~_rectangles(inputs.shape, erase, generator) if erase else inputs
 
 
 def generator_of(seed: int, number: int) -> torch.Generator:
@@ -152,12 +166,13 @@ def _rectangles(shape: torch.Size, share: float, generator: torch.Generator) -> 
     The rectangle's part of the window's tokens, and of their elements, is drawn uniformly up to one half
     (after Zhong et al., Random Erasing, arXiv 1708.04896).
     """
-    erased = torch.rand(*shape[:2], generator=generator) < share
+    device = generator.device
+    erased = torch.rand(*shape[:2], generator=generator, device=device) < share
     inside = erased[..., None, None]
     for dim, size in ((-1, shape[2]), (-2, shape[3])):
-        part, begin = torch.rand(2, *shape[:2], generator=generator)
+        part, begin = torch.rand(2, *shape[:2], generator=generator, device=device)
         begin, part = begin[..., None] * (1 - part[..., None] / 2) * size, part[..., None] * size / 2
-        place = torch.arange(size)
+        place = torch.arange(size, device=device)
         inside = inside & ((place >= begin) & (place < begin + part)).unsqueeze(dim)
     return inside
 
@@ -185,13 +200,14 @@ def in_windows(
         starts, window, own = torch.zeros(1, dtype=torch.int64), length, length
     else:
         starts, own = halo_starts(length, window, halo), window - 2 * halo
-    places = starts[:, None] + torch.arange(window)
-    model = torch.arange(models).repeat_interleave(len(starts))[:, None]
-    within = places.repeat(models, 1)
+    starts = starts.to(sequence.device)
+    places = starts[:, None] + torch.arange(window, device=sequence.device)
+    model = torch.arange(models, device=sequence.device).repeat_interleave(len(starts))[:, None]
+    within, positions = places.repeat(models, 1), positions.to(sequence.device)
     pieces = [
         run(sequence[model[some], within[some]], positions[within[some]])
-        for some in torch.arange(len(model)).split(max(1, TOGETHER // window))
+        for some in torch.arange(len(model), device=sequence.device).split(max(1, TOGETHER // window))
     ]
     result = torch.cat(pieces).unflatten(0, (models, len(starts)))
-    owner = torch.arange(length) // own
-    return result[:, owner, torch.arange(length) - starts[owner]]
+    place = torch.arange(length, device=sequence.device)
+    return result[:, place // own, place - starts[place // own]]
