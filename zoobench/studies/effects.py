@@ -115,7 +115,9 @@ def effects(study: Study, results: Results, relations: Relations) -> pd.DataFram
                     named = {name for _, slopes in weights for name in slopes}
                     place = (*metric, method, budget, relation, factor.name)
                     rows.append((*place, len(weights), len(named), effect(terms)))
-    return _tested(rows, EFFECTS, lambda row: f"{row.factor.capitalize()} changes {_metric(row)} {PLACES[row.relation]}")
+    return _tested(
+        rows, EFFECTS, lambda row: f"{row.factor.capitalize()} changes {_metric(row)} {PLACES[row.relation]}"
+    )
 
 
 def against_baselines(study: Study, results: Results, relations: Relations) -> pd.DataFrame:
@@ -132,15 +134,19 @@ def against_baselines(study: Study, results: Results, relations: Relations) -> p
                         for target, of in measured.items()
                         if name in of and (other := _baseline(results, name, baseline, metric[0], target)) is not None
                     ]
-                    terms = [(sign / len(pairs), each) for pair in pairs for sign, each in zip((1, -1), pair, strict=True)]
+                    terms = [
+                        (sign / len(pairs), each) for pair in pairs for sign, each in zip((1, -1), pair, strict=True)
+                    ]
                     if terms:
                         place = (*metric, method, budget, name, relation, baseline)
                         rows.append((*place, len(pairs), 1, effect(terms)))
     return _tested(
         rows,
         AGAINST,
-        lambda row: f"{row.method} trained on {row.composition} differs from {row.baseline} in {_metric(row)} "
-        f"{PLACES[row.relation]}",
+        lambda row: (
+            f"{row.method} trained on {row.composition} differs from {row.baseline} in {_metric(row)} "
+            f"{PLACES[row.relation]}"
+        ),
     )
 
 
