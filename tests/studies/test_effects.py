@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from zoobench.evaluation.statistics import RESAMPLES, Effect, Scores, effect, holm
+from zoobench.evaluation.statistics import RESAMPLES, Effect, FitScores, effect, holm
 from zoobench.studies.effects import FACTORS, Factor, Shape, slope
 
 DATASETS = "abcde"
@@ -22,19 +22,19 @@ DOUBLING, IN_ALL, OF_EACH, *_ = FACTORS
 
 
 def simulated(generator: np.random.Generator, *, doubling: float = 0.0, dataset: float = 0.0) -> dict[bool, dict]:
-    """Scores by whether targets are in distribution, target and composition; noise is of a fit, and of each target."""
+    """FitScores by whether targets are in distribution, target and composition; noise is of a fit, and of each target."""
     found: dict[bool, dict] = {True: {}, False: {}}
     for name, shape in SHAPES.items():
         of_fit = generator.normal(0, 0.02, SEEDS)
         truth = doubling * np.log2(shape.models) + dataset * len(shape.datasets)
         for place, target in enumerate(DATASETS):
             values = truth + 0.1 * place + of_fit + generator.normal(0, 0.02, SEEDS)
-            scores = Scores(name, values, np.stack([values, values]))  # models that do not vary
+            scores = FitScores(name, values, np.stack([values, values]))  # models that do not vary
             found[target in shape.datasets].setdefault(target, {})[name] = scores
     return found
 
 
-def found_of(factor: Factor, measured: dict[str, dict[str, Scores]]) -> Effect:
+def found_of(factor: Factor, measured: dict[str, dict[str, FitScores]]) -> Effect:
     weights = {target: slope(factor, SHAPES, of) for target, of in measured.items()}
     return effect((w / len(weights), measured[t][name]) for t, of in weights.items() for name, w in of.items())
 
@@ -72,7 +72,7 @@ def test_the_error_is_that_of_a_plain_bootstrap() -> None:
     hard = generator.normal(0, 1, models)
     drawn = generator.multinomial(models, np.full(models, 1 / models), RESAMPLES) / models
     terms = [
-        (sign, Scores(fit, table.mean(1) + hard.mean(), drawn @ (table + hard).T))
+        (sign, FitScores(fit, table.mean(1) + hard.mean(), drawn @ (table + hard).T))
         for sign, (fit, table) in zip((1, -0.5), tables.items(), strict=True)
     ]
     plain = []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.evaluation import Origin, TrainingSet
-from zoobench.evaluation.statistics import RESAMPLES, Effect, Interval, Scores, effect, interval
+from zoobench.evaluation.statistics import RESAMPLES, Effect, Interval, FitScores, effect, interval
 from zoobench.evaluation.trainings import chosen, counts_of
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.studies.relations import relation
@@ -234,7 +234,7 @@ def test_differences_see_what_is_common() -> None:
 
 
 def contrast(first: list[Estimate], second: list[Estimate]) -> Effect:
-    return effect([(1, Scores.of("a", "t", first)), (-1, Scores.of("b", "t", second))])
+    return effect([(1, FitScores.of("a", "t", first)), (-1, FitScores.of("b", "t", second))])
 
 
 def test_what_was_measured_once_is_told_from_nothing() -> None:

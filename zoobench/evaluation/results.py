@@ -17,7 +17,7 @@ from zoobench import __version__
 from zoobench.display import figures
 from zoobench.evaluation.cells import Cells
 from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
-from zoobench.evaluation.statistics import Interval, Scores, interval
+from zoobench.evaluation.statistics import Interval, FitScores, interval
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
 
@@ -56,7 +56,7 @@ class Results:
         return found
 
     @cached_property
-    def scores(self) -> dict[Place, Scores]:
+    def scores(self) -> dict[Place, FitScores]:
         """What is compared: each task's primary metric, by place, under the seeds that all targets of a fit have."""
         primary = {task.name: task.primary for task in self.plan.tasks}
         found: dict[Place, dict[int, Estimate]] = {}
@@ -67,7 +67,7 @@ class Results:
                 found[fit[0], fit[1], task, target] = known
                 common.setdefault((fit[0], fit[1], task), set(known)).intersection_update(known)
         return {
-            place: Scores.of(place[:2], place[3], [known[seed] for seed in sorted(common[place[:3]])])
+            place: FitScores.of(place[:2], place[3], [known[seed] for seed in sorted(common[place[:3]])])
             for place, known in found.items()
             if common[place[:3]]
         }

@@ -66,7 +66,7 @@ def resampled(seeds: Sequence[Estimate], drawn: NDArray[np.int64], generator: np
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class FitScores:
     """A metric of one fit on one target, under each seed.
 
     fit: what is trained anew under each seed; scores of one fit on several targets vary together. values: [seeds];
@@ -78,8 +78,8 @@ class Scores:
     resampled: Array
 
     @classmethod
-    def of(cls, fit: Hashable, target: str, seeds: Sequence[Estimate]) -> Scores:
-        """From the estimates on a target, one per seed. Scores on the same models of a target draw the same models."""
+    def of(cls, fit: Hashable, target: str, seeds: Sequence[Estimate]) -> FitScores:
+        """From the estimates on a target, one per seed. FitScores on the same models of a target draw the same models."""
         if len(seeds) == 1 and len(seeds[0].models) == 1:
             resampled = np.full((RESAMPLES, 1), np.nan)  # the same in every resample, however uncertain it is
         else:
@@ -117,7 +117,7 @@ class Effect:
         return float(nctdtrinc(self.freedom, 1 - POWER, least)) * self.error
 
 
-def effect(terms: Iterable[tuple[float, Scores]]) -> Effect:
+def effect(terms: Iterable[tuple[float, FitScores]]) -> Effect:
     """The sum of weight times mean over seeds, with its error over seeds and models.
 
     Seeds are what a bootstrap over the seeds of each fit gives, without its bias for few seeds; the fits of different

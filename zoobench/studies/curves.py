@@ -1,4 +1,4 @@
-"""Scores against the number of datasets, and against the number of models, in and out of distribution."""
+"""FitScores against the number of datasets, and against the number of models, in and out of distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from zoobench.evaluation.plan import NO_COMPOSITION
 from zoobench.evaluation.results import Results
-from zoobench.evaluation.statistics import Scores, effect
+from zoobench.evaluation.statistics import FitScores, effect
 from zoobench.studies.effects import Relations, Shape, kind_of, levels_of, shapes_of
 from zoobench.studies.study import Study
 
@@ -49,9 +49,9 @@ def curves_over(
 
 def _points(
     results: Results, relations: Relations, shapes: Mapping[str, Shape], over: str, method: str, task: str
-) -> dict[tuple[str, str, str], dict[float, dict[str, list[Scores]]]]:
-    """Scores by budget, relation and line; then by x and target."""
-    lines: dict[tuple[str, str, str], dict[float, dict[str, list[Scores]]]] = {}
+) -> dict[tuple[str, str, str], dict[float, dict[str, list[FitScores]]]]:
+    """FitScores by budget, relation and line; then by x and target."""
+    lines: dict[tuple[str, str, str], dict[float, dict[str, list[FitScores]]]] = {}
     for (composition, *of, target), scores in results.scores.items():
         relation = kind_of(relations[composition, target]) if of == [method, task] and composition in shapes else None
         if relation is not None:
@@ -71,16 +71,16 @@ def _places(composition: str, shapes: Mapping[str, Shape], over: str) -> list[tu
     return [(f"{in_all:g} models in all", len(of.datasets)), (f"{each:g} models of each", len(of.datasets))]
 
 
-def _baselines(results: Results, task: str) -> dict[str, list[list[Scores]]]:
+def _baselines(results: Results, task: str) -> dict[str, list[list[FitScores]]]:
     """The scores of baselines that learn from no composition, one list per target."""
-    found: dict[str, list[list[Scores]]] = {}
+    found: dict[str, list[list[FitScores]]] = {}
     for (composition, method, of, _), scores in results.scores.items():
         if composition == NO_COMPOSITION and of == task:
             found.setdefault(method, []).append([scores])
     return found
 
 
-def _mean(targets: Sequence[Sequence[Scores]]) -> tuple[float, float, float]:
+def _mean(targets: Sequence[Sequence[FitScores]]) -> tuple[float, float, float]:
     """Mean over targets of means over scores, and the bounds of its interval."""
     found = effect((1 / len(targets) / len(scores), each) for scores in targets for each in scores)
     bounds = found.interval()

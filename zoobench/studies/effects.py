@@ -14,7 +14,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.text import words
 from zoobench.evaluation.plan import NO_COMPOSITION, TrainingSet
 from zoobench.evaluation.results import Results
-from zoobench.evaluation.statistics import Effect, Scores, effect, holm, verdict
+from zoobench.evaluation.statistics import Effect, FitScores, effect, holm, verdict
 from zoobench.evaluation.trainings import counts_of
 from zoobench.studies.relations import ID
 from zoobench.studies.study import Study
@@ -177,7 +177,7 @@ def kind_of(relation: str) -> str | None:
     return ID if relation == ID else OOD if relation in {"OOD dataset", "OOD both"} else None
 
 
-def slope(factor: Factor, shapes: Mapping[str, Shape], measured: Mapping[str, Scores]) -> dict[str, float]:
+def slope(factor: Factor, shapes: Mapping[str, Shape], measured: Mapping[str, FitScores]) -> dict[str, float]:
     """The weight of each composition in the slope of scores on a factor, each group of equals with its own intercept.
 
     Compositions without a part in it are left out; empty if no group varies.
@@ -227,16 +227,16 @@ def _fitted(study: Study, results: Results) -> Iterator[tuple[tuple[str, str], s
 
 def _measured(
     results: Results, relations: Relations, shapes: Mapping[str, Shape], method: str, task: str, relation: str
-) -> dict[str, dict[str, Scores]]:
+) -> dict[str, dict[str, FitScores]]:
     """The scores by target and composition, of compositions with a relation to the target."""
-    found: dict[str, dict[str, Scores]] = {}
+    found: dict[str, dict[str, FitScores]] = {}
     for (composition, *of, target), scores in results.scores.items():
         if of == [method, task] and composition in shapes and kind_of(relations[composition, target]) == relation:
             found.setdefault(target, {})[composition] = scores
     return found
 
 
-def _baseline(results: Results, composition: str, baseline: str, task: str, target: str) -> Scores | None:
+def _baseline(results: Results, composition: str, baseline: str, task: str, target: str) -> FitScores | None:
     """A baseline's scores with a composition, or without any."""
     given = results.scores.get((composition, baseline, task, target))
     return given or results.scores.get((NO_COMPOSITION, baseline, task, target))
