@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from zoobench.evaluation.plan import NO_COMPOSITION
+from zoobench.studies.curves import POINTS
+from zoobench.studies.effects import AGAINST, EFFECTS, FACTORS
+from zoobench.studies.effects import BASELINES as OF_TARGETS
 from zoobench.studies.relations import ID
 from zoobench.studies.report import Report
 
@@ -61,6 +64,9 @@ def made_up_report() -> Report:
         fits=_fits(),
         summary=summary,
         measurements=measurements,
+        effects=_effects(EFFECTS, "factor", tuple(each.name for each in FACTORS)),
+        against_baselines=_effects(AGAINST, "baseline", OF_TARGETS),
+        curves=_curves(),
         comparisons=_comparisons(),
         failures=pd.DataFrame([(f"all · {HOSTILE}", "out of memory: <b>8 GiB</b>")], columns=["cell", "reason"]),
         primary={"property_prediction": "test_accuracy_r2", "generation": "kept_mean", "fine_tuning": "after_1"},
@@ -85,6 +91,26 @@ def _relation(composition: str, target: str) -> str:
     return ID if target in ZOOS[composition] else "OOD dataset"
 
 
+def _effects(columns: list[str], varies: str, values: tuple[str, ...]) -> pd.DataFrame:
+    """One row per task, value and relation, hostile names among them."""
+    rows = []
+    verdicts = itertools.cycle(["better", "not distinguishable", "worse"])
+    for (task, metrics), value, relation in itertools.product(METRICS.items(), values, ["ID", "OOD"]):
+        row = {"task": task, "metric": metrics[0], "method": PEER, "budget": "", "composition": HOSTILE, varies: value}
+        row |= {"relation": relation, "targets": 3, "compositions": 4, "effect": 0.01, "low": -0.02, "high": 0.04}
+        row |= {"p": 0.2, "holm": 0.4, "could_see": math.nan, "verdict": next(verdicts)}
+        rows.append(row | {"sentence": f"{value} changes {task} by {HOSTILE}."})
+    return pd.DataFrame(rows)[columns]
+
+
+def _curves() -> pd.DataFrame:
+    rows = []
+    for over, relation, line in itertools.product(["datasets", "models"], ["ID", "OOD"], ["sane, 4", PEER, "anchors"]):
+        for x in [math.nan] if line == "anchors" else [1, 4]:
+            rows.append((over, "generation", "kept_mean", line, "", relation, line, x, 4, 0.5, 0.4, 0.6))
+    return pd.DataFrame(rows, columns=POINTS)
+
+
 def _comparisons() -> pd.DataFrame:
     rows = []
     verdicts = itertools.cycle([("better", 0.12), ("not distinguishable", 0.01), ("worse", -0.08)])
@@ -96,7 +122,9 @@ def _comparisons() -> pd.DataFrame:
                 f"[{difference - 0.02:+.3f}, {difference + 0.02:+.3f}] in kept mean accuracy."
             )
             compared = [question, "generation", "kept_mean", "sane", "all", "mnist", targets]
-            numbers = [difference, difference - 0.02, difference + 0.02]
+            numbers = [difference, difference - 0.02, difference + 0.02, 0.01, 0.02]
             rows.append([*compared, *numbers, verdict, sentence, "not both"])
-    names = "question task metric method composition against targets difference low high verdict sentence converged"
+    names = (
+        "question task metric method composition against targets difference low high p holm verdict sentence converged"
+    )
     return pd.DataFrame(rows, columns=names.split())

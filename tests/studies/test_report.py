@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from helpers.made_up_report import HOSTILE, PEER, TARGETS, ZOOS, made_up_report
+from helpers.made_up_report import HOSTILE, TARGETS, ZOOS, made_up_report
 from markdown_it import MarkdownIt
 from rich.console import Console
 
@@ -18,7 +18,7 @@ from zoobench.cli.tables import answer_tables, score_tables
 from zoobench.evaluation.plan import NO_COMPOSITION
 from zoobench.studies.relations import ID
 from zoobench.studies.report import Report, write_report
-from zoobench.studies.report.curves import epoch_curves, size_curves
+from zoobench.studies.report.curves import composition_curves, epoch_curves
 from zoobench.studies.report.scores import Row, matrices, ranking
 
 
@@ -27,7 +27,8 @@ def test_tables_are_written_as_they_are(report_folder: Path) -> None:
     for name, table in (("measurements", report.measurements), ("summary", report.summary)):
         pd.testing.assert_frame_equal(pd.read_parquet(report_folder / f"{name}.parquet"), table)
         assert len(pd.read_csv(report_folder / f"{name}.csv")) == len(table)
-    assert len(pd.read_csv(report_folder / "comparisons.csv")) == len(report.comparisons)
+    for name in ("effects", "against_baselines", "curves", "comparisons"):
+        assert len(pd.read_csv(report_folder / f"{name}.csv")) == len(getattr(report, name))
 
 
 def test_the_same_report_gives_the_same_bytes(report_folder: Path, tmp_path: Path) -> None:
@@ -75,30 +76,32 @@ def test_methods_are_ranked_on_their_largest_composition() -> None:
     }
 
 
-def test_curves_hold_zoos_in_several_sizes_and_epochs_in_order() -> None:
+def test_curves_hold_level_baselines_and_epochs_in_order() -> None:
     report = made_up_report()
-    sizes = size_curves(report, "generation")
-    assert set(sizes["line"]) == {"mnist/cnn_s · sane", f"mnist/cnn_s · {PEER}"}
-    assert sorted(set(sizes["x"])) == [200, 400, 800]
+    curves = composition_curves(report, "generation", "datasets")
+    anchors = curves[curves["line"] == "anchors"].groupby("target")
+    assert [list(rows["x"]) for _, rows in anchors] == [[1, 4], [1, 4]]
+    assert set(curves["std"].dropna().round(6)) == {0.1}
     epochs = epoch_curves(report, "fine_tuning")["sane"]
     assert list(dict.fromkeys(epochs["line"])) == [*ZOOS, "random_init"]
     assert list(epochs[(epochs["line"] == "all") & (epochs["target"] == TARGETS[0])]["x"]) == [0, 1, 5, 25]
     assert not epoch_curves(report, "generation")
-    one_size = report.compositions[report.compositions["composition"] == "mnist"]
-    assert not len(size_curves(replace(report, compositions=one_size), "generation"))
 
 
 def test_a_report_of_little_is_written_too(tmp_path: Path) -> None:
     full = made_up_report()
     summary = full.summary[full.summary["composition"] == NO_COMPOSITION]
-    report = replace(full, summary=summary, comparisons=full.comparisons[:0], failures=full.failures[:0])
+    empty = {
+        name: getattr(full, name)[:0] for name in ("effects", "against_baselines", "curves", "comparisons", "failures")
+    }
+    report = replace(full, summary=summary, **empty)
     write_report(replace(report, description=""), tmp_path)
     for name in ("report.html", "report.md"):
         content = (tmp_path / name).read_text()
-        assert "The study asks no questions." in content
+        assert "The study asks no questions." in content and "says nothing of single effects" in content
         assert "Failures" not in content
     assert not list((tmp_path / "plots").iterdir())
-    write_report(replace(full, summary=full.summary.assign(mean=math.nan)), tmp_path)
+    write_report(replace(full, summary=full.summary.assign(mean=math.nan), curves=full.curves[:0]), tmp_path)
     assert not list((tmp_path / "plots").iterdir())
 
 

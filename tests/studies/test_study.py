@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.evaluation import Origin, TrainingSet
-from zoobench.evaluation.statistics import RESAMPLES, Interval, difference, interval
+from zoobench.evaluation.statistics import RESAMPLES, Effect, Interval, FitScores, effect, interval
 from zoobench.evaluation.trainings import chosen, counts_of
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.studies.budget import budget_words
@@ -271,33 +271,28 @@ def test_intervals_agree_with_a_plain_bootstrap() -> None:
     assert abs(ours.low - plain.low) < 0.08 and abs(ours.high - plain.high) < 0.08
 
 
-def test_paired_differences_see_what_is_common() -> None:
+def test_differences_see_what_is_common() -> None:
     """If both are measured on the same models, variation between models cancels."""
     generator = np.random.default_rng(2)
     hard = generator.normal(0, 5, 40)
     models = pd.Series([f"m{i}" for i in range(40)])
     first, second = (
-        [Estimate.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40)))] for better in (0.2, 0.0)
+        Estimate.mean(models, pd.Series(hard + better + generator.normal(0, 0.1, 40))) for better in (1, 0)
     )
-    paired = difference({"t": (first, second)})
-    assert paired.verdict() == "better" and paired.high - paired.low < 0.2
-    renamed = [Estimate("mean", tuple(f"other {name}" for name in each.models), each.sums) for each in second]
-    assert difference({"t": (first, renamed)}).verdict() == "not distinguishable"
+    assert contrast([first], [second]).p() < 1e-6
+    renamed = Estimate("mean", tuple(f"other {name}" for name in second.models), second.sums)
+    assert contrast([first], [renamed]).p() > 0.05
+
+
+def contrast(first: list[Estimate], second: list[Estimate]) -> Effect:
+    return effect([(1, FitScores.of("a", "t", first)), (-1, FitScores.of("b", "t", second))])
 
 
 def test_what_was_measured_once_is_told_from_nothing() -> None:
     """τ of a method under one seed is the same in every resample, which does not make it certain."""
     one, other = ([Estimate.constant(value)] for value in (0.9, 0.1))
-    assert np.isnan(interval(one).low) and difference({"t": (one, other)}).verdict() == "not distinguishable"
-    assert difference({"t": (one * 2, other * 2)}).verdict() == "better"  # under two seeds, the same each time
-
-
-def test_nothing_is_found_where_nothing_is() -> None:
-    """Few comparisons of equals find a difference."""
-    generator = np.random.default_rng(3)
-    pairs = [([sums(generator, 0) for _ in range(5)], [sums(generator, 0) for _ in range(5)]) for _ in range(60)]
-    told = [difference({"t": pair}).verdict() != "not distinguishable" for pair in pairs]
-    assert np.mean(told) < 0.2
+    found = contrast(one, other)
+    assert np.isnan([interval(one).low, found.interval().low, found.p(), found.could_see(3)]).all()
 
 
 def test_r2_is_computed_anew_when_models_are_drawn_again() -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from zoo_generation.files import directory_written_aside
@@ -16,7 +17,7 @@ from zoobench import __version__
 from zoobench.display import figures
 from zoobench.evaluation.cells import Cells
 from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
-from zoobench.evaluation.statistics import Interval, interval
+from zoobench.evaluation.statistics import Interval, FitScores, interval
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
 
@@ -53,6 +54,23 @@ class Results:
             if len(observed := self.cells.observations(cell)):
                 found.setdefault(place_of(cell), {})[cell.fit.seed] = cell.task.score(observed)
         return found
+
+    @cached_property
+    def scores(self) -> dict[Place, FitScores]:
+        """What is compared: each task's primary metric, by place, under the seeds that all targets of a fit have."""
+        primary = {task.name: task.primary for task in self.plan.tasks}
+        found: dict[Place, dict[int, Estimate]] = {}
+        common: dict[tuple[str, str, str], set[int]] = {}
+        for (*fit, task, target), seeds in self.estimates.items():
+            known = {seed: metrics[primary[task]] for seed, metrics in seeds.items() if primary[task] in metrics}
+            if known := {seed: each for seed, each in known.items() if np.isfinite(each.value())}:
+                found[fit[0], fit[1], task, target] = known
+                common.setdefault((fit[0], fit[1], task), set(known)).intersection_update(known)
+        return {
+            place: FitScores.of(place[:2], place[3], [known[seed] for seed in sorted(common[place[:3]])])
+            for place, known in found.items()
+            if common[place[:3]]
+        }
 
     @cached_property
     def measurements(self) -> pd.DataFrame:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from zoo_generation.text import words
 from zoobench.evaluation.results import Results
-from zoobench.evaluation.statistics import Verdict, difference
+from zoobench.evaluation.statistics import effect, holm, verdict
 from zoobench.studies.relations import ID, MEAN
 from zoobench.studies.study import Comparison, Study
 from zoobench.tasks.base import Task
-from zoobench.tasks.estimates import Estimate
 
 WORDS = {"better": "is better than", "worse": "is worse than", "not distinguishable": "cannot be told from"}
-Pair = tuple[Sequence[Estimate], Sequence[Estimate]]
-"""Estimates of a composition and of the one that it is compared with, one per seed."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,7 @@ class Contrast:
     difference: float
     low: float
     high: float
-    verdict: Verdict
-
-    @property
-    def sentence(self) -> str:
-        bounds = f"95 % from {self.low:+.3f} to {self.high:+.3f}"
-        known = bounds if np.isfinite([self.low, self.high]).all() else "measured once, without an interval"
-        return (
-            f"{self.task.replace('_', ' ')} on {self.targets}, {self.method}: {self.composition} {WORDS[self.verdict]} "
-            f"{self.against} ({self.metric} {self.difference:+.3f}, {known})"
-        )
+    p: float
 
 
 Relations = Mapping[tuple[str, str], str]
@@ -53,7 +43,10 @@ Relations = Mapping[tuple[str, str], str]
 
 def compare(study: Study, results: Results, relations: Relations) -> pd.DataFrame:
     """One row per contrast: for every method that learns, every task, every target, and the means over the targets that
-    are in distribution of both compositions, of one of them, of neither, and over all targets."""
+    are in distribution of both compositions, of one of them, of neither, and over all targets.
+
+    holm: p corrected for the number of comparisons of the question; verdict: whether it is below 0.05.
+    """
     targets = list(dict.fromkeys(cell.target.name for cell in results.plan.cells))
     contrasts = [
         contrast
@@ -64,8 +57,20 @@ def compare(study: Study, results: Results, relations: Relations) -> pd.DataFram
         if method.learns
         for contrast in _contrasts(comparison, against, task, method.name, targets, results, relations)
     ]
-    columns = [*Contrast.__dataclass_fields__, "sentence"]
-    return pd.DataFrame([asdict(each) | {"sentence": each.sentence} for each in contrasts], columns=columns)
+    table = pd.DataFrame([asdict(each) for each in contrasts], columns=list(Contrast.__dataclass_fields__))
+    table = table.assign(holm=table.groupby("question")["p"].transform(holm).astype(float))
+    verdicts = [verdict(*each) for each in table[["difference", "holm"]].itertuples(index=False)]
+    table = table.assign(verdict=pd.Series(verdicts, table.index, dtype=object))
+    return table.assign(sentence=pd.Series(map(_sentence, table.itertuples()), table.index, dtype=object))
+
+
+def _sentence(row: Any) -> str:
+    bounds = f"95 % from {row.low:+.3f} to {row.high:+.3f}"
+    known = bounds if np.isfinite([row.low, row.high]).all() else "measured once, without an interval"
+    return (
+        f"{words(row.task)} on {row.targets}, {row.method}: {row.composition} {WORDS[row.verdict]} "
+        f"{row.against} ({row.metric} {row.difference:+.3f}, {known})"
+    )
 
 
 def _contrasts(
@@ -77,28 +82,20 @@ def _contrasts(
     results: Results,
     relations: Relations,
 ) -> Iterator[Contrast]:
-    measured = {
-        target: pair
-        for target in targets
-        if (pair := _pair((comparison.composition, against), method, task, target, results)) is not None
-    }
     names = (comparison.composition, against)
+    places = {target: [(name, method, task.name, target) for name in names] for target in targets}
+    measured = {target: of for target, of in places.items() if all(place in results.scores for place in of)}
     groups = {target: [target] for target in measured} | _groups(names, list(measured), relations)
     for name, chosen in groups.items():
-        pairs = {target: measured[target] for target in chosen}
-        bounds = difference(pairs)
-        mean = float(np.mean([_mean(first) - _mean(second) for first, second in pairs.values()]))
-        of = (comparison.question, task.name, task.primary, method, comparison.composition, against)
-        yield Contrast(*of, name, mean, bounds.low, bounds.high, bounds.verdict())
-
-
-def _pair(compositions: tuple[str, str], method: str, task: Task, target: str, results: Results) -> Pair | None:
-    """The estimates of both under their common seeds. None if there are none."""
-    places = [(composition, method, task.name, target) for composition in compositions]
-    seeds = [results.estimates.get(place, {}) for place in places]
-    common = [seed for seed in seeds[0] if task.primary in seeds[0][seed] and task.primary in seeds[1].get(seed, {})]
-    first, second = ([of_place[seed][task.primary] for seed in common] for of_place in seeds)
-    return (first, second) if common else None
+        terms = [
+            (sign / len(chosen), results.scores[place])
+            for target in chosen
+            for sign, place in zip((1, -1), measured[target], strict=True)
+        ]
+        found = effect(terms)
+        bounds = found.interval()
+        of = (comparison.question, task.name, task.primary, method, *names, name)
+        yield Contrast(*of, found.value, bounds.low, bounds.high, found.p())
 
 
 def _groups(compositions: tuple[str, str], targets: Sequence[str], relations: Relations) -> dict[str, list[str]]:
@@ -114,7 +111,3 @@ def _groups(compositions: tuple[str, str], targets: Sequence[str], relations: Re
     if list(targets) not in groups.values():
         groups[f"{MEAN}all"] = list(targets)
     return {name: chosen for name, chosen in groups.items() if len(chosen) > 1}
-
-
-def _mean(seeds: Sequence[Estimate]) -> float:
-    return float(np.mean([estimate.value() for estimate in seeds]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -21,6 +21,8 @@ from zoobench.evaluation.results import Results
 from zoobench.evaluation.runner import run
 from zoobench.evaluation.trainings import counts_of
 from zoobench.studies.comparisons import compare
+from zoobench.studies.curves import curves_over
+from zoobench.studies.effects import against_baselines, effects
 from zoobench.studies.fits import fits_of, with_convergence
 from zoobench.studies.relations import relation
 from zoobench.studies.report import Report, write_report
@@ -98,6 +100,20 @@ class StudyResults:
         return fits_of(self.results)
 
     @cached_property
+    def effects(self) -> pd.DataFrame:
+        """What changes with more models, further datasets and architectures: as `effects.effects`."""
+        return effects(self.study, self.results, self.relations)
+
+    @cached_property
+    def against_baselines(self) -> pd.DataFrame:
+        """How much better learned methods are than baselines: as `effects.against_baselines`."""
+        return against_baselines(self.study, self.results, self.relations)
+
+    def curves(self, over: Literal["datasets", "models"]) -> pd.DataFrame:
+        """Means against the number of datasets or of models: as `curves.curves_over`."""
+        return curves_over(self.study, self.results, self.relations, over)
+
+    @cached_property
     def compositions(self) -> pd.DataFrame:
         """One row per composition: its zoos, and how many of their models, checkpoints and tokens train."""
         zoos = {name: ", ".join(each.zoos) for name, each in self.study.all_compositions().items()}
@@ -120,6 +136,9 @@ class StudyResults:
             fits=self.fits,
             summary=self.summary(),
             measurements=self.measurements,
+            effects=self.effects,
+            against_baselines=self.against_baselines,
+            curves=pd.concat([self.curves("datasets"), self.curves("models")], ignore_index=True),
             comparisons=self.comparisons,
             failures=pd.DataFrame(list(self.failures.items()), columns=["cell", "reason"]),
             primary={task.name: task.primary for task in self.results.plan.tasks},

@@ -1,4 +1,4 @@
-"""Points of the plots: scores against the size of a composition, and against epochs of fine-tuning.
+"""Points of the plots: scores against what a composition is made of, and against epochs of fine-tuning.
 
 All are tables of points with columns target, line, x, mean, std; a line's points are sorted by x.
 """
@@ -8,18 +8,26 @@ from __future__ import annotations
 import pandas as pd
 
 from zoobench.evaluation.plan import NO_COMPOSITION
+from zoobench.studies.effects import PLACES
 from zoobench.studies.report.content import Report
-from zoobench.studies.report.scores import primary_scores
 
 POINT = ["target", "line", "x", "mean", "std"]
 
 
-def size_curves(report: Report, task: str) -> pd.DataFrame:
-    """Primary metric against number of models, one line per zoos and method, for zoos in at least two sizes."""
-    sizes = report.compositions[["composition", "zoos", "models"]]
-    scores = primary_scores(report, task).dropna(subset="mean").merge(sizes, on="composition")
-    scores = scores[scores.groupby("zoos")["models"].transform("nunique") >= 2]
-    return _points(scores.assign(line=scores["zoos"] + " · " + scores["method"], x=scores["models"]))
+def composition_curves(report: Report, task: str, over: str) -> pd.DataFrame:
+    """Primary metric against the number of datasets or models, in place of targets in and out of distribution; a
+    baseline is a horizontal line. Bars reach to the further bound of the 95 % interval."""
+    curves = report.curves
+    curves = curves[(curves["over"] == over) & (curves["task"] == task)]
+    named = curves["line"] + curves["budget"].map(lambda budget: f", {budget}" if budget else "")
+    curves = curves.assign(target=curves["relation"].map(PLACES), line=named)
+    curves["std"] = (curves[["low", "high"]].sub(curves["mean"], axis=0)).abs().max(axis=1)
+    flat = curves[curves["x"].isna()].drop(columns="x").assign(std=float("nan"))
+    reaching = curves.dropna(subset="x")
+    of_target = reaching.groupby("target")["x"]
+    ends = reaching[reaching["x"].eq(of_target.transform("min")) | reaching["x"].eq(of_target.transform("max"))]
+    ends = ends[["target", "x"]].drop_duplicates()
+    return _points(pd.concat([reaching, flat.merge(ends, on="target")]))
 
 
 def epoch_curves(report: Report, task: str) -> dict[str, pd.DataFrame]:

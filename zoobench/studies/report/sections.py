@@ -1,4 +1,4 @@
-"""A report in sections, in order: the answers, then one section per task; all output formats use it."""
+"""A report in sections, in order: what it says, then one section per task; all output formats use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo_generation.text import words
 from zoobench.display.plotting import Plot
 from zoobench.studies.relations import MEAN
 from zoobench.studies.report.content import Report
-from zoobench.studies.report.curves import epoch_curves, size_curves
+from zoobench.studies.report.curves import composition_curves, epoch_curves
 from zoobench.studies.report.plotting import line_plot
 from zoobench.studies.report.scores import Matrix, matrices, ranking, tasks
 
@@ -31,17 +31,19 @@ class Section:
 
     name: str
     """Valid as an id and as a file name."""
+    task: str
     title: str
     metric: str
     matrices: list[Matrix]
     ranking: pd.DataFrame
-    sizes: Plot | None
+    compositions: list[Plot]
+    """Against the number of datasets, and of models."""
     epochs: list[Plot]
 
     @property
     def plots(self) -> list[Plot]:
         """All plots, in order."""
-        return [*([self.sizes] if self.sizes else []), *self.epochs]
+        return [*self.compositions, *self.epochs]
 
 
 def answers(report: Report) -> list[Answered]:
@@ -62,17 +64,19 @@ def _section(report: Report, task: str, number: int) -> Section:
     name = f"task-{number}-{re.sub(r'[^a-z0-9]+', '-', task.lower())}"
     title = words(task).capitalize()
     metric = words(report.primary[task])
-    sizes = size_curves(report, task)
     curves = epoch_curves(report, task)
     return Section(
         name,
+        task,
         title,
         metric,
         matrices(report, task),
         ranking(report, task),
-        line_plot(sizes, f"{name}-sizes", f"{title}: {metric} against number of models", "models", metric, "log")
-        if len(sizes)
-        else None,
+        [
+            line_plot(points, f"{name}-{over}", f"{title}: {metric} against number of {over}", over, metric, scale)
+            for over, scale in (("datasets", "linear"), ("models", "log"))
+            if len(points := composition_curves(report, task, over))
+        ],
         [
             line_plot(points, f"{name}-epochs-{place}", f"{title}: {method}, against epochs", "epochs", "accuracy")
             for place, (method, points) in enumerate(curves.items(), 1)

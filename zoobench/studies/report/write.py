@@ -20,8 +20,8 @@ def write_report(report: Report, folder: Path) -> None:
     for name, table in (("measurements", report.measurements), ("summary", report.summary)):
         table.to_parquet(folder / f"{name}.parquet", index=False)
         table.to_csv(folder / f"{name}.csv", index=False)
-    report.fits.to_csv(folder / "fits.csv", index=False)
-    report.comparisons.to_csv(folder / "comparisons.csv", index=False)
+    for name in ("effects", "against_baselines", "curves", "comparisons", "fits"):
+        getattr(report, name).to_csv(folder / f"{name}.csv", index=False)
     (folder / "report.html").write_text(html(report, shown), encoding="utf-8")
     (folder / "report.md").write_text(markdown(report, shown), encoding="utf-8")
     (folder / "plots").mkdir(exist_ok=True)
