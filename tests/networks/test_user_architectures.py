@@ -125,7 +125,7 @@ def test_what_is_recorded_and_generated_of_a_users_network_is_so(tmp_path: Path)
     code, output = zoobench(tmp_path, "zoo", "validate", str(zoo.path), "--recompute", "12", *names)
     assert code == 0 and "is valid" in output, output
     code, output = zoobench(
-        tmp_path, "generate", "--model", "weight_density", *names, "--zoo", str(zoo.path), "--count", "4", "--keep", "2"
+        tmp_path, "generate", "--model", "weight_density", *names, "--zoo", str(zoo.path), "--drawn", "4", "--kept", "2"
     )
     assert code == 0, output
     generated = Zoo(next((tmp_path / "generated").glob("*/zoo.json")).parent)
