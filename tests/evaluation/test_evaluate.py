@@ -17,7 +17,6 @@ from conftest import Install, Run
 
 from zoobench.evaluation import Origin, Plan, Results, TrainingSet, evaluate, fitted
 from zoobench.evaluation import run as run_plan
-from zoobench.evaluation.plan import Plan
 from zoobench.methods.registry import get_method
 from zoobench.populations import KEPT
 from zoobench.studies.results import run_study
