@@ -35,18 +35,21 @@ class Registry(Generic[Thing]):
     """Things of one kind, such as methods, by name.
 
     kind: what to call one in messages, such as `method`; group: entry points that installed packages declare; ours:
-    where zoobench's own things are, as `package.module:attribute`, by name and in the order of listings; check: takes
-    the name and the object of an entry point and returns the thing, or raises `InputError` with the rest of a sentence
-    that begins "the method 'x' of the package y", such as "is not a Method".
+    where zoobench's own things are, as `package.module:attribute`, by name and in the order of listings; check: a type
+    that an entry point's object must have; or a function that takes the name and the object and returns the thing, or
+    raises `InputError` with the rest of a sentence that begins "the method 'x' of the package y", such as "is not a
+    Method".
 
-    >>> words = Registry("word", "zoobench.words", {"pi": "math:pi"}, lambda name, found: float(found))
+    >>> words = Registry("word", "zoobench.words", {"pi": "math:pi"}, float)
     >>> words.names(), round(words.get("pi"), 2), "tau" in words
     (('pi',), 3.14, False)
     """
 
-    def __init__(self, kind: str, group: str, ours: Mapping[str, str], check: Callable[[str, object], Thing]) -> None:
+    def __init__(
+        self, kind: str, group: str, ours: Mapping[str, str], check: Callable[[str, object], Thing] | type[Thing]
+    ) -> None:
         self.kind, self.group = kind, group
-        self._ours, self._check = dict(ours), check
+        self._ours, self._check = dict(ours), of_type(check) if isinstance(check, type) else check
         self._loaded: dict[str, Thing] = {}
         self._added: dict[str, Thing] = {}
         self._checked: dict[str, tuple[object, Thing]] = {}
@@ -140,6 +143,17 @@ class Registry(Generic[Thing]):
                 f"{self.kind}; give it another name",
                 stacklevel=3,
             )
+
+
+def of_type(kind: type[Thing]) -> Callable[[str, object], Thing]:
+    """A check that the object of an entry point is of that type."""
+
+    def check(name: str, found: object) -> Thing:
+        if not isinstance(found, kind):
+            raise InputError(f"is of type {type(found).__name__}, and must be a {kind.__module__}.{kind.__qualname__}")
+        return found
+
+    return check
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ def check_method(method: Method, *, preset: str | None = None, **settings: Any) 
     answers = [_answers(each, population) for each in (*fitted, loaded)]
     for name, ask in answers[0].items():
         first = ask()
-        _require(_same(first, ask()), f"{name}() gives another answer when it is asked again; draw from the seed only")
+        _require(_same(first, ask()), f"{name} gives another answer when it is asked again; draw from the seed only")
         _require(
             _same(first, answers[1][name]()),
-            f"{name}() gives another answer after a second fit with the same seed; draw from the seed only",
+            f"{name} gives another answer after a second fit with the same seed; draw from the seed only",
         )
         _require(
             _same(first, answers[2][name]()),
-            f"{name}() gives another answer after load() than before save(); save all that it depends on",
+            f"{name} gives another answer after load() than before save(); save all that it depends on",
         )
     _check_rows(fitted[0], population)
 
@@ -126,7 +126,7 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     asked: dict[str, Callable[[], Any]] = {}
 
     def matrix(name: str, ask: Callable[[], Any], *shape: int | range) -> None:
-        asked[name] = lambda: _tensor(name, _honoured(name, ask), *shape)
+        asked[f"{name}()"] = lambda: _tensor(name, _honoured(name, ask), *shape)
 
     if isinstance(model, Embedder):
         matrix("embed", lambda: test.asked(model.embed), len(test), range(1, 2**40))
@@ -141,7 +141,7 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         matrix("merge", lambda: model.merge([anchors], target, 5), range(1, 2**40), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
-            asked[f"predict {name}"] = partial(_predicted, model, known, values, test)
+            asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)
     return asked
 
 
@@ -169,6 +169,13 @@ def _honoured(name: str, ask: Callable[[], Any]) -> Any:
         return None
     except InputError as error:
         raise ContractError(f"{name}(): {error}") from error
+    except (AttributeError, KeyError) as error:
+        column = error.name if isinstance(error, AttributeError) else error.args[0]
+        if column not in made_up().table:
+            raise
+        raise ContractError(
+            f"{name}() reads the column '{column}', which tasks hide from methods that they ask; read it in fit() alone"
+        ) from error
 
 
 def _tensor(name: str, found: Any, *shape: int | range) -> Tensor | None:

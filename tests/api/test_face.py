@@ -141,9 +141,9 @@ def test_generated_models_are_those_of_the_shell(
     run: Run, zoo: zb.Zoo, home: zb.Workspace, fitted: zb.Fitted, tmp_path: Path
 ) -> None:
     fitted.save(tmp_path / "sane")
-    command = ["generate", "--from", tmp_path / "sane", "--zoo", zoo.path, "--count", 4, "--keep", 2, "--device", "cpu"]
+    command = ["generate", "--from", tmp_path / "sane", "--zoo", zoo.path, "--drawn", 4, "--kept", 2, "--device", "cpu"]
     assert run(*command, "--home", tmp_path)[0] == 0
-    made = zb.generate(fitted, zoo, drawn=4, keep=2, workspace=home)
+    made = zb.generate(fitted, zoo, drawn=4, kept=2, workspace=home)
     assert made.path == (home.home / "generated" / "digits-cnn_s-sane").absolute()
     shell = zb.load_zoo(tmp_path / "generated" / "digits-cnn_s-sane")
     for one in (shell, made.zoo):

@@ -42,7 +42,7 @@ COMMANDS = {
     "build-zoo": "build-zoo --datasets=digits --learning-rate=0.001 --seeds=8 --epochs=2 --train-images=300 "
     "--workers=2 --stack-size=2",
     "eval": f"eval --model=pca --seeds=1 {ZOO}",
-    "generate": f"generate --model=weight_density --count=8 --keep=4 {ZOO}",
+    "generate": f"generate --model=weight_density --drawn=8 --kept=4 {ZOO}",
     "train": f"train --set=d_model=32,layers=1,latent=8,steps=60 {ZOO}",
     "tokens": f"tokens build {ZOO}",
     "import": "zoo import downloads --name=back",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,12 @@ def test_two_workers_of_the_shell_measure_what_one_of_python_does(
     code, output = run(*command, "--workers", 1, "--device", "cpu", "--home", tmp_path, "--json")
     assert code == 0 and output.startswith("{") and '"standings"' in output
     assert pieces(tmp_path) == before
+    folder = tmp_path / "results" / "digits-cnn_s-sane"
+    assert list(folder.parent.iterdir()) == [folder]  # the same plan replaces its own results
+    fewer = replace(results, plan=Plan(results.plan.cells[:1], results.plan.origins))
+    for _ in range(2):
+        assert fewer.save_beside(folder) == folder.with_name("digits-cnn_s-sane-2")
+    pd.testing.assert_frame_equal(tables(tmp_path, "sane")[0], results.measurements)
 
 
 def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated: tuple[Path, Results]) -> None:

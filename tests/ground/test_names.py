@@ -152,7 +152,7 @@ COMMANDS = {
     "tokens": ["tokens", "build", "--zoo", "{zoo}"],
     "eval": ["eval", "--model", "layer_statistics", "--seeds", "1", "--zoo", "{zoo}"],
     "embed": ["embed", "{zoo}", "--model", "layer_statistics"],
-    "generate": ["generate", "--model", "weight_density", "--count", "4", "--keep", "2", "--zoo", "{zoo}"],
+    "generate": ["generate", "--model", "weight_density", "--drawn", "4", "--kept", "2", "--zoo", "{zoo}"],
     "train": ["train", "--model", "pca", "--zoo", "{zoo}"],
     "ablate": ["ablate", "{home}/study.yaml", "--dry-run"],
     "modelzoos": ["zoo", "export", "{zoo}", "--to", "modelzoos", "--out", "{home}/out"],

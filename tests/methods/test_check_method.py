@@ -45,6 +45,11 @@ class Peeping(Unlearned):
         return population.evidence.images("test")  # type: ignore[arg-type]
 
 
+class Reading(Unlearned):
+    def embed(self, population: Population) -> Any:
+        return population.table.val_accuracy
+
+
 class Social(Unlearned):
     def embed(self, population: Population) -> Any:
         return population.weights - population.weights[0]
@@ -97,6 +102,7 @@ class Useless(Unlearned):
         (Restless, "another answer when it is asked again"),
         (Curious, "asked for more than its Method declares: a method with access to weights asked for images"),
         (Peeping, "asked for more than its Method declares: a method asked for 'test' images"),
+        (Reading, r"embed\(\) reads the column 'val_accuracy', which tasks hide"),
         (Social, "when others stand beside it, or in another order"),
         (Short, "let it give one for each"),
         (Double, "let it give torch.float32"),

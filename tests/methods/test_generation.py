@@ -95,9 +95,9 @@ def test_another_number_of_classes_changes_the_classifier_only(sane: Sane, token
 
 def test_generated_models_are_a_zoo(run: Run, built: Path, kept: Path, tmp_path: Path) -> None:
     zoo = built / "zoos" / "digits-cnn_s"
-    options = ["--zoo", zoo, "--from", kept, "--count", "6", "--home", tmp_path, "--seed", "1"]
+    options = ["--zoo", zoo, "--from", kept, "--drawn", "6", "--home", tmp_path, "--seed", "1"]
     for number in (1, 2):  # the same command again changes nothing
-        code, output = run("generate", *options, "--mode", "bootstrapped", "--rounds", "2", "--keep", "3")
+        code, output = run("generate", *options, "--mode", "bootstrapped", "--rounds", "2", "--kept", "3")
         assert code == 0 and "random" in output and "3 models into" in output, number
     generated = Zoo(tmp_path / "generated" / "digits-cnn_s-sane")
     assert validate_zoo(generated.path).valid
@@ -149,7 +149,7 @@ def test_embeddings_are_parquet(run: Run, built: Path, kept: Path, sane: Sane, t
 def test_models_of_an_architecture_and_width_that_no_zoo_has(run: Run, built: Path, kept: Path, tmp_path: Path) -> None:
     """Without anchors, at the target's own positions."""
     zoo, out = built / "zoos" / "digits-cnn_s", tmp_path / "generated"
-    wanted = ["--architecture", "resnet18", "--width", "0.0625", "--activation", "relu", "--count", "4", "--keep", "2"]
+    wanted = ["--architecture", "resnet18", "--width", "0.0625", "--activation", "relu", "--drawn", "4", "--kept", "2"]
     code, output = run("generate", "--from", kept, "--zoo", zoo, *wanted, "--out", out, "--home", tmp_path)
     assert code == 0, output
     rows = Zoo(out).checkpoints
@@ -160,9 +160,9 @@ def test_models_of_an_architecture_and_width_that_no_zoo_has(run: Run, built: Pa
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (["generate", "--mode", "plain", "--keep", "3"], "leave --keep out"),
+        (["generate", "--mode", "plain", "--kept", "3"], "leave --kept out"),
         (["generate", "--rounds", "3"], "rounds of --mode bootstrapped only"),
-        (["generate", "--keep", "9", "--count", "5"], "cannot be kept"),
+        (["generate", "--kept", "9", "--drawn", "5"], "cannot be kept"),
         (["generate", "--device", "gpu"], "unknown device 'gpu'"),
         (["generate", "--from", "{tmp}/nowhere"], "there is no folder"),
         (["generate", "--from", "{tmp}"], "no readable trained sane"),

@@ -219,6 +219,6 @@ def test_embed_and_generate_give_blind_populations(built: Path, tmp_path: Path) 
     spy = Fitted(SPY, None, Spy())
     tables = [zb.embed(spy, path, workspace=workspace), zb.embed(spy, population, workspace=workspace)]
     assert [len(table) for table in tables] == [len(population)] * 2
-    made = zb.generate(spy, path, drawn=4, keep=2, rounds=2, workspace=workspace, out=tmp_path / "zoos" / "made")
+    made = zb.generate(spy, path, drawn=4, kept=2, rounds=2, workspace=workspace, out=tmp_path / "zoos" / "made")
     assert len(made.accuracies) == 2 and len(GIVEN["generate"]) == 2
     check_given(population)

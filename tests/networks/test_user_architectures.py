@@ -136,7 +136,7 @@ def test_what_is_recorded_and_generated_of_a_users_network_is_so(
     code, output = run("zoo", "validate", zoo.path, "--recompute", "12", *names, *at)
     assert code == 0 and "is valid" in output, output
     code, output = run(
-        "generate", "--model", "weight_density", *names, "--zoo", zoo.path, "--count", "4", "--keep", "2", *at
+        "generate", "--model", "weight_density", *names, "--zoo", zoo.path, "--drawn", "4", "--kept", "2", *at
     )
     assert code == 0, output
     generated = Zoo(next((tmp_path / "generated").glob("*/zoo.json")).parent)

@@ -63,7 +63,7 @@ def test_bundled_studies_are_valid(path: Path, tmp_path: Path) -> None:
         ({"zoos": {"digits": {"spec": "cnn-sede"}}}, "zoo 'digits': unknown preset 'cnn-sede'"),
         ({"defaults": {"seeds": "many"}}, "spec field 'seeds' was given 'many'"),
         ({"combine": ["triples"]}, "field 'combine' was given 'triples'"),
-        ({"compositions": {"x": {"zoos": ["digit"]}}}, "unknown zoo of the composition 'x' 'digit'"),
+        ({"compositions": {"x": {"zoos": ["digit"]}}}, "unknown zoo in the composition x: 'digit'"),
         ({"compositions": {"x": {"zoos": "digits", "models": 0}}}, "field 'compositions.x.models' was given 0"),
         ({"compositions": {"x": {"zoos": "digits", "model": 1}}}, "unknown field 'compositions.x.model'"),
         ({"compositions": {"x": {"zoos": "digits", "models": 1, "tokens": 1}}}, "limited by models or by tokens"),

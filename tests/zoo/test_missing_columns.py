@@ -111,7 +111,7 @@ def test_an_unknown_activation_is_one_sentence_where_it_is_needed(
 ) -> None:
     zoo_of(tmp_path / "zoo", activation=lambda number: activation if number else "tanh")
     train = ["train", "--set", SMALL, "--out", tmp_path / "sane"]
-    generate = ["generate", "--model", "weight_density", "--count", 2, "--keep", 1, "--anchors", 3]
+    generate = ["generate", "--model", "weight_density", "--drawn", 2, "--kept", 1, "--anchors", 3]
     evaluate = ["eval", "--model", "sane", "--tasks", "property_prediction", "--seeds", 1]
     for command, failed in ((train, 2), (generate, 2), (evaluate, 1)):
         code, output = run(*command, "--zoo", tmp_path / "zoo", "--home", tmp_path)

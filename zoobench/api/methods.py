@@ -166,7 +166,7 @@ def generate(
     target: TargetChoice | None = None,
     anchors: int = 5,
     drawn: int = 200,
-    keep: int = 10,
+    kept: int = 10,
     rounds: int = 1,
     selection_images: int = 500,
     passes: int = 3,
@@ -180,13 +180,13 @@ def generate(
     """New models around trained ones, without any training: `.weights`, `.accuracies`, `.zoo`.
 
     target: a dataset, architecture, width or activation that the zoo need not have; anchors: how many trained models to
-    draw around, 0 for none; drawn: models per round; keep: how many to keep, the best on `selection_images` validation
+    draw around, 0 for none; drawn: models per round; kept: how many to keep, the best on `selection_images` validation
     images; rounds: more than one is bootstrapping; passes: batches of images that set BatchNorm's statistics; sampling:
     of a method with such settings, as `density="joint"`; out: the new zoo's folder, None for `generated/<name>` in the
     workspace. Raises `InputError` if the method cannot generate so, and if `out` is something else than a zoo of
     generated models.
 
-    >>> new = generate(fitted, "zoos/digits-cnn_s", drawn=200, keep=10)  # doctest: +SKIP
+    >>> new = generate(fitted, "zoos/digits-cnn_s", drawn=200, kept=10)  # doctest: +SKIP
     """
     from zoo_generation.names import file_name, inside
     from zoobench.methods.generation import TargetChoice, generate_models
@@ -213,7 +213,7 @@ def generate(
         zoos=names,
         target=target or TargetChoice(),
         anchors=anchors,
-        how=Draw(drawn, keep, selection_images, rounds, passes),
+        how=Draw(drawn, kept, selection_images, rounds, passes),
         sampling=sampling,
         seed=seed,
         workspace=workspace,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,9 +106,19 @@ class Column(TextColumn):
         return Text(printable(self.text_format.format(task=task)), justify=self.justify)
 
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Of one stage, where there is no terminal to draw a bar on."""
+
+
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A line that shows the progress of the work inside the block; lasting sentences stay above it."""
+    """Show the progress of the work inside the block: a bar, or plain lines on stderr if there is no terminal.
+
+    Lasting sentences stay above the bar.
+    """
+    if not console.is_terminal:
+        yield Progress(_in_lines())
+        return
     columns = (
         *(Column("{task.description}"), BarColumn(), Column("{task.fields[state]}")),
         *(TimeElapsedColumn(), TimeRemainingColumn()),
@@ -124,9 +135,28 @@ def shown_progress() -> Iterator[Progress]:
                     bar.remove_task(before)
                 shown.clear()
                 shown[update.stage] = bar.add_task(update.stage, total=None, state="")
-            counts = f"{update.done:.10g}/{update.of:.10g}" if update.of else ""
-            numbers = ", ".join(f"{name} {value:.3f}" for name, value in update.numbers.items())
-            state = " ".join(part for part in (counts, numbers, update.note) if part)
-            bar.update(shown[update.stage], completed=update.done, total=update.of or None, state=state)
+            bar.update(shown[update.stage], completed=update.done, total=update.of or None, state=_state(update))
 
         yield Progress(listen)
+
+
+def _in_lines() -> Callable[[Update], None]:
+    """A listener that writes a line when a stage begins, and then at most one every `SECONDS_BETWEEN_LINES`."""
+    last = ("", 0.0)
+
+    def listen(update: Update) -> None:
+        nonlocal last
+        if update.lasting:
+            console.print(update.note, soft_wrap=True)
+        elif not console.quiet and (update.stage != last[0] or time.monotonic() - last[1] >= SECONDS_BETWEEN_LINES):
+            last = update.stage, time.monotonic()
+            print(printable(f"{update.stage} {_state(update)}".rstrip()), file=sys.stderr, flush=True)
+
+    return listen
+
+
+def _state(update: Update) -> str:
+    """How far a stage is, in numbers."""
+    counts = f"{update.done:.10g}/{update.of:.10g}" if update.of else ""
+    numbers = ", ".join(f"{name} {value:.3f}" for name, value in update.numbers.items())
+    return " ".join(part for part in (counts, numbers, update.note) if part)

@@ -150,8 +150,8 @@ def _on_tracks(
 
 
 def _written(results: zb.Results, folder: Path, *more: str) -> int:
-    """Save and print what was measured; returns the exit code."""
-    results.save(folder)
+    """Save and print what was measured, beside what other options measured; returns the exit code."""
+    folder = results.save_beside(folder)
     standings = results.standings()
     record = {"standings": standings.to_dict("records"), "failures": dict(results.failures), "results": str(folder)}
     where = f"Results, tables and plot: {folder}"

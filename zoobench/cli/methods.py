@@ -31,6 +31,7 @@ from zoobench.cli.options import (
     import_listed,
     listed,
     opened,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -84,21 +85,15 @@ def train(
     preset: PresetName = None,
     settings: Settings = None,
     zoo: Zoos = None,
-    tokens: Annotated[
-        Path | None, typer.Option(help="A token set, instead of zoos: see 'zoobench tokens build'.")
-    ] = None,
+    tokens: Annotated[Path | None, option("A token set, instead of zoos: see 'zoobench tokens build'.")] = None,
     statuses: Statuses = "trained,at_chance",
-    out: Annotated[
-        Path | None, typer.Option(help="Where the trained method goes.", show_default="models/<zoos>-<method>-<seed>")
-    ] = None,
+    out: Annotated[Path | None, option("Where the trained method goes.", "models/<zoos>-<method>-<seed>")] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one per GPU if asked.")] = 1,
-    ray_address: Annotated[
-        str | None, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster for the workers.", show_default="local")
-    ] = None,
-    log_dir: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
-    wandb: Annotated[str | None, typer.Option(help="Project in Weights & Biases that losses go to.")] = None,
+    workers: Annotated[int, option("Processes that share each batch, one per GPU if asked.", min=1)] = 1,
+    ray_address: Annotated[str | None, option("A Ray cluster for the workers.", "local", envvar="RAY_ADDRESS")] = None,
+    log_dir: Annotated[Path | None, option("Folder for TensorBoard.")] = None,
+    wandb: Annotated[str | None, option("Project in Weights & Biases that losses go to.")] = None,
     architectures: UserArchitectures = None,
     data_root: DataRoot = None,
     home: Home = Path(),
@@ -156,22 +151,18 @@ def embed(
             metavar="ZOO", help="Zoo directories or URLs, comma-separated.", show_default="the one built last"
         ),
     ] = None,
-    population: Annotated[str | None, typer.Option(help="One population, by name.", show_default="all")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(metavar="ID[:EPOCH]", help="One model or checkpoint.", show_default="all")
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="An embedding of each layer.")] = False,
+    population: Annotated[str | None, option("One population, by name.", "all")] = None,
+    checkpoint: Annotated[str | None, option("One model or checkpoint.", "all", metavar="ID[:EPOCH]")] = None,
+    layers: Annotated[bool, option("An embedding of each layer.", True, "--layers")] = False,
     method: MethodName = "sane",
-    kept: Kept = None,
+    fitted_in: Kept = None,
     preset: PresetName = None,
     trained_on: Zoos = None,
     statuses: Statuses = "trained,at_chance",
     seed: Seed = 0,
     architectures: UserArchitectures = None,
     data_root: DataRoot = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the embeddings.", show_default="results/embeddings-<zoos>-<method>")
-    ] = None,
+    out: Annotated[Path | None, option("Folder of the embeddings.", "results/embeddings-<zoos>-<method>")] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,
@@ -187,7 +178,7 @@ def embed(
     path, where = out or inside(home / "results", f"embeddings-{title}"), zb.Workspace(home, data_root)
     with shown_progress() as progress:
         how: dict[str, Any] = {"statuses": of, "workspace": where, "progress": progress}
-        fitted = zb.load_method(kept, method) if kept else zb.fit(method, on, preset=preset, seed=seed, **how)
+        fitted = zb.load_method(fitted_in, method) if fitted_in else zb.fit(method, on, preset=preset, seed=seed, **how)
         made = zb.save_embeddings(
             fitted, zoos, path, layers=layers, population=population, checkpoint=checkpoint, **how
         )
@@ -202,50 +193,37 @@ def embed(
 
 def generate(
     method: MethodName = "sane",
-    kept: Kept = None,
+    fitted_in: Kept = None,
     preset: PresetName = None,
     zoo: Zoos = None,
     statuses: Statuses = "trained,at_chance",
-    mode: Annotated[Literal["plain", "subsampled", "bootstrapped"], typer.Option(help="See below.")] = "subsampled",
-    anchors: Annotated[int, typer.Option(min=0, help="Trained models to draw around; 0: latents of a Gaussian.")] = 5,
-    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="Models to draw in a round.")] = 200,
-    keep: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="Models to keep, unless plain.", show_default="10")
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Rounds of bootstrapping.", show_default="3")
-    ] = None,
+    mode: Annotated[Literal["plain", "subsampled", "bootstrapped"], option("See below.")] = "subsampled",
+    anchors: Annotated[int, option("Trained models to draw around; 0: latents of a Gaussian.", min=0)] = 5,
+    drawn: Annotated[int, option("Models to draw in a round.", min=1, max=1_000_000)] = 200,
+    kept: Annotated[int | None, option("Models to keep, unless plain.", "10", min=1, max=1_000_000)] = None,
+    rounds: Annotated[int | None, option("Rounds of bootstrapping.", "3", min=1, max=1000)] = None,
     density: Annotated[
         Literal["token", "individual", "joint"] | None,
-        typer.Option(help="An anchor for each token, latent dimension or model.", show_default="as configured"),
+        option("An anchor for each token, latent dimension or model.", "as configured"),
     ] = None,
-    bandwidth: Annotated[
-        float | None, typer.Option(min=0, help="Deviation of the noise on latents.", show_default="as configured")
-    ] = None,
+    bandwidth: Annotated[float | None, option("Deviation of the noise on latents.", "as configured", min=0)] = None,
     relative: Annotated[
-        bool | None,
-        typer.Option(
-            "--relative/--absolute",
-            help="Whether the bandwidth is in units of the anchors' deviations.",
-            show_default="as configured",
-        ),
+        bool | None, option("Bandwidth in units of the anchors' deviations.", "as configured", "--relative/--absolute")
     ] = None,
     gaussian: Annotated[
         Literal["standard", "fitted"] | None,
-        typer.Option(help="Without anchors: N(0, 1), or fitted to training models' latents.", show_default="standard"),
+        option("Without anchors: N(0, 1), or fitted to training models' latents.", "standard"),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset of the models.", show_default="the zoo's")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Their architecture.", show_default="the zoo's")] = None,
-    width: Annotated[float | None, typer.Option(help="Their width.", show_default="the zoo's")] = None,
-    activation: Annotated[str | None, typer.Option(help="Their activation.", show_default="the anchors'")] = None,
-    passes: Annotated[int, typer.Option(min=1, help="Batches of training images that set BatchNorm's statistics.")] = 3,
-    selection_images: Annotated[int, typer.Option(min=1, help="Validation images to choose by, at most.")] = 500,
+    dataset: Annotated[str | None, option("Dataset of the models.", "the zoo's")] = None,
+    architecture: Annotated[str | None, option("Their architecture.", "the zoo's")] = None,
+    width: Annotated[float | None, option("Their width.", "the zoo's")] = None,
+    activation: Annotated[str | None, option("Their activation.", "the anchors'")] = None,
+    passes: Annotated[int, option("Batches of training images that set BatchNorm's statistics.", min=1)] = 3,
+    selection_images: Annotated[int, option("Validation images to choose by, at most.", min=1)] = 500,
     seed: Seed = 0,
     architectures: UserArchitectures = None,
     data_root: DataRoot = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The zoo that they go into.", show_default="generated/<zoos>-<method>")
-    ] = None,
+    out: Annotated[Path | None, option("The zoo that they go into.", "generated/<zoos>-<method>")] = None,
     device: Device = "auto",
     home: Home = Path(),
     json: Json = False,
@@ -256,25 +234,25 @@ def generate(
     Without --from the method is trained on the zoos, or read if it was trained so before.
     """
     import_listed(architectures)
-    if mode == "plain" and keep is not None:
-        raise InputError("with --mode plain all that are drawn are kept; leave --keep out, or take --mode subsampled")
+    if mode == "plain" and kept is not None:
+        raise InputError("with --mode plain all that are drawn are kept; leave --kept out, or take --mode subsampled")
     if mode != "bootstrapped" and rounds is not None:
         raise InputError(f"--rounds was given with --mode {mode}, and there are rounds of --mode bootstrapped only")
-    if keep is not None and keep > count:
-        raise InputError(f"{keep} models cannot be kept of {count} that are drawn; lower --keep, or raise --count")
+    if kept is not None and kept > drawn:
+        raise InputError(f"{kept} models cannot be kept of {drawn} that are drawn; lower --kept, or raise --drawn")
     sampling: dict[str, Any] = {"density": density, "bandwidth": bandwidth, "relative": relative, "gaussian": gaussian}
     (zoos, name), of = opened(zoo, home), listed(statuses) or []
     title, where = file_name(f"{name}-{method}"), zb.Workspace(home, data_root, device)
     with shown_progress() as progress:
         how: dict[str, Any] = {"seed": seed, "statuses": of, "workspace": where, "progress": progress}
-        fitted = zb.load_method(kept, method) if kept else zb.fit(method, zoos, preset=preset, **how)
+        fitted = zb.load_method(fitted_in, method) if fitted_in else zb.fit(method, zoos, preset=preset, **how)
         made = zb.generate(
             fitted,
             zoos,
             target=zb.TargetChoice(dataset, architecture, width, activation),
             anchors=anchors,
-            drawn=count,
-            keep=count if mode == "plain" else min(keep or 10, count),
+            drawn=drawn,
+            kept=drawn if mode == "plain" else min(kept or 10, drawn),
             rounds=(rounds or 3) if mode == "bootstrapped" else 1,
             selection_images=selection_images,
             passes=passes,

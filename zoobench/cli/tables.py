@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Places = Sequence[tuple[int | None, zb.Entry]]
 
 BARS = " ▁▂▃▄▅▆▇█"
+SEED = r", seed \d+$"  # ends the name of a fit and of a cell
 FAULTS = 40  # in a table; all of them are in the file
 
 TARGETS_ABREAST = 3
@@ -138,13 +139,13 @@ def score_text(mean: float | None, std: float | None) -> str:
 
 
 def cost_tables(cost: pd.DataFrame) -> list[Table]:
-    """What a plan costs, as `Plan.cost` has it: a table of zoos, one of trainings and one of cells."""
+    """What a plan costs, as `Plan.cost` has it: one table per kind of piece, one row per piece, all seeds together."""
     tables = []
     for kind, rows in cost.groupby("kind", sort=False):
-        result = table(f"{kind}: {len(rows)}", ["what"], ["core time, about"])
+        result = table(f"{kind}: {len(rows)}", ["what"], ["seeds", "core time, about"])
         result.columns[0].no_wrap = False
-        for name, seconds in zip(rows["name"], rows["seconds"], strict=True):
-            result.add_row(name, duration(seconds))
+        for name, seconds in rows.groupby(rows["name"].str.replace(SEED, "", regex=True), sort=False)["seconds"]:
+            result.add_row(str(name), "–" if kind == "Zoos" else str(len(seconds)), duration(seconds.sum()))
         tables.append(result)
     return tables
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from zoo_generation.files import directory_written_aside
+from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.text import score, words
 from zoobench import __version__
 from zoobench.display import figures
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Place = tuple[str, str, str, str]
 """Names of training set, method, task, target."""
 
+PLAN = "plan.json"
 PLACE = ["composition", "method", "task", "target"]
 
 
@@ -121,22 +123,43 @@ class Results:
         return self.cells.seconds(self.plan.fits, self.plan.cells)
 
     def figure(self) -> Figure:
-        """Means of each task's primary metric with 95 % intervals: one panel per task and target."""
-        table = self._primary()
+        """Means of each task's primary metric with 95 % intervals: one panel per task and target, the
+        methods by their mean rank, best first."""
+        ranks = self.standings().groupby("method")["rank"].mean()
+        table = self._primary().sort_values("method", key=lambda names: names.map(ranks), kind="stable")
         titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
     def save(self, path: str | Path) -> None:
-        """Write measurements.parquet, summary.csv, standings.csv and scores.png into the folder `path`.
+        """Write measurements.parquet, summary.csv, standings.csv, scores.png and plan.json into the folder `path`.
 
-        Files of an earlier call are replaced. Raises `InputError` if the folder holds anything else.
+        plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
+        folder holds anything else.
         """
         with directory_written_aside(Path(path)) as aside:
+            write_json(aside / PLAN, self._measured())
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
+
+    def save_beside(self, path: Path) -> Path:
+        """Save into the folder `path`, or into `path-2`, `path-3` and so on, if it holds results of another plan.
+
+        Returns the folder. Results of the same plan are replaced.
+        """
+        for number in itertools.count(1):
+            folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            kept = folder / PLAN
+            if not folder.exists() or (kept.exists() and read_json(kept, "a plan") == self._measured()):
+                break
+        self.save(folder)
+        return folder
+
+    def _measured(self) -> dict[str, Any]:
+        """The names under which cells are kept; they change with whatever decides the results."""
+        return {"cells": sorted(self.cells.cell_path(cell).name for cell in self.plan.cells)}
 
     def _primary(self) -> pd.DataFrame:
         """The summary of the metrics that tasks rank by, with the name under which each method is ranked."""

@@ -1,41 +1,20 @@
 """Methods to compare: SANE, its peers, baselines, and your own (`docs/your-method.md`)."""
 
-from zoobench.methods.method import Cost, Method
-from zoobench.methods.protocols import (
-    HERE,
-    Attributor,
-    Embedder,
-    Execution,
-    Generator,
-    InapplicableError,
-    LayerEmbedder,
-    Merger,
-    Predictor,
-    Reconstructor,
-    Samplable,
-    Tracer,
-    Transferrer,
-)
-from zoobench.methods.unlearned import Unlearned
-from zoobench.populations.evidence import Access, Evidence
-
-__all__ = [
-    "HERE",
-    "Access",
-    "Attributor",
-    "Cost",
-    "Embedder",
-    "Evidence",
-    "Execution",
-    "Generator",
-    "InapplicableError",
-    "LayerEmbedder",
-    "Merger",
-    "Method",
-    "Predictor",
-    "Reconstructor",
-    "Samplable",
-    "Tracer",
-    "Transferrer",
-    "Unlearned",
-]
+from zoobench.methods.method import Cost as Cost
+from zoobench.methods.method import Method as Method
+from zoobench.methods.protocols import HERE as HERE
+from zoobench.methods.protocols import Attributor as Attributor
+from zoobench.methods.protocols import Embedder as Embedder
+from zoobench.methods.protocols import Execution as Execution
+from zoobench.methods.protocols import Generator as Generator
+from zoobench.methods.protocols import InapplicableError as InapplicableError
+from zoobench.methods.protocols import LayerEmbedder as LayerEmbedder
+from zoobench.methods.protocols import Merger as Merger
+from zoobench.methods.protocols import Predictor as Predictor
+from zoobench.methods.protocols import Reconstructor as Reconstructor
+from zoobench.methods.protocols import Samplable as Samplable
+from zoobench.methods.protocols import Tracer as Tracer
+from zoobench.methods.protocols import Transferrer as Transferrer
+from zoobench.methods.unlearned import Unlearned as Unlearned
+from zoobench.populations.evidence import Access as Access
+from zoobench.populations.evidence import Evidence as Evidence

@@ -127,7 +127,7 @@ class Study(Fields):
         for name in self.zoos:
             self.zoo(name)
         for name, composition in self.all_compositions().items():
-            _known(f"zoo of the composition '{name}'", composition.zoos, self.zoos)
+            _known(f"zoo in the composition {name}:", composition.zoos, self.zoos)
         _known("target", self.targets, self.zoos)
         for comparison in self.comparisons:
             _known("composition", (comparison.composition, *comparison.against), self._compositions())

@@ -39,12 +39,6 @@ class Exporter:
         return cls(prepare, summary, paper)
 
 
-def _check(name: str, found: object) -> Exporter:
-    if not isinstance(found, Exporter):
-        raise InputError(f"is of type {type(found).__name__}, and must be a zoobench.zoo.exporters.Exporter")
-    return found
-
-
 EXPORTERS: Registry[Exporter] = Registry(
     "export target",
     "zoobench.exporters",
@@ -53,5 +47,5 @@ EXPORTERS: Registry[Exporter] = Registry(
         "safetensors": "zoobench.zoo.exporters.folders:FOLDERS",
         "huggingface": "zoobench.zoo.exporters.huggingface.write:HUGGINGFACE",
     },
-    _check,
+    Exporter,
 )

@@ -9,13 +9,6 @@ from zoo_generation.errors import InputError
 from zoo_generation.registry import Registry
 from zoobench.zoo.importers.found import SourceLayout
 
-
-def _check(name: str, found: object) -> SourceLayout:
-    if not isinstance(found, SourceLayout):
-        raise InputError(f"is of type {type(found).__name__}, and must be a zoobench.zoo.importers.SourceLayout")
-    return found
-
-
 IMPORTERS: Registry[SourceLayout] = Registry(
     "layout",
     "zoobench.importers",
@@ -24,7 +17,7 @@ IMPORTERS: Registry[SourceLayout] = Registry(
         "safetensors": "zoobench.zoo.importers.folders:FOLDERS",
         "table": "zoobench.zoo.importers.table:TABLE",
     },
-    _check,
+    SourceLayout,
 )
 """In the order in which they are tried; those of packages come last."""
 
