@@ -22,7 +22,7 @@ DOUBLING, IN_ALL, OF_EACH, *_ = FACTORS
 
 
 def simulated(generator: np.random.Generator, *, doubling: float = 0.0, dataset: float = 0.0) -> dict[bool, dict]:
-    """FitScores by whether targets are in distribution, target and composition; noise is of a fit, and of each target."""
+    """Scores by whether targets are in distribution, target and composition; noise per fit and target."""
     found: dict[bool, dict] = {True: {}, False: {}}
     for name, shape in SHAPES.items():
         of_fit = generator.normal(0, 0.02, SEEDS)

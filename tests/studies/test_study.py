@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.evaluation import Origin, TrainingSet
-from zoobench.evaluation.statistics import RESAMPLES, Effect, Interval, FitScores, effect, interval
+from zoobench.evaluation.statistics import RESAMPLES, Effect, FitScores, Interval, effect, interval
 from zoobench.evaluation.trainings import chosen, counts_of
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.studies.budget import budget_words

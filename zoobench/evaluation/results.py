@@ -18,7 +18,7 @@ from zoobench import __version__
 from zoobench.display import figures
 from zoobench.evaluation.cells import Cells
 from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
-from zoobench.evaluation.statistics import Interval, FitScores, interval
+from zoobench.evaluation.statistics import FitScores, Interval, interval
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
 

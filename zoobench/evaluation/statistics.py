@@ -79,7 +79,7 @@ class FitScores:
 
     @classmethod
     def of(cls, fit: Hashable, target: str, seeds: Sequence[Estimate]) -> FitScores:
-        """From the estimates on a target, one per seed. FitScores on the same models of a target draw the same models."""
+        """From the estimates on a target, one per seed. Equal models of a target are drawn alike."""
         if len(seeds) == 1 and len(seeds[0].models) == 1:
             resampled = np.full((RESAMPLES, 1), np.nan)  # the same in every resample, however uncertain it is
         else:

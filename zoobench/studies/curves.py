@@ -1,4 +1,4 @@
-"""FitScores against the number of datasets, and against the number of models, in and out of distribution."""
+"""Scores against the number of datasets, and against the number of models, in and out of distribution."""
 
 from __future__ import annotations
 
