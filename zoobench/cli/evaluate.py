@@ -11,7 +11,6 @@ import typer
 import zoobench as zb
 from zoo_generation.errors import InputError
 from zoo_generation.names import inside
-from zoo_generation.text import duration
 from zoobench.cli.console import show, shown_progress, styled
 from zoobench.cli.options import (
     CpusPerJob,
@@ -189,25 +188,14 @@ def ablate(
     The same command again makes only what is missing: after an interrupt, a failure, or with more seeds. What is made
     is kept by content under runs/, and used again by other studies. On a cluster, all nodes must see --home.
     """
-    from zoo_generation.machine import cores
-
     workspace = zb.Workspace(home, data_root, device, workers, ray_address, cpus_per_job, gpus_per_job)
     if dry_run:
-        there = rates or workspace.results / "speed" / "gpu.json"
-        measured = there if rates is not None or there.is_file() else None
-        cost = zb.plan_study(study, seeds=seeds, seed=seed, workspace=workspace).cost(measured)
-        total = float(cost["seconds"].sum())
-        on = (
-            f"{duration(total / cores())} on its {cores()}; for GPU-hours, run benchmarks/speed/gpu.py on a GPU with "
-            f"--out {there.parent}"
-            if measured is None
-            else f"{total / 3600:.3g} hours, at the rates measured in {measured}"
+        known = rates or workspace.results / "speed" / "gpu.json"
+        cost = zb.plan_study(study, seeds=seeds, seed=seed, workspace=workspace).cost(
+            known if rates or known.is_file() else None
         )
-        sentence = (
-            f"About {duration(total)} of {cost.attrs['device']}, {on}; what is kept under {workspace.runs} is not made "
-            "again"
-        )
-        show(cost.to_dict("records"), *cost_tables(cost), sentence)
+        again = f"; what is kept under {workspace.runs} is not made again"
+        show(cost.to_dict("records"), *cost_tables(cost), cost.attrs["words"] + again)
         return
     with shown_progress() as progress:
         results = zb.run_study(study, seeds=seeds, seed=seed, workspace=workspace, progress=progress)

@@ -17,7 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_generation.data.registry import get_dataset
 from zoo_generation.errors import InputError
 from zoo_generation.files import read_json
+from zoo_generation.machine import cores
 from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.text import duration
 from zoobench.evaluation.plan import Cell, Fit, Plan, TrainingSet
 from zoobench.populations import Tokenizer
 from zoobench.populations.selection import TOKEN_SIZE
@@ -74,6 +76,17 @@ def cost_of(plan: Plan, rates: Rates | None = None) -> pd.DataFrame:
     rows += [("Trainings", fit.name, fit_seconds(fit, rates)) for fit in plan.fits]
     rows += [("Cells", cell.name, cell_seconds(cell, rates)) for cell in plan.cells]
     return pd.DataFrame(rows, columns=["kind", "name", "seconds"])
+
+
+def words_of(cost: pd.DataFrame, rates: Rates, measured: Path | None) -> str:
+    """The cost in a sentence: in hours of the device that was measured, or on this machine's cores."""
+    total = float(cost["seconds"].sum())
+    if measured is not None:
+        return f"About {total / 3600:.3g} GPU-hours of {rates.device}, at the rates measured in {measured}"
+    return (
+        f"About {duration(total)} of {rates.device}, {duration(total / cores())} on its {cores()}; for GPU-hours, run "
+        "benchmarks/speed/gpu.py on a GPU (docs/gpus.md)"
+    )
 
 
 @lru_cache(maxsize=1)

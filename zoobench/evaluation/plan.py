@@ -173,13 +173,13 @@ class Plan:
         return tuple(dict.fromkeys(source for origin in self.origins for source in origin.zoos))
 
     def cost(self, rates: Path | None = None) -> pd.DataFrame:
-        """Its estimated cost on one core, or on the device that `benchmarks/speed/gpu.py` has measured in the file
-        `rates`, if nothing is kept already: see `cost.cost_of`. `attrs["device"]` names the core or the device."""
-        from zoobench.evaluation.cost import Rates, cost_of
+        """Its estimated cost on one core, or on the device whose speeds `benchmarks/speed/gpu.py` wrote into the file
+        `rates`, if nothing is kept already: see `cost.cost_of`. `attrs["words"]` says it in a sentence."""
+        from zoobench.evaluation.cost import Rates, cost_of, words_of
 
         found = Rates.here() if rates is None else Rates.read(rates)
         cost = cost_of(self, found)
-        cost.attrs["device"] = found.device
+        cost.attrs["words"] = words_of(cost, found, rates)
         return cost
 
 

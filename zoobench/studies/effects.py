@@ -167,7 +167,7 @@ def shapes_of(study: Study, results: Results, method: str) -> dict[str, Shape]:
                 frozenset(kind.dataset for kind in kinds),
                 frozenset(kind.shape for kind in kinds),
                 models,
-                repr((training.epochs, config)),
+                repr((training.checkpoint_epochs, config)),
             )
     return shapes
 
