@@ -36,4 +36,5 @@ METHOD = Method(
     paper="arXiv 2406.09997",
     sampling=SaneSampling(),
     cost=_cost,
+    version=2,
 )

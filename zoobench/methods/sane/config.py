@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from zoo_generation.errors import InputError
 from zoobench.methods.density import Density
 from zoobench.methods.sane.loss import Normalization
+from zoobench.methods.sane.model import Initialization
+from zoobench.methods.sane.optimizer import OptimizerName, Schedule
 from zoobench.methods.sane.positions import Positions
 
 
@@ -16,8 +18,8 @@ class SaneConfig:
 
     d_model, heads, layers: of either transformer; latent: numbers per token. token_norm: see `Autoencoder`. window:
     tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step;
-    learning_rate: the highest of the OneCycle schedule; weight_decay: of matrices; clip: largest norm of a step's
-    gradients. gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative
+    optimizer, schedule, initialization: see `optimizer` and `model`; learning_rate: the highest of the schedule;
+    weight_decay: of AdamW's matrices; clip: largest norm of a step's gradients. gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative
     noise on the inputs; erase: share of windows in which a rectangle is erased. canonical: match the models of a
     population to one of them, so that units have the same meaning; flips: by their signs too, if a network computes the
     same with them. permutations: number of random permutations for the second view, 0 for none; view_flips: with random
@@ -34,7 +36,10 @@ class SaneConfig:
     window: int = 64
     halo: int = 12
     batch_size: int = 16
-    steps: int = 1200
+    steps: int = 400
+    optimizer: OptimizerName = "muon"
+    schedule: Schedule = "linear"
+    initialization: Initialization = "scaled"
     learning_rate: float = 2e-3
     weight_decay: float = 3e-9
     clip: float = 1.0
@@ -59,11 +64,16 @@ class SaneConfig:
 
 
 TINY = SaneConfig()
+TINY_V1 = replace(TINY, steps=1200, optimizer="adamw", schedule="onecycle", initialization="published")
 PRESETS = {
     "tiny": TINY,
-    "small": replace(TINY, d_model=256, layers=4, batch_size=32, steps=4_000, learning_rate=1e-3),
-    "base": replace(TINY, d_model=512, heads=8, layers=6, window=128, batch_size=32, steps=20_000, learning_rate=3e-4),
-    "paper": SaneConfig(
+    "tiny_v1": TINY_V1,
+    "small": replace(TINY_V1, d_model=256, layers=4, batch_size=32, steps=4_000, learning_rate=1e-3),
+    "base": replace(
+        TINY_V1, d_model=512, heads=8, layers=6, window=128, batch_size=32, steps=20_000, learning_rate=3e-4
+    ),
+    "paper": replace(
+        TINY_V1,
         d_model=2048,
         heads=16,
         layers=8,
@@ -80,5 +90,5 @@ PRESETS = {
         relative_bandwidth=False,
     ),
 }
-"""`tiny` trains in minutes on two CPU cores, `small` in an hour or on any GPU, `base` in hours on one; `paper` is the
-published scale (arXiv 2504.10141, section 4)."""
+"""`tiny` trains in a minute or two of a CPU core; `tiny_v1` is what it was in version 1 of the method. `small` trains in an
+hour or on any GPU, `base` in hours on one; `paper` is the published scale (arXiv 2504.10141, section 4)."""
