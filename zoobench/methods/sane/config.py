@@ -19,12 +19,13 @@ class SaneConfig:
     d_model, heads, layers: of either transformer; latent: numbers per token. token_norm: see `Autoencoder`. window:
     tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step;
     optimizer, schedule, initialization: see `optimizer` and `model`; learning_rate: the highest of the schedule;
-    weight_decay: of AdamW's matrices; clip: largest norm of a step's gradients. gamma: share of the contrastive loss, at this temperature. noise: standard deviation of multiplicative
-    noise on the inputs; erase: share of windows in which a rectangle is erased. canonical: match the models of a
-    population to one of them, so that units have the same meaning; flips: by their signs too, if a network computes the
-    same with them. permutations: number of random permutations for the second view, 0 for none; view_flips: with random
-    signs. validate_every: steps between looks at validation windows; patience: training ends after this many looks
-    without a better one, 0 for never. density, bandwidth, relative_bandwidth: see `density.draw`.
+    weight_decay: of AdamW's matrices; clip: largest norm of a step's gradients. gamma: share of the contrastive loss,
+    at this temperature. noise: standard deviation of multiplicative noise on the inputs; erase: share of windows in
+    which a rectangle is erased. canonical: match the models of a population to one of them, so that units have the same
+    meaning; flips: by their signs too, if a network computes the same with them. permutations: number of random
+    permutations for the second view, 0 for none; view_flips: with random signs. validate_every: steps between looks at
+    validation windows; patience: training ends after this many looks without a better one, 0 for never. density,
+    bandwidth, relative_bandwidth: see `density.draw`.
     """
 
     d_model: int = 128
@@ -90,5 +91,5 @@ PRESETS = {
         relative_bandwidth=False,
     ),
 }
-"""`tiny` trains in a minute or two of a CPU core; `tiny_v1` is what it was in version 1 of the method. `small` trains in an
-hour or on any GPU, `base` in hours on one; `paper` is the published scale (arXiv 2504.10141, section 4)."""
+"""`tiny` trains in a minute or two of a CPU core; `tiny_v1` is what it was in version 1 of the method. `small` trains
+in an hour or on any GPU, `base` in hours on one; `paper` is the published scale (arXiv 2504.10141, section 4)."""
