@@ -96,7 +96,10 @@ def table(curves: pd.DataFrame) -> str:
         "| core-s | reconstruction at the end |",
         "|---" * 9 + "|",
     ]
-    for variant, of in reached(curves).groupby("variant", sort=False):
+    found = reached(curves)
+    if found.empty:
+        return f"No seed has {REFERENCE} yet, with which others are compared: train it too.\n"
+    for variant, of in found.groupby("variant", sort=False):
         cells = ["never"] * 4
         if "seconds" in of and of["seconds"].notna().all():
             ratios = f"{of['ratio'].mean():.1f} ({of['ratio'].min():.1f}–{of['ratio'].max():.1f})"
