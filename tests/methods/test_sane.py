@@ -41,7 +41,7 @@ def test_autoencoder_equals_the_reference(vectors: Path) -> None:
 
     views = torch.stack([recorded["x_i"], recorded["x_j"]])
     real = torch.ones(recorded["mask"].shape[:2], dtype=torch.bool)
-    batch = Batch(views, views, recorded["mask"], recorded["positions"], real)
+    batch = Batch(views, views, recorded["mask"], recorded["positions"], real, whole=True)
     losses = losses_of(model, batch, SaneConfig(gamma=0.05, normalization="batch"))
     torch.testing.assert_close(losses.total, recorded["gamma0.05_loss"], atol=1e-5, rtol=0)
 

@@ -24,6 +24,7 @@ from zoobench.methods.sane import Sane, SaneConfig, resume, training
 from zoobench.methods.sane.budget import BACKWARD, LOOKING, LOOKS, batches_of_look, epoch_steps, looks_at
 from zoobench.methods.sane.canonical import random_view
 from zoobench.methods.sane.loss import reconstruction
+from zoobench.methods.sane.optimizer import orthogonalised
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.windows import WindowSampler, _rectangles
 from zoobench.populations import TokenSet, select_checkpoints, write_token_set
@@ -121,12 +122,14 @@ def interrupted(after: int) -> Callable[[int, int, dict[str, float]], None]:
     return report
 
 
-@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize(
+    "settings", [{"patience": 2}, {"optimizer": "adamw", "schedule": "onecycle"}], ids=["muon", "adamw"]
+)
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
-    tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+    tokens: TokenSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     """Bit for bit, also when it is interrupted twice; nothing of it is left behind."""
-    config, scratch = replace(SMALL, patience=patience, erase=0.3), tmp_path / "scratch"
+    config, scratch = replace(SMALL, erase=0.3, **settings), tmp_path / "scratch"
     whole = Sane.fit(tokens, 0, config, Execution(device="cpu"))
     monkeypatch.setattr(training, "REPORT_SECONDS", -1)
     monkeypatch.setattr(resume, "SECONDS", 0)
@@ -208,6 +211,18 @@ def test_convergence_is_a_share_of_the_loss_itself(share: float, steps: int, sca
     assert converged(risen) is True and fall(risen) < 0
     assert converged(curve.iloc[[0, -1]]) is None and converged(pd.DataFrame()) is None
     assert converged(curve.assign(total=float("nan"))) is None
+
+
+@given(rows=st.integers(2, 40), columns=st.integers(2, 40), scale=st.floats(1e-4, 1e4), seed=st.integers(0, 2**31))
+def test_a_step_turns_every_direction_equally(rows: int, columns: int, scale: float, seed: int) -> None:
+    """The gradient's large singular values come to about 1, in the same directions, whatever its scale."""
+    gradient = scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    step = orthogonalised(gradient)
+    u, values, v = torch.linalg.svd(gradient, full_matrices=False)
+    turned = u.T @ step @ v.T
+    large = values > 0.05 * values.norm()
+    assert ((turned.diagonal()[large] > 0.6) & (turned.diagonal()[large] < 1.3)).all()
+    assert (turned - turned.diagonal().diag()).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("harm", ["cut", "other seed", "other weights", "garbage", "flipped"])

@@ -60,6 +60,7 @@ class Codec:
             c.window,
             token_norm=c.token_norm,
             positions=c.positions,
+            initialization=c.initialization,
         ).eval()
 
     def to(self, device: torch.device | str) -> Self:

@@ -7,6 +7,7 @@ parameters to these.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +15,9 @@ from torch.nn import functional as F
 from zoobench.methods.sane.positions import MaxPositions, Positions, make_positions
 
 SMALLEST_NORM = 1e-8  # squared; a token of zeros has a finite logarithm
+Initialization = Literal["published", "scaled"]
 STD = 0.02  # of a new linear layer's weights, as in GPT-2
+GAIN = 0.5  # a new linear layer's output is this times as large as its input, if `scaled`
 
 
 class TransformerBlock(nn.Module):
@@ -71,6 +74,7 @@ class Autoencoder(nn.Module):
         projection: int = 30,
         token_norm: bool = False,
         positions: Positions = "learned",
+        initialization: Initialization = "published",
     ) -> None:
         super().__init__()
         self.window = window
@@ -88,17 +92,24 @@ class Autoencoder(nn.Module):
             nn.LayerNorm(projection),
             nn.ReLU(),
         )
-        self._initialise(layers)
+        self._initialise(layers, initialization)
         # Of one input, whose range is that of a logarithm: PyTorch's own initialization, which lets it be seen.
         self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.positions = make_positions(positions, width, max_positions)
 
-    def _initialise(self, layers: int) -> None:
-        """As published: normal weights, zero biases, smaller weights in layers that add to the residual stream."""
+    def _initialise(self, layers: int, initialization: Initialization) -> None:
+        """Normal weights and zero biases.
+
+        `published`: the same deviation everywhere, smaller in layers that add to the residual stream. `scaled`: by the
+        number of inputs, so that signals are as large as a learning rate expects them; layers that add begin at zero.
+        """
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 adds = name.endswith(("attention_out", "mlp_out"))
-                nn.init.normal_(module.weight, std=STD / math.sqrt(2 * layers) if adds else STD)
+                std = STD / math.sqrt(2 * layers) if adds else STD
+                if initialization == "scaled" and not name.startswith("projection"):
+                    std = 0.0 if adds else GAIN / math.sqrt(module.in_features)
+                nn.init.normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from zoo_generation.progress import Step
 from zoobench.methods.course import Course
@@ -21,6 +20,7 @@ from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.device import Draws, compiled, on_device
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
+from zoobench.methods.sane.optimizer import ScheduledOptimizer
 from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.windows import Batch, WindowSampler
 from zoobench.methods.sane.workers import ALONE, Workers
@@ -96,7 +96,7 @@ def train(
             if report is not None:
                 report(run.step, config.steps, values | run.validated)
             if log is not None:
-                log(run.step, values | {"learning_rate": float(run.schedule.get_last_lr()[0])})
+                log(run.step, values | {"learning_rate": run.optimizer.learning_rate})
         if snapshots is not None and workers.first:
             snapshots.write_if_due(run.state)
     run.finish()
@@ -110,8 +110,14 @@ class Training:
         self.model, self.config, self.workers = model, config, workers
         self.device = next(model.parameters()).device
         self.together: nn.Module | None = None
-        self.optimizer = _optimizer(model, config)
-        self.schedule = OneCycleLR(self.optimizer, config.learning_rate, total_steps=max(2, config.steps))
+        self.optimizer = ScheduledOptimizer(
+            model,
+            config.optimizer,
+            config.schedule,
+            steps=config.steps,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
         self.step = 0
         self.best = float("inf")
         self.best_weights: dict[str, Tensor] = {}
@@ -148,11 +154,10 @@ class Training:
         if self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # the results of the last step are no longer needed
         losses = losses_of(self.together, batch, self.config, self.workers)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
-        self.schedule.step()
         self.step += 1
         return losses
 
@@ -193,7 +198,6 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "best_weights": self.best_weights,
             "steps": self.config.steps,
             "seconds": self.seconds,
@@ -204,7 +208,6 @@ class Training:
         """Go on from such a state."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
         self.best_weights = state["best_weights"]
         self.earlier += state["seconds"]
         for name, value in state["counts"].items():
@@ -255,17 +258,6 @@ def losses_of(model: nn.Module, batch: Batch, config: SaneConfig, workers: Worke
         r2 = 1 - raw / masked_variance(target.flatten(), mask.flatten(), dim=-1).squeeze()
     total = config.gamma * contrastive + (1 - config.gamma) * reconstruction
     return Losses(total, contrastive.detach(), reconstruction.detach(), r2)
-
-
-def _optimizer(model: Autoencoder, config: SaneConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        config.learning_rate,
-        fused=True,
-    )
 
 
 def _precision(device: torch.device) -> AbstractContextManager[object]:
