@@ -60,6 +60,7 @@ class Codec:
             c.window,
             token_norm=c.token_norm,
             positions=c.positions,
+            skip=c.skip,
         ).eval()
 
     def to(self, device: torch.device | str) -> Self:
