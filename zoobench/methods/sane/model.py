@@ -59,9 +59,9 @@ class Autoencoder(nn.Module):
     With `token_norm` the input linear also sees the logarithm of a token's norm. This is not published, but predicts a
     checkpoint's accuracy best, and the network would otherwise have to find it in squares.
 
-    With `skip`, linear maps lead past the transformers: from a token to its latent, and from a latent to its token. They
-    start orthonormal, the second as the transpose of the first. So with as many latents as elements of a token, an
-    untrained autoencoder already keeps the token. This is not published. Without it a token has to pass through
+    With `skip`, linear maps lead past the transformers: from a token to its latent, and from a latent to its token.
+    They start orthonormal, the second as the transpose of the first. So with as many latents as elements of a token,
+    an untrained autoencoder already keeps the token. This is not published. Without it a token has to pass through
     `width` numbers, and ResNets' tokens, which hardly compress, lose what does not fit.
     """
 
