@@ -65,6 +65,20 @@ def test_halo_windows_equal_the_reference(vectors: Path) -> None:
     assert torch.equal(whole, sequence + positions.sum(-1, keepdim=True))
 
 
+def test_untrained_skips_keep_tokens_that_fit_into_their_latent() -> None:
+    def error(latent: int, skip: bool) -> float:
+        torch.manual_seed(0)
+        model = Autoencoder(12, latent, 16, 2, 2, (6, 3, 5), window=6, positions="sinusoidal", skip=skip).eval()
+        tokens, positions = torch.randn(8, 6, 12), torch.zeros(8, 6, 3, dtype=torch.int32)
+        decoded = model.decode(model.encode(tokens, positions), positions).detach()
+        return float((decoded - tokens).square().mean() / tokens.square().mean())
+
+    assert error(12, skip=True) < 0.05
+    assert error(24, skip=True) < 0.05
+    assert error(6, skip=True) > 0.3  # half of a token does not fit
+    assert error(12, skip=False) > 0.9
+
+
 def test_padding_and_missing_tokens_change_nothing() -> None:
     torch.manual_seed(0)
     model = Autoencoder(8, 4, 16, 2, 2, (12, 3, 5), window=12).eval()

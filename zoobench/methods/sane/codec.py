@@ -61,6 +61,7 @@ class Codec:
             token_norm=c.token_norm,
             positions=c.positions,
             initialization=c.initialization,
+            skip=c.skip,
         ).eval()
 
     def to(self, device: torch.device | str) -> Self:

@@ -16,18 +16,18 @@ from zoobench.methods.sane.positions import Positions
 class SaneConfig:
     """SANE's hyperparameters.
 
-    d_model, heads, layers: of either transformer; latent: numbers per token. token_norm: see `Autoencoder`. window:
-    tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows per step.
-    steps: of the training; in their place epochs: passes over the tokens of the training set; or core_seconds: CPU
-    seconds in all threads, on a GPU seconds, from which the number of steps is settled once, by measured steps.
-    optimizer, schedule, initialization: see `optimizer` and `model`; learning_rate: the highest of the schedule;
-    weight_decay: of AdamW's matrices; clip: largest norm of a step's gradients. gamma: share of the contrastive loss,
-    at this temperature. noise: standard deviation of multiplicative noise on the inputs; erase: share of windows in
-    which a rectangle is erased. canonical: match the models of a population to one of them, so that units have the same
-    meaning; flips: by their signs too, if a network computes the same with them. permutations: number of random
-    permutations for the second view, 0 for none; view_flips: with random signs. patience: training ends after this many
-    looks at validation windows without a better one, 0 for never; validate_every: steps between these looks. density,
-    bandwidth, relative_bandwidth: see `density.draw`.
+    d_model, heads, layers: of either transformer; latent: numbers per token. token_norm, skip: see `Autoencoder`.
+    window: tokens trained on at once; halo: context on either side of a window of a longer model. batch_size: windows
+    per step. steps: of the training; in their place epochs: passes over the tokens of the training set; or
+    core_seconds: CPU seconds in all threads, on a GPU seconds, from which the number of steps is settled once, by
+    measured steps. optimizer, schedule, initialization: see `optimizer` and `model`; learning_rate: the highest of the
+    schedule; weight_decay: of AdamW's matrices; clip: largest norm of a step's gradients. gamma: share of the
+    contrastive loss, at this temperature. noise: standard deviation of multiplicative noise on the inputs; erase: share
+    of windows in which a rectangle is erased. canonical: match the models of a population to one of them, so that units
+    have the same meaning; flips: by their signs too, if a network computes the same with them. permutations: number of
+    random permutations for the second view, 0 for none; view_flips: with random signs. patience: training ends after
+    this many looks at validation windows without a better one, 0 for never; validate_every: steps between these looks.
+    density, bandwidth, relative_bandwidth: see `density.draw`.
     """
 
     d_model: int = 128
@@ -36,6 +36,7 @@ class SaneConfig:
     latent: int = 128
     positions: Positions = "sinusoidal"
     token_norm: bool = True
+    skip: bool = False
     window: int = 64
     halo: int = 12
     batch_size: int = 16

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,6 +61,11 @@ class Autoencoder(nn.Module):
 
     With `token_norm` the input linear also sees the logarithm of a token's norm. This is not published, but predicts a
     checkpoint's accuracy best, and the network would otherwise have to find it in squares.
+
+    With `skip`, linear maps lead past the transformers: from a token to its latent, and from a latent to its token.
+    They start orthonormal, the second as the transpose of the first. So with as many latents as elements of a token,
+    an untrained autoencoder already keeps the token. This is not published. Without it a token has to pass through
+    `width` numbers, and ResNets' tokens, which hardly compress, lose what does not fit.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Autoencoder(nn.Module):
         token_norm: bool = False,
         positions: Positions = "learned",
         initialization: Initialization = "published",
+        skip: bool = False,
     ) -> None:
         super().__init__()
         self.window = window
@@ -96,6 +103,13 @@ class Autoencoder(nn.Module):
         # Of one input, whose range is that of a logarithm: PyTorch's own initialization, which lets it be seen.
         self.norm_in = nn.Linear(1, width, bias=False) if token_norm else None
         self.positions = make_positions(positions, width, max_positions)
+        self.skip_in = nn.Linear(token_size, latent, bias=False) if skip else None
+        self.skip_out = nn.Linear(latent, token_size, bias=False) if skip else None
+        if self.skip_in is not None and self.skip_out is not None:
+            nn.init.orthogonal_(self.skip_in.weight)
+            self.skip_out.weight = nn.Parameter(
+                self.skip_in.weight.detach().T.clone(memory_format=torch.contiguous_format)
+            )
 
     def _initialise(self, layers: int, initialization: Initialization) -> None:
         """Normal weights and zero biases.
@@ -127,11 +141,13 @@ class Autoencoder(nn.Module):
         if self.norm_in is not None:
             norm = tokens.square().sum(-1, keepdim=True)
             embedded = embedded + self.norm_in((norm + SMALLEST_NORM).log() / 2)
-        return self.latent(self.encoder(embedded, real))
+        latents: Tensor = self.latent(self.encoder(embedded, real))
+        return latents if self.skip_in is None else latents + self.skip_in(tokens)
 
     def decode(self, latents: Tensor, positions: Tensor, real: Tensor | None = None) -> Tensor:
         """Latents [batch, tokens, latent] to tokens [batch, tokens, token_size]."""
-        return self.token_out(self.decoder(self.latent_in(latents) + self.positions(positions), real))
+        tokens: Tensor = self.token_out(self.decoder(self.latent_in(latents) + self.positions(positions), real))
+        return tokens if self.skip_out is None else tokens + self.skip_out(latents)
 
     def project(self, latents: Tensor, real: Tensor | None = None) -> Tensor:
         """Latents of one window [batch, tokens, latent] to [batch, projection]; missing tokens count as zero."""
