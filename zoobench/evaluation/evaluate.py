@@ -21,6 +21,8 @@ from zoobench.zoo import Zoo
 from zoobench.zoo.source import Kind, Source
 from zoobench.zoo.workspace import Workspace
 
+FOR_UNSEEN = "zero_shot"
+
 
 def evaluate(
     methods: Sequence[Method] | Mapping[Method, object],
@@ -65,8 +67,8 @@ def plan_of(
 
 def _tasks_for(methods: Mapping[Method, object], training: TrainingSet) -> list[Task]:
     """All tasks that one of the methods can do. A probe across zoos needs several: with one population it would be the
-    probe within it once more."""
-    every = [TASKS.get(name) for name in TASKS]
+    probe within it once more. A task for unseen datasets needs a study: here every target is trained on."""
+    every = [TASKS.get(name) for name in TASKS if name != FOR_UNSEEN]
     several = len(training.origins) > 1
     return [
         task for task in every if (several or not task.uses_sources) and any(applies(task, each) for each in methods)
