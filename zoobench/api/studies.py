@@ -52,8 +52,8 @@ def evaluate(
     """Fit methods to zoos, measure each by every task that it can do, beside the baselines.
 
     methods: names or methods; or a mapping of these to a preset's name, to settings in place of the first one's, to a
-    configuration, or to None. tasks: None for all that one of them can do, but `zero_shot`; `property_transfer` needs several populations.
-    seeds: how many, or which. What is there under the workspace's
+    configuration, or to None. tasks: None for all that one of them can do, except `zero_shot`, which is for studies;
+    `property_transfer` needs several populations. seeds: how many, or which. What is there under the workspace's
     `runs/` is not made again; what fails is in `.failures`, and the rest is measured all the same.
 
     >>> found = evaluate(["sane", "pca"], "zoos/digits-cnn_s", tasks=["generation"])  # doctest: +SKIP
