@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from helpers.submitting import Board, make_board
 from hypothesis import settings
 
 from zoo_generation.training import cluster
+from zoobench.cli import console
 from zoobench.cli.app import app, main
 from zoobench.leaderboard.site import write_site
 from zoobench.studies.report import write_report
@@ -74,6 +76,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         return code, "".join(capfd.readouterr())
 
     return command
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, what a command prints is its result alone."""
+    monkeypatch.setattr(console, "SECONDS_BEFORE_LINES", math.inf)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -267,7 +267,7 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             columns = {name: np.where(kept, share[0, i : i + 6], np.nan) for i, name in enumerate(names)}
             table = {"model": [str(draw) for draw in range(6)], "val_accuracy": share[1, :6], "kept": kept}
             return pd.DataFrame(table | columns)
-        case "fine_tuning":
+        case "fine_tuning" | "zero_shot":
             return pd.DataFrame({"model": models, "epoch": np.tile([0, 1, 5, 25], 6), "test_accuracy": share[0]})
         case _:
             columns = {"original": share[0, :6], "reconstructed": share[1, :6]}

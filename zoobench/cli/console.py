@@ -106,8 +106,8 @@ class Column(TextColumn):
         return Text(printable(self.text_format.format(task=task)), justify=self.justify)
 
 
-SECONDS_BETWEEN_LINES = 30.0
-"""Of one stage, where there is no terminal to draw a bar on."""
+SECONDS_BEFORE_LINES, SECONDS_BETWEEN_LINES = 2.0, 30.0
+"""Where there is no terminal to draw a bar on: before the first line, and between lines of one stage."""
 
 
 @contextmanager
@@ -141,15 +141,16 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def _in_lines() -> Callable[[Update], None]:
-    """A listener that writes a line when a stage begins, and then at most one every `SECONDS_BETWEEN_LINES`."""
-    last = ("", 0.0)
+    """A listener that writes a line per stage, and more if it lasts; nothing for a command that is done at once."""
+    stage, due = "", time.monotonic() + SECONDS_BEFORE_LINES
 
     def listen(update: Update) -> None:
-        nonlocal last
+        nonlocal stage, due
+        now = time.monotonic()
         if update.lasting:
             console.print(update.note, soft_wrap=True)
-        elif not console.quiet and (update.stage != last[0] or time.monotonic() - last[1] >= SECONDS_BETWEEN_LINES):
-            last = update.stage, time.monotonic()
+        elif not console.quiet and (now >= due or (stage and update.stage != stage)):
+            stage, due = update.stage, now + SECONDS_BETWEEN_LINES
             print(printable(f"{update.stage} {_state(update)}".rstrip()), file=sys.stderr, flush=True)
 
     return listen
