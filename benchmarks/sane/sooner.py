@@ -23,6 +23,7 @@ import torch
 from zoo_generation.files import written_aside
 from zoobench.methods.sane import PRESETS, Sane, SaneConfig
 from zoobench.methods.sane import method as sane_method
+from zoobench.methods.sane.budget import MOST_BATCHES
 from zoobench.methods.sane.training import Training
 from zoobench.methods.sane.windows import WindowSampler
 from zoobench.populations import TokenSet, select_checkpoints
@@ -45,6 +46,7 @@ def curve(tokens: TokenSet, config: SaneConfig, seed: int) -> pd.DataFrame:
 
     def watched(self: Sane, sampler: WindowSampler, validation: WindowSampler, *_: object) -> None:
         run, spent = Training(self.model, config), 0.0
+        run.batches = MOST_BATCHES  # so that all variants look at the same windows, however many steps they take
         while run.step < config.steps:
             started = time.process_time()
             run.advance(sampler)

@@ -38,3 +38,6 @@ def test_a_measured_device_gives_its_hours(run: Run, tmp_path: Path) -> None:
     assert code == 2 and "does not have the rates" in " ".join(output.split())
     with pytest.raises(InputError, match="measure them with"):
         Rates.read(file)
+    file.write_text(json.dumps({"card": "Card X", "small": True, "rates": RATES}))
+    with pytest.raises(InputError, match="measured with --small"):
+        Rates.read(file)

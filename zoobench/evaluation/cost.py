@@ -62,6 +62,8 @@ class Rates:
                 f"{path} does not have the rates {', '.join(names)}, each above 0; measure them with "
                 "'python benchmarks/speed/gpu.py'"
             )
+        if content.get("small"):
+            raise InputError(f"{path} was measured with --small, which says nothing of speed; measure without it")
         return cls(f"one {content.get('card', 'device')}", *found)
 
 
