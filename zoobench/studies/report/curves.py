@@ -21,7 +21,8 @@ def composition_curves(report: Report, task: str, over: str) -> pd.DataFrame:
     curves = curves[(curves["over"] == over) & (curves["task"] == task)]
     named = curves["line"] + curves["budget"].map(lambda budget: f", {budget}" if budget else "")
     curves = curves.assign(target=curves["relation"].map(PLACES), line=named)
-    curves["std"] = (curves[["low", "high"]].sub(curves["mean"], axis=0)).abs().max(axis=1)
+    bounds = curves[["low", "high"]].astype(float)  # of objects, where no point has an interval
+    curves["std"] = bounds.sub(curves["mean"].astype(float), axis=0).abs().max(axis=1)
     flat = curves[curves["x"].isna()].drop(columns="x").assign(std=float("nan"))
     reaching = curves.dropna(subset="x")
     of_target = reaching.groupby("target")["x"]

@@ -11,8 +11,9 @@ from zoobench.studies.report.content import Report
 
 FALLING = {"no": "▲ still falling", "yes": "converged", "unknown": "–"}
 
-NUMBERS = {"steps": "{:,.0f}", "epochs": "{:,.1f}", "core_seconds": "{:,.1f}", "loss": "{:.4f}", "fall": "{:+.1%}"}
-"""The numbers that are shown of fits, and how."""
+NUMBERS = {"steps": "{:,.0f}", "epochs": "{:,.1f}", "loss": "{:.4f}", "fall": "{:+.1%}"}
+"""The numbers that are shown of fits, and how. Core-seconds are in `fits.csv` alone: a report does not depend on how
+fast a machine is."""
 
 
 @dataclass(frozen=True)
