@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from zoo.test_zoo import trained
+from zoo.test_zoo import two_architectures
 
 from zoobench.methods.sane import SaneConfig
 from zoobench.methods.sane.canonical import random_view
@@ -16,7 +16,6 @@ from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import Training
 from zoobench.methods.sane.windows import WindowSampler
 from zoobench.populations import TokenSet, select_checkpoints
-from zoobench.zoo import Zoo, ZooSink
 
 CPU = torch.device("cpu")
 
@@ -24,12 +23,8 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokenSet:
     """Models of two architectures."""
-    path = tmp_path_factory.mktemp("zoo")
-    sink = ZooSink(path)
-    sink.write_card("zoo", {})
-    for models in (trained("cnn_s", 4), trained("resnet18", 3)):
-        sink.write(models)
-    return TokenSet.load(select_checkpoints([Zoo(path)], token_size=64))
+    zoo = two_architectures(tmp_path_factory.mktemp("zoo"), 4, 3)
+    return TokenSet.load(select_checkpoints([zoo], token_size=64))
 
 
 def sampler(tokens: TokenSet, window: int, flips: bool = True, **settings: Any) -> WindowSampler:

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import functional_call
-from zoo.test_zoo import trained
+from zoo.test_zoo import two_architectures
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.module import build_module
@@ -28,7 +28,7 @@ from zoobench.methods.sane.optimizer import orthogonalised
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.windows import WindowSampler, _rectangles
 from zoobench.populations import TokenSet, select_checkpoints, write_token_set
-from zoobench.zoo import Zoo, ZooSink
+from zoobench.zoo import Zoo
 
 SMALL = SaneConfig(
     d_model=16, heads=2, layers=1, latent=4, window=10, halo=2, batch_size=4, steps=6, validate_every=2, permutations=3
@@ -38,12 +38,7 @@ SMALL = SaneConfig(
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     """Models of two architectures."""
-    path = tmp_path_factory.mktemp("zoo")
-    sink = ZooSink(path)
-    sink.write_card("zoo", {})
-    for models in (trained("cnn_s", 8), trained("resnet18", 7)):
-        sink.write(models)
-    return Zoo(path)
+    return two_architectures(tmp_path_factory.mktemp("zoo"), 8, 7)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,15 @@ def trained(architecture: str, seeds: int, epochs: int = 2, status: Status = "tr
     return models
 
 
+def two_architectures(path: Path, small: int, large: int) -> Zoo:
+    """A zoo of so many cnn_s and narrow ResNet-18, of random weights."""
+    sink = ZooSink(path)
+    sink.write_card("zoo", {})
+    for models in (trained("cnn_s", small), trained("resnet18", large)):
+        sink.write(models)
+    return Zoo(path)
+
+
 @pytest.fixture
 def zoo(tmp_path: Path) -> Zoo:
     sink = ZooSink(tmp_path / "zoo")
