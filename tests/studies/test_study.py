@@ -214,6 +214,8 @@ def test_every_composition_is_fitted_under_each_budget_and_compared_within_it(tm
     study = read_study(written(tmp_path, budgets=budgets, comparisons=asked, methods=methods))
     names = [f"{composition}, {budget}" for budget in study.budgets for composition in ("digits", "glyphs", "all")]
     assert list(study.all_compositions()) == names
+    assert [study.budget_of(name) for name in names] == [budget for budget in study.budgets for _ in range(3)]
+    assert read_study(written(tmp_path)).budget_of("all") == ""
     fits = {
         fit.on.name: fit.config for fit in study.plan(Workspace(tmp_path)).fits if fit.on and fit.method.name == "sane"
     }

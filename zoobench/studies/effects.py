@@ -64,29 +64,13 @@ class Factor:
 
 FACTORS = (
     Factor("each doubling of models", lambda it: float(np.log2(it.models)), lambda it: (it.zoos,)),
-    Factor(
-        "each further dataset, as many models in all",
-        lambda it: len(it.datasets),
-        lambda it: (it.architectures,),
-        lambda it: it.models,
-    ),
-    Factor(
-        "each further dataset, as many models of each",
-        lambda it: len(it.datasets),
-        lambda it: (it.architectures,),
-        lambda it: it.each,
-    ),
-    Factor(
-        "each further architecture, as many models in all",
-        lambda it: len(it.architectures),
-        lambda it: (it.datasets,),
-        lambda it: it.models,
-    ),
-    Factor(
-        "each further architecture, as many models of each",
-        lambda it: len(it.architectures),
-        lambda it: (it.datasets,),
-        lambda it: it.each,
+    *(
+        Factor(f"each further {what}, as many models {how}", changes, stays, level)
+        for what, changes, stays in (
+            ("dataset", lambda it: len(it.datasets), lambda it: (it.architectures,)),
+            ("architecture", lambda it: len(it.architectures), lambda it: (it.datasets,)),
+        )
+        for how, level in (("in all", lambda it: it.models), ("of each", lambda it: it.each))
     ),
 )
 
@@ -162,7 +146,7 @@ def shapes_of(study: Study, results: Results, method: str) -> dict[str, Shape]:
         if models := _models(results, training):
             kinds = [origin.kind for origin in training.origins]
             shapes[name] = Shape(
-                "" if name in study.all_compositions() else name.rpartition(", ")[2],
+                study.budget_of(name),
                 frozenset(origin.name for origin in training.origins),
                 frozenset(kind.dataset for kind in kinds),
                 frozenset(kind.shape for kind in kinds),

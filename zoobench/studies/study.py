@@ -171,6 +171,10 @@ class Study(Fields):
             for name, composition in compositions.items()
         }
 
+    def budget_of(self, composition: str) -> str:
+        """Under which of `budgets` one of `all_compositions` is trained; empty if the study has none."""
+        return composition.rpartition(", ")[2] if self.budgets else ""
+
     def all_comparisons(self) -> tuple[Comparison, ...]:
         """The comparisons; if there are budgets, one for each of them, between compositions under the same."""
         if not self.budgets:
