@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from zoo_generation.errors import InputError
 from zoobench.evaluation.cost import Rates
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
@@ -44,7 +45,11 @@ def test_every_part_is_measured_and_one_that_fails_does_not_end_the_others(
     record = json.loads((tmp_path / "gpu.json").read_text())
     assert {name for name, part in record["parts"].items() if part["done"]} == set(parts)
     assert record["parts"]["broken"]["reason"] == "no memory is left"
-    assert {"card", "versions", "commit"} <= record.keys() and Rates.read(tmp_path / "gpu.json").device == "one CPU"
+    assert {"card", "versions", "commit"} <= record.keys()
+    with pytest.raises(InputError, match="measured with --small"):
+        Rates.read(tmp_path / "gpu.json")
+    (tmp_path / "whole.json").write_text(json.dumps(record | {"small": False}))
+    assert Rates.read(tmp_path / "whole.json").device == "one CPU"
     assert record["parts"]["cnn_s"]["figures"]["ratio"] > 0 and record["parts"]["agreement"]["figures"]["decode"] == 0
     table = (tmp_path / "gpu.md").read_text()
     assert all(f"| {name} |" in table for name in ("broken", *parts))
