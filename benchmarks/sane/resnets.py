@@ -51,7 +51,7 @@ VARIANTS: dict[str, tuple[int | None, dict[str, object], int]] = {
     "tokens of 64": (64, {"steps": 1200}, 1),
     "tokens of 64, skip": (64, {"skip": True, "steps": 60}, 1),
 }
-"""By name: the token size (None: the longest row), hyperparameters that differ from the preset `tiny`, and seeds."""
+"""By name: the token size (None: the longest row), hyperparameters that differ from the preset `tiny_v1`, and seeds."""
 
 BANDWIDTHS = (0.0, 0.1)
 HOW = Draw(drawn=40)
@@ -140,7 +140,7 @@ def relative_error(values: Tensor, true: Tensor) -> float:
 
 def with_learning(of: Setup, settings: dict[str, object], seed: int, parts: bool) -> Iterator[Row]:
     """Reconstruction and generation of a SANE; `parts`: also of one kind of layer at a time."""
-    config = changed(PRESETS["tiny"], {"validate_every": 300} | settings, "hyperparameter")
+    config = changed(PRESETS["tiny_v1"], {"validate_every": 300} | settings, "hyperparameter")
     started = time.process_time()
     sane = get_method("sane").fit(of.tokens, seed, config)
     assert isinstance(sane, Sane)

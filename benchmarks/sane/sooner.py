@@ -1,4 +1,4 @@
-"""Core-seconds until SANE reconstructs validation windows as well as the preset `tiny` does at its end.
+"""Core-seconds until SANE reconstructs validation windows as well as the preset `tiny_v1` does at its end.
 
     OMP_NUM_THREADS=1 python benchmarks/sane/sooner.py --zoo zoos/mnist-300 --out homogeneous.csv
     OMP_NUM_THREADS=1 python benchmarks/sane/sooner.py --zoo zoos/mnist-300,zoos/cifar10-cnn_l-60 --reference-steps 800
@@ -29,13 +29,13 @@ from zoobench.methods.sane.windows import WindowSampler
 from zoobench.populations import TokenSet, select_checkpoints
 from zoobench.zoo import Zoo
 
-REFERENCE = "tiny"
+REFERENCE = "tiny_v1"
 VARIANTS: dict[str, dict[str, object]] = {
     REFERENCE: {},
-    "quick": {"optimizer": "muon", "schedule": "linear", "initialization": "scaled"},
-    "quick, AdamW": {"schedule": "linear", "initialization": "scaled"},
-    "quick, published initialization": {"optimizer": "muon", "schedule": "linear"},
-    "quick, OneCycle": {"optimizer": "muon", "initialization": "scaled"},
+    "tiny": {"optimizer": "muon", "schedule": "linear", "initialization": "scaled"},
+    "tiny, AdamW": {"schedule": "linear", "initialization": "scaled"},
+    "tiny, published initialization": {"optimizer": "muon", "schedule": "linear"},
+    "tiny, OneCycle": {"optimizer": "muon", "initialization": "scaled"},
 }
 EVERY = 50  # steps between looks
 
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", default=";".join(VARIANTS), help="their names, with ; between them")
     parser.add_argument("--reference-steps", type=int, default=PRESETS[REFERENCE].steps)
-    parser.add_argument("--steps", type=int, default=PRESETS["quick"].steps, help="of all but the reference")
+    parser.add_argument("--steps", type=int, default=PRESETS["tiny"].steps, help="of all but the reference")
     parser.add_argument("--out", type=Path, default=Path("results/sooner.csv"))
     arguments = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -4,7 +4,7 @@
     python benchmarks/sane/study.py generation --zoo zoos/mnist --data-root DIR --set steps=3000
 
 `normalization`: of the reconstruction loss. `symmetry`: the canonical form, and permuted views, on and off.
-`positions`: sinusoidal and learned. `generation`: the method as it is, beside anchors and random initialization, and
+`positions`: sinusoidal and learned. `presets`: tiny, and what it was first (`tiny_v1`). `generation`: the method as it is, beside anchors and random initialization, and
 what one epoch of training makes of their models. Each result goes to `--out` as it is made, one row
 per measurement; the same command again makes what is missing, and writes the tables anew.
 """
@@ -32,6 +32,7 @@ from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo import Zoo
 from zoobench.zoo.workspace import Workspace
 
+FIRST = {"steps": 1200, "optimizer": "adamw", "schedule": "onecycle", "initialization": "published"}
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "normalization": {each: {"normalization": each} for each in ("token", "batch", "layer", "none")},
     "symmetry": {
@@ -42,6 +43,7 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     },
     "positions": {each: {"positions": each} for each in ("sinusoidal", "learned")},
     "generation": {"sane": {}},
+    "presets": {"tiny": {}, "tiny_v1": FIRST},
 }
 SHOWN = ("kept_mean", "kept_best", "drawn_mean", "after_1", "r2:test_accuracy")
 
@@ -102,11 +104,12 @@ def main() -> None:
     parser.add_argument("--zoo", required=True, help="directories, comma-separated")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", default="", help="hyperparameters that differ from the preset tiny, comma-separated")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--set", default="", help="hyperparameters that differ from the preset, comma-separated")
     parser.add_argument("--home", type=Path, default=Path(), help="under whose runs/ trained methods are kept")
     parser.add_argument("--out", type=Path, default=Path("results/study.csv"))
     arguments = parser.parse_args()
-    config = changed(PRESETS["tiny"], assigned(arguments.set), "hyperparameter")
+    config = changed(PRESETS[arguments.preset], assigned(arguments.set), "hyperparameter")
     text = tables(measured(arguments, config, arguments.out))
     with written_aside(arguments.out.with_suffix(".md")) as aside:
         aside.write_text(text)

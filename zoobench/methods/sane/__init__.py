@@ -35,6 +35,7 @@ METHOD = Method(
     PRESETS,
     summary="Sequential autoencoder for neural embeddings: embeds, generates, reconstructs",
     paper="arXiv 2406.09997",
+    version=2,  # the preset tiny trains otherwise since
     sampling=SaneSampling(),
     cost=_cost,
 )
