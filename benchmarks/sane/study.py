@@ -4,9 +4,10 @@
     python benchmarks/sane/study.py generation --zoo zoos/mnist --data-root DIR --set steps=3000
 
 `normalization`: of the reconstruction loss. `symmetry`: the canonical form, and permuted views, on and off.
-`positions`: sinusoidal and learned. `presets`: tiny, and what it was first (`tiny_v1`). `generation`: the method as it is, beside anchors and random initialization, and
-what one epoch of training makes of their models. Each result goes to `--out` as it is made, one row
-per measurement; the same command again makes what is missing, and writes the tables anew.
+`positions`: sinusoidal and learned. `presets`: tiny, and what it was first (`tiny_v1`). `generation`: the method as it
+is, beside anchors and random initialization, and what one epoch of training makes of their models. Each result goes to
+`--out` as it is made, one row per measurement; the same command again makes what is missing, and writes the tables
+anew.
 """
 
 from __future__ import annotations

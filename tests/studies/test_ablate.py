@@ -68,6 +68,37 @@ def test_a_study_reports_resumes_and_keeps_failures_where_they_are(run: Run, stu
     pd.testing.assert_frame_equal(measured(home), table)
 
 
+def test_effects_keep_budgets_apart_and_have_what_learns_nothing_once(run: Run, study: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load(study.read_text()) | {
+        "combine": [],
+        "compositions": {"one": {"zoos": "digits", "models": 4}, "two": {"zoos": ["digits", "few"], "models": 4}},
+        "budgets": {"short": {"steps": 2}, "long": {"steps": 4}},
+        "targets": "digits",
+        "methods": {"sane": {"set": SANE}, "anchors": {}},
+        "tasks": {"zero_shot": {"epochs": [0, 1], "models": 1, "generation": {"drawn": 2, "selection_images": 50}}},
+        "seeds": 2,
+        "comparisons": [],
+    }
+    content["methods"]["sane"]["set"] = {name: value for name, value in SANE.items() if name != "steps"}
+    study.write_text(yaml.safe_dump(content))
+    code, output = run("ablate", study, "--home", tmp_path / "home")
+    assert code == 0, output
+    folder = tmp_path / "home" / "results" / "tried"
+    table = measured(tmp_path / "home")
+    after = table[(table["metric"] == "after_1") & (table["target"] == "digits")]
+    after = after.groupby(["method", "composition"])["value"].mean()
+    effects = pd.read_csv(folder / "effects.csv", keep_default_na=False).set_index(["method", "budget"])
+    assert sorted(effects.index) == [("anchors", ""), ("sane", "long"), ("sane", "short")]
+    assert set(effects["factor"]) == {"each further dataset, as many models in all"} and set(effects["relation"]) == {
+        "ID"
+    }
+    for method, budget, under in (("sane", "short", "short"), ("sane", "long", "long"), ("anchors", "", "short")):
+        difference = after[method, f"two, {under}"] - after[method, f"one, {under}"]
+        assert float(effects.loc[(method, budget), "effect"]) == pytest.approx(difference, abs=1e-6)
+    curves = pd.read_csv(folder / "curves.csv", keep_default_na=False)
+    assert set(curves["budget"][curves["method"] == "anchors"]) == {""} and set(curves["x"]) == {1, 2}
+
+
 def test_a_study_that_cannot_be_is_told_in_one_sentence(run: Run, study: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(study.read_text())
     content["compositions"] = {"many": {"zoos": "digits", "models": 500}}

@@ -16,6 +16,7 @@ from zoobench.evaluation.plan import NO_COMPOSITION, TrainingSet
 from zoobench.evaluation.results import Results
 from zoobench.evaluation.statistics import Effect, FitScores, effect, holm, verdict
 from zoobench.evaluation.trainings import counts_of
+from zoobench.methods.registry import get_method
 from zoobench.studies.relations import ID
 from zoobench.studies.study import Study
 
@@ -135,18 +136,21 @@ def against_baselines(study: Study, results: Results, relations: Relations) -> p
 
 
 def shapes_of(study: Study, results: Results, method: str) -> dict[str, Shape]:
-    """What each composition that a method was measured with is made of, by name."""
+    """What each composition that a method was measured with is made of, by name. Budgets are of methods that learn: of
+    another, which is measured once for all of them, the compositions of the first, as under none."""
+    learns, first = get_method(method).learns, next(iter(study.budgets), "")
     trainings = {
         cell.composition: (cell.sources, repr(cell.fit.config))
         for cell in results.plan.cells
         if cell.sources is not None and cell.fit.method.name == method
+        if learns or study.budget_of(cell.composition) == first
     }
     shapes = {}
     for name, (training, config) in trainings.items():
         if models := _models(results, training):
             kinds = [origin.kind for origin in training.origins]
             shapes[name] = Shape(
-                study.budget_of(name),
+                study.budget_of(name) if learns else "",
                 frozenset(origin.name for origin in training.origins),
                 frozenset(kind.dataset for kind in kinds),
                 frozenset(kind.shape for kind in kinds),

@@ -97,6 +97,6 @@ PRESETS = {
         relative_bandwidth=False,
     ),
 }
-"""`tiny` trains in a minute or two on a CPU core; `tiny_v1` is what it was first, and needs eight times as long for the same
-loss. `small` trains in an hour or on any GPU, `base` in hours on one; `paper` is the published scale (arXiv 2504.10141,
-section 4)."""
+"""`tiny` trains in a minute or two on a CPU core; `tiny_v1` is what it was first, and needs eight times as long for the
+same loss. `small` trains in an hour or on any GPU, `base` in hours on one; `paper` is the published scale (arXiv
+2504.10141, section 4)."""
