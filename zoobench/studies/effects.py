@@ -101,7 +101,11 @@ def effects(study: Study, results: Results, relations: Relations) -> pd.DataFram
                     place = (*metric, method, budget, relation, factor.name)
                     rows.append((*place, len(weights), len(named), effect(terms)))
     return _tested(
-        rows, EFFECTS, lambda row: f"{row.factor.capitalize()} changes {_metric(row)} {PLACES[row.relation]}"
+        rows,
+        EFFECTS,
+        lambda row: (
+            f"{row.factor.capitalize()}{',' if ',' in row.factor else ''} changes {_metric(row)} {PLACES[row.relation]}"
+        ),
     )
 
 
