@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from helpers.made_up_report import HOSTILE, TARGETS, ZOOS, made_up_report
+import pytest
+from helpers.made_up_report import HOSTILE, TARGETS, made_up_report
 from markdown_it import MarkdownIt
 from rich.console import Console
 
@@ -82,10 +83,14 @@ def test_curves_hold_level_baselines_and_epochs_in_order() -> None:
     anchors = curves[curves["line"] == "anchors"].groupby("target")
     assert [list(rows["x"]) for _, rows in anchors] == [[1, 4], [1, 4]]
     assert set(curves["std"].dropna().round(6)) == {0.1}
-    epochs = epoch_curves(report, "fine_tuning")["sane"]
-    assert list(dict.fromkeys(epochs["line"])) == [*ZOOS, "random_init"]
-    assert list(epochs[(epochs["line"] == "all") & (epochs["target"] == TARGETS[0])]["x"]) == [0, 1, 5, 25]
-    assert not epoch_curves(report, "generation")
+    epochs = epoch_curves(report, "fine_tuning")
+    assert {"sane, ID", "sane, OOD", "random_init"} < set(epochs["line"]) and set(epochs["target"]) == set(TARGETS)
+    inside = epochs[(epochs["line"] == "sane, ID") & (epochs["target"] == TARGETS[0])]
+    assert list(inside["x"]) == [0, 1, 5, 25]
+    of = report.summary[(report.summary["metric"] == "after_5") & (report.summary["target"] == TARGETS[0])]
+    of = of[(of["method"] == "sane") & (of["relation"] == "ID")]
+    assert inside[inside["x"] == 5]["mean"].item() == pytest.approx(of["mean"].mean())
+    assert epoch_curves(report, "generation").empty
 
 
 def test_a_report_of_little_is_written_too(tmp_path: Path) -> None:
@@ -100,9 +105,9 @@ def test_a_report_of_little_is_written_too(tmp_path: Path) -> None:
         content = (tmp_path / name).read_text()
         assert "The study asks no questions." in content and "says nothing of single effects" in content
         assert "Failures" not in content
-    assert not list((tmp_path / "plots").iterdir())
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["task-3-fine-tuning-epochs.svg"]
     write_report(replace(full, summary=full.summary.assign(mean=math.nan), curves=full.curves[:0]), tmp_path)
-    assert not list((tmp_path / "plots").iterdir())
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["task-3-fine-tuning-epochs.svg"]
 
 
 def test_markdown_shows_names_and_links_plots_that_are_there(report_folder: Path) -> None:

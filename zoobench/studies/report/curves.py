@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from zoobench.evaluation.plan import NO_COMPOSITION
-from zoobench.studies.effects import PLACES
+from zoobench.studies.effects import PLACES, kind_of
 from zoobench.studies.report.content import Report
 
 POINT = ["target", "line", "x", "mean", "std"]
@@ -31,19 +31,20 @@ def composition_curves(report: Report, task: str, over: str) -> pd.DataFrame:
     return _points(pd.concat([reaching, flat.merge(ends, on="target")]))
 
 
-def epoch_curves(report: Report, task: str) -> dict[str, pd.DataFrame]:
-    """Metrics `after_<epochs>` against epochs by learned method: one line per composition, then one per baseline."""
+def epoch_curves(report: Report, task: str) -> pd.DataFrame:
+    """Metrics `after_<epochs>` against epochs: means over compositions, one line per method in and one out of
+    distribution, and one per baseline. Bars are one standard deviation over compositions; over seeds, of a single one.
+    Empty if fewer than two numbers of epochs were measured."""
     scores = report.summary[report.summary["task"] == task]
     epochs = scores["metric"].str.extract(r"^after_(\d+)$", expand=False)
     scores = scores.assign(x=pd.to_numeric(epochs)).dropna(subset=["x", "mean"])
     if scores["x"].nunique() < 2:
-        return {}
-    learns = scores["composition"] != NO_COMPOSITION
-    baselines = scores[~learns].assign(line=scores["method"])
-    return {
-        str(method): _points(pd.concat([rows.assign(line=rows["composition"]), baselines]))
-        for method, rows in scores[learns].groupby("method", sort=False)
-    }
+        return pd.DataFrame(columns=POINT)
+    place = ", " + scores["relation"].map(lambda relation: kind_of(relation) or relation)
+    named = scores["method"] + place.where(scores["composition"] != NO_COMPOSITION, "")
+    of_line = scores.assign(line=named).groupby(["target", "line", "x"], sort=False)
+    points = of_line.agg(mean=("mean", "mean"), over=("mean", "std"), std=("std", "first")).reset_index()
+    return _points(points.assign(std=points["over"].fillna(points["std"])))
 
 
 def _points(scores: pd.DataFrame) -> pd.DataFrame:

@@ -64,7 +64,6 @@ def _section(report: Report, task: str, number: int) -> Section:
     name = f"task-{number}-{re.sub(r'[^a-z0-9]+', '-', task.lower())}"
     title = words(task).capitalize()
     metric = words(report.primary[task])
-    curves = epoch_curves(report, task)
     return Section(
         name,
         task,
@@ -78,7 +77,8 @@ def _section(report: Report, task: str, number: int) -> Section:
             if len(points := composition_curves(report, task, over))
         ],
         [
-            line_plot(points, f"{name}-epochs-{place}", f"{title}: {method}, against epochs", "epochs", "accuracy")
-            for place, (method, points) in enumerate(curves.items(), 1)
+            line_plot(points, f"{name}-epochs", f"{title} against epochs", "epochs", "accuracy")
+            for points in (epoch_curves(report, task),)
+            if len(points)
         ],
     )
