@@ -36,7 +36,7 @@ def test_the_page_shows_everything_inert(page: Page) -> None:
     assert page.locator("script").count() == 1
     assert page.locator("img, iframe, link, b[id]").count() == 0
     assert page.locator("th", has_text=HOSTILE).count() > 3
-    # legends: of the curves, and against epochs in and out of distribution, of other datasets and of other architectures
+    # legends: of the curves, and against epochs: ID, OOD, and of other architectures
     assert page.locator("svg text", has_text='_peer <b id="a">&</b>').count() == 5
     assert page.locator(".badge").count() == 12
     marked = page.locator("td.id").all_inner_texts()
