@@ -110,11 +110,12 @@ def effects(study: Study, results: Results, relations: Relations) -> pd.DataFram
 
 
 def against_baselines(study: Study, results: Results, relations: Relations) -> pd.DataFrame:
-    """One row per task, method that the study names, composition, relation and baseline of `BASELINES`: how much better
-    the method is, as the mean over the targets that both have; columns as of `effects`, corrected by themselves."""
+    """One row per task, method that learns and that the study names, composition, relation and baseline of `BASELINES`:
+    how much better the method is, as the mean over the targets that both have; columns as of `effects`, corrected by
+    themselves."""
     rows = []
     for metric, method, budget, shapes in _fitted(study, results):
-        for baseline in (name for name in BASELINES if name != method):
+        for baseline in BASELINES if get_method(method).learns else ():
             for relation in PLACES:
                 measured = _measured(results, relations, shapes, method, metric[0], relation)
                 for name in shapes:
