@@ -38,7 +38,7 @@ def checked(name: str, found: object) -> Method:
 METHODS = Registry(
     "method",
     "zoobench.methods",
-    {"sane": "zoobench.methods.sane:METHOD"}
+    {"sane": "zoobench.methods.sane:METHOD", "statnn": "zoobench.methods.statnn:METHOD"}
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (
