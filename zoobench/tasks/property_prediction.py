@@ -1,4 +1,4 @@
-"""How well a linear probe predicts a checkpoint's properties from its embedding.
+"""How well a linear probe, and boosted trees, predict a checkpoint's properties from its embedding.
 
 Sources: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4 (in and out of distribution); Falk, Schürholt &
 Borth, arXiv 2504.10141 (across architectures).
@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoobench.methods.protocols import Embedder, Predictor
+from zoobench.methods.protocols import Embedder, Predictor, TablePredictor
 from zoobench.populations import Access, Population
 from zoobench.tasks import probe as probes
 from zoobench.tasks.answers import Predictions
@@ -23,12 +23,14 @@ from zoobench.tasks.forms import PredictionForm
 
 @dataclass(frozen=True)
 class PropertyPrediction:
-    """A probe is fitted to training and validation models, and tested on the target's test models.
+    """Two readers of an embedding, a linear probe and boosted trees, are fitted to training and validation models, and
+    tested on the target's test models. Scores of the trees are those of `boosted_test_accuracy` and the like.
 
     probe: `own`, fitted to the target's own models; `sources`, fitted to all populations that the method was trained
     on, pooled, so that it sees none of the target's unless the target is one of them. properties: numbers,
-    hyperparameters by name, or `hyperparameters` for all that vary. A `Predictor` replaces the probe. With `sources`, τ
-    ranks methods, because accuracies have another scale in each zoo.
+    hyperparameters by name, or `hyperparameters` for all that vary; with the prefix `boosted_`, trees' readings must be
+    answered too. A `Predictor` replaces both readers. With `sources`, τ ranks methods, because accuracies have another
+    scale in each zoo.
     """
 
     probe: Literal["own", "sources"] = "own"
@@ -36,13 +38,13 @@ class PropertyPrediction:
 
     version: ClassVar[int] = 1
     paper: ClassVar[str] = "arXiv 2209.14764"
-    asks: ClassVar = Embedder | Predictor
+    asks: ClassVar = Embedder | Predictor | TablePredictor
     access: ClassVar[Access] = Access.WEIGHTS
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a property that is not known."""
         known = (*probes.ALL, *probes.HYPERPARAMETERS)
-        if strange := [name for name in self.properties if name not in known]:
+        if strange := [name for name in self.properties if probes.recorded(name) not in known]:
             raise InputError(f"property prediction was asked for '{strange[0]}'; the properties are {', '.join(known)}")
 
     @property
@@ -78,7 +80,7 @@ class PropertyPrediction:
         known = [each.table for each in self._known(setting) if len(each)] or [test.table]
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
-    def ask(self, method: Embedder | Predictor, setting: Setting) -> Predictions:
+    def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
         """Embed, fit, predict. Raises `InapplicableError` if the populations' features differ in number."""
         return Predictions(probes.read_by(method, self._known(setting), setting.target.split("test"), self.properties))
 
@@ -97,8 +99,8 @@ class PropertyPrediction:
         return target.split("test")
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """The embedding of every checkpoint, and the probes."""
-        return Work(models=checkpoints, seconds=5.0)
+        """The embedding of every checkpoint, and its readers."""
+        return Work(models=checkpoints, seconds=10.0)
 
 
 PROPERTY_PREDICTION = PropertyPrediction()

@@ -61,11 +61,12 @@ class Statnn(Unlearned):
             found = statistics(values.abs() if entry.name in absolute else values)
             kinds.setdefault(_kind(entry), []).append(found)
         columns: dict[str, Tensor] = {}
-        for kind, found in kinds.items():
-            last = found.pop() if self.layers == "apart" else found[-1]
-            mean = {"all": torch.stack(found).mean(0)} if self.layers == "pooled" else {}
-            places = mean or {str(place): each for place, each in enumerate(found)}
-            columns |= {f"{kind}.{place}": each for place, each in (places | {"last": last}).items()}
+        for kind, layers in kinds.items():
+            if self.layers == "apart":
+                places = {str(place): each for place, each in enumerate(layers[:-1])}
+            else:
+                places = {"all": torch.stack(layers).mean(0)}
+            columns |= {f"{kind}.{place}": each for place, each in (places | {"last": layers[-1]}).items()}
         named = {
             f"{place}.{name}": each[:, number] for place, each in columns.items() for number, name in enumerate(NAMES)
         }
