@@ -30,11 +30,12 @@ class PropertyPrediction:
     on, pooled, so that it sees none of the target's unless the target is one of them. properties: numbers,
     hyperparameters by name, or `hyperparameters` for all that vary; with the prefix `boosted_`, trees' readings must be
     answered too. A `Predictor` replaces both readers. With `sources`, τ ranks methods, because accuracies have another
-    scale in each zoo.
+    scale in each zoo. checkpoints: `last` leaves each model its last one, as papers on the Small CNN Zoo do.
     """
 
     probe: Literal["own", "sources"] = "own"
     properties: tuple[str, ...] = probes.ALL
+    checkpoints: Literal["all", "last"] = "all"
 
     version: ClassVar[int] = 1
     paper: ClassVar[str] = "arXiv 2209.14764"
@@ -76,27 +77,34 @@ class PropertyPrediction:
         Without models to fit a probe to, as when a leaderboard judges, the target's own models say which properties
         vary.
         """
-        test = setting.target.split("test")
+        test = self.reads(setting.target)
         known = [each.table for each in self._known(setting) if len(each)] or [test.table]
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
     def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
         """Embed, fit, predict. Raises `InapplicableError` if the populations' features differ in number."""
-        return Predictions(probes.read_by(method, self._known(setting), setting.target.split("test"), self.properties))
+        return Predictions(probes.read_by(method, self._known(setting), self.reads(setting.target), self.properties))
 
     def _known(self, setting: Setting) -> list[Population]:
         """The models that a probe is fitted to."""
-        return [each.without("test") for each in ((setting.target,) if self.probe == "own" else setting.sources)]
+        sources = (setting.target,) if self.probe == "own" else setting.sources
+        return [self._taken(each.without("test")) for each in sources]
+
+    def _taken(self, population: Population) -> Population:
+        if self.checkpoints == "all":
+            return population
+        epochs = population.table["epoch"]
+        return population.select(epochs == epochs.groupby(population.table["model_id"]).transform("max"))
 
     def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
         """One row per checkpoint and property, see `probe.judge`."""
-        return probes.judge(answer.table, setting.target.split("test").table)
+        return probes.judge(answer.table, self.reads(setting.target).table)
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         return probes.score(observations)
 
     def reads(self, target: Population) -> Population:
-        return target.split("test")
+        return self._taken(target.split("test"))
 
     def work(self, checkpoints: int, train_images: int) -> Work:
         """The embedding of every checkpoint, and its readers."""

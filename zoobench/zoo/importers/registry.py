@@ -13,6 +13,7 @@ IMPORTERS: Registry[SourceLayout] = Registry(
     "layout",
     "zoobench.importers",
     {
+        "small_cnn_zoo": "zoobench.zoo.importers.small_cnn_zoo:SMALL_CNN_ZOO",
         "modelzoos": "zoobench.zoo.importers.modelzoos:MODELZOOS",
         "safetensors": "zoobench.zoo.importers.folders:FOLDERS",
         "table": "zoobench.zoo.importers.table:TABLE",
