@@ -121,8 +121,8 @@ def select_checkpoints(
     others 70/15/15 by `seed`.
 
     first_epoch: the earliest to take, unless the model's spec has fewer: a generated one has a checkpoint at epoch 0
-    and no other. `token_size` 0 means the longest row of all; None means the same, but at most 288. Raises `InputError` if nothing is left, if a
-    population has two layouts, or if zoos have different models with the same id.
+    and no other. `token_size` 0 means the longest row of all; None means the same, but at most 288. Raises `InputError`
+    if nothing is left, if a population has two layouts, or if zoos have different models with the same id.
     """
     pieces = []
     for number, zoo in enumerate(zoos):
