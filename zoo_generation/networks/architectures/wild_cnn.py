@@ -106,8 +106,8 @@ def wild_cnn(name: str) -> Architecture:
         wrong = not 0 < layers[-1].channels <= CHANNELS or layers[-1].kernel % 2 == 0 or layers[-1].kernel > KERNEL
         if wrong or place >= LAYERS or (residual is not None and residual >= place - 1):
             raise InputError(
-                f"'{name[:200]}' has a layer '{part}'; take at most {LAYERS} layers of {CHANNELS} channels, odd kernels "
-                f"up to {KERNEL}, and residuals from before the layer before"
+                f"'{name[:200]}' has a layer '{part}'; take at most {LAYERS} layers of {CHANNELS} channels, odd "
+                f"kernels up to {KERNEL}, and residuals from before the layer before"
             )
 
     def build(*, channels: int, classes: int, activation: str, dropout: float, width: float) -> nn.Module:
