@@ -1,7 +1,7 @@
 """Readers: predict properties of models from features of their checkpoints, and score the predictions.
 
 Each embedding is read twice: by a linear probe, and by gradient-boosted trees under the name `boosted_…`, since the
-reader may matter more than the features (Unterthiner et al., arXiv 2002.11448, table 2).
+reader may matter more than the features (Unterthiner et al., arXiv 2002.11448, section 4).
 
 Source of the probe: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 """

@@ -16,6 +16,7 @@ import gzip
 import io
 import random
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -136,7 +137,10 @@ def _table(folder: Path) -> pd.DataFrame:
     assert path is not None, "a folder with this layout has metrics"
     content = read_inside(path, TABLE)
     if path.suffix == ".gz":
-        content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(TABLE + 1)
+        try:
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(TABLE + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise RejectedError(f"its {path.name} cannot be unpacked ({error})") from None
         if len(content) > TABLE:
             raise RejectedError(f"its {path.name} has more than {TABLE:,} bytes when it is unpacked")
     table = pd.read_csv(io.BytesIO(content), low_memory=False)
