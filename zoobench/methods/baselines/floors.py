@@ -28,8 +28,8 @@ class TrainingMean(Unlearned):
 class Hyperparameters(Unlearned):
     """Boosted trees on how models were trained, and for how many epochs.
 
-    Source: Unterthiner et al., Predicting Neural Network Accuracy from Weights, arXiv 2002.11448, in whose released results
-    hyperparameters alone explain 92 to 94 % of the variance of accuracy.
+    Source: Unterthiner et al., Predicting Neural Network Accuracy from Weights, arXiv 2002.11448, in whose released
+    results hyperparameters alone explain 92 to 94 % of the variance of accuracy.
     """
 
     def predict_from(
