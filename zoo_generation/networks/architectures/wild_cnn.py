@@ -56,6 +56,7 @@ class WildCNN(nn.Module):
         )
         self.activations = nn.ModuleList(ACTIVATIONS[layer.activation]() for layer in layers)
         self.residuals = [layer.residual for layer in layers]
+        self.widths = widths[1:]
         self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(widths[-1], classes)
@@ -64,10 +65,11 @@ class WildCNN(nn.Module):
         """Images [batch, channels, height, width] to logits [batch, classes]."""
         outputs: list[Tensor] = []
         found = images
-        for layer, activation, residual in zip(self.layers, self.activations, self.residuals, strict=True):
+        for place, (layer, activation) in enumerate(zip(self.layers, self.activations, strict=True)):
             found = layer(found)
+            residual, width = self.residuals[place], self.widths[place]
             if residual is not None:
-                earlier, width = self.layers[residual].out_channels, layer.out_channels
+                earlier = self.widths[residual]
                 common = min(earlier, width)
                 if earlier == width:
                     found = found + outputs[residual]

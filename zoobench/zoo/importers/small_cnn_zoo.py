@@ -90,7 +90,7 @@ def _candidates(folder: Path) -> list[Candidate]:
         raise InputError(f"{folder} cannot be read as a Small CNN Zoo: {error}; download it again") from None
     models = table.groupby("modeldir", sort=False).indices
     return [
-        Candidate(str(name), partial(_read, str(name), table, rows, weights, places, splits))
+        Candidate(str(name), partial(_read, str(name), table, np.asarray(rows), weights, places, splits))
         for name, rows in models.items()
     ]
 
@@ -111,7 +111,7 @@ def _matrix(folder: Path) -> Matrix:
         shape, fortran, dtype = head(file)
         if len(shape) != 2 or fortran or dtype not in (np.float32, np.float64):
             raise RejectedError(f"its weights.npy is {dtype} {list(shape)}, not a matrix of floating-point numbers")
-        return np.memmap(file, dtype, "r", file.tell(), shape)  # type: ignore[return-value]
+        return np.memmap(file, dtype, "r", file.tell(), shape)
 
 
 def _layout(folder: Path) -> list[Place]:
@@ -187,10 +187,10 @@ def _read(
     if splits and name not in splits:
         raise RejectedError("it has no checkpoint of the last step, and so no place in the published split")
     mine = table.iloc[rows].sort_values("step", kind="stable")
-    first = mine.iloc[0]
-    config = {key.removeprefix("config."): _plain(first[key]) for key in mine if str(key).startswith("config.")}
+    records = [{str(key): _plain(value) for key, value in each.items()} for each in mine.to_dict("records")]
+    config = {key.removeprefix("config."): each for key, each in records[0].items() if key.startswith("config.")}
     row, told = model_columns(_columns(config), name)
-    measured = [{key: _plain(each[key]) for key in MEASURED if key in each} for each in mine.to_dict("records")]
+    measured = [{key: each[key] for key in MEASURED if key in each} for each in records]
     epochs = [int(step) for step in mine["step"]]
     if len(set(epochs)) < len(epochs):
         raise RejectedError("its metrics have two rows of one step")
