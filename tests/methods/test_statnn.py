@@ -91,7 +91,7 @@ def test_trees_do_not_depend_on_threads_and_take_missing_features_and_rare_class
     random = np.random.default_rng(1)
     features = random.standard_normal((300, 4))
     classes = np.where(features[:, 1] > 0, "sgd", "adam")
-    features[::7, 0] = np.nan
+    features[::7, 0], features[~folds(300), 2], features[:, 3] = np.nan, np.nan, np.nan
     classes[0] = "lion"  # a held-out model's alone
     with threadpool_limits(2):
         one = read_by_trees(features, classes, folds(300), features)
@@ -99,3 +99,5 @@ def test_trees_do_not_depend_on_threads_and_take_missing_features_and_rare_class
     assert np.mean(one == classes) > 0.95
     constant = read_by_trees(features, np.where(folds(300), "sgd", "adam"), folds(300), features)
     assert set(constant) <= {"sgd", "adam"}
+    blank = read_by_trees(np.full((40, 2), np.nan), np.arange(40.0), folds(40), np.zeros((3, 2)))
+    assert np.allclose(blank, 19.5)  # nothing to read

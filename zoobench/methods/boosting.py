@@ -33,6 +33,8 @@ def read_by_trees(
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
+    told = ~np.isnan(features if held_out.all() else features[~held_out]).all(0)  # the trees take no others
+    features, asked = (each[:, told] if told.any() else np.zeros((len(each), 1)) for each in (features, asked))
     kind: Any = HistGradientBoostingRegressor if values.dtype.kind == "f" else HistGradientBoostingClassifier
     tried = min(1.0, TRIED / max(1, features.shape[1]))
     settings = {"max_leaf_nodes": LEAVES, "min_samples_leaf": SMALLEST, "max_features": tried, "random_state": 0}
