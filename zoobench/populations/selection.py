@@ -21,9 +21,9 @@ from zoobench.populations.card import SelectionCard
 from zoobench.populations.population import Population
 from zoobench.populations.schema import SPLITS, TABLE
 from zoobench.populations.tokenizer import Tokenizer, longest_row
-from zoobench.zoo import POPULATION, Zoo, population_names, split_models
+from zoobench.zoo import POPULATION, Zoo, population_names
 from zoobench.zoo.schema import JOINED, arrow_table, entries_of
-from zoobench.zoo.splits import published_splits
+from zoobench.zoo.splits import splits_of
 from zoobench.zoo.store import digests_of
 
 TOKEN_SIZE = 288  # at most, unless set otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
@@ -190,8 +190,7 @@ def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
 
 def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Stored:
     once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may be in two zoos
-    published = published_splits(once["source"])
-    table = once.assign(split=published.where(published.notna(), split_models(once["model_id"], seed)))
+    table = once.assign(split=splits_of(once, seed))
     table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
     return Stored(
         name,

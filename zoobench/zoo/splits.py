@@ -25,6 +25,15 @@ def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
     return ids.map(split)
 
 
+def splits_of(models: pd.DataFrame, seed: int = 0) -> pd.Series:
+    """The split of each row's model: the one it was published in, if it was imported with one, else by `split_models`.
+
+    models: one or more rows per model, with columns model_id and source.
+    """
+    published = published_splits(models["source"])
+    return published.where(published.notna(), split_models(models["model_id"], seed))
+
+
 def published_splits(sources: pd.Series) -> pd.Series:
     """The split that each imported model was published in, as its `source` says; null for others.
 
