@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from zoobench.methods import Method as Method
     from zoobench.methods import Predictor as Predictor
     from zoobench.methods import Reconstructor as Reconstructor
+    from zoobench.methods import TablePredictor as TablePredictor
     from zoobench.methods import Tracer as Tracer
     from zoobench.methods import Transferrer as Transferrer
     from zoobench.methods import Unlearned as Unlearned
@@ -123,7 +124,7 @@ _TYPES = {
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
         "Attributor Embedder Execution Generator InapplicableError LayerEmbedder Merger Method Predictor Reconstructor "
-        "Tracer Transferrer Unlearned"
+        "TablePredictor Tracer Transferrer Unlearned"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

@@ -27,6 +27,7 @@ from zoobench.methods.protocols import (
     Merger,
     Predictor,
     Reconstructor,
+    TablePredictor,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
@@ -34,6 +35,8 @@ from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN = 12, 2, 3
+TRAINED = ("activation", "optimizer", "epoch", "split")
+"""Columns that the check shows to a `TablePredictor`."""
 
 
 class ContractError(AssertionError):
@@ -142,6 +145,9 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)
+    if isinstance(model, TablePredictor):
+        for name, values in _properties(known).items():
+            asked[f"predict_from() of {name}"] = partial(_predicted_from, model, known, values, test)
     return asked
 
 
@@ -152,11 +158,22 @@ def _properties(known: Population) -> dict[str, Any]:
 
 def _predicted(model: Predictor, known: Population, values: Any, test: Population) -> Any:
     ask: Callable[[Population], Any] = lambda asked: model.predict([known.known()], values, asked)  # noqa: E731
-    found = _honoured("predict", lambda: test.asked(ask))
-    _require(isinstance(found, np.ndarray), f"predict() gave a {type(found).__name__}; let it give a NumPy array")
-    _require(found.shape == (len(test),), f"predict() gave shape {found.shape} for {len(test)} checkpoints")
+    return _of_kind("predict", _honoured("predict", lambda: test.asked(ask)), values, len(test))
+
+
+def _predicted_from(model: TablePredictor, known: Population, values: Any, test: Population) -> Any:
+    ask = partial(model.predict_from, known.table[list(TRAINED)], values, test.table[list(TRAINED)])
+    return _of_kind("predict_from", _honoured("predict_from", ask), values, len(test))
+
+
+def _of_kind(name: str, found: Any, values: Any, count: int) -> Any:
+    """The answer, if it is a value for each checkpoint, of the kind of the given ones. None: it does not apply here."""
+    if found is None:
+        return None
+    _require(isinstance(found, np.ndarray), f"{name}() gave a {type(found).__name__}; let it give a NumPy array")
+    _require(found.shape == (count,), f"{name}() gave shape {found.shape} for {count} checkpoints")
     kinds = {"f": "f", "U": "U"}
-    _require(found.dtype.kind == kinds[values.dtype.kind], "predict() gave another kind than the values it was given")
+    _require(found.dtype.kind == kinds[values.dtype.kind], f"{name}() gave another kind than the values it was given")
     return found
 
 

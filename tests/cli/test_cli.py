@@ -39,9 +39,9 @@ def test_evaluate_and_rank(run: Run, built: Path, tmp_path: Path, monkeypatch: p
         tables.append(pd.read_parquet(folder / "measurements.parquet"))
         assert (folder / "scores.png").stat().st_size > 1000
     pd.testing.assert_frame_equal(*tables)
-    embedders = {"flat_weights", "layer_statistics", "spectral_statistics", "pca"}
+    readers = {"flat_weights", "layer_statistics", "spectral_statistics", "pca", "training_mean", "hyperparameters"}
     generators = {"random_init", "anchors", "anchor_average", "matched_average", "weight_density"}
-    assert set(tables[0]["method"]) == {"sane"} | embedders | generators
+    assert set(tables[0]["method"]) == {"sane"} | readers | generators
     generated = tables[0][tables[0]["task"] == "generation"].set_index(["method", "metric"])["value"]
     assert generated["anchors", "novelty"] == 0 < generated["random_init", "novelty"]
 

@@ -21,6 +21,7 @@ from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.property_prediction import PropertyPrediction
+from zoobench.testing import check_method
 from zoobench.zoo import Zoo
 from zoobench.zoo.workspace import Workspace
 
@@ -63,6 +64,11 @@ def test_a_density_over_weights_is_matched_anchors_and_a_tenth_of_their_spread()
     assert not torch.equal(drawn, WeightDensity().generate(anchors, 400, 1))
     alone = anchors.select(torch.arange(4).numpy() == 2)
     assert torch.equal(WeightDensity().generate(alone, 3, 0), best.expand(3, -1))
+
+
+@pytest.mark.parametrize("name", ["training_mean", "hyperparameters"])
+def test_floors_keep_the_contract_of_methods(name: str) -> None:
+    check_method(get_method(name))
 
 
 def test_symmetries_are_those_of_all_activations() -> None:

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
-from zoobench.methods.baselines import FlatWeights, LayerStatistics, SpectralStatistics
+from zoobench.methods.baselines import FlatWeights, Hyperparameters, LayerStatistics, SpectralStatistics, TrainingMean
 from zoobench.methods.protocols import Embedder
 from zoobench.populations import Population, Tokenizer, TokenSet, select_checkpoints
 from zoobench.tasks import probe
@@ -165,7 +165,9 @@ def test_property_prediction_is_the_obvious_computation(reference: Zoo, method: 
     """On a published zoo, from its weights on: features, probe and scores."""
     (population,) = TokenSet.load(select_checkpoints([reference])).populations
     task = PropertyPrediction()
-    scores = values(task, observed(task, method, Setting(population)))
+    found = values(task, observed(task, method, Setting(population)))
+    scores = {metric: value for metric, value in found.items() if "boosted" not in metric}
+    assert len(found) == 2 * len(scores)
     table = population.table
     rows = reference.checkpoints.set_index(["model_id", "epoch"])
     stored = rows.loc[list(zip(table["model_id"], table["epoch"], strict=True))].reset_index()
@@ -209,9 +211,8 @@ def test_a_probe_is_carried_over_and_sees_nothing_of_the_target() -> None:
     unseen = read(corrupted(target, "train", "val"), corrupted(first, "test"), second)
     pd.testing.assert_frame_equal(rows, unseen)
     changed = read(corrupted(target, "test"), first, second)  # which are read, by the same probe
-    assert (
-        changed.loc[changed["kind"] == "number", "predicted"] != rows.loc[rows["kind"] == "number", "predicted"]
-    ).all()
+    of_the_probe = (rows["kind"] == "number") & ~rows["property"].str.startswith("boosted_")
+    assert (changed.loc[of_the_probe, "predicted"] != rows.loc[of_the_probe, "predicted"]).all()
     assert not rows.equals(read(target, first, corrupted(second, "val")))
     own = observed(PropertyPrediction(), FlatWeights(), Setting(target, (first,)))
     pd.testing.assert_frame_equal(read(target, target), own)
@@ -221,6 +222,29 @@ def test_a_probe_is_carried_over_and_sees_nothing_of_the_target() -> None:
         read(target, first, population("d", 24, LARGE, 3))
     with pytest.raises(InputError, match="two models"):
         read(target, first.select(first.table["model_id"] == "amodel-0"))
+
+
+def test_trees_read_what_a_probe_cannot() -> None:
+    random = np.random.default_rng(2)
+    features = random.standard_normal((80 * 5, 4))
+    scores = scores_of(features, table_of(np.abs(features[:, 0]), 5))
+    assert scores["r2:boosted_test_accuracy"] > 0.9 > 0.3 > scores["r2:test_accuracy"]
+    assert scores["tau:boosted_test_accuracy"] > 0.8
+
+
+def test_floors_see_hyperparameters_and_nothing_else() -> None:
+    target = population("a", 40, SMALL, 0)
+    rate = target.table["learning_rate"]
+    target = with_columns(target, test_accuracy=rate + 0.1 * target.table["epoch"], train_accuracy=1.0)
+    task = PropertyPrediction()
+    scores, mean = (
+        values(task, observed(task, method, Setting(target))) for method in (Hyperparameters(), TrainingMean())
+    )
+    assert scores["r2:test_accuracy"] > 0.99 and mean["r2:test_accuracy"] == pytest.approx(0, abs=0.05)
+    assert scores["r2:epoch"] < 0.1 and mean["accuracy:learning_rate"] == 0.5  # hidden when it is asked for
+    other = target.with_weights(torch.zeros_like(target.weights))
+    assert values(task, observed(task, Hyperparameters(), Setting(other))) == pytest.approx(scores, nan_ok=True)
+    assert "r2:boosted_test_accuracy" not in scores
 
 
 def with_columns(population: Population, **columns: object) -> Population:
@@ -234,9 +258,14 @@ def test_a_form_asks_for_what_known_models_can_tell() -> None:
     source = with_columns(source, learning_rate=0.1, dropout=source.table["learning_rate"], train_accuracy=np.nan)
     task, setting = PropertyPrediction(probe="sources"), Setting(target, (source,))
     assert set(task.form(setting).items["property"]) == {"test_accuracy", "epoch", "dropout"}
-    assert set(observed(task, FlatWeights(), setting)["property"]) == {"test_accuracy", "epoch", "dropout"}
+    answered = {"test_accuracy", "epoch", "dropout", "boosted_test_accuracy", "boosted_epoch", "boosted_dropout"}
+    assert set(observed(task, FlatWeights(), setting)["property"]) == answered
     few = PropertyPrediction(properties=("epoch", "learning_rate"))
-    assert set(observed(few, FlatWeights(), setting)["property"]) == {"epoch", "learning_rate"}
+    assert set(observed(few, TrainingMean(), setting)["property"]) == {"epoch", "learning_rate"}
+    named = PropertyPrediction(properties=("boosted_epoch", "boosted_learning_rate", "epoch"))
+    assert set(named.form(setting).items["property"]) == set(named.properties)
+    for method in (FlatWeights(), TrainingMean()):  # what predicts by itself answers under both names
+        assert set(named.properties) <= set(observed(named, method, setting)["property"])
     alone = Setting(with_columns(target.split("test"), learning_rate=0.1))  # as a leaderboard judges
     assert set(few.form(alone).items["property"]) == {"epoch", "learning_rate"}
     with pytest.raises(InputError, match="the learning_rate of the models that a probe is fitted to is constant"):

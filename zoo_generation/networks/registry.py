@@ -44,6 +44,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         "cnn_s": "zoo_generation.networks.architectures.cnn:cnn_s",
         "cnn_m": "zoo_generation.networks.architectures.cnn:cnn_m",
         "cnn_l": "zoo_generation.networks.architectures.cnn:cnn_l",
+        "small_cnn": "zoo_generation.networks.architectures.cnn:small_cnn",
         "mlp": "zoo_generation.networks.architectures.mlp:mlp",
         "resnet18": "zoo_generation.networks.architectures.resnet:resnet18",
     },

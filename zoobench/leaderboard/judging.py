@@ -24,7 +24,7 @@ from zoobench.populations import Population
 from zoobench.tasks.answers import Answer, Predictions
 from zoobench.tasks.base import Setting
 from zoobench.tasks.estimates import Estimate
-from zoobench.tasks.probe import NUMBERS, as_classes
+from zoobench.tasks.probe import NUMBERS, as_classes, recorded
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -81,9 +81,9 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
             import_architecture(architecture)
         models += spec.models()
     return {
-        name: classes_of(pd.Series([getattr(model, name) for model in models]))
+        name: classes_of(pd.Series([getattr(model, recorded(name)) for model in models]))
         for name in track.properties
-        if name not in NUMBERS and hasattr(models[0], name)
+        if recorded(name) not in NUMBERS and hasattr(models[0], recorded(name))
     }
 
 
@@ -108,7 +108,7 @@ def as_spelled(leaderboards: Path, track: Track, references: Mapping[str, Popula
         classes = given["predicted_class"].copy()
         for name in trained:
             rows = given["property"] == name
-            known = {_value(each): each for each in (*trained[name], *as_classes(table[name]))}
+            known = {_value(each): each for each in (*trained[name], *as_classes(table[recorded(name)]))}
             values = classes[rows].map(_value)
             for strange in classes[rows][~values.isin(known)].unique()[:1]:
                 listed = ", ".join(trained[name][:LISTED]) + (", …" if len(trained[name]) > LISTED else "")

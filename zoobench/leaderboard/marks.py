@@ -179,7 +179,7 @@ def _marks_of_predictions(
                 pairs = known.get((target, name), [])
                 counted[f"copy of {other}"] += any(_is_copy(values, each, truth, track.tolerance) for each, _ in pairs)
             exact = max(track.tolerance, OF_TRUTH * float(truth.std()))
-            counted["measurements given back"] += name in MEASURED and _rms(values - truth) <= exact
+            counted["measurements given back"] += probe.recorded(name) in MEASURED and _rms(values - truth) <= exact
     return tuple(f"{what} ({count} of {columns} predicted columns)" for what, count in counted.items() if count)
 
 

@@ -13,6 +13,7 @@ from zoobench.methods.protocols import Merger as Merger
 from zoobench.methods.protocols import Predictor as Predictor
 from zoobench.methods.protocols import Reconstructor as Reconstructor
 from zoobench.methods.protocols import Samplable as Samplable
+from zoobench.methods.protocols import TablePredictor as TablePredictor
 from zoobench.methods.protocols import Tracer as Tracer
 from zoobench.methods.protocols import Transferrer as Transferrer
 from zoobench.methods.unlearned import Unlearned as Unlearned

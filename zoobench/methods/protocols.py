@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -92,6 +93,21 @@ class Predictor(Protocol):
         values: one per known checkpoint, in the order of the populations, float64, or strings if the property is a
         class. Returns one value of that type per asked checkpoint. Tables of the populations say what the models are,
         but nothing that was measured.
+        """
+        ...
+
+
+@runtime_checkable
+class TablePredictor(Protocol):
+    """Predicts properties of checkpoints from how they were trained, and never sees weights: a floor for others."""
+
+    def predict_from(
+        self, known: pd.DataFrame, values: NDArray[Any], asked: pd.DataFrame
+    ) -> NDArray[np.float64] | NDArray[np.str_]:
+        """Predict a property of the checkpoints `asked`, from its `values` for the `known` ones.
+
+        known, asked: one row per checkpoint; hyperparameters, epoch, architecture, dataset and split, without the
+        property itself. Values and answer are as in `Predictor.predict`.
         """
         ...
 

@@ -12,12 +12,13 @@ from zoobench.methods.protocols import (
     Merger,
     Predictor,
     Reconstructor,
+    TablePredictor,
     Tracer,
     Transferrer,
 )
 
 PARTS = ("fit", "save", "load")
-PROTOCOLS = (Embedder, Predictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
+PROTOCOLS = (Embedder, Predictor, TablePredictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
 
 
 def checked(name: str, found: object) -> Method:
@@ -38,7 +39,7 @@ def checked(name: str, found: object) -> Method:
 METHODS = Registry(
     "method",
     "zoobench.methods",
-    {"sane": "zoobench.methods.sane:METHOD"}
+    {"sane": "zoobench.methods.sane:METHOD", "statnn": "zoobench.methods.statnn:METHOD"}
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (
@@ -51,6 +52,8 @@ METHODS = Registry(
             "anchor_average",
             "matched_average",
             "weight_density",
+            "training_mean",
+            "hyperparameters",
         )
     },
     checked,

@@ -21,8 +21,9 @@ from zoobench.populations.card import SelectionCard
 from zoobench.populations.population import Population
 from zoobench.populations.schema import SPLITS, TABLE
 from zoobench.populations.tokenizer import Tokenizer, longest_row
-from zoobench.zoo import POPULATION, Zoo, population_names, split_models
+from zoobench.zoo import POPULATION, Zoo, population_names
 from zoobench.zoo.schema import JOINED, arrow_table, entries_of
+from zoobench.zoo.splits import splits_of
 from zoobench.zoo.store import digests_of
 
 TOKEN_SIZE = 288  # at most, unless set otherwise: three 3×3 kernels of 32 channels; arXiv 2504.10141, section 4
@@ -116,11 +117,12 @@ def select_checkpoints(
     batch_norm: bool = True,
     first_epoch: int = 1,
 ) -> Selection:
-    """The checkpoints of one or several zoos, split by model within each population.
+    """The checkpoints of one or several zoos, split by model within each population: as imported models were published,
+    others 70/15/15 by `seed`.
 
-    unless the model's spec has fewer epochs: a generated one has a checkpoint at epoch 0 and no other. `token_size` 0
-    means the longest row of all; None means the same, but at most 288. Raises `InputError` if nothing is left, if a
-    population has two layouts, or if zoos have different models with the same id.
+    first_epoch: the earliest to take, unless the model's spec has fewer: a generated one has a checkpoint at epoch 0
+    and no other. `token_size` 0 means the longest row of all; None means the same, but at most 288. Raises `InputError`
+    if nothing is left, if a population has two layouts, or if zoos have different models with the same id.
     """
     pieces = []
     for number, zoo in enumerate(zoos):
@@ -188,7 +190,7 @@ def _check_common(table: pd.DataFrame, zoos: Sequence[Zoo]) -> None:
 
 def _source(name: str, tokenizer: Tokenizer, rows: pd.DataFrame, zoos: Sequence[Zoo], seed: int) -> Stored:
     once = rows.drop_duplicates(["model_id", "epoch"])  # the same model may be in two zoos
-    table = once.assign(split=split_models(once["model_id"], seed))
+    table = once.assign(split=splits_of(once, seed))
     table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
     return Stored(
         name,

@@ -1,12 +1,16 @@
-"""Linear probes: predict properties of models from features of their checkpoints, and score the predictions.
+"""Readers: predict properties of models from features of their checkpoints, and score the predictions.
 
-Source: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
+Each embedding is read twice: by a linear probe, and by gradient-boosted trees under the name `boosted_…`, since the
+reader may matter more than the features (Unterthiner et al., arXiv 2002.11448, section 4).
+
+Source of the probe: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,9 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
-from zoobench.methods.protocols import Embedder, InapplicableError, Predictor
+from zoobench.methods.boosting import read_by_trees
+from zoobench.methods.protocols import Embedder, InapplicableError, Predictor, TablePredictor
 from zoobench.populations import Population
 from zoobench.populations.population import HYPERPARAMETERS as HYPERPARAMETERS
+from zoobench.populations.population import OPEN
 from zoobench.populations.population import as_classes as as_classes
 from zoobench.populations.population import varying_classes as varying_classes
 from zoobench.tasks.estimates import Estimate
@@ -27,6 +33,12 @@ KEY = ["model", "epoch", "property"]
 NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
 ALL = (*NUMBERS, "hyperparameters")
 """The properties to predict if none are chosen: numbers, and every hyperparameter that varies."""
+BOOSTED = "boosted_"
+"""Prefix of a property's name: the same property, as boosted trees read it."""
+
+VISIBLE = [*OPEN, *HYPERPARAMETERS, "epoch", "split"]
+"""Columns that a `TablePredictor` sees, but for the property that it is asked for."""
+
 OBSERVED = [*KEY, "kind", "truth", "predicted", "true_class", "predicted_class"]
 
 Array = NDArray[np.float64]
@@ -79,26 +91,35 @@ class Embedded:
         return self.where((self.table["split"] != "test").to_numpy())
 
 
-Reader = Callable[[Array | Strings], Array | Strings]
-"""Predicts a property of some checkpoints from that of others."""
+Reader = Callable[[str, Any], Array | Strings]
+"""Predicts a property of some checkpoints from that of others, given its name and its values."""
 
 
 def read(fit: Embedded, test: Embedded, properties: Collection[str] = ALL) -> pd.DataFrame:
-    """The predictions for `test` of probes that are fitted to `fit`: see `predict`."""
-    check_widths(fit, test)
-    models = fit.table["model_id"].to_numpy()
+    """The predictions for `test` of a probe and of boosted trees that are fitted to `fit`: see `predict`.
 
-    def probe(values: Any) -> Array | Strings:
+    The split `val` of `fit` decides the number of trees.
+    """
+    check_widths(fit, test)
+    models, held_out = fit.table["model_id"].to_numpy(), (fit.table["split"] == "val").to_numpy()
+
+    def probe(name: str, values: Any) -> Array | Strings:
         fitted = regress if values.dtype.kind == "f" else classify
         return fitted(fit.features, values, models, test.features)
 
-    return predict(fit.table, test.table, probe, properties)
+    def trees(name: str, values: Any) -> Array | Strings:
+        return read_by_trees(fit.features, values, held_out, test.features)
+
+    return predict(fit.table, test.table, {"": probe, BOOSTED: trees}, properties)
 
 
 def read_by(
-    method: Embedder | Predictor, fit: Sequence[Population], test: Population, properties: Collection[str] = ALL
+    method: Embedder | Predictor | TablePredictor,
+    fit: Sequence[Population],
+    test: Population,
+    properties: Collection[str] = ALL,
 ) -> pd.DataFrame:
-    """The predictions of a method, or of probes on its embedding, for `test` after it has seen the populations `fit`:
+    """The predictions of a method, or of readers of its embedding, for `test` after it has seen the populations `fit`:
     see `predict`."""
     if not fit:
         raise InputError("no population was given to fit a probe to; name one or more to train on")
@@ -108,31 +129,50 @@ def read_by(
     if isinstance(method, Predictor):
         known = [population.known() for population in fit]
 
-        def answer(values: Array | Strings) -> Array | Strings:
+        def answer(name: str, values: Any) -> Array | Strings:
             return test.asked(lambda asked: method.predict(known, values, asked=asked), hidden)
 
-        return predict(tables, test.table, answer, properties)
+        return predict(tables, test.table, {"": answer}, properties)
+    if isinstance(method, TablePredictor):
+
+        def tell(name: str, values: Any) -> Array | Strings:
+            shown = [column for column in VISIBLE if column in tables and column in test.table and column != name]
+            return method.predict_from(tables[shown], values, test.table[shown])
+
+        return predict(tables, test.table, {"": tell}, properties)
     embedded = [Embedded.of(method, population, hidden) for population in fit]
     return read(Embedded.join(embedded), Embedded.of(method, test, hidden), properties)
 
 
-def predict(known: pd.DataFrame, asked: pd.DataFrame, read: Reader, properties: Collection[str] = ALL) -> pd.DataFrame:
-    """The predictions for the checkpoints of the table `asked`: one row per property and checkpoint.
+def predict(
+    known: pd.DataFrame, asked: pd.DataFrame, readers: Mapping[str, Reader], properties: Collection[str] = ALL
+) -> pd.DataFrame:
+    """The predictions for the checkpoints of the table `asked`: one row per property, reader and checkpoint.
 
-    Columns: model, epoch, property; predicted for numbers, predicted_class, a string, for classes. The properties are
-    those of `properties` that the zoos record of every checkpoint; of the hyperparameters, those that vary among the
-    models of the table `known`. Raises `InputError` if there are too few models.
+    readers: by the prefix of the properties that they read. The one without prefix also reads properties that are
+    named with a prefix and have no reader of their own, as for a method that predicts by itself. Columns: model, epoch,
+    property; predicted for numbers, predicted_class, a string, for classes. The properties are those of `properties`
+    that the zoos record of every checkpoint; of the hyperparameters, those that vary among the models of the table
+    `known`. Raises `InputError` if there are too few models.
     """
     _check_enough(known["model_id"].nunique(), len(asked))
     number_names, class_names = askable(known, asked, properties)
     values, classes = numbers(known), dict(varying_classes(known))
-    if constant := [name for name in class_names if name not in classes]:
+    if constant := [name for name in map(recorded, class_names) if name not in classes]:
         raise InputError(
             f"the {constant[0]} of the models that a probe is fitted to is constant, or not recorded; leave it out of "
             "the task's properties, or take another zoo"
         )
-    predictions = [_rows(asked, name, predicted=read(values[name])) for name in number_names]
-    predictions += [_rows(asked, name, predicted_class=read(classes[name])) for name in class_names]
+    plain = [name for name in (*number_names, *class_names) if recorded(name) == name]
+    every = dict.fromkeys((*number_names, *class_names, *(prefix + name for prefix in readers for name in plain)))
+    predictions = []
+    for name in every:
+        of = recorded(name)
+        reader = readers.get(name.removesuffix(of), readers[""])
+        if of in NUMBERS:
+            predictions.append(_rows(asked, name, predicted=reader(of, values[of])))
+        else:
+            predictions.append(_rows(asked, name, predicted_class=reader(of, classes[of])))
     if not predictions:
         names = ", ".join(properties)
         raise InputError(f"none of the properties {names} is recorded of all checkpoints and varies; take another zoo")
@@ -143,12 +183,19 @@ def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str
     """The names of the numbers, and those of the classes, among `properties`, to ask of the table `asked`.
 
     A number is asked if both tables record it of every checkpoint; a hyperparameter if it is named, or if
-    `hyperparameters` is and it varies in the table `known`.
+    `hyperparameters` is and it varies in the table `known`. A name with the prefix `BOOSTED` is asked like the one
+    without.
     """
-    recorded = [all(np.isfinite(numbers(table)[name]).all() for table in (known, asked)) for name in NUMBERS]
-    named = [name for name, is_there in zip(NUMBERS, recorded, strict=True) if is_there and name in properties]
+    finite = [name for name in NUMBERS if all(np.isfinite(numbers(table)[name]).all() for table in (known, asked))]
     varying = [name for name, _ in varying_classes(known)] if "hyperparameters" in properties else []
-    return named, [name for name in HYPERPARAMETERS if name in properties or name in varying]
+    named = {*properties, *varying}
+    found = [[each for each in (name, BOOSTED + name) if each in named] for name in (*finite, *HYPERPARAMETERS)]
+    return [*chain(*found[: len(finite)])], [*chain(*found[len(finite) :])]
+
+
+def recorded(name: str) -> str:
+    """The property that zoos record: `test_accuracy` of `boosted_test_accuracy`."""
+    return name.removeprefix(BOOSTED)
 
 
 def _check_enough(known: int, asked: int) -> None:
@@ -162,8 +209,8 @@ def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     the columns `OBSERVED`. Predictions of checkpoints that are not in the table are left out."""
     truths = []
     for name in predictions["property"].unique():
-        known = {"truth": numbers(asked)[name]} if name in NUMBERS else {"true_class": as_classes(asked[name])}
-        kind = "number" if name in NUMBERS else "class"
+        of, kind = recorded(name), "number" if recorded(name) in NUMBERS else "class"
+        known = {"truth": numbers(asked)[of]} if kind == "number" else {"true_class": as_classes(asked[of])}
         truths.append(_rows(asked, name, **known).assign(kind=kind))
     given = predictions.reindex(columns=[*KEY, "predicted", "predicted_class"])
     beside = given.merge(pd.concat(truths, ignore_index=True), on=KEY)

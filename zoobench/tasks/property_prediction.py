@@ -1,4 +1,4 @@
-"""How well a linear probe predicts a checkpoint's properties from its embedding.
+"""How well a linear probe, and boosted trees, predict a checkpoint's properties from its embedding.
 
 Sources: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4 (in and out of distribution); Falk, Schürholt &
 Borth, arXiv 2504.10141 (across architectures).
@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoobench.methods.protocols import Embedder, Predictor
+from zoobench.methods.protocols import Embedder, Predictor, TablePredictor
 from zoobench.populations import Access, Population
 from zoobench.tasks import probe as probes
 from zoobench.tasks.answers import Predictions
@@ -23,26 +23,29 @@ from zoobench.tasks.forms import PredictionForm
 
 @dataclass(frozen=True)
 class PropertyPrediction:
-    """A probe is fitted to training and validation models, and tested on the target's test models.
+    """Two readers of an embedding, a linear probe and boosted trees, are fitted to training and validation models, and
+    tested on the target's test models. Scores of the trees are those of `boosted_test_accuracy` and the like.
 
     probe: `own`, fitted to the target's own models; `sources`, fitted to all populations that the method was trained
     on, pooled, so that it sees none of the target's unless the target is one of them. properties: numbers,
-    hyperparameters by name, or `hyperparameters` for all that vary. A `Predictor` replaces the probe. With `sources`, τ
-    ranks methods, because accuracies have another scale in each zoo.
+    hyperparameters by name, or `hyperparameters` for all that vary; with the prefix `boosted_`, trees' readings must be
+    answered too. A `Predictor` replaces both readers. With `sources`, τ ranks methods, because accuracies have another
+    scale in each zoo. checkpoints: `last` leaves each model its last one, as papers on the Small CNN Zoo do.
     """
 
     probe: Literal["own", "sources"] = "own"
     properties: tuple[str, ...] = probes.ALL
+    checkpoints: Literal["all", "last"] = "all"
 
     version: ClassVar[int] = 1
     paper: ClassVar[str] = "arXiv 2209.14764"
-    asks: ClassVar = Embedder | Predictor
+    asks: ClassVar = Embedder | Predictor | TablePredictor
     access: ClassVar[Access] = Access.WEIGHTS
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a property that is not known."""
         known = (*probes.ALL, *probes.HYPERPARAMETERS)
-        if strange := [name for name in self.properties if name not in known]:
+        if strange := [name for name in self.properties if probes.recorded(name) not in known]:
             raise InputError(f"property prediction was asked for '{strange[0]}'; the properties are {', '.join(known)}")
 
     @property
@@ -74,31 +77,38 @@ class PropertyPrediction:
         Without models to fit a probe to, as when a leaderboard judges, the target's own models say which properties
         vary.
         """
-        test = setting.target.split("test")
+        test = self.reads(setting.target)
         known = [each.table for each in self._known(setting) if len(each)] or [test.table]
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
-    def ask(self, method: Embedder | Predictor, setting: Setting) -> Predictions:
+    def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
         """Embed, fit, predict. Raises `InapplicableError` if the populations' features differ in number."""
-        return Predictions(probes.read_by(method, self._known(setting), setting.target.split("test"), self.properties))
+        return Predictions(probes.read_by(method, self._known(setting), self.reads(setting.target), self.properties))
 
     def _known(self, setting: Setting) -> list[Population]:
         """The models that a probe is fitted to."""
-        return [each.without("test") for each in ((setting.target,) if self.probe == "own" else setting.sources)]
+        sources = (setting.target,) if self.probe == "own" else setting.sources
+        return [self._taken(each.without("test")) for each in sources]
+
+    def _taken(self, population: Population) -> Population:
+        if self.checkpoints == "all":
+            return population
+        epochs = population.table["epoch"]
+        return population.select(epochs == epochs.groupby(population.table["model_id"]).transform("max"))
 
     def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
         """One row per checkpoint and property, see `probe.judge`."""
-        return probes.judge(answer.table, setting.target.split("test").table)
+        return probes.judge(answer.table, self.reads(setting.target).table)
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         return probes.score(observations)
 
     def reads(self, target: Population) -> Population:
-        return target.split("test")
+        return self._taken(target.split("test"))
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """The embedding of every checkpoint, and the probes."""
-        return Work(models=checkpoints, seconds=5.0)
+        """The embedding of every checkpoint, and its readers."""
+        return Work(models=checkpoints, seconds=10.0)
 
 
 PROPERTY_PREDICTION = PropertyPrediction()

@@ -1,8 +1,9 @@
-"""Splits of a population into training, validation and test models."""
+"""Splits of a population into training, validation and test models: zoobench's own, or published ones."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pandas as pd
 
@@ -22,3 +23,33 @@ def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
     train, val = round(TRAIN * len(unique)), round((TRAIN + VAL) * len(unique))
     split = {model: "train" if i < train else "val" if i < val else "test" for i, model in enumerate(unique)}
     return ids.map(split)
+
+
+def splits_of(models: pd.DataFrame, seed: int = 0) -> pd.Series:
+    """The split of each row's model: the one it was published in, if it was imported with one, else by `split_models`.
+
+    models: one or more rows per model, with columns model_id and source.
+    """
+    published = published_splits(models["source"])
+    return published.where(published.notna(), split_models(models["model_id"], seed))
+
+
+def published_splits(sources: pd.Series) -> pd.Series:
+    """The split that each imported model was published in, as its `source` says; null for others.
+
+    >>> published_splits(pd.Series(['{"layout": "small_cnn_zoo", "split": "val"}', None])).tolist()
+    ['val', None]
+    """
+    named = {source: split for source in sources.dropna().unique() if (split := _split_in(source))}
+    return sources.map(named).astype(object).where(sources.isin(named), None)
+
+
+def _split_in(source: str) -> str | None:
+    if '"split"' not in source:  # most have none, and there may be many
+        return None
+    try:
+        told = json.loads(source)
+    except (ValueError, RecursionError):
+        return None
+    split = told.get("split") if isinstance(told, dict) else None
+    return split if split in ("train", "val", "test") else None

@@ -18,6 +18,9 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures.layout import Layout
 from zoo_generation.networks.registry import ARCHITECTURES
 
+WILD = "wild_cnn-"
+"""Prefix of names that say a network's layers themselves, see `wild_cnn`. They are in no list of architectures."""
+
 ARGUMENTS = {"channels", "classes", "activation", "dropout", "width"}
 """Arguments of a network. A user's function takes `channels` and `classes`, and any of the others that it needs."""
 
@@ -133,8 +136,13 @@ def get_architecture(name: str) -> Architecture:
     """The architecture of that name. Raises `InputError` with the nearest match if there is none.
 
     One of an installed package may be named by its entry point or import path; its own name is the import path, which
-    zoos keep. No other code is imported: what a zoo's tables name does not run unless the user names it too.
+    zoos keep. No other code is imported: what a zoo's tables name does not run unless the user names it too. A name may
+    also say a network's layers, see `wild_cnn`.
     """
+    if name.startswith(WILD):
+        from zoo_generation.networks.architectures.wild_cnn import wild_cnn
+
+        return wild_cnn(name)
     if name not in architecture_names():
         installed = ARCHITECTURES.installed()
         if name in installed:

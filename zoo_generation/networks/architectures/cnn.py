@@ -85,3 +85,27 @@ def cnn_l(
         nn.Dropout(dropout),
         nn.Linear(20, classes),
     )
+
+
+@architecture(
+    image_size=28, has_width=True, paper="Unterthiner et al., Predicting Accuracy from Weights, arXiv 2002.11448"
+)
+def small_cnn(
+    *, channels: int, classes: int = 10, activation: str = "relu", dropout: float = 0.0, width: float = 1.0
+) -> nn.Module:
+    """Three strided convolutions of 16 channels and global pooling: 4,970 parameters for grayscale images.
+
+    The Small CNN Zoo's network. Convolutions are not padded, as in Keras by default.
+    """
+    units = max(1, round(16 * width))
+    return CNN(
+        nn.Conv2d(channels, units, 3, stride=2),
+        activate(activation, dropout),
+        nn.Conv2d(units, units, 3, stride=2),
+        activate(activation, dropout),
+        nn.Conv2d(units, units, 3, stride=2),
+        activate(activation, dropout),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(units, classes),
+    )

@@ -1,6 +1,7 @@
 """The baselines that every learned method is compared with. Only `pca` learns from a token set."""
 
 from zoobench.methods.baselines.embedders import FlatWeights, LayerStatistics
+from zoobench.methods.baselines.floors import Hyperparameters, TrainingMean
 from zoobench.methods.baselines.generators import AnchorAverage, Anchors, MatchedAverage, RandomInit, WeightDensity
 from zoobench.methods.baselines.pca import PCA_PRESETS, Pca
 from zoobench.methods.baselines.spectral import SpectralStatistics
@@ -12,11 +13,13 @@ __all__ = [
     "AnchorAverage",
     "Anchors",
     "FlatWeights",
+    "Hyperparameters",
     "LayerStatistics",
     "MatchedAverage",
     "Pca",
     "RandomInit",
     "SpectralStatistics",
+    "TrainingMean",
     "WeightDensity",
 ]
 
@@ -49,4 +52,13 @@ MATCHED_AVERAGE = _unlearned(
 )
 WEIGHT_DENSITY = _unlearned(
     WeightDensity, "weight_density", "Generates from a kernel density over matched anchors", random=True
+)
+TRAINING_MEAN = _unlearned(
+    TrainingMean, "training_mean", "Predicts the mean of the training models, or their usual class"
+)
+HYPERPARAMETERS = _unlearned(
+    Hyperparameters,
+    "hyperparameters",
+    "Predicts properties from hyperparameters and epoch alone, without weights",
+    "arXiv 2002.11448",
 )

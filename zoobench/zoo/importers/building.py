@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from zoo_generation.data.registry import find_dataset
-from zoo_generation.networks.architectures import Layout
+from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout, get_architecture
+from zoo_generation.networks.architectures.architecture import WILD
 from zoo_generation.networks.registry import ACTIVATIONS
 from zoobench.zoo.content import content_id
 from zoobench.zoo.importers.files import RejectedError
@@ -55,13 +57,24 @@ class Built:
 def read_checkpoint(model: FoundModel, checkpoint: FoundCheckpoint, architectures: Sequence[str]) -> Read:
     """Read a checkpoint's weights. Raises `RejectedError` if they are damaged or of no known architecture."""
     state = checkpoint.read()
-    recognised = recognise(state, model.row, architectures)
+    recognised = recognise(state, model.row, _tried(model.row, architectures))
     pairs = zip(recognised.layout, recognised.order, strict=True)
     weights = recognised.layout.flatten({entry.name: state.tensors[name] for entry, name in pairs})
     left = recognised.left_over(state)
     notes = (*state.notes, left) if left else state.notes
     finite = bool(weights.isfinite().all())
     return Read(checkpoint.epoch, checkpoint.metrics, weights, recognised, recognised.names(state), finite, notes)
+
+
+def _tried(row: Row, architectures: Sequence[str]) -> Sequence[str]:
+    """The architecture whose name says a network's layers, if the row has one; else all."""
+    named = row.get("architecture")
+    if not isinstance(named, str) or not named.startswith(WILD):
+        return architectures
+    try:
+        return [get_architecture(named).name]
+    except InputError as error:
+        raise RejectedError(f"its architecture {error}") from None
 
 
 def build(model: FoundModel, reads: Sequence[Read]) -> Built:
@@ -98,7 +111,7 @@ def _unknown_to_us(row: Row, model: str) -> list[Told]:
     if find_dataset(row["dataset"]) is None:
         what = "zoobench has no images of its dataset: what needs these does not work"
         told.append(Told(what, f": {row['dataset']!r:.60}", model, lost=False))
-    if row["activation"] not in ACTIVATIONS and ":" not in row["architecture"]:
+    if row["activation"] not in ACTIVATIONS and ":" not in row["architecture"] and WILD not in row["architecture"]:
         is_none = f"is none of {', '.join(ACTIVATIONS)}" if row["activation"] else "is not given"
         what = f"its activation {is_none}: what runs its network does not work, as recomputing, generating, fine-tuning"
         told.append(Told(what, f": {row['activation']!r:.60}" if row["activation"] else "", model, lost=False))

@@ -16,6 +16,8 @@ IMPORTERS: Registry[SourceLayout] = Registry(
         "modelzoos": "zoobench.zoo.importers.modelzoos:MODELZOOS",
         "safetensors": "zoobench.zoo.importers.folders:FOLDERS",
         "table": "zoobench.zoo.importers.table:TABLE",
+        "small_cnn_zoo": "zoobench.zoo.importers.small_cnn_zoo:SMALL_CNN_ZOO",
+        "cnn_wild_park": "zoobench.zoo.importers.cnn_wild_park:CNN_WILD_PARK",
     },
     SourceLayout,
 )

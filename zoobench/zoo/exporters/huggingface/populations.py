@@ -8,7 +8,7 @@ import pandas as pd
 
 from zoobench.zoo.inspection import KEYS, PopulationReport, population_report
 from zoobench.zoo.schema import POPULATION, population_names
-from zoobench.zoo.splits import split_models
+from zoobench.zoo.splits import splits_of
 from zoobench.zoo.store import Zoo
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -59,5 +59,7 @@ def _splits(models: pd.DataFrame, checkpoints: pd.DataFrame) -> dict[str, str]:
     are split among themselves, so that they are in the same split there."""
     begun = set(checkpoints.loc[checkpoints["epoch"] >= 1, "model_id"])
     taken = models["model_id"].isin(begun) & (models["status"] != "diverged")
-    ids = [models.loc[which, "model_id"] for which in (taken, ~taken)]
-    return {model: SPLITS[split] for of in ids if len(of) for model, split in zip(of, split_models(of), strict=True)}
+    parts = [part for part in (models[taken], models[~taken]) if len(part)]
+    return {
+        model: SPLITS[split] for part in parts for model, split in zip(part["model_id"], splits_of(part), strict=True)
+    }
