@@ -38,7 +38,13 @@ def checked(name: str, found: object) -> Method:
 METHODS = Registry(
     "method",
     "zoobench.methods",
-    {"sane": "zoobench.methods.sane:METHOD"}
+    {
+        "sane": "zoobench.methods.sane:METHOD",
+        "neural_graph": "zoobench.methods.neural_graph:METHOD",
+        "nfn": "zoobench.methods.nfn:METHOD",
+        "probegen": "zoobench.methods.probegen:METHOD",
+        "random_probes": "zoobench.methods.probegen:RANDOM_PROBES",
+    }
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (

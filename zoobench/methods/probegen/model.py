@@ -1,0 +1,68 @@
+"""Probes that are learned through a linear generator, and the network that reads what models answer to them.
+
+Source: Kahana et al., Deep linear probe generators for weight space learning, ICLR 2025, arXiv 2410.10811, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+DOUBLINGS = 3  # of the side of a map, from the first one to the image
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What all models that a network probes have in common: the sides of their images, and of their answers."""
+
+    channels: int
+    image_size: int
+    classes: int
+
+    @property
+    def words(self) -> str:
+        """As in a sentence.
+
+        >>> Sides(1, 28, 10).words
+        '1×28×28 pixels to 10 classes'
+        """
+        return f"{self.channels}×{self.image_size}×{self.image_size} pixels to {self.classes} classes"
+
+
+class ProbeGenerator(nn.Module):
+    """Learned codes, and one stack of transposed convolutions without activations that makes an image of each.
+
+    Without activations between its layers it makes smooth images, which is what regularises it; pixels end in [-1, 1].
+    """
+
+    def __init__(self, sides: Sides, probes: int, code: int, channels: int) -> None:
+        super().__init__()
+        first = -(-sides.image_size // 2**DOUBLINGS)
+        self.size = sides.image_size
+        self.codes = nn.Parameter(torch.randn(probes, code, 1, 1))
+        doubling = [nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1) for _ in range(DOUBLINGS)]
+        last = nn.ConvTranspose2d(channels, sides.channels, 3, padding=1)
+        self.layers = nn.Sequential(nn.ConvTranspose2d(code, channels, first), *doubling, last, nn.Tanh())
+
+    def forward(self) -> Tensor:
+        """Images [probes, channels, height, width]: the middle of what the layers make."""
+        images: Tensor = self.layers(self.codes)
+        edge = (images.shape[-1] - self.size) // 2
+        return images[..., edge : edge + self.size, edge : edge + self.size].contiguous()
+
+
+class ProbeReader(nn.Module):
+    """The generator, and a perceptron that reads answers [models, probes, classes]: features [models, width]."""
+
+    def __init__(self, sides: Sides, probes: int, code: int, channels: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.width = hidden
+        self.generator = ProbeGenerator(sides, probes, code, channels)
+        sizes = [probes * sides.classes, *[hidden] * layers]
+        pairs = zip(sizes, sizes[1:], strict=False)
+        self.read = nn.Sequential(*[part for one, other in pairs for part in (nn.Linear(one, other), nn.ReLU())])
+
+    def forward(self, answers: Tensor) -> Tensor:
+        return self.read(torch.asinh(answers).flatten(1))  # logits of models that ran away do not drown the others
