@@ -44,7 +44,11 @@ class ProbeGenerator(nn.Module):
         self.codes = nn.Parameter(torch.randn(probes, code, 1, 1))
         doubling = [nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1) for _ in range(DOUBLINGS)]
         last = nn.ConvTranspose2d(channels, sides.channels, 3, padding=1)
-        self.layers = nn.Sequential(nn.ConvTranspose2d(code, channels, first), *doubling, last, nn.Tanh())
+        self.layers = nn.Sequential(nn.ConvTranspose2d(code, channels, first, stride=first), *doubling, last, nn.Tanh())
+        for layer in self.layers[:-1]:  # PyTorch's own initialization shrinks maps until all images are alike
+            inputs, _, side, _ = layer.weight.shape
+            nn.init.normal_(layer.weight, std=(inputs * (side / layer.stride[0]) ** 2) ** -0.5)
+            nn.init.zeros_(layer.bias)
 
     def forward(self) -> Tensor:
         """Images [probes, channels, height, width]: the middle of what the layers make."""
