@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_an_equivariant_layer_permutes_with_its_input_and_nothing_more() -> None
     """The outputs of permuted units are the permuted outputs; of units permuted in one layer alone they are others."""
     torch.manual_seed(0)
     sizes, order = (2, 3, 4), torch.tensor([2, 0, 1])
-    weights = [torch.randn(1, out, into, 5) for into, out in zip(sizes, sizes[1:], strict=False)]
+    weights = [torch.randn(1, out, into, 5) for into, out in pairwise(sizes)]
     biases = [torch.randn(1, out, 5) for out in sizes[1:]]
     layer = EquivariantLayer(2, 5, 6)
 
@@ -211,7 +212,9 @@ def test_what_was_not_measured_teaches_nothing() -> None:
     targets = Targets.of([table])
     numbers, classes = targets.values(table)
     assert targets.classes == {"learning_rate": ["0.1", "0.2"]} and targets.outputs == 3 + 2
-    np.testing.assert_allclose(numbers.numpy() * measured(table).std(0) + measured(table).mean(0), measured(table), atol=1e-6)
+    np.testing.assert_allclose(
+        numbers.numpy() * measured(table).std(0) + measured(table).mean(0), measured(table), atol=1e-6
+    )
     assert classes[:, 0].tolist() == [0, 1] * 3
     outputs = torch.randn(6, 5, requires_grad=True)
     gaps = table.assign(test_accuracy=[float("nan"), *table["test_accuracy"][1:]], learning_rate=0.7)
@@ -221,7 +224,7 @@ def test_what_was_not_measured_teaches_nothing() -> None:
     assert (gradient[:, 3:] == 0).all()  # a learning rate that no training model has
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -232,10 +235,10 @@ def test_an_interrupted_fit_ends_as_if_it_had_not_been(tmp_path: Path, monkeypat
 
     def stop(step: float, *_: object) -> None:
         if step == 2:
-            raise Stopped
+            raise StoppedError
 
     whole = Nfn.fit(tokens, 0, config)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         Nfn.fit(tokens, 0, config, Execution(scratch=tmp_path / "scratch", report=stop))
     again = Nfn.fit(tokens, 0, config, Execution(scratch=tmp_path / "scratch"))
     assert again.course is not None and whole.course is not None and again.course.steps == 3

@@ -7,6 +7,7 @@ Source: Zhou et al., Permutation equivariant neural functionals, arXiv 2302.1404
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class Chain:
     def of(cls, graph: UnitGraph, name: str) -> Chain:
         """Raises `InapplicableError` unless each set of units is written by one layer and read by the next."""
         steps = [(each.source, each.target) for each in graph.edges]
-        chained = all(one[1] == other[0] for one, other in zip(steps, steps[1:], strict=False))
+        chained = all(one[1] == other[0] for one, other in pairwise(steps))
         visited = [steps[0][0], *(target for _, target in steps)] if steps else []
         plain = all(present is None for each in graph.vectors for at, present in enumerate(each.entries) if at != BIAS)
         if not steps or not chained or len(set(visited)) != len(visited) or not plain:
@@ -69,8 +70,7 @@ class NeuralFunctional(nn.Module):
         self.biases = nn.ModuleList(nn.Linear(1, first) for _ in chain.features)
         self.inputs = nn.Parameter(0.1 * torch.randn(chain.inputs, first))
         self.outputs = nn.Parameter(0.1 * torch.randn(chain.outputs, first))
-        pairs = zip(channels, channels[1:], strict=False)
-        self.layers = nn.ModuleList(EquivariantLayer(layers, one, other) for one, other in pairs)
+        self.layers = nn.ModuleList(EquivariantLayer(layers, one, other) for one, other in pairwise(channels))
         self.readout = nn.Sequential(
             nn.Linear(2 * layers * channels[-1], hidden),
             nn.ReLU(),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo_generation.errors import InputError
 from zoobench.methods.learning import Recipe, seeded
 from zoobench.methods.probegen.answers import Answers
-from zoobench.methods.probegen.model import ProbeReader, Sides
+from zoobench.methods.probegen.model import ProbeReader, Sides, squashed
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.supervised import Readable, Supervised
 from zoobench.methods.unlearned import Unlearned
@@ -42,7 +42,11 @@ class ProbeGenConfig(Recipe):
 
 
 class ProbeGen(Supervised[ProbeGenConfig, Sides]):
-    """Embeds models by their answers to learned probes, whatever their architecture."""
+    """Embeds models by their answers to learned probes, whatever their architecture.
+
+    The perceptron that reads answers while probes are learned overfits in zoos of a hundred models. So its features are
+    left to it, and answers are embedded as those to random probes are, from which they differ in the images alone.
+    """
 
     name: ClassVar[str] = "probegen"
     config_type: ClassVar[type] = ProbeGenConfig
@@ -62,8 +66,13 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
     def readable(self, population: Population, device: str) -> Readable:
         _check(population, self.shape)
         answers = Answers(population, device, self.name)
-        most = max(1, ELEMENTS // (self.config.probes * answers.elements))
+        most = max(2, ELEMENTS // (self.config.probes * answers.elements))
         return Readable(lambda rows: self.network(answers(rows, self.network.generator())), min(MODELS, most))
+
+    def embed(self, population: Population) -> Tensor:
+        """[checkpoints, probes · classes]: outputs for the learned probes, large ones squashed to their logarithms."""
+        _check(population, self.shape)
+        return answered(population, self.network.generator(), self.name)
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,15 @@ class RandomProbes(Unlearned):
 
     def embed(self, population: Population) -> Tensor:
         """[checkpoints, probes · classes]: outputs, large ones squashed to their logarithms."""
-        answers = Answers(population, "cpu", "random_probes")
-        images = random_images(sides_of(population), self.probes, self.seed)
-        with torch.no_grad():
-            found = [answers(rows, images) for rows in torch.arange(len(population)).split(MODELS)]
-        return torch.cat(found).asinh().flatten(1)
+        return answered(population, random_images(sides_of(population), self.probes, self.seed), "random_probes")
+
+
+@torch.no_grad()
+def answered(population: Population, probes: Tensor, method: str) -> Tensor:
+    """Answers [checkpoints, probes · classes] of all models, on the CPU; computed where the probes are."""
+    answers = Answers(population, str(probes.device), method)
+    found = [answers(rows, probes) for rows in torch.arange(len(population)).split(MODELS)]
+    return squashed(torch.cat(found)).cpu()
 
 
 def random_images(sides: Sides, count: int, seed: int) -> Tensor:

@@ -6,6 +6,7 @@ Source: Kahana et al., Deep linear probe generators for weight space learning, I
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,14 @@ class ProbeReader(nn.Module):
         self.width = hidden
         self.generator = ProbeGenerator(sides, probes, code, channels)
         sizes = [probes * sides.classes, *[hidden] * layers]
-        pairs = zip(sizes, sizes[1:], strict=False)
-        self.read = nn.Sequential(*[part for one, other in pairs for part in (nn.Linear(one, other), nn.ReLU())])
+        parts = [(nn.Linear(one, other), nn.ReLU()) for one, other in pairwise(sizes)]
+        standardized = nn.BatchNorm1d(sizes[0])
+        self.read = nn.Sequential(standardized, *[layer for part in parts for layer in part])
 
     def forward(self, answers: Tensor) -> Tensor:
-        return self.read(torch.asinh(answers).flatten(1))  # logits of models that ran away do not drown the others
+        return self.read(squashed(answers))
+
+
+def squashed(answers: Tensor) -> Tensor:
+    """Answers [models, probes, classes] as one row per model; of large ones, as of models that ran away, logarithms."""
+    return answers.asinh().flatten(1)
