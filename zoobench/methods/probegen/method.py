@@ -27,7 +27,8 @@ COARSEST = 4  # pixels of a random probe before it is enlarged
 @dataclass(frozen=True)
 class ProbeGenConfig(Recipe):
     """How probes and reader are trained, see `Recipe`; and probes: their number; code: numbers that each is made of;
-    channels: of the generator; width, layers: of the perceptron that reads answers, whose last layer is the features.
+    channels: of the generator; width, layers: of the perceptron that reads answers; dropout: share of answers hidden from
+    it in a step.
     """
 
     steps: int = 1500
@@ -39,6 +40,12 @@ class ProbeGenConfig(Recipe):
     channels: int = 16
     width: int = 128
     layers: int = 3
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"'dropout' is {self.dropout:g}; take 0 or more, and less than 1")
 
 
 class ProbeGen(Supervised[ProbeGenConfig, Sides]):
@@ -61,7 +68,7 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
 
     def build(self) -> ProbeReader:
         c = self.config
-        return ProbeReader(self.shape, c.probes, c.code, c.channels, c.width, c.layers)
+        return ProbeReader(self.shape, c.probes, c.code, c.channels, c.width, c.layers, c.dropout)
 
     def readable(self, population: Population, device: str) -> Readable:
         _check(population, self.shape)
