@@ -27,8 +27,8 @@ COARSEST = 4  # pixels of a random probe before it is enlarged
 @dataclass(frozen=True)
 class ProbeGenConfig(Recipe):
     """How probes and reader are trained, see `Recipe`; and probes: their number; code: numbers that each is made of;
-    channels: of the generator; width, layers: of the perceptron that reads answers; dropout: share of answers hidden from
-    it in a step.
+    channels: of the generator; width, layers: of the perceptron that reads answers; dropout: share of answers hidden
+    from it in a step.
     """
 
     steps: int = 1500
