@@ -30,7 +30,18 @@ from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.population import as_classes, varying_classes
 
-Config = TypeVar("Config", bound=Recipe)
+
+@dataclass(frozen=True)
+class ReaderConfig(Recipe):
+    """How a network that reads networks is trained, see `Recipe`; and width: the number of its features."""
+
+    steps: int = 1500
+    batch_size: int = 32
+    weight_decay: float = 1e-2
+    width: int = 64
+
+
+Config = TypeVar("Config", bound=ReaderConfig)
 Shape = TypeVar("Shape")
 
 
@@ -52,8 +63,7 @@ class Supervised(ABC, Generic[Config, Shape]):
     config: its hyperparameters; shape: what the networks that it reads have in common, which decides its own layers;
     course: how its fit went, None if it was read from a folder.
 
-    A subclass names itself and its types, and says how its network is built and how it reads a population. The network
-    has an attribute `width`, the number of its features.
+    A subclass names itself and its types, and says how its network is built and how it reads a population.
     """
 
     config: Config
@@ -87,7 +97,7 @@ class Supervised(ABC, Generic[Config, Shape]):
         with seeded(seed):
             made = cls(config, cls.shape_of(populations, config))
             targets = Targets.of([each.split("train").table for each in populations])
-            heads = nn.Linear(int(made.network.width), targets.outputs)
+            heads = nn.Linear(config.width, targets.outputs)
         device = device_of(execution.device)
         parts = [made.readable(each, device) for each in populations]
         values = [tuple(part.to(device) for part in targets.values(each.table)) for each in populations]
@@ -132,7 +142,7 @@ class Supervised(ABC, Generic[Config, Shape]):
         """Read what `save` wrote. Raises `InputError` if it is damaged."""
         card = read_json(path / "config.json", f"the configuration of the fitted {cls.name}")
         try:
-            config = TypeAdapter(cls.config_type).validate_python(card["config"])
+            config: Any = TypeAdapter(cls.config_type).validate_python(card["config"])
             made = cls(config, TypeAdapter(cls.shape_type).validate_python(card["shape"]))
             made.network.load_state_dict(load_file(path / "network.safetensors"))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:

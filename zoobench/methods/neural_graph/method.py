@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zoobench.methods.learning import Recipe
 from zoobench.methods.neural_graph.model import GraphNetwork, Grid
 from zoobench.methods.protocols import InapplicableError
-from zoobench.methods.supervised import Readable, Supervised
+from zoobench.methods.supervised import Readable, ReaderConfig, Supervised
 from zoobench.methods.units import Kind, graph_of, with_canonical_signs
 from zoobench.populations import Population
 
@@ -18,13 +17,10 @@ PAIRS = 2**18  # of all models at once
 
 
 @dataclass(frozen=True)
-class NeuralGraphConfig(Recipe):
-    """How the graph network is trained, see `Recipe`; and width: of nodes, edges and features; rounds: of messages."""
+class NeuralGraphConfig(ReaderConfig):
+    """How the graph network is trained, see `ReaderConfig`; and width: of nodes and edges too; rounds: of messages."""
 
-    steps: int = 1500
-    batch_size: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
     width: int = 32
     rounds: int = 3
 

@@ -28,7 +28,7 @@ class GraphNetwork(nn.Module):
 
     def __init__(self, width: int, rounds: int, grids: dict[Kind, Grid]) -> None:
         super().__init__()
-        self.width, self.grids = width, grids
+        self.grids = grids
         self.weights = nn.ModuleDict({kind: _perceptron(h * w, width, width) for kind, (h, w) in grids.items()})
         self.vectors = _perceptron(2 * len(VECTORS), width, width)
         self.places = nn.Linear(2 * FREQUENCIES, width)

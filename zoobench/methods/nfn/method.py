@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zoobench.methods.learning import Recipe
 from zoobench.methods.nfn.model import Chain, NeuralFunctional
 from zoobench.methods.protocols import InapplicableError
-from zoobench.methods.supervised import Readable, Supervised
+from zoobench.methods.supervised import Readable, ReaderConfig, Supervised
 from zoobench.methods.units import graph_of, with_canonical_signs
 from zoobench.populations import Population
 
@@ -17,17 +16,13 @@ PAIRS = 2**18  # of units that the weights of all models at once join
 
 
 @dataclass(frozen=True)
-class NfnConfig(Recipe):
-    """How the functional is trained, see `Recipe`; and channels: of the features of weights before each of its layers,
-    and after the last; hidden, width: of its last two layers, of which the last gives the features."""
+class NfnConfig(ReaderConfig):
+    """How the functional is trained, see `ReaderConfig`; and channels: of weights before each of its layers, and after
+    the last; hidden: width of the layer before the features."""
 
-    steps: int = 1500
-    batch_size: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
     channels: tuple[int, ...] = (16, 16, 16, 5)
     hidden: int = 256
-    width: int = 64
 
 
 class Nfn(Supervised[NfnConfig, Chain]):

@@ -64,7 +64,6 @@ class NeuralFunctional(nn.Module):
 
     def __init__(self, chain: Chain, channels: tuple[int, ...], hidden: int, features: int) -> None:
         super().__init__()
-        self.width = features
         layers, first = len(chain.features), channels[0]
         self.weights = nn.ModuleList(nn.Linear(size, first) for size in chain.features)
         self.biases = nn.ModuleList(nn.Linear(1, first) for _ in chain.features)

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo_generation.errors import InputError
-from zoobench.methods.learning import Recipe, seeded
+from zoobench.methods.learning import seeded
 from zoobench.methods.probegen.answers import Answers
 from zoobench.methods.probegen.model import ProbeReader, Sides, squashed
 from zoobench.methods.protocols import InapplicableError
-from zoobench.methods.supervised import Readable, Supervised
+from zoobench.methods.supervised import Readable, ReaderConfig, Supervised
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
 
@@ -25,16 +25,12 @@ COARSEST = 4  # pixels of a random probe before it is enlarged
 
 
 @dataclass(frozen=True)
-class ProbeGenConfig(Recipe):
-    """How probes and reader are trained, see `Recipe`; and probes: their number; code: numbers that each is made of;
-    channels: of the generator; width, layers: of the perceptron that reads answers; dropout: share of answers hidden
-    from it in a step.
+class ProbeGenConfig(ReaderConfig):
+    """How probes and reader are trained, see `ReaderConfig`; and probes: their number; code: numbers that each is made
+    of; channels: of the generator; width, layers: of the perceptron that reads answers; dropout: share of answers
+    hidden from it in a step.
     """
 
-    steps: int = 1500
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
     probes: int = 32
     code: int = 32
     channels: int = 16
@@ -58,6 +54,7 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
     name: ClassVar[str] = "probegen"
     config_type: ClassVar[type] = ProbeGenConfig
     shape_type: ClassVar[type] = Sides
+    network: ProbeReader
 
     @classmethod
     def shape_of(cls, populations: Sequence[Population], config: ProbeGenConfig) -> Sides:

@@ -45,10 +45,12 @@ class ProbeGenerator(nn.Module):
         self.codes = nn.Parameter(torch.randn(probes, code, 1, 1))
         doubling = [nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1) for _ in range(DOUBLINGS)]
         last = nn.ConvTranspose2d(channels, sides.channels, 3, padding=1)
-        self.layers = nn.Sequential(nn.ConvTranspose2d(code, channels, first, stride=first), *doubling, last, nn.Tanh())
-        for layer in self.layers[:-1]:  # PyTorch's own initialization shrinks maps until all images are alike
+        layers = [nn.ConvTranspose2d(code, channels, first, stride=first), *doubling, last]
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+        for layer in layers:  # PyTorch's own initialization shrinks maps until all images are alike
             inputs, _, side, _ = layer.weight.shape
             nn.init.normal_(layer.weight, std=(inputs * (side / layer.stride[0]) ** 2) ** -0.5)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
     def forward(self) -> Tensor:
@@ -68,7 +70,6 @@ class ProbeReader(nn.Module):
         self, sides: Sides, probes: int, code: int, channels: int, hidden: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        self.width = hidden
         self.generator = ProbeGenerator(sides, probes, code, channels)
         sizes = [probes * sides.classes, *[hidden] * layers]
         parts = [(nn.Linear(one, other), nn.ReLU()) for one, other in pairwise(sizes)]
