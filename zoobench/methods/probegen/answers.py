@@ -29,7 +29,7 @@ class Answers:
         names = population.table["activation"].astype(str)
         self.kinds = torch.from_numpy(pd.factorize(names)[0].copy())
         first = population.table.drop_duplicates("activation")
-        self.networks = [_Network(row, population, device) for _, row in first.iterrows()]
+        self.networks = [_Answering(row, population, device) for _, row in first.iterrows()]
         self.device = device
 
     @property
@@ -50,8 +50,8 @@ class Answers:
         return torch.cat(found)[order]
 
 
-class _Network:
-    """Models of one network, which run in a stack where that is possible."""
+class _Answering:
+    """Models with one activation, which run in a stack where that is possible."""
 
     def __init__(self, row: pd.Series, population: Population, device: str) -> None:
         module = runnable_module(row)
