@@ -20,6 +20,7 @@ class NfnConfig(ReaderConfig):
     """How the functional is trained, see `ReaderConfig`; and channels: of weights before each of its layers, and after
     the last; hidden: width of the layer before the features."""
 
+    steps: int = 400
     learning_rate: float = 2e-3
     channels: tuple[int, ...] = (16, 16, 16, 5)
     hidden: int = 256

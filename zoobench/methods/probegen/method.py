@@ -31,6 +31,7 @@ class ProbeGenConfig(ReaderConfig):
     hidden from it in a step.
     """
 
+    steps: int = 600
     probes: int = 32
     code: int = 32
     channels: int = 16
@@ -45,11 +46,7 @@ class ProbeGenConfig(ReaderConfig):
 
 
 class ProbeGen(Supervised[ProbeGenConfig, Sides]):
-    """Embeds models by their answers to learned probes, whatever their architecture.
-
-    The perceptron that reads answers while probes are learned overfits in zoos of a hundred models. So its features are
-    left to it, and answers are embedded as those to random probes are, from which they differ in the images alone.
-    """
+    """Embeds models by what a perceptron makes of their answers to learned probes, whatever their architecture."""
 
     name: ClassVar[str] = "probegen"
     config_type: ClassVar[type] = ProbeGenConfig
@@ -73,11 +70,6 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
         most = max(2, ELEMENTS // (self.config.probes * answers.elements))
         return Readable(lambda rows: self.network(answers(rows, self.network.generator())), min(MODELS, most))
 
-    def embed(self, population: Population) -> Tensor:
-        """[checkpoints, probes · classes]: outputs for the learned probes, large ones squashed to their logarithms."""
-        _check(population, self.shape)
-        return answered(population, self.network.generator(), self.name)
-
 
 @dataclass(frozen=True)
 class RandomProbes(Unlearned):
@@ -95,15 +87,11 @@ class RandomProbes(Unlearned):
 
     def embed(self, population: Population) -> Tensor:
         """[checkpoints, probes · classes]: outputs, large ones squashed to their logarithms."""
-        return answered(population, random_images(sides_of(population), self.probes, self.seed), "random_probes")
-
-
-@torch.no_grad()
-def answered(population: Population, probes: Tensor, method: str) -> Tensor:
-    """Answers [checkpoints, probes · classes] of all models, on the CPU; computed where the probes are."""
-    answers = Answers(population, str(probes.device), method)
-    found = [answers(rows, probes) for rows in torch.arange(len(population)).split(MODELS)]
-    return squashed(torch.cat(found)).cpu()
+        answers = Answers(population, "cpu", "random_probes")
+        images = random_images(sides_of(population), self.probes, self.seed)
+        with torch.no_grad():
+            found = [answers(rows, images) for rows in torch.arange(len(population)).split(MODELS)]
+        return squashed(torch.cat(found))
 
 
 def random_images(sides: Sides, count: int, seed: int) -> Tensor:
