@@ -38,7 +38,14 @@ def checked(name: str, found: object) -> Method:
 METHODS = Registry(
     "method",
     "zoobench.methods",
-    {"sane": "zoobench.methods.sane:METHOD"}
+    {
+        name: f"zoobench.methods.{name}:METHOD"
+        for name in (
+            "sane",
+            "weight_flow",
+            "p_diff",
+        )
+    }
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (

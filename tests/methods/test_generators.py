@@ -1,0 +1,143 @@
+"""Learned generators: their samplers, what they learn from, and the contract that all of them keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo_generation.networks.symmetry import random_symmetries
+from zoobench.methods.learning import resume, training
+from zoobench.methods.learning.diffusion import Process, kept_noise, loss, sample
+from zoobench.methods.learning.matched import Codes, Matched
+from zoobench.methods.protocols import Execution, InapplicableError
+from zoobench.methods.registry import get_method
+from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.symmetries import groups_of
+from zoobench.testing import MODELS, TOKEN_SIZE, check_method, made_up
+
+QUICK: dict[str, dict[str, Any]] = {
+    "weight_flow": {"steps": 4, "width": 8, "components": 3, "sampling_steps": 2},
+    "p_diff": {"steps": 4, "autoencoder_steps": 3, "hidden": 6, "latent": 3, "width": 8, "sampling_steps": 3},
+}
+AROUND = {"weight_flow": {"around": 0.999}, "p_diff": {"around": 0.999, "sampling_steps": 1}}
+PROCESSES: tuple[Process, ...] = ("flow", "ddpm")
+
+
+def tokens_of(population: Population) -> TokenSet:
+    return TokenSet(TOKEN_SIZE, (population.without("test"),))
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("around", [False, True], ids=["unconditional", "around"])
+def test_the_contract_is_kept(name: str, around: bool) -> None:
+    check_method(get_method(name), **QUICK[name], **({"around": 0.5} if around and name in AROUND else {}))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever of its stages it was interrupted."""
+    method, tokens = get_method(name), tokens_of(made_up())
+    config = method.config(None, QUICK[name])
+    method.fit(tokens, 1, config, Execution(device="cpu")).save(tmp_path / "whole")  # type: ignore[attr-defined]
+    monkeypatch.setattr(training, "REPORT_SECONDS", -1)
+    monkeypatch.setattr(resume, "SECONDS", 0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    calls: list[float] = []
+
+    def report(step: float, *_: object) -> None:
+        calls.append(step)
+        if len(calls) in (2, 5):
+            raise KeyboardInterrupt
+
+    execution = Execution(device="cpu", scratch=tmp_path / "scratch", report=report)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            method.fit(tokens, 1, config, execution)
+    method.fit(tokens, 1, config, execution).save(tmp_path / "again")  # type: ignore[attr-defined]
+    for file in sorted((tmp_path / "whole").iterdir()):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_samples_of_the_exact_field_are_distributed_as_the_data(process: Process) -> None:
+    """Of a Gaussian, whose best field is known in closed form; and no other field has a smaller loss."""
+    mean, deviation = 0.7, 0.5
+
+    def exact(x: Tensor, time: Tensor) -> Tensor:
+        shape = (-1, 1)
+        if process == "flow":
+            t = time.view(shape)
+            variance = (1 - t) ** 2 + (t * deviation) ** 2
+            slope = (t * deviation**2 - (1 - t)) / variance  # covariance of the velocity with x, over x's variance
+            return mean + slope * (x - t * mean)
+        share = kept_noise(time).view(shape)
+        variance = share * deviation**2 + 1 - share
+        return (1 - share).sqrt() / variance * (x - share.sqrt() * mean)
+
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(4000, 2, generator=generator)
+    drawn = sample(process, exact, noise, 100, generator)
+    assert abs(drawn.mean() - mean) < 0.03 and abs(drawn.std() - deviation) < 0.03
+    data = mean + deviation * torch.randn(4000, 2, generator=generator)
+
+    def loss_of(field: Any) -> float:
+        torch.manual_seed(1)
+        return float(loss(process, field, data))
+
+    with torch.random.fork_rng():
+        best = loss_of(exact)
+        for changed in (lambda x, time: exact(x, time) + 0.1, lambda x, time: 0.9 * exact(x, time)):
+            assert loss_of(changed) > best
+    near = sample(process, exact, noise[:5], 1, generator, begin=data[:5], time=0.999)
+    torch.testing.assert_close(near, data[:5], atol=0.1, rtol=0)
+
+
+def test_copies_in_disguise_have_the_codes_of_their_models() -> None:
+    """After matching; codes of as many components as models span are the models."""
+    population = made_up()
+    models = Matched.of(tokens_of(population))
+    assert len(models.weights) == MODELS * 4 // 6  # the last checkpoints of training and validation models
+    codes = Codes.of(models, 128)
+    training_models = models.weights[~models.held_out]
+    torch.testing.assert_close(codes.decode(codes.encode(training_models)), training_models, atol=1e-4, rtol=1e-3)
+    scores = codes.encode(training_models)
+    torch.testing.assert_close(scores.std(0, correction=0), torch.ones(codes.size), atol=1e-3, rtol=0)
+    last = population.split("train").select((population.split("train").table["epoch"] == 2).to_numpy())
+    generator = torch.Generator().manual_seed(0)
+    index, factor = random_symmetries(population.layout, groups_of(population), len(last), generator)
+    disguised = last.with_weights(last.weights.gather(1, index) * factor)
+    best = int(last.table["val_accuracy"].argmax())
+    own, other = codes.of_population(last)[best], codes.of_population(disguised)[best]
+    torch.testing.assert_close(own, other, atol=1e-3, rtol=1e-3)  # of the reference, or the best of the last
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_draws_that_begin_at_an_anchor_are_near_it(name: str) -> None:
+    """Nearer than those from noise alone: at the end of time almost nothing is left to change."""
+    population, method = made_up(), get_method(name)
+    tokens, anchors = tokens_of(population), population.split("train").alone().as_anchors()
+    fitted: Any = method.fit(tokens, 0, method.config(None, QUICK[name]), Execution(device="cpu"))
+    ends = fitted.reconstruct(anchors)
+    around = fitted
+    around.config = replace(fitted.config, **AROUND[name])
+    near = torch.cdist(around.generate(anchors, 20, 0), ends).amin(1)
+    assert near.max() < 0.2 * torch.cdist(ends, ends).mean()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_another_layout_is_refused_in_one_sentence(name: str) -> None:
+    population, method = made_up(), get_method(name)
+    fitted: Any = method.fit(tokens_of(population), 0, method.config(None, QUICK[name]), Execution(device="cpu"))
+    from zoo_generation.networks.architectures import get_architecture
+
+    layout = get_architecture("mlp").layout(1, 10, 0.25)
+    other = Population.of("larger", Tokenizer.of(layout, TOKEN_SIZE), torch.zeros(24, layout.size), population.table)
+    with pytest.raises(InapplicableError, match="learned models of one layout"):
+        fitted.generate(other.split("train").as_anchors(), 2, 0)
