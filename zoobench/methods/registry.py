@@ -44,8 +44,12 @@ METHODS = Registry(
             "sane",
             "weight_flow",
             "p_diff",
+            "hyper_representation",
+            "sane_diffusion",
+            "d2nwg",
         )
     }
+    | {"d2nwg_lite": "zoobench.methods.d2nwg:LITE"}
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (

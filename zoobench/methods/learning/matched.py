@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.symmetry import match_closest
+from zoo_generation.networks.symmetry import Group, match_closest
 from zoobench.methods.baselines.pca import Basis
 from zoobench.methods.learning.examples import Examples
 from zoobench.methods.protocols import InapplicableError
@@ -37,7 +37,7 @@ class Matched:
 
     weights: [models, D]; held_out: [models] bool, those of the validation split; accuracy: [models] float32, on
     validation images, NaN if it was not measured; source: [models] int64, the number of the population in `names`;
-    reference: [D], the model that all are matched to, None if they are not matched.
+    reference: [D], the model that all are matched to, None if they are not matched; groups: their symmetries.
     """
 
     layout: Layout
@@ -47,6 +47,7 @@ class Matched:
     accuracy: Tensor
     source: Tensor
     reference: Tensor | None
+    groups: tuple[Group, ...]
 
     @classmethod
     def of(cls, tokens: TokenSet, checkpoints: Checkpoints = "last", matching: bool = True) -> Matched:
@@ -64,9 +65,11 @@ class Matched:
             raise InputError("a generator learns from two or more training models; fit it to a zoo that has them")
         best = max((_best(each.split("train")) for each in parts), key=lambda found: found[0])
         chosen = [_chosen(each, best[1], checkpoints) for each in parts]
+        chosen = [each for each in chosen if len(each.split("train"))]
+        groups = groups_of(chosen[0])
         weights = [each.weights for each in chosen]
         if matching:
-            weights = [match_closest(each.weights, best[2], layout, groups_of(each)) for each in chosen if len(each)]
+            weights = [match_closest(each, best[2], layout, groups) for each in weights]
         return cls(
             layout,
             tuple(each.name for each in chosen),
@@ -75,6 +78,7 @@ class Matched:
             torch.cat([_accuracy(each) for each in chosen]),
             torch.cat([torch.full((len(each),), number) for number, each in enumerate(chosen)]),
             best[2] if matching else None,
+            groups,
         )
 
     def examples(self, passes: int = 1) -> Examples:
