@@ -79,14 +79,14 @@ class TokenNet(nn.Module):
         self.latent_in, self.time_in = nn.Linear(latent, width), nn.Linear(2 * WAVES, width)
         self.positions = make_positions("sinusoidal", width, (0, 0, 0))
         self.transformer = Transformer(width, heads, layers)
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, latent))
-        nn.init.zeros_(self.out[1].weight)
-        nn.init.zeros_(self.out[1].bias)
+        self.norm_out, self.out = nn.LayerNorm(width), nn.Linear(width, latent)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, time: Tensor, positions: Tensor) -> Tensor:
         """x [batch, tokens, latent], time [batch] in [0, 1], positions [batch, tokens, 3]."""
         embedded = self.latent_in(x) + self.time_in(waves(time))[:, None] + self.positions(positions)
-        out: Tensor = self.out(self.transformer(embedded, None))
+        out: Tensor = self.out(self.norm_out(self.transformer(embedded, None)))
         return out
 
 
