@@ -39,17 +39,14 @@ METHODS = Registry(
     "method",
     "zoobench.methods",
     {
-        name: f"zoobench.methods.{name}:METHOD"
-        for name in (
-            "sane",
-            "weight_flow",
-            "p_diff",
-            "hyper_representation",
-            "sane_diffusion",
-            "d2nwg",
-        )
+        "sane": "zoobench.methods.sane:METHOD",
+        "weight_flow": "zoobench.methods.weight_flow:METHOD",
+        "p_diff": "zoobench.methods.p_diff:METHOD",
+        "hyper_representation": "zoobench.methods.hyper_representation:METHOD",
+        "sane_diffusion": "zoobench.methods.sane_diffusion:METHOD",
+        "d2nwg": "zoobench.methods.d2nwg:METHOD",
+        "d2nwg_lite": "zoobench.methods.d2nwg:LITE",
     }
-    | {"d2nwg_lite": "zoobench.methods.d2nwg:LITE"}
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (

@@ -138,6 +138,8 @@ class D2nwg:
         diffusion = fitted._diffusion(latents, models, images)
         examples = models.examples(PASSES)
         courses.append(train(fitted.net, diffusion, examples, config, seed, identity, execution, name="diffusion"))
+        if fitted.aligned is not None:
+            fitted.aligned.to("cpu")
         fitted.course = joined(courses)
         return fitted
 

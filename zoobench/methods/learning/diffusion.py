@@ -87,7 +87,7 @@ def sample(
     flow: Heun's method. ddpm: ancestral sampling of `steps` of the `DDPM_STEPS` steps, evenly spread. begin: data to
     begin from, with the noise of that time; None means pure noise, at time 0. The generator gives ancestral noise.
     """
-    x = noise if begin is None else _mixed(process, begin, noise, torch.full((len(noise),), time))
+    x = noise if begin is None else _mixed(process, begin, noise, torch.full((len(noise),), time, device=noise.device))
     times = torch.linspace(time if begin is not None else 0.0, 1.0, steps + 1).tolist()
     for now, then in itertools.pairwise(times):
         x = _flown(field, x, now, then) if process == "flow" else _denoised(field, x, now, then, generator)
@@ -126,4 +126,4 @@ def _denoised(field: Field, x: Tensor, now: float, then: float, generator: torch
     alpha = before / after
     mean = (after.sqrt() * (1 - alpha) * predicted + alpha.sqrt() * (1 - after) * x) / (1 - before)
     spread = ((1 - alpha) * (1 - after) / (1 - before)).sqrt()
-    return mean + spread * torch.randn(x.shape, generator=generator)
+    return mean + spread * torch.randn(x.shape, generator=generator).to(x)

@@ -100,7 +100,8 @@ class WeightFlow:
         if self.config.around:
             chosen = torch.randint(len(anchors), (count,), generator=generator)
             begin = self.codes.of_population(anchors)[chosen]
-        accuracy = torch.full((count,), float(anchors.table["val_accuracy"].astype(float).mean()))
+        wanted = anchors.table["val_accuracy"].astype(float).mean() if self.config.accuracy else 0.0
+        accuracy = torch.full((count,), float(wanted))
         return self.codes.decode(self._sampled(accuracy, generator, self.config.sampling_steps, begin))
 
     def reconstruct(self, population: Population) -> Tensor:
@@ -123,7 +124,7 @@ class WeightFlow:
             return sample("flow", field, noise, steps, generator, begin, self.config.around).cpu()
 
     def _spread(self) -> dict[str, float]:
-        """The root mean square of samples' codes, which is 1 for training models, and that of the velocity."""
+        """The root mean square of samples' codes, which is 1 for training models."""
         drawn = self._sampled(self.asked[:1].expand(WATCHED), torch.Generator().manual_seed(0), WATCHED_STEPS)
         return {"spread": float(drawn.square().mean().sqrt())}
 
