@@ -40,6 +40,12 @@ METHODS = Registry(
     "zoobench.methods",
     {
         "sane": "zoobench.methods.sane:METHOD",
+        "weight_flow": "zoobench.methods.weight_flow:METHOD",
+        "p_diff": "zoobench.methods.p_diff:METHOD",
+        "hyper_representation": "zoobench.methods.hyper_representation:METHOD",
+        "sane_diffusion": "zoobench.methods.sane_diffusion:METHOD",
+        "d2nwg": "zoobench.methods.d2nwg:METHOD",
+        "d2nwg_lite": "zoobench.methods.d2nwg:LITE",
         "neural_graph": "zoobench.methods.neural_graph:METHOD",
         "nfn": "zoobench.methods.nfn:METHOD",
         "probegen": "zoobench.methods.probegen:METHOD",

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
 from zoobench.methods.course import Course
 from zoobench.methods.learning import Examples, Recipe, identity_of, seeded, train
+from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.population import as_classes, varying_classes
@@ -146,8 +146,7 @@ class Supervised(ABC, Generic[Config, Shape]):
             made = cls(config, TypeAdapter(cls.shape_type).validate_python(card["shape"]))
             made.network.load_state_dict(load_file(path / "network.safetensors"))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"the fitted {cls.name} {path} is damaged ({reason}); fit it again") from None
+            raise damaged(path, cls.name, error) from None
         return made
 
 

@@ -48,10 +48,15 @@ class Examples:
         return sum(map(len, self.train))
 
     def draw(self, size: int, generator: torch.Generator) -> tuple[int, Tensor]:
-        """A group, in proportion to its training examples, and numbers [size] of some of these, drawn uniformly."""
+        """A group, in proportion to its training examples, and numbers [size] of some of these, drawn uniformly.
+
+        Each at most once, if the group has as many.
+        """
         number = int(torch.randint(len(self), (1,), generator=generator))
         for group, rows in enumerate(self.train):
             if number < len(rows):
+                if size <= len(rows):
+                    return group, rows[torch.randperm(len(rows), generator=generator)[:size]]
                 return group, rows[torch.randint(len(rows), (size,), generator=generator)]
             number -= len(rows)
         raise AssertionError("a number below the number of examples")
