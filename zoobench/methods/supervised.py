@@ -35,7 +35,7 @@ from zoobench.populations.population import as_classes, varying_classes
 class ReaderConfig(Recipe):
     """How a network that reads networks is trained, see `Recipe`; and width: the number of its features."""
 
-    steps: int = 1500
+    steps: int = 600
     batch_size: int = 32
     weight_decay: float = 1e-2
     width: int = 64

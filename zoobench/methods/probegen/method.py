@@ -31,7 +31,6 @@ class ProbeGenConfig(ReaderConfig):
     hidden from it in a step.
     """
 
-    steps: int = 600
     probes: int = 32
     code: int = 32
     channels: int = 16
