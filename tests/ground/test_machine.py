@@ -26,7 +26,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.machine import check_writable, cores, refusal
 from zoo_generation.training import sessions
 from zoobench.cli import app
-from zoobench.methods.sane.resume import Snapshots
+from zoobench.methods.learning.resume import Snapshots
 
 ZOO = ["--datasets=digits", "--learning-rate=0.001", "--seeds=2", "--epochs=1", "--train-images=100"]
 
@@ -227,10 +227,10 @@ def test_a_fault_of_our_own_is_none() -> None:
 
 def test_a_snapshot_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device that is always full."""
-    monkeypatch.setattr("zoobench.methods.sane.resume.SECONDS", -1.0)
+    monkeypatch.setattr("zoobench.methods.learning.resume.SECONDS", -1.0)
     (tmp_path / "full").symlink_to("/dev/full")
     snapshots = Snapshots(tmp_path / "training.pt", "mine")
-    monkeypatch.setattr("zoobench.methods.sane.resume.written_aside", lambda path: _opened(tmp_path / "full"))
+    monkeypatch.setattr("zoobench.methods.learning.resume.written_aside", lambda path: _opened(tmp_path / "full"))
     with pytest.warns(UserWarning, match="the training goes on"):
         snapshots.write_if_due(lambda: {"weights": torch.zeros(100_000)})
     monkeypatch.undo()

@@ -19,12 +19,14 @@ from zoo.test_zoo import two_architectures
 from zoo_generation.errors import InputError
 from zoo_generation.networks.module import build_module
 from zoobench.methods.course import converged, fall
+from zoobench.methods.learning import resume
+from zoobench.methods.learning.optimizer import orthogonalised
+from zoobench.methods.learning.training import LOOKS, looks_at
 from zoobench.methods.protocols import Execution
-from zoobench.methods.sane import Sane, SaneConfig, resume, training
-from zoobench.methods.sane.budget import BACKWARD, LOOKING, LOOKS, batches_of_look, epoch_steps, looks_at
+from zoobench.methods.sane import Sane, SaneConfig, training
+from zoobench.methods.sane.budget import BACKWARD, LOOKING, batches_of_look, epoch_steps
 from zoobench.methods.sane.canonical import random_view
 from zoobench.methods.sane.loss import reconstruction
-from zoobench.methods.sane.optimizer import orthogonalised
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.windows import WindowSampler, _rectangles
 from zoobench.populations import TokenSet, select_checkpoints, write_token_set

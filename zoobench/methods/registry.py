@@ -39,7 +39,20 @@ def checked(name: str, found: object) -> Method:
 METHODS = Registry(
     "method",
     "zoobench.methods",
-    {"sane": "zoobench.methods.sane:METHOD", "statnn": "zoobench.methods.statnn:METHOD"}
+    {
+        "sane": "zoobench.methods.sane:METHOD",
+        "weight_flow": "zoobench.methods.weight_flow:METHOD",
+        "p_diff": "zoobench.methods.p_diff:METHOD",
+        "hyper_representation": "zoobench.methods.hyper_representation:METHOD",
+        "sane_diffusion": "zoobench.methods.sane_diffusion:METHOD",
+        "d2nwg": "zoobench.methods.d2nwg:METHOD",
+        "d2nwg_lite": "zoobench.methods.d2nwg:LITE",
+        "statnn": "zoobench.methods.statnn:METHOD",
+        "neural_graph": "zoobench.methods.neural_graph:METHOD",
+        "nfn": "zoobench.methods.nfn:METHOD",
+        "probegen": "zoobench.methods.probegen:METHOD",
+        "random_probes": "zoobench.methods.probegen:RANDOM_PROBES",
+    }
     | {
         name: f"zoobench.methods.baselines:{name.upper()}"
         for name in (

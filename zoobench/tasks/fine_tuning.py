@@ -57,7 +57,7 @@ class FineTuning:
     summary: ClassVar[str] = "Generate models, and train them further: test accuracy after some epochs"
     paper: ClassVar[str] = "arXiv 2209.14733"
     asks: ClassVar = Generator
-    access: ClassVar[Access] = Access.WEIGHTS
+    access: ClassVar[Access] = Access.IMAGES
     uses_sources: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

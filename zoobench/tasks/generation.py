@@ -46,7 +46,7 @@ class Generation:
     paper: ClassVar[str] = "arXiv 2406.09997"
     primary: ClassVar[str] = "kept_mean"
     asks: ClassVar = Generator
-    access: ClassVar[Access] = Access.WEIGHTS
+    access: ClassVar[Access] = Access.IMAGES
     uses_sources: ClassVar[bool] = False
 
     @property

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoobench.methods.protocols import Generator, InapplicableError, Samplable
 from zoobench.methods.sampling import choose_anchors, generate_from
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 from zoobench.populations.population import OPEN
 from zoobench.populations.target import Target, corresponding, with_new_classifier
 from zoobench.tasks.answers import Weights
@@ -47,6 +47,7 @@ class ZeroShot(FineTuning):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "Generate models for a dataset from models of others, and train them: test accuracy"
     paper: ClassVar[str] = "arXiv 2406.09997"
+    access: ClassVar[Access] = Access.WEIGHTS  # the target's images are not the anchors' images
     uses_sources: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import torch
 
+from zoobench.methods.learning.training import LOOKS, spent
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.populations import Population
 
-LOOKS = 20  # of a training at validation windows, evenly spread
 MOST_BATCHES = 8  # of validation windows per look
 LOOKING = 0.05  # share of the time, at most, that looks take
 BACKWARD = 3  # times as long as a look at a batch, which has no backward pass, takes a step
@@ -46,19 +45,6 @@ def measured(step: Callable[[], object], device: torch.device) -> float:
     for _ in range(MEASURED):
         step()
     return max(1e-6, (spent(device) - started) / MEASURED)
-
-
-def spent(device: torch.device) -> float:
-    """A clock: CPU seconds of this process in all its threads, on a GPU seconds, with all its work done."""
-    if device.type != "cuda":
-        return time.process_time()
-    torch.cuda.synchronize(device)
-    return time.monotonic()
-
-
-def looks_at(steps: int) -> frozenset[int]:
-    """The steps after which a training looks at validation windows; the last is one of them."""
-    return frozenset(-(-steps * look // LOOKS) for look in range(1, LOOKS + 1))
 
 
 def batches_of_look(steps: int) -> int:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from zoo_generation.errors import InputError
 from zoobench.methods.density import Density
+from zoobench.methods.learning.optimizer import OptimizerName, Schedule
 from zoobench.methods.sane.loss import Normalization
 from zoobench.methods.sane.model import Initialization
-from zoobench.methods.sane.optimizer import OptimizerName, Schedule
 from zoobench.methods.sane.positions import Positions
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoo_generation.training.cluster import ray_session
 from zoobench.methods.course import Course
+from zoobench.methods.learning.resume import Snapshots
+from zoobench.methods.learning.tracking import Log
 from zoobench.methods.protocols import Execution
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.model import Autoencoder
-from zoobench.methods.sane.resume import Snapshots
-from zoobench.methods.sane.training import Log, train
+from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler
 from zoobench.methods.sane.workers import Workers
 

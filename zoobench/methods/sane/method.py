@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,20 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
 from zoobench.methods.course import Course
+from zoobench.methods.learning.resume import Snapshots, identity_of
+from zoobench.methods.learning.tracking import tracked
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view
 from zoobench.methods.sane.codec import Codec
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.embedding import embed, embed_layers
 from zoobench.methods.sane.generation import Sampler, SaneSampling, fitted_gaussian
-from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.standardization import Standardization
 from zoobench.methods.sane.training import train
 from zoobench.methods.sane.windows import WindowSampler, generator_of
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.symmetries import reference_of
 from zoobench.populations.target import Target
-from zoobench.zoo.store import digests_of
 
 VALIDATION = 1_000_003  # added to the seed, so that validation windows differ from those of training
 
@@ -71,14 +70,13 @@ class Sane(Codec):
             seed + VALIDATION,
             standardization=standardization,
         )
-        sane._train(sampler, validation if held_out else None, execution, _identity(tokens, seed, config))
+        sane._train(sampler, validation if held_out else None, execution, identity_of(tokens, seed, config))
         return sane
 
     def _train(
         self, sampler: WindowSampler, validation: WindowSampler | None, execution: Execution, identity: str
     ) -> None:
         from zoobench.methods.sane.distributed import train_on_workers
-        from zoobench.methods.sane.tracking import tracked
 
         execution = dataclasses.replace(execution, device=device_of(execution.device))
         scratch = execution.scratch
@@ -168,16 +166,3 @@ class Sane(Codec):
             reason = str(error).strip().split("\n")[0]
             raise InputError(f"the trained SANE {path} is damaged ({reason}); train it again") from None
         return sane
-
-
-def _identity(tokens: TokenSet, seed: int, config: SaneConfig) -> str:
-    """What identifies a training: only the same training may go on from where it was interrupted."""
-    models = [
-        (
-            p.name,
-            p.table.drop(columns="seconds", errors="ignore").to_csv(),
-            [digests_of(piece) for piece in p.rows.pieces()],
-        )
-        for p in tokens.populations
-    ]
-    return hashlib.sha256(repr((tokens.token_size, models, seed, config)).encode()).hexdigest()

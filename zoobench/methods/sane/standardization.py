@@ -37,7 +37,7 @@ class Standardization:
         weights: dict[Layout, list[Tensor]] = {}
         for population in populations:
             weights.setdefault(population.layout, []).append(population.weights)
-        return cls({_key(layout): _statistics(layout, torch.cat(of)) for layout, of in weights.items()})
+        return cls({_key(layout): statistics_of(layout, torch.cat(of)) for layout, of in weights.items()})
 
     def standardised(self, tokens: Tensor, tokenizer: Tokenizer, places: Tensor | slice = slice(None)) -> Tensor:
         """Raw tokens [..., tokens, token_size] from `places` of a model, standardised; padding stays zero."""
@@ -72,7 +72,8 @@ class Standardization:
         return self._tokens[tokenizer]
 
 
-def _statistics(layout: Layout, weights: Tensor) -> Tensor:
+def statistics_of(layout: Layout, weights: Tensor) -> Tensor:
+    """Mean and standard deviation [2, entries] of each entry over models [models, D]."""
     spans = [weights[:, entry.span] for entry in layout]
     means = [span.mean() if span.numel() else torch.tensor(0.0) for span in spans]
     deviations = [span.std(correction=0) if span.numel() else torch.tensor(1.0) for span in spans]

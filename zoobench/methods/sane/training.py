@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,22 +14,21 @@ from torch import Tensor, nn
 
 from zoo_generation.progress import Step
 from zoobench.methods.course import Course
-from zoobench.methods.sane.budget import MOST_BATCHES, batches_of_look, epoch_steps, looks_at, measured, spent, steps_of
+from zoobench.methods.learning.optimizer import ScheduledOptimizer
+from zoobench.methods.learning.resume import Snapshots
+from zoobench.methods.learning.tracking import Log
+from zoobench.methods.learning.training import looks_at, spent
+from zoobench.methods.sane.budget import MOST_BATCHES, batches_of_look, epoch_steps, measured, steps_of
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.device import Draws, compiled, on_device
 from zoobench.methods.sane.loss import masked_variance, nt_xent, squared_error
 from zoobench.methods.sane.model import Autoencoder
-from zoobench.methods.sane.optimizer import ScheduledOptimizer
-from zoobench.methods.sane.resume import Snapshots
 from zoobench.methods.sane.windows import Batch, WindowSampler
 from zoobench.methods.sane.workers import ALONE, Workers
 
 REPORT_SECONDS = 0.5
 
 NAMES = ("contrastive", "reconstruction", "r2")
-
-Log = Callable[[int, dict[str, float]], None]
-"""Receives the losses of a step."""
 
 
 @dataclass(frozen=True)

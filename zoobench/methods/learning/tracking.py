@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from zoo_generation.errors import InputError
 from zoobench.methods.protocols import Execution
-from zoobench.methods.sane.config import SaneConfig
-from zoobench.methods.sane.training import Log
+
+Log = Callable[[int, dict[str, float]], None]
+"""Receives the losses of a step."""
 
 
 @contextmanager
-def tracked(execution: Execution, config: SaneConfig) -> Iterator[Log | None]:
-    """A function that receives losses and passes them on. None if nothing is to receive them."""
+def tracked(execution: Execution, config: Any) -> Iterator[Log | None]:
+    """A function that receives losses and passes them on. None if nothing is to receive them.
+
+    config: a dataclass, kept beside the losses.
+    """
     with ExitStack() as open_ones:
         logs: list[Log] = []
         if execution.log_dir is not None:
@@ -41,7 +45,7 @@ def _scalars(writer: Any, step: int, values: dict[str, float]) -> None:
         writer.add_scalar(name, value, step)
 
 
-def _wandb(project: str, config: SaneConfig) -> Any:
+def _wandb(project: str, config: Any) -> Any:
     try:
         import wandb
     except ImportError:

@@ -17,6 +17,8 @@ import torch
 
 from zoo_generation.files import sha256_of, sweep, written_aside
 from zoo_generation.machine import refusal
+from zoobench.populations import TokenSet
+from zoobench.zoo.store import digests_of
 
 DIGEST = 64  # bytes behind a snapshot: its SHA-256, because torch does not detect changed bits
 SECONDS = 10.0  # between snapshots, at least
@@ -76,3 +78,16 @@ class Snapshots:
             sweep(self.file.parent)
             with suppress(OSError):
                 self.file.parent.rmdir()  # unless it holds something else
+
+
+def identity_of(tokens: TokenSet, seed: int, config: object) -> str:
+    """What identifies a training: only the same training may go on from where it was interrupted."""
+    models = [
+        (
+            p.name,
+            p.table.drop(columns="seconds", errors="ignore").to_csv(),
+            [digests_of(piece) for piece in p.rows.pieces()],
+        )
+        for p in tokens.populations
+    ]
+    return hashlib.sha256(repr((tokens.token_size, models, seed, config)).encode()).hexdigest()
