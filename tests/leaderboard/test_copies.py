@@ -18,11 +18,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo_generation.networks.architectures import Layout, get_architecture
-from zoo_generation.networks.symmetry import learnable_distance, match_closest, random_symmetries, symmetry_groups
+from zoo_generation.networks.symmetry import (
+    fingerprint,
+    learnable_distance,
+    match_closest,
+    random_symmetries,
+    symmetry_groups,
+)
 from zoobench.leaderboard import read_entry, read_track
 from zoobench.leaderboard.audit import audit
 from zoobench.leaderboard.board import add
-from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint
+from zoobench.leaderboard.fingerprints import FILE, Fingerprints
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.answers import Weights
