@@ -2,8 +2,8 @@
 
 A distance is the L2 norm of the difference of all learnable weights (not BatchNorm's running statistics) of two models,
 one matched to the other (Ainsworth et al., Git Re-Basin, arXiv 2209.04836), the scales of their units balanced. So a
-copy has distance 0, whatever the order, signs and scales of its units. Its unit is the zoo's own: the median distance of
-a known checkpoint to the nearest other one, which is mostly another epoch of the same model.
+copy has distance 0, whatever the order, signs and scales of its units. The unit is the zoo's own: the median distance
+of a known checkpoint to the nearest other one, which is mostly another epoch of the same model.
 
 Sources: Zeng et al., arXiv 2506.07998 (distances to the nearest training model, beside those between training models);
 Wang et al., Neural Network Diffusion, arXiv 2402.13144 (overlap of wrong predictions).
@@ -27,8 +27,8 @@ from zoobench.populations.symmetries import groups_of, reference_of
 from zoobench.populations.target import Target
 
 NEAREST = 8
-"""How many known checkpoints a model is matched to, by each of two guesses at which are the nearest: fingerprints, which
-find copies with little noise, and one matching of all models to the same one, which finds the others."""
+"""How many known checkpoints a model is matched to, by each of two guesses at which are the nearest: fingerprints,
+which find copies with little noise, and one matching of all models to the same one, which finds the others."""
 
 ELEMENTS = 2**25  # of weights of pairs in memory at once
 KEPT = 4  # populations whose known models stay in memory
@@ -144,8 +144,8 @@ class KnownModels:
         return float(overlap.amax(1).median()) if len(overlap) > 1 else float("nan")
 
     def _nearest(self, weights: Tensor, prints: Tensor, placed: Tensor, among: Tensor) -> Tensor:
-        """Distance [models] of models to the nearest of the known checkpoints `among` [models, checkpoints]; infinite if
-        there are none."""
+        """Distance [models] of models to the nearest of the known checkpoints `among` [models, checkpoints]; infinite
+        if there are none."""
         guesses = []
         for ours, theirs in ((prints, self.prints), (placed, self.placed)):
             apart = torch.cdist(ours, theirs, compute_mode="donot_use_mm_for_euclid_dist")  # exact for copies

@@ -5,7 +5,14 @@ from zoobench.methods.baselines.embedders import FlatWeights, LayerStatistics
 from zoobench.methods.baselines.generators import AnchorAverage, Anchors, MatchedAverage, RandomInit, WeightDensity
 from zoobench.methods.baselines.pca import PCA_PRESETS, Pca
 from zoobench.methods.baselines.spectral import SpectralStatistics
-from zoobench.methods.baselines.split import SPLIT_PRESETS, PcaGaussian, Soup, Split, SplitDensity, WeightGaussian
+from zoobench.methods.baselines.split import (
+    SPLIT_PRESETS,
+    MatchedModels,
+    PcaGaussian,
+    Soup,
+    SplitDensity,
+    WeightGaussian,
+)
 from zoobench.methods.method import Method
 from zoobench.methods.unlearned import Unlearned
 
@@ -18,13 +25,13 @@ __all__ = [
     "Interpolation",
     "LayerStatistics",
     "MatchedAverage",
+    "MatchedModels",
     "Noise",
     "Pca",
     "PcaGaussian",
     "RandomInit",
     "Soup",
     "SpectralStatistics",
-    "Split",
     "SplitDensity",
     "WeightDensity",
     "WeightGaussian",
@@ -68,7 +75,7 @@ def _noise(name: str, scale: float) -> Method:
     return Method(name, Noise, presets, baseline=True, learns=False, summary=summary, paper="arXiv 2506.07998")
 
 
-def _split(kind: type[Split], name: str, summary: str) -> Method:
+def _split(kind: type[MatchedModels], name: str, summary: str) -> Method:
     return Method(name, kind, SPLIT_PRESETS, baseline=True, summary=summary, paper="arXiv 2506.07998")
 
 

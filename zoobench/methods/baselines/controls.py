@@ -20,8 +20,8 @@ from zoobench.populations.symmetries import groups_of
 class Noise(Unlearned):
     """Anchors drawn at random, with Gaussian noise on their weights.
 
-    scale: the noise's deviation, as a share of that of the weights of the same tensor of that anchor. BatchNorm's running
-    statistics stay as they are.
+    scale: the noise's deviation, as a share of that of the weights of the same tensor of that anchor. BatchNorm's
+    running statistics stay as they are.
     """
 
     scale: float = 0.1

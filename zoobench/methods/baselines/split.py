@@ -1,7 +1,7 @@
 """Generate from all training models of a population, matched to the best of them, without a neural network.
 
-Sources: Zeng et al., arXiv 2506.07998, section 4 (means of 16 models, a Gaussian for each weight); Ainsworth et al., Git
-Re-Basin, arXiv 2209.04836 (matching).
+Sources: Zeng et al., arXiv 2506.07998, section 4 (means of 16 models, a Gaussian for each weight); Ainsworth et al.,
+Git Re-Basin, arXiv 2209.04836 (matching).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ SPLIT_PRESETS = {"default": SplitConfig(), "best": SplitConfig(0.3)}
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Matched weights of training models [models, D], each at its best checkpoint, by what the models are: the values of
-    their `OPEN` columns."""
+class MatchedModels:
+    """Matched weights of training models [models, D], each at its best checkpoint, by what the models are: the values
+    of their `OPEN` columns."""
 
     config: SplitConfig
     matched: dict[str, Tensor]
@@ -67,10 +67,9 @@ class Split:
         return cls(config, matched)
 
     def save(self, path: Path) -> None:
+        parts = {str(number): each for number, each in enumerate(self.matched.values())}
         with directory_written_aside(path) as aside:
-            save_file(
-                {str(number): each for number, each in enumerate(self.matched.values())}, aside / "models.safetensors"
-            )
+            save_file(parts, aside / "models.safetensors")
             write_json(aside / "config.json", {"config": asdict(self.config), "kinds": list(self.matched)})
 
     @classmethod
@@ -89,13 +88,13 @@ class Split:
         """The matched models [models, D] of the anchors' population. Raises `InapplicableError` if it has none."""
         if (kind := _kind(anchors)) not in self.matched:
             raise InapplicableError(
-                f"this method was fitted to fewer than three models like the anchors of {anchors.name}; fit it to a zoo "
-                "that has some, or take another method"
+                f"this method was fitted to fewer than three models like the anchors of {anchors.name}; fit it to a "
+                "zoo that has more, or take another method"
             )
         return self.matched[kind]
 
 
-class Soup(Split):
+class Soup(MatchedModels):
     """Means of `SOUP` training models drawn at random, or of half of them if there are not twice as many."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
@@ -107,7 +106,7 @@ class Soup(Split):
         return weight @ models
 
 
-class WeightGaussian(Split):
+class WeightGaussian(MatchedModels):
     """A Gaussian for each weight, independent of the others, with its mean and deviation over the training models."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
@@ -117,7 +116,7 @@ class WeightGaussian(Split):
         return models.mean(0) + models.std(0) * noise
 
 
-class PcaGaussian(Split):
+class PcaGaussian(MatchedModels):
     """A Gaussian over the scores of the training models on their first `COMPONENTS` principal components."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
@@ -129,7 +128,7 @@ class PcaGaussian(Split):
         return basis.weights(deviation * noise)
 
 
-class SplitDensity(Split):
+class SplitDensity(MatchedModels):
     """A joint kernel density in weight space over the training models, as `weight_density` is over the anchors."""
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
