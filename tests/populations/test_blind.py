@@ -167,8 +167,9 @@ def test_whatever_asks_asks_blind() -> None:
 def test_what_is_to_be_reconstructed_is_given_blind(small_board: Board) -> None:
     spy = Spy()
     rows = observed(Reconstruction(), spy, Setting(small_board.population))
-    (seen,) = spy.given
-    assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
+    assert len(spy.given) == 2  # copies of them, too
+    for seen in spy.given:
+        assert list(seen.names) == sorted(seen.names) and not MEASURED & set(seen.table)
     assert (rows["original"] == rows["reconstructed"]).all()
 
 

@@ -122,6 +122,24 @@ class Results:
         """Seconds that all existing pieces took to fit and measure, each by itself."""
         return self.cells.seconds(self.plan.fits, self.plan.cells)
 
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """One row per place and seed: what it took, and what the method was allowed to see.
+
+        Columns: those of `measurements` up to target, seed; access, in words; parameters, missing if the method learns
+        nothing; fit_core_seconds and asked_core_seconds, CPU time inside the method; models, how many it was asked
+        about or made; core_seconds_per_model. Time on a GPU, and in other processes, is not in it.
+        """
+        rows = []
+        for cell in self.plan.cells:
+            cost = self.cells.cost(cell)
+            seen, parameters = cell.fit.method.access.words, self.cells.parameters(cell.fit)
+            per_model = cost["asked_core_seconds"] / cost["models"] if cost["models"] else float("nan")
+            rows.append((*place_of(cell), cell.fit.seed, seen, parameters, *cost.values(), per_model))
+        of_cost = ["fit_core_seconds", "asked_core_seconds", "models", "core_seconds_per_model"]
+        table = pd.DataFrame(rows, columns=[*PLACE, "seed", "access", "parameters", *of_cost])
+        return table.astype({"parameters": "Int64"} | dict.fromkeys(of_cost, float))
+
     def figure(self) -> Figure:
         """Means of each task's primary metric with 95 % intervals: one panel per task and target, the
         methods by their mean rank, best first."""
@@ -131,7 +149,7 @@ class Results:
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
     def save(self, path: str | Path) -> None:
-        """Write measurements.parquet, summary.csv, standings.csv, scores.png and plan.json into the folder `path`.
+        """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder.
 
         plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
         folder holds anything else.
@@ -141,6 +159,7 @@ class Results:
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)
+            self.costs.to_csv(aside / "costs.csv", index=False)
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
 

@@ -64,7 +64,8 @@ class KnownModels:
         """
         target = Target.of(known)
         digest = hashlib.sha256(known.weights.contiguous().numpy().tobytes())
-        digest.update(repr((target.name, tuple(target.row[["activation"]]), tuple(images.images.shape))).encode())
+        digest.update(images.labels.numpy().tobytes())
+        digest.update(repr((target.name, target.row["activation"], tuple(images.images.shape))).encode())
         key = digest.hexdigest()
         if key not in _made:
             while len(_made) >= KEPT:
