@@ -29,6 +29,8 @@ Place = tuple[str, str, str, str]
 """Names of training set, method, task, target."""
 
 PLAN = "plan.json"
+FRONTIER = ("novelty", "kept_mean")
+"""Metrics of generation that are drawn against each other."""
 PLACE = ["composition", "method", "task", "target"]
 
 
@@ -148,8 +150,20 @@ class Results:
         titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
+    def frontier(self) -> Figure | None:
+        """Accuracy of generated models against their novelty: one panel per target, one point per method; names that
+        differ by a number, such as `noise_10` and `noise_20`, are joined. None if nothing was generated."""
+        table = self.measurements[self.measurements["metric"].isin(FRONTIER)]
+        means = table.pivot_table(index=["composition", "method", "task", "target"], columns="metric", values="value")
+        if not set(FRONTIER) <= set(means):
+            return None
+        columns = {"target": "panel", "method": "name", FRONTIER[0]: "x", FRONTIER[1]: "y"}
+        shown = means.reset_index().rename(columns=columns)
+        return figures.frontier(shown, words(FRONTIER[0]), words(FRONTIER[1]))
+
     def save(self, path: str | Path) -> None:
-        """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder.
+        """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder,
+        and frontier.png if models were generated.
 
         plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
         folder holds anything else.
@@ -162,6 +176,8 @@ class Results:
             self.costs.to_csv(aside / "costs.csv", index=False)
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
+            if (frontier := self.frontier()) is not None:
+                figures.save(frontier, aside / "frontier.png")
 
     def save_beside(self, path: Path) -> Path:
         """Save into the folder `path`, or into `path-2`, `path-3` and so on, if it holds results of another plan.
