@@ -150,7 +150,7 @@ def dots(table: pd.DataFrame, xlabel: str = "") -> Drawing:
 
 
 def frontier(table: pd.DataFrame, xlabel: str, ylabel: str) -> Drawing:
-    """Points with names: one panel per value of `panel`; names that differ by a number at their end are joined by a line.
+    """Points with names: one panel per value of `panel`; a line joins names that differ by a number at their end.
 
     table: columns `panel`, `name`, `x` and `y`; points that are NaN are left out.
 
