@@ -111,6 +111,12 @@ def zoos_of(
     return found
 
 
+def _core_seconds(results: Results) -> dict[str, float]:
+    """Mean CPU time of a fit, and inside the method in a cell; without those that an older zoobench did not take."""
+    means = results.costs[["fit_core_seconds", "asked_core_seconds"]].mean().dropna()
+    return {str(name): round(float(mean), 2) for name, mean in means.items()}
+
+
 def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
     """What a run knows of its entry: everything but the submitter and the licence."""
     seconds = results.seconds
@@ -122,6 +128,8 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
         "baseline": method.baseline,
         "parameters": results.cells.parameters(results.plan.cells[0].fit),
         "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
+        "access": method.access.name.lower(),
+        **_core_seconds(results),
         "seeds": list(seeds),
         "command": command(),
         "hardware": hardware(),
