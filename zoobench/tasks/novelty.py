@@ -31,6 +31,7 @@ NEAREST = 8
 which find copies with little noise, and one matching of all models to the same one, which finds the others."""
 
 ELEMENTS = 2**25  # of weights of pairs in memory at once
+SAMPLED = 1000  # known checkpoints of which the unit is the median, evenly spaced
 KEPT = 4  # populations whose known models stay in memory
 
 _made: dict[str, KnownModels] = {}
@@ -91,8 +92,9 @@ class KnownModels:
             best,
             mistakes(known.weights[best], layout, target.module(), images, device),
         )
-        others = ~torch.eye(len(weights), dtype=torch.bool)
-        nearest = made._nearest(made.weights, made.prints, made.placed, others)
+        rows = torch.linspace(0, len(weights) - 1, min(SAMPLED, len(weights))).round().long()
+        others = torch.ones(len(rows), len(weights), dtype=torch.bool).scatter_(1, rows[:, None], False)
+        nearest = made._nearest(made.weights[rows], made.prints[rows], made.placed[rows], others)
         return cls(**vars(made) | {"unit": float(nearest.median())})
 
     def distances(self, weights: Tensor) -> Tensor:
