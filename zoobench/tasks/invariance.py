@@ -84,7 +84,8 @@ def changes(observations: pd.DataFrame) -> dict[str, Estimate]:
         if kind == "number":
             change = copied["predicted"].astype(float) - copied["predicted_of_copy"].astype(float)
             deviation = float(rows["truth"].astype(float).std(ddof=0))
-            found[f"change:{name}"] = Estimate.constant(float((change**2).mean() ** 0.5 / deviation))
+            share = float((change**2).mean()) ** 0.5 / deviation if deviation > 0 else float("nan")
+            found[f"change:{name}"] = Estimate.constant(share)
         else:
             other = copied["predicted_class"] != copied["class_of_copy"]
             found[f"change:{name}"] = Estimate.mean(copied["model"], other.astype(float))
