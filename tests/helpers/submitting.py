@@ -137,6 +137,7 @@ def write_submission(folder: Path, track: Track, outcomes: Outcomes, **fields: A
         "authors": ["A. Author"],
         "licence": "CC-BY-4.0",
         "seeds": sorted({seed for _, seed in outcomes}),
+        "task_version": track.task_version,
         "date": "2026-01-31",
         "artefact": {"sha256": "0" * 64, "bytes": 1},
     }

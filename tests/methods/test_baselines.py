@@ -14,11 +14,25 @@ from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.symmetry import random_symmetries
 from zoobench.evaluation import evaluate
 from zoobench.methods import InapplicableError, Method
-from zoobench.methods.baselines import AnchorAverage, MatchedAverage, Pca, SpectralStatistics, WeightDensity
+from zoobench.methods.baselines import (
+    AnchorAverage,
+    Interpolation,
+    MatchedAverage,
+    MatchedModels,
+    Noise,
+    Pca,
+    PcaGaussian,
+    Soup,
+    SpectralStatistics,
+    SplitDensity,
+    WeightDensity,
+    WeightGaussian,
+)
 from zoobench.methods.baselines.pca import PcaConfig
-from zoobench.methods.registry import baselines, get_method
+from zoobench.methods.baselines.split import SplitConfig
+from zoobench.methods.registry import CONTROLS, baselines, get_method
 from zoobench.populations import Population, Tokenizer, TokenSet
-from zoobench.populations.symmetries import groups_of
+from zoobench.populations.symmetries import groups_of, matched_to_best
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.testing import check_method
@@ -69,6 +83,78 @@ def test_a_density_over_weights_is_matched_anchors_and_a_tenth_of_their_spread()
 @pytest.mark.parametrize("name", ["training_mean", "hyperparameters"])
 def test_floors_keep_the_contract_of_methods(name: str) -> None:
     check_method(get_method(name))
+
+
+def test_noise_has_a_share_of_the_deviation_of_each_tensor() -> None:
+    anchors = anchors_of(torch.randn(1, 2464) * torch.linspace(0.1, 3, 2464))
+    drawn = Noise(0.2).generate(anchors, 3000, 0)
+    for entry in anchors.layout:
+        expected = 0.2 * anchors.weights[0, entry.span].std(correction=0)
+        deviations = (drawn - anchors.weights)[:, entry.span].std(correction=0)
+        assert deviations.item() == pytest.approx(expected.item(), rel=0.05)
+    assert torch.equal(drawn, Noise(0.2).generate(anchors, 3000, 0))
+    scales = [get_method(f"noise_{share}").config(None).scale for share in (10, 20, 40, 80)]
+    assert scales == [0.1, 0.2, 0.4, 0.8]
+
+
+def test_what_lies_between_copies_is_the_model() -> None:
+    """However their units are ordered; between different models it is none of them."""
+    anchors = copies(0.0)
+    for model in Interpolation().generate(anchors, 20, 0):
+        assert (anchors.weights - model).norm(dim=1).min() < 1e-4 * model.norm()
+    different = anchors_of(torch.randn(4, 2464))
+    between = Interpolation().generate(different, 20, 0)
+    lengths = torch.cdist(between, different.weights).amin(1)
+    assert lengths.min() > 0.01 and torch.equal(between, Interpolation().generate(different, 20, 0))
+    alone = anchors.select(torch.arange(4).numpy() == 2)
+    assert torch.equal(Interpolation().generate(alone, 2, 0), anchors.weights[2:3].expand(2, -1))
+
+
+def many(count: int, noise: float) -> Population:
+    """Copies of one model in other orders and signs of their units, with noise; the last is the best."""
+    torch.manual_seed(0)
+    model = 0.1 * torch.randn(2464)
+    population = anchors_of(model.expand(1, -1))
+    groups, generator = groups_of(population), torch.Generator().manual_seed(0)
+    index, factor = random_symmetries(population.layout, groups, count, generator)
+    table = pd.concat([population.table] * count, ignore_index=True)
+    table = table.assign(model_id=range(count), val_accuracy=[0.5 + 0.001 * number for number in range(count)])
+    made = (model + noise * torch.randn(count, 2464)).gather(1, index) * factor
+    return Population.of("many", population.tokenizer, made, table)
+
+
+@pytest.mark.parametrize("kind", [Soup, WeightGaussian, PcaGaussian, SplitDensity])
+def test_what_the_whole_split_generates_has_the_moments_of_its_matched_models(
+    kind: type[MatchedModels], tmp_path: Path
+) -> None:
+    models = many(40, 0.005)
+    fitted = kind.fit(TokenSet(201, (models,)), 0, SplitConfig())
+    fitted.save(tmp_path / "kept")
+    drawn = kind.load(tmp_path / "kept").generate(models, 600, 0)
+    assert torch.equal(drawn, fitted.generate(models, 600, 0))
+    matched = matched_to_best(models)
+    assert (drawn.mean(0) - matched.mean(0)).norm() < 0.2 * (matched - matched.mean(0)).norm(dim=1).mean()
+    share = float((drawn.std(0).square().sum() / matched.std(0).square().sum()).sqrt())
+    expected = 0.25 * (24 / 39) ** 0.5 if kind is Soup else 1.0  # of means of 16 that are drawn of 40
+    assert share == pytest.approx(expected, rel=0.1)
+
+    best = kind.fit(TokenSet(201, (models,)), 0, SplitConfig(0.3))
+    assert len(next(iter(best.matched.values()))) == 12
+    other = models.select(np.arange(40) < 5)
+    glyphs = Population.of("glyphs", other.tokenizer, other.weights, other.table.assign(dataset="glyphs"))
+    with pytest.raises(InapplicableError, match="fewer than three models like the anchors of glyphs"):
+        fitted.generate(glyphs, 2, 0)
+    with pytest.raises(InputError, match=r"a share of 0 .* take one above 0, up to 1"):
+        SplitConfig(0)
+    (tmp_path / "kept" / "models.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="fit them again"):
+        kind.load(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_controls_keep_the_contract_and_are_measured_if_they_are_named(name: str) -> None:
+    check_method(get_method(name))
+    assert get_method(name).baseline and get_method(name) not in baselines()
 
 
 def test_symmetries_are_those_of_all_activations() -> None:

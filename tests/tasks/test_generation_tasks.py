@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from helpers.measuring import observed, values
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 from training.test_training import digits, model_spec
@@ -23,7 +21,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import accuracies
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.module import build_module
-from zoo_generation.networks.symmetry import random_symmetries, symmetry_groups
+from zoo_generation.networks.symmetry import random_symmetries
 from zoo_generation.training import train as trainers
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.randomness import order_generator
@@ -32,9 +30,9 @@ from zoobench.methods import sampling
 from zoobench.methods.baselines import AnchorAverage, Anchors, RandomInit
 from zoobench.methods.sane import PRESETS, Sane
 from zoobench.populations import Population, TokenSet, select_checkpoints
+from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import Setting
-from zoobench.tasks.diversity import to_anchors, to_others
 from zoobench.tasks.fine_tuning import FineTuning, specs_like
 from zoobench.tasks.generation import Generation
 from zoobench.tasks.reconstruction import Reconstruction
@@ -54,31 +52,6 @@ def population(tokens: TokenSet) -> Population:
 @pytest.fixture(scope="module")
 def setting(population: Population) -> Setting:
     return Setting(population, (population,), seed=3)
-
-
-@given(st.sampled_from([("cnn_s", "tanh", 28), ("mlp", "tanh", 28), ("resnet18", "relu", 16)]), st.integers(0, 2**31))
-@settings(max_examples=20)
-def test_a_copy_is_near_however_its_units_are_ordered(network: tuple[str, str, int], seed: int) -> None:
-    name, activation, size = network
-    torch.manual_seed(seed)
-    build = get_architecture(name).build
-    modules = [build(channels=1, classes=10, activation=activation, dropout=0.0, width=0.0625) for _ in range(2)]
-    layout = get_architecture(name).layout(1, 10, 0.0625)
-    anchors = torch.stack([layout.flatten(module.state_dict()) for module in modules])
-    groups = symmetry_groups(modules[0], (1, size, size))
-    index, factor = random_symmetries(layout, groups, 3, torch.Generator().manual_seed(seed))
-    copies = anchors[1][index] * factor
-    for entry in layout:
-        if "running_" in entry.name:  # which say nothing of what was learned
-            copies[:, entry.span] += 1
-    assert to_anchors(copies, anchors, layout, groups).max() <= 1e-5
-    assert to_others(copies, anchors, layout, groups).max() <= 1e-5
-    norms = [torch.cat([each.flatten() for each in module.parameters()]).norm() for module in modules]
-    twice = to_anchors(2 * anchors[:1], anchors[:1], layout, groups)
-    assert twice.item() == pytest.approx(1, rel=1e-5)
-    between = to_others(anchors, anchors, layout, groups)
-    assert between[0] == between[1] and 0.1 < between[0] <= (anchors[0] - anchors[1]).norm() / sum(norms) * 2 + 1e-6
-    assert to_others(anchors[:1], anchors, layout, groups).isnan().all()
 
 
 class Watched:
@@ -111,25 +84,87 @@ def test_generation_observes_every_draw(population: Population, setting: Setting
     np.testing.assert_allclose(rows["val_accuracy"], accuracies(made, anchors.layout, build_module(row), validation))
     kept = rows["kept"].to_numpy()
     assert kept.sum() == 3 and rows["val_accuracy"][kept].min() >= rows["val_accuracy"][~kept].max()
-    assert (rows[["test_accuracy", "to_anchor", "to_others"]].notna().all(axis=1) == kept).all()
+    assert (rows[["test_accuracy", "overlap", "to_others"]].notna().all(axis=1) == kept).all()
     tested = accuracies(made[torch.tensor(kept)], anchors.layout, build_module(row), test).numpy()
     np.testing.assert_allclose(rows["test_accuracy"][kept], tested)
     assert isinstance(answer, Weights) and len(answer.weights) == 3
-    expected = {"kept_mean": tested.mean(), "kept_std": tested.std(), "kept_best": tested.max()}
     scores = values(task, rows)
+    expected = {"kept_mean": tested.mean(), "kept_std": tested.std(), "kept_best": tested.max()}
+    expected["drawn_mean"] = float(accuracies(made, anchors.layout, build_module(row), test).mean())
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
-    nearest = rows["to_anchor"][kept].to_numpy()
-    assert nearest.min() > 0 and (nearest < rows["to_others"][kept].to_numpy() + 0.5).all()
+
+    of_anchors = accuracies(anchors.weights, anchors.layout, build_module(row), test).numpy()
+    assert rows["bar"].unique() == pytest.approx(of_anchors.mean() - of_anchors.std())
+    for units in (1, 2, 4):
+        good = (rows["test_accuracy"] >= rows["bar"]) & (rows["novelty"] > units)
+        assert scores[f"joint_{units}"] == pytest.approx(good[kept].sum() / 3)
+        good = (rows["drawn_accuracy"] >= rows["bar"]) & (rows["novelty"] > units)
+        assert scores[f"drawn_joint_{units}"] == pytest.approx(good.mean())
+
+    submitted = task.judge(Weights(answer.weights), setting)
+    again = values(task, submitted)
+    assert {name: scores[name] for name in again} == pytest.approx(again, nan_ok=True)
+    assert scores.keys() - again.keys() == {"drawn_mean", *(f"drawn_joint_{units}" for units in (1, 2, 4))}
+
+
+class Replay:
+    """Gives the training, validation or test models of a population back, in another order of their units."""
+
+    def __init__(self, population: Population, split: str) -> None:
+        self.models = choose_best(population.split(split))
+
+    def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        layout, models = anchors.layout, self.models[:count]
+        index, factor = random_symmetries(layout, groups_of(anchors), len(models), generator)
+        return models.gather(1, index) * factor
+
+
+def choose_best(population: Population) -> Tensor:
+    best = population.table.groupby("model_id")["val_accuracy"].idxmax()
+    return population.weights[population.table.index.isin(best)]
+
+
+def test_models_that_a_method_may_know_are_not_new_but_other_trained_ones_are(
+    population: Population, setting: Setting
+) -> None:
+    """Also those that are not among the anchors. What was trained apart is as new as the known models are."""
+    task = Generation(anchors=2)
+    for split in ("train", "val"):
+        rows = observed(task, Replay(population, split), setting)
+        assert rows["novelty"].max() < 1e-4 and rows["overlap"].min() == 1
+        assert values(task, rows)["joint_1"] == 0
+    of_test = values(task, observed(task, Replay(population, "test"), setting))
+    assert of_test["novelty"] == pytest.approx(of_test["independent"], rel=0.5) and of_test["novelty"] > 1
+    assert of_test["overlap"] < 1
+
+
+def test_models_that_are_missing_are_neither_accurate_nor_new(setting: Setting) -> None:
+    task = Generation(drawn=20, kept=4)
+    rows = observed(task, Watched(), setting).assign(bar=0.0, novelty=3.0)
+    assert [values(task, rows)[f"joint_{units}"] for units in (1, 2, 4)] == [1, 1, 0]
+    few = task.score(rows[rows["kept"]].head(1))["joint_1"]
+    assert few.value() == 0.25 and few.resampled(np.array([2.0, 1, 1, 0])) == 0.5
+
+
+def test_a_curve_keeps_the_best_of_the_first_draws(setting: Setting) -> None:
+    task = Generation(drawn=60, kept=3, selection_images=100)
+    rows = observed(task, Watched(), setting)
+    scores = values(task, rows)
+    for candidates in (10, 20, 50):
+        best = sorted(rows.head(candidates).itertuples(), key=lambda row: -row.val_accuracy)[:3]
+        assert scores[f"kept_mean_of_{candidates}"] == pytest.approx(np.mean([row.drawn_accuracy for row in best]))
+    assert "kept_mean_of_100" not in scores
 
 
 def test_methods_with_few_models(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies are seen to be copies; an average is one model, and has no others to be far from."""
     task = Generation(drawn=20)
     scores = values(task, observed(task, Anchors(), setting))
-    assert scores["novelty"] == 0 < scores["diversity"]
+    assert scores["novelty"] < 1e-4 < scores["diversity"] and scores["joint_1"] == 0
     rows = observed(task, AnchorAverage(), setting)
     scores = values(task, rows)
-    assert len(rows) == 1 and np.isnan(scores["diversity"]) and scores["novelty"] > 0.1
+    assert len(rows) == 1 and np.isnan(scores["diversity"]) and scores["novelty"] > 1
     assert scores["kept_mean"] == scores["kept_best"] and scores["kept_std"] == 0
     monkeypatch.setattr(sampling, "ELEMENTS", 7 * setting.target.layout.size)  # as of large models
     assert len(observed(task, Anchors(), setting)) == 5

@@ -23,6 +23,7 @@ from zoobench.methods.protocols import Embedder
 from zoobench.populations import Population, Tokenizer, TokenSet, select_checkpoints
 from zoobench.tasks import probe
 from zoobench.tasks.base import Setting, Task
+from zoobench.tasks.generation import Generation
 from zoobench.tasks.probe import Embedded
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.tasks.registry import TASKS, get_task
@@ -292,10 +293,11 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             )
         case "generation":
             kept = np.arange(6) % 2 == 0
-            names = ("test_accuracy", "to_anchor", "to_others")
+            names = ("test_accuracy", "overlap", "to_others")
             columns = {name: np.where(kept, share[0, i : i + 6], np.nan) for i, name in enumerate(names)}
             table = {"model": [str(draw) for draw in range(6)], "val_accuracy": share[1, :6], "kept": kept}
-            return pd.DataFrame(table | columns)
+            table |= {"novelty": 4 * share[1, 6:12], "drawn_accuracy": share[2, :6], "bar": 0.5}
+            return pd.DataFrame(table | columns | {"independent": 8.0, "independent_overlap": 0.3})
         case "fine_tuning" | "zero_shot":
             return pd.DataFrame({"model": models, "epoch": np.tile([0, 1, 5, 25], 6), "test_accuracy": share[0]})
         case _:
@@ -312,8 +314,13 @@ def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, see
     observations = made_up(task.name, seed)
     drawn = np.random.default_rng(seed).choice(observations["model"].unique(), 6)
     again = pd.concat([observations[observations["model"] == model] for model in drawn])
+    redrawn = {}
+    if task.name != "generation":
+        redrawn = values(task, again)
+    elif again["kept"].any():  # as many are asked for as are kept
+        task = Generation(kept=3)
+        redrawn = values(Generation(kept=int(again["kept"].sum())), again)
     scores = task.score(observations)
-    redrawn = values(task, again) if task.name != "generation" or again["kept"].any() else {}
     for metric, each in scores.items():
         assert float(each.resampled(np.ones(len(each.models)))) == pytest.approx(each.value(), rel=1e-9, nan_ok=True)
         if each.models != ("",) and metric in redrawn:  # τ and the like stay as they are

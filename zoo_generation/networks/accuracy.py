@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,35 +39,64 @@ def evaluate(
     The results are those of one by one, within float tolerance. A model whose weights are not finite counts as wrong on
     every image, and its loss is not a number. `progress` is told how many models are done.
     """
+    loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
+    accuracy = torch.zeros_like(loss)
+
+    def sums(logits: Tensor, truth: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, truth, reduction="none").double().sum(1)
+        return torch.stack([losses, (logits.argmax(1) == truth).sum(1).double()])
+
+    for rows, parts in _measured(weights, layout, module, images, device, sums, progress):
+        loss[rows], accuracy[rows] = torch.stack(parts).sum(0).cpu()
+    return loss / len(images.labels), accuracy / len(images.labels)
+
+
+@torch.no_grad()
+def mistakes(weights: Tensor, layout: Layout, module: nn.Module, images: Images, device: str = "cpu") -> Tensor:
+    """Which images [models, images] each of the models [models, D] classifies wrongly, as `evaluate` runs them.
+
+    A model whose weights are not finite is wrong on every image.
+    """
+    wrong = torch.ones(len(weights), len(images.labels), dtype=torch.bool)
+    for rows, parts in _measured(
+        weights, layout, module, images, device, lambda logits, truth: logits.argmax(1) != truth, QUIET
+    ):
+        wrong[rows] = torch.cat(parts, dim=1).cpu()
+    return wrong
+
+
+def _measured(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    device: str,
+    measure: Callable[[Tensor, Tensor], Tensor],
+    progress: Progress,
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """For some of the finite models after others: their rows among all, and what is measured of each batch of images.
+
+    measure: of logits [models, classes, images] and labels [models, images].
+    """
     shown, labels = images.images.to(device), images.labels.to(device)
     # On a CPU the library's own kernels join BatchNorm with the layers around it, and are as quick alone.
     program = Program(module, layout, shown[:1], device, alone=device == "cpu" and bool(norms_of(module)))
-    loss = torch.full((len(weights),), torch.nan, dtype=torch.float64)
-    accuracy = torch.zeros_like(loss)
     finite = weights.isfinite().all(1).nonzero().flatten()
-    if len(finite):
-        chunks, step = program.chunks(shown[:1]), progress.stage("evaluating")
-        batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
-        found, done = [], len(weights) - len(finite)
-        for rows in finite.split(chunks.models):
-            program.load(weights[rows].to(device))
-            found.append(_evaluate(program, batches, device))
-            done += len(rows)
-            step(done, len(weights))
-        loss[finite.cpu()], accuracy[finite.cpu()] = torch.cat(found, dim=1).cpu()
-    return loss / len(labels), accuracy / len(labels)
-
-
-def _evaluate(program: Program, batches: list[tuple[Tensor, Tensor]], device: str) -> Tensor:
-    """Sum of the cross-entropies, and number of images classified rightly, [2, models] float64, on the device."""
-    losses, correct = [], []
-    with seeded(EVALUATION_SEED, device):
-        for images, labels in batches:
-            logits = program(images)
-            truth = labels.expand(len(logits), -1)
-            losses.append(F.cross_entropy(logits, truth, reduction="none").double().sum(1))
-            correct.append((logits.argmax(1) == truth).sum(1))
-    return torch.stack([torch.stack(losses).sum(0), torch.stack(correct).sum(0).double()])
+    if not len(finite):
+        return
+    chunks, step = program.chunks(shown[:1]), progress.stage("evaluating")
+    batches = list(zip(shown.split(chunks.batch), labels.split(chunks.batch), strict=True))
+    done = len(weights) - len(finite)
+    for rows in finite.split(chunks.models):
+        program.load(weights[rows].to(device))
+        with seeded(EVALUATION_SEED, device):
+            parts = []
+            for some, truth in batches:
+                logits = program(some)
+                parts.append(measure(logits, truth.expand(len(logits), -1)))
+        yield rows.cpu(), parts
+        done += len(rows)
+        step(done, len(weights))
 
 
 @torch.no_grad()

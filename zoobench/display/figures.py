@@ -149,6 +149,33 @@ def dots(table: pd.DataFrame, xlabel: str = "") -> Drawing:
     return figure
 
 
+def frontier(table: pd.DataFrame, xlabel: str, ylabel: str) -> Drawing:
+    """Points with names: one panel per value of `panel`; a line joins names that differ by a number at their end.
+
+    table: columns `panel`, `name`, `x` and `y`; points that are NaN are left out.
+
+    >>> table = pd.DataFrame({"panel": "mnist", "name": ["noise_10", "noise_20"], "x": [1.0, 2.0], "y": [0.9, 0.8]})
+    >>> [line.get_label() for line in frontier(table, "novelty", "accuracy").axes[0].lines]
+    ['noise']
+    """
+    titles = list(dict.fromkeys(table["panel"]))
+    rows, columns = grid(max(1, len(titles)))
+    figure = Drawing(figsize=(5.2 * columns, 4.2 * rows), layout="constrained")
+    for panel, title in zip(panels_of(figure, max(1, len(titles))), titles, strict=False):
+        shown = table[table["panel"] == title].dropna(subset=["x", "y"])
+        families = shown.groupby(shown["name"].str.replace(r"_\d+$", "", regex=True), sort=False)
+        for family, points in families:
+            if len(points) > 1:
+                ordered = points.sort_values("x")
+                panel.plot(ordered["x"], ordered["y"], color="grey", linewidth=1.2, label=fitting(str(family)))
+        panel.scatter(shown["x"], shown["y"], s=18, zorder=2)
+        for name, x, y in shown[["name", "x", "y"]].itertuples(index=False):
+            panel.annotate(fitting(str(name)), (x, y), xytext=(4, 3), textcoords="offset points", fontsize="x-small")
+        panel.set(xlabel=xlabel, ylabel=ylabel)
+        panel.set_title(fitting(title), loc="left", parse_math=False, fontsize="medium")
+    return figure
+
+
 def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Drawing, NDArray[Any]]:
     """A figure, and its panels [rows, columns], at least one, of so many inches each."""
     rows, columns = max(1, rows), max(1, columns)

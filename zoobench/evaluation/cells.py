@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from zoo_generation.data.load import ImageStore
@@ -22,6 +24,7 @@ from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.networks.program import device_of
 from zoo_generation.progress import QUIET, Progress
 from zoobench import __version__
+from zoobench.evaluation.metering import Meter, metered
 from zoobench.evaluation.plan import Cell, Fit, Origin, TrainingSet
 from zoobench.evaluation.trainings import chosen, key_of
 from zoobench.methods.fitting import FIT, fit_kept
@@ -126,10 +129,11 @@ class Cells:
         path = self.cell_path(cell)
         if is_kept(path):
             return
-        started, answer, observations = time.monotonic(), None, pd.DataFrame()
+        started, meter, answer, observations = time.monotonic(), Meter(), None, pd.DataFrame()
         try:
             setting = self._setting(cell)
-            answer = cell.task.ask(self.fit(cell.fit), setting)
+            method = metered(self.fit(cell.fit), meter)
+            answer = cell.task.ask(method, setting)
             cell.task.form(setting).check(answer)
             observations = cell.task.judge(answer, setting)
         except InapplicableError:
@@ -139,7 +143,8 @@ class Cells:
             if answer is not None:
                 _write(answer, aside)
             about = {"name": cell.name, "task": cell.task.name, "task_version": cell.task.version}
-            write_json(aside / CELL, about | {"seconds": round(time.monotonic() - started, 1)})
+            took = {"seconds": round(time.monotonic() - started, 1), **asdict(meter)}
+            write_json(aside / CELL, about | took)
 
     def _setting(self, cell: Cell) -> Setting:
         """What a task may read in a cell. Only this function grants evidence to a method for a measurement."""
@@ -168,6 +173,29 @@ class Cells:
         """Seconds that the existing pieces among these took to make, each by itself."""
         paths = {self.fit_path(fit) / FIT for fit in fits} | {self.cell_path(cell) / CELL for cell in cells}
         return sum(float(read_json(path, "the record of a piece")["seconds"]) for path in paths if path.exists())
+
+    def parameters(self, fit: Fit) -> int | None:
+        """Number of parameters in the files of a kept method. None if it learns nothing, or is not kept."""
+        if fit.on is None or not (path := self.fit_path(fit)).exists():
+            return None
+        total = 0
+        for file in path.rglob("*.safetensors"):
+            with safe_open(file, framework="pt") as content:
+                for name in content.keys():  # noqa: SIM118 – not a mapping
+                    total += math.prod(content.get_slice(name).get_shape())
+        return total
+
+    def cost(self, cell: Cell) -> dict[str, float]:
+        """What a cell cost: fit_core_seconds, NaN if its method learns nothing; asked_core_seconds, CPU time inside the
+        method while it was asked, with the number of models that it was asked about or made. NaN if it is not kept."""
+        asked = _record(self.cell_path(cell) / CELL)
+        fit = {} if cell.fit.on is None else _record(self.fit_path(cell.fit) / FIT)
+        nothing = float("nan")
+        return {
+            "fit_core_seconds": fit.get("core_seconds", nothing),
+            "asked_core_seconds": asked.get("core_seconds", nothing),
+            "models": asked.get("models", nothing),
+        }
 
     def import_architectures(self) -> None:
         """Import the users' architectures that the process of the plan had imported."""
@@ -234,7 +262,9 @@ def _write(answer: Answer, folder: Path) -> None:
     if isinstance(answer, Predictions):
         answer.table.to_parquet(folder / "predictions.parquet", index=False)
     elif isinstance(answer, Weights):
-        save_file({"weights": answer.weights.contiguous()}, folder / "weights.safetensors")
+        made = {"weights": answer.weights, "of_copies": answer.of_copies}
+        tensors = {name: each.contiguous() for name, each in made.items() if each is not None}
+        save_file(tensors, folder / "weights.safetensors")
         if answer.draws is not None:
             answer.draws.to_parquet(folder / "draws.parquet", index=False)
     else:
@@ -248,13 +278,19 @@ def _read(folder: Path) -> Answer | None:
         return Predictions(pd.read_parquet(folder / "predictions.parquet"))
     if (folder / "weights.safetensors").exists():
         draws = folder / "draws.parquet"
-        weights = load_file(folder / "weights.safetensors")["weights"]
-        return Weights(weights, pd.read_parquet(draws) if draws.exists() else None)
+        tensors = load_file(folder / "weights.safetensors")
+        table = pd.read_parquet(draws) if draws.exists() else None
+        return Weights(tensors["weights"], table, tensors.get("of_copies"))
     if (folder / "scores.safetensors").exists():
         names = read_json(folder / "scores.json", "the names of scores")
         values = load_file(folder / "scores.safetensors")["values"]
         return Scores(values, tuple(names["rows"]), tuple(names["columns"]))
     return None
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """The record of a piece; empty if there is none."""
+    return read_json(path, "the record of a piece") if path.exists() else {}
 
 
 def _identity(task: Task) -> tuple[str, int, str, str]:

@@ -29,6 +29,8 @@ Place = tuple[str, str, str, str]
 """Names of training set, method, task, target."""
 
 PLAN = "plan.json"
+FRONTIER = ("novelty", "kept_mean")
+"""Metrics of generation that are drawn against each other."""
 PLACE = ["composition", "method", "task", "target"]
 
 
@@ -122,6 +124,24 @@ class Results:
         """Seconds that all existing pieces took to fit and measure, each by itself."""
         return self.cells.seconds(self.plan.fits, self.plan.cells)
 
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """One row per place and seed: what it took, and what the method was allowed to see.
+
+        Columns: those of `measurements` up to target, seed; access, in words; parameters, missing if the method learns
+        nothing; fit_core_seconds and asked_core_seconds, CPU time inside the method; models, how many it was asked
+        about or made; core_seconds_per_model. Time on a GPU, and in other processes, is not in it.
+        """
+        rows = []
+        for cell in self.plan.cells:
+            cost = self.cells.cost(cell)
+            seen, parameters = cell.fit.method.access.words, self.cells.parameters(cell.fit)
+            per_model = cost["asked_core_seconds"] / cost["models"] if cost["models"] else float("nan")
+            rows.append((*place_of(cell), cell.fit.seed, seen, parameters, *cost.values(), per_model))
+        of_cost = ["fit_core_seconds", "asked_core_seconds", "models", "core_seconds_per_model"]
+        table = pd.DataFrame(rows, columns=[*PLACE, "seed", "access", "parameters", *of_cost])
+        return table.astype({"parameters": "Int64"} | dict.fromkeys(of_cost, float))
+
     def figure(self) -> Figure:
         """Means of each task's primary metric with 95 % intervals: one panel per task and target, the
         methods by their mean rank, best first."""
@@ -130,8 +150,20 @@ class Results:
         titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
+    def frontier(self) -> Figure | None:
+        """Accuracy of generated models against their novelty: one panel per target, one point per method; names that
+        differ by a number, such as `noise_10` and `noise_20`, are joined. None if nothing was generated."""
+        table = self.measurements[self.measurements["metric"].isin(FRONTIER)]
+        means = table.pivot_table(index=["composition", "method", "task", "target"], columns="metric", values="value")
+        if not set(FRONTIER) <= set(means):
+            return None
+        columns = {"target": "panel", "method": "name", FRONTIER[0]: "x", FRONTIER[1]: "y"}
+        shown = means.reset_index().rename(columns=columns)
+        return figures.frontier(shown, words(FRONTIER[0]), words(FRONTIER[1]))
+
     def save(self, path: str | Path) -> None:
-        """Write measurements.parquet, summary.csv, standings.csv, scores.png and plan.json into the folder `path`.
+        """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder,
+        and frontier.png if models were generated.
 
         plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
         folder holds anything else.
@@ -141,8 +173,11 @@ class Results:
             self.measurements.to_parquet(aside / "measurements.parquet", index=False)
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)
+            self.costs.to_csv(aside / "costs.csv", index=False)
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
+            if (frontier := self.frontier()) is not None:
+                figures.save(frontier, aside / "frontier.png")
 
     def save_beside(self, path: Path) -> Path:
         """Save into the folder `path`, or into `path-2`, `path-3` and so on, if it holds results of another plan.

@@ -16,18 +16,20 @@ from pydantic import (
     AfterValidator,
     Field,
     FiniteFloat,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     ValidationError,
 )
 
 from zoo_generation.settings import Fields, Name, sentences
-from zoobench.leaderboard.track import Digest
+from zoobench.leaderboard.track import Digest, Seen
 from zoobench.leaderboard.untrusted.fetching import reachable
 from zoobench.leaderboard.untrusted.files import Refused, portable, read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
+OPTIONAL = ("marks", "fresh", "access", "fit_core_seconds", "asked_core_seconds")
 MOST_BYTES = 200_000
 """Of `entry.json`."""
 
@@ -108,8 +110,10 @@ class Entry(Fields):
 
     name: of its folder, unique within a track; method: as shown; seeds: those of the track, or only its first for a
     method without chance; task_version, method_version: of the task that scored it, and of the method, 1 if not given;
-    content: digest of the answers in the artefact, whatever its bytes, unique within a track; marks: copies that it
-    contains, see `marks_of`; fresh: None if scores are only recorded.
+    access: the most that the method saw; fit_core_seconds, asked_core_seconds: CPU time of a fit, and inside the method
+    while it answered for a target, means over seeds, None if it learns nothing or that is not told; content: digest of
+    the answers in the artefact, whatever its bytes, unique within a track; marks: copies that it contains, see
+    `marks_of`; fresh: None if scores are only recorded.
     """
 
     format: Literal["zoobench-submission/1"] = FORMAT
@@ -124,6 +128,9 @@ class Entry(Fields):
     licence: Annotated[str, Field(min_length=1, max_length=60), SEEN]
     parameters: NonNegativeInt | None = None
     compute: Annotated[str, Field(max_length=200), SEEN] = ""
+    access: Seen | None = None
+    fit_core_seconds: NonNegativeFloat | None = None
+    asked_core_seconds: NonNegativeFloat | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, max_length=100)]
     command: Annotated[str, Field(max_length=500), SEEN] = ""
     hardware: Annotated[str, Field(max_length=200), SEEN] = ""
@@ -157,7 +164,7 @@ class Entry(Fields):
 
     def fields(self) -> dict[str, Any]:
         """The content of its file; optional fields only if they are set."""
-        return self.model_dump(mode="json", exclude={name for name in ("marks", "fresh") if not getattr(self, name)})
+        return self.model_dump(mode="json", exclude={name for name in OPTIONAL if getattr(self, name) in (None, ())})
 
     def of_metric(self, metric: str) -> dict[str, Score]:
         """Scores by target."""

@@ -1,10 +1,6 @@
-"""Fingerprints by which copies of models are recognised, whatever the order, signs and scales of their units.
+"""Fingerprints of a zoo's checkpoints, by which copies of models are recognised without their weights.
 
-A fingerprint holds, for each tensor of weights, the norms of its rows and of its columns, each sorted, and for each
-vector the sorted absolute values. It does not depend on where a unit is or on its sign; the scales of units are
-balanced before. Sorted numbers are never further apart than in any other order, so the distance of two fingerprints is
-at most √2 times that of the two models after the best matching of their units: a model that is close to another cannot
-hide it. Distances are measured in units of the zoo's own spread, so that different models are not taken for copies.
+Distances are measured in units of the zoo's own spread, so that different models are not taken for copies.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoo_generation.files import written_aside
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.symmetry import Group, balance_scales
+from zoo_generation.networks.symmetry import Group, fingerprint
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.zoo.schema import entries_of
@@ -69,25 +65,6 @@ class Fingerprints:
         if not len(self.prints):
             return torch.full((len(prints),), torch.inf, dtype=torch.float64)
         return torch.cdist(prints, self.prints).amin(1)
-
-
-def fingerprint(weights: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
-    """Fingerprints [models, F], float64, of weights [models, D]; groups: the symmetries of their architecture.
-
-    BatchNorm's running statistics, which depend on images, are left out.
-    """
-    balanced = balance_scales(weights, layout, groups).double()
-    parts = [balanced.new_zeros(len(weights), 0)]
-    for entry in layout:
-        values = balanced[:, entry.span]
-        if "running_" in entry.name:
-            continue
-        if len(entry.shape) > 1:
-            squares = values.unflatten(1, (*entry.shape[:2], -1)).square().sum(3)
-            parts += [squares.sum(dim).sqrt().sort(1).values for dim in (2, 1)]
-        else:
-            parts.append(values.abs().sort(1).values)
-    return torch.cat(parts, dim=1)
 
 
 def write_fingerprints(path: Path, population: Population) -> None:

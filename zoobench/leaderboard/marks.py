@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from zoo_generation.networks.symmetry import Group
+from zoo_generation.networks.symmetry import Group, fingerprint
 from zoobench.leaderboard.answers import Answers, form_of
 from zoobench.leaderboard.entry import Entry
-from zoobench.leaderboard.fingerprints import FILE, Fingerprints, fingerprint, read_fingerprints
+from zoobench.leaderboard.fingerprints import FILE, Fingerprints, read_fingerprints
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of

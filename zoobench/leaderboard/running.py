@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, sha256_of, write_json
 from zoo_generation.names import inside
@@ -113,6 +111,12 @@ def zoos_of(
     return found
 
 
+def _core_seconds(results: Results) -> dict[str, float]:
+    """Mean CPU time of a fit, and inside the method in a cell; without those that an older zoobench did not take."""
+    means = results.costs[["fit_core_seconds", "asked_core_seconds"]].mean().dropna()
+    return {str(name): round(float(mean), 2) for name, mean in means.items()}
+
+
 def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
     """What a run knows of its entry: everything but the submitter and the licence."""
     seconds = results.seconds
@@ -122,8 +126,10 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
         "name": method.name,
         "method": method.name,
         "baseline": method.baseline,
-        "parameters": _parameters(results),
+        "parameters": results.cells.parameters(results.plan.cells[0].fit),
         "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
+        "access": method.access.name.lower(),
+        **_core_seconds(results),
         "seeds": list(seeds),
         "command": command(),
         "hardware": hardware(),
@@ -133,15 +139,3 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
         "date": datetime.now(UTC).date().isoformat(),
         "artefact": {"sha256": sha256_of(artefact), "bytes": artefact.stat().st_size},
     }
-
-
-def _parameters(results: Results) -> int | None:
-    """Parameter count of the first fitted method; None if it learns nothing."""
-    if not results.plan.fits:
-        return None
-    total = 0
-    for file in results.cells.fit_path(results.plan.fits[0]).rglob("*.safetensors"):
-        with safe_open(file, framework="pt") as content:
-            for name in content.keys():  # noqa: SIM118 – not a mapping
-                total += int(content.get_tensor(name).numel())
-    return total

@@ -184,17 +184,19 @@ def fit_kept(
 ) -> FittedModel:
     """Load the method kept at `path`, or fit it now and keep it there; an interrupted fit goes on.
 
-    beside: JSON objects to keep beside it, by file name; the `seconds` of the fit are added to each.
+    beside: JSON objects to keep beside it, by file name; the `seconds` and `core_seconds` of the fit are added to each.
     """
     if (there := kept(path, method.load)) is not None:
         return cast(FittedModel, moved(there, device_of(device)))
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     scratch = path.with_name(f"{path.name}.training")
     execution = Execution(device=device, scratch=scratch)
     fitted = fit(method, config, on, seed, execution=execution, images=images, progress=progress)
     shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
-    seconds = {"seconds": round(time.monotonic() - started, 1)}
-    cards = fitted._cards() | {name: dict(content) | seconds for name, content in beside.items()}
+    course = fitted.course  # counts what was done before an interruption, and by workers, as well
+    core_seconds = time.process_time() - used if course is None else course.core_seconds
+    took = {"seconds": round(time.monotonic() - started, 1), "core_seconds": round(core_seconds, 3)}
+    cards = fitted._cards() | {name: dict(content) | took for name, content in beside.items()}
     save(fitted.model, path, cards)
     return cast(FittedModel, fitted.model)
 

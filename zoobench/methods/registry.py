@@ -36,6 +36,34 @@ def checked(name: str, found: object) -> Method:
     return found
 
 
+BASELINES = (
+    "flat_weights",
+    "layer_statistics",
+    "spectral_statistics",
+    "pca",
+    "random_init",
+    "anchors",
+    "anchor_average",
+    "matched_average",
+    "weight_density",
+    "training_mean",
+    "hyperparameters",
+)
+"""The baselines that every evaluation includes."""
+
+CONTROLS = (
+    "noise_10",
+    "noise_20",
+    "noise_40",
+    "noise_80",
+    "interpolation",
+    "soup",
+    "weight_gaussian",
+    "pca_gaussian",
+    "split_density",
+)
+"""The baselines that critics of weight generation ask for: they are measured if they are named."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -53,22 +81,7 @@ METHODS = Registry(
         "probegen": "zoobench.methods.probegen:METHOD",
         "random_probes": "zoobench.methods.probegen:RANDOM_PROBES",
     }
-    | {
-        name: f"zoobench.methods.baselines:{name.upper()}"
-        for name in (
-            "flat_weights",
-            "layer_statistics",
-            "spectral_statistics",
-            "pca",
-            "random_init",
-            "anchors",
-            "anchor_average",
-            "matched_average",
-            "weight_density",
-            "training_mean",
-            "hyperparameters",
-        )
-    },
+    | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )
 
@@ -90,8 +103,8 @@ def method_names() -> list[str]:
 
 
 def baselines() -> list[Method]:
-    """The methods that every other method is compared with."""
-    return [method for method in map(METHODS.get, METHODS.own) if method.baseline]
+    """The methods that every other method is compared with, unless an evaluation names its own."""
+    return [METHODS.get(name) for name in BASELINES]
 
 
 def _list(names: tuple[str, ...] | list[str], word: str) -> str:

@@ -6,8 +6,8 @@ accuracy; bootstrapped: the kept ones are the next round's anchors).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import torch
@@ -48,13 +48,19 @@ class Drawn:
     """The kept models, best first, and the accuracies of all draws.
 
     weights: [kept, D]; val_accuracy: of the kept, on the validation images that they were chosen by, [kept];
-    drawn_accuracy: that of all draws, [rounds · drawn]; draws: the number of each kept model among them.
+    drawn_accuracy: that of all draws, [rounds · drawn]; draws: the number of each kept model among them; observed: what
+    else was observed of all draws [rounds · drawn, ...], by name.
     """
 
     weights: Tensor
     val_accuracy: Tensor
     drawn_accuracy: Tensor
     draws: Tensor
+    observed: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Observe = Callable[[Tensor], Mapping[str, Tensor]]
+"""Observes models [models, D]: values [models, ...] by name."""
 
 
 def choose_anchors(population: Population, count: int) -> Population:
@@ -90,12 +96,13 @@ def generate(
     target: Target | None = None,
     device: str = "cpu",
     step: Step = IGNORED,
+    observe: Observe = lambda weights: {},
 ) -> Drawn:
     """Draw models, condition their BatchNorm on training images, and keep the best on validation images.
 
     With several rounds, the kept models are the next round's anchors and compete with what is drawn from them, so the
-    best never get worse. target: the anchors' own population, or what the method generates from them. The method sees
-    the anchors as `Population.as_anchors` leaves them.
+    best never get worse. target: the anchors' own population, or what the method generates from them; observe: is shown
+    every draw. The method sees the anchors as `Population.as_anchors` leaves them.
     """
     target = target or Target.of(anchors)
     module, layout = target.module(), target.layout
@@ -104,6 +111,7 @@ def generate(
     at_once = max(1, ELEMENTS // max(1, layout.size))  # large models are drawn, evaluated and dropped in turn
     kept = _nothing_kept(layout.size, device)
     drawn_accuracy: list[Tensor] = []
+    observed: dict[str, list[Tensor]] = {}
     done = 0
     for _ in range(how.rounds):
         shown = anchors.as_anchors()
@@ -120,12 +128,15 @@ def generate(
             accuracy = accuracies(drawn, layout, module, validation, device)
             kept = kept.best_with(_Kept(drawn, accuracy, done + torch.arange(len(drawn))), how.kept)
             drawn_accuracy.append(accuracy)
+            for name, values in observe(drawn).items():
+                observed.setdefault(name, []).append(values)
             done += len(drawn)
             step(done, how.rounds * how.drawn)
             if len(drawn) < asked:  # a method without more models would give the same again
                 break
         anchors = replace(target.population(kept.weights.cpu(), kept.accuracy), granted=anchors.granted)
-    return Drawn(kept.weights.cpu(), kept.accuracy, torch.cat(drawn_accuracy), kept.draws)
+    seen = {name: torch.cat(parts) for name, parts in observed.items()}
+    return Drawn(kept.weights.cpu(), kept.accuracy, torch.cat(drawn_accuracy), kept.draws, seen)
 
 
 def generate_from(

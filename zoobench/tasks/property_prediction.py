@@ -19,6 +19,7 @@ from zoobench.tasks.answers import Predictions
 from zoobench.tasks.base import Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import PredictionForm
+from zoobench.tasks.invariance import KEY, OF_COPY, beside_copies, changes, with_copies
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ class PropertyPrediction:
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
     def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
-        """Embed, fit, predict. Raises `InapplicableError` if the populations' features differ in number."""
-        return Predictions(probes.read_by(method, self._known(setting), self.reads(setting.target), self.properties))
+        """Embed, fit, predict, also for copies of some checkpoints, see `invariance`. Raises `InapplicableError` if the
+        populations' features differ in number."""
+        asked = with_copies(self.reads(setting.target), setting.seed)
+        return Predictions(beside_copies(probes.read_by(method, self._known(setting), asked, self.properties)))
 
     def _known(self, setting: Setting) -> list[Population]:
         """The models that a probe is fitted to."""
@@ -97,11 +100,16 @@ class PropertyPrediction:
         return population.select(epochs == epochs.groupby(population.table["model_id"]).transform("max"))
 
     def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
-        """One row per checkpoint and property, see `probe.judge`."""
-        return probes.judge(answer.table, self.reads(setting.target).table)
+        """One row per checkpoint and property, see `probe.judge`; and what was predicted for copies, if it is known."""
+        judged = probes.judge(answer.table, self.reads(setting.target).table)
+        if not set(OF_COPY.values()) <= set(answer.table):
+            return judged
+        return judged.merge(answer.table[[*KEY, *OF_COPY.values()]], on=KEY, how="left")
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
-        return probes.score(observations)
+        """Scores as of `probe.score`; and `change:…`, how much predictions change for copies, if it is known."""
+        copied = set(OF_COPY.values()) <= set(observations)
+        return probes.score(observations) | (changes(observations) if copied else {})
 
     def reads(self, target: Population) -> Population:
         return self._taken(target.split("test"))

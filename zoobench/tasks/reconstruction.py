@@ -22,6 +22,7 @@ from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import WeightForm
+from zoobench.tasks.invariance import copies_of
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,25 @@ class Reconstruction:
         return WeightForm.of_each(self.reads(setting.target))
 
     def ask(self, method: Reconstructor, setting: Setting) -> Weights:
-        """Reconstruct, in the order of the test models."""
-        return Weights(self.reads(setting.target).asked(method.reconstruct))
+        """Reconstruct, in the order of the test models, and reconstruct copies of them, see `invariance`."""
+        asked = self.reads(setting.target)
+        copies = copies_of(asked, setting.seed)
+        of_copies = None if copies is None else copies.asked(method.reconstruct)
+        return Weights(asked.asked(method.reconstruct), of_copies=of_copies)
 
     def reads(self, target: Population) -> Population:
         """The checkpoints to reconstruct."""
         return last_checkpoints(target.split("test"), self.checkpoints)
 
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
-        """Observations: model, and its test accuracy before (original) and after (reconstructed)."""
+        """Observations: model, and its test accuracy before (original) and after (reconstructed); of_copy: that of its
+        reconstructed copy, if it is known."""
         asked = self.reads(setting.target)
-        return pd.DataFrame(
-            {
-                "model": asked.table["model_id"].astype(str),
-                "original": self._accuracies(asked.weights, asked, setting).tolist(),
-                "reconstructed": self._accuracies(answer.weights, asked, setting).tolist(),
-            }
-        )
+        made = {"original": asked.weights, "reconstructed": answer.weights}
+        if answer.of_copies is not None:
+            made["of_copy"] = answer.of_copies
+        tested = {name: self._accuracies(weights, asked, setting).tolist() for name, weights in made.items()}
+        return pd.DataFrame({"model": asked.table["model_id"].astype(str)} | tested)
 
     def _accuracies(self, weights: Tensor, population: Population, setting: Setting) -> Tensor:
         """Test accuracy [checkpoints] of weights [checkpoints, D], each as a model of its own activation."""
@@ -84,18 +87,22 @@ class Reconstruction:
         return accuracy
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
-        """Mean accuracies, original and reconstructed, and the share of the first that the second keeps."""
+        """Mean accuracies, original and reconstructed, and the share of the first that the second keeps; `change`, the
+        mean absolute difference of accuracy that it makes to reconstruct a copy, if it is known."""
         model, original, reconstructed = (observations[name] for name in ("model", "original", "reconstructed"))
-        return {
+        scores = {
             "original": Estimate.mean(model, original),
             "reconstructed": Estimate.mean(model, reconstructed),
             "kept": Estimate.ratio(model, reconstructed, original),
         }
+        if "of_copy" in observations:
+            scores["change"] = Estimate.mean(model, (observations["of_copy"] - reconstructed).abs())
+        return scores
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """A tenth of the checkpoints, encoded, decoded and evaluated, and evaluated unchanged."""
+        """A tenth of the checkpoints, encoded, decoded and evaluated twice, and evaluated unchanged."""
         models = min(self.checkpoints, checkpoints / 10)
-        return Work(models=2 * models, images=2 * models * TEST_IMAGES)
+        return Work(models=4 * models, images=3 * models * TEST_IMAGES)
 
 
 def last_checkpoints(population: Population, count: int) -> Population:

@@ -2,6 +2,7 @@
 
 from zoo_generation.networks.symmetry.closest import learnable_distance, match_closest
 from zoo_generation.networks.symmetry.find import permutation_groups, symmetry_groups
+from zoo_generation.networks.symmetry.fingerprint import fingerprint
 from zoo_generation.networks.symmetry.groups import Axis, Group, Kind
 from zoo_generation.networks.symmetry.maps import (
     permutation_index,
@@ -17,6 +18,7 @@ __all__ = [
     "Group",
     "Kind",
     "balance_scales",
+    "fingerprint",
     "learnable_distance",
     "match_closest",
     "match_weights",

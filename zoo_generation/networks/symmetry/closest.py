@@ -13,11 +13,12 @@ from zoo_generation.networks.symmetry.matching import match_weights
 
 
 def match_closest(weights: Tensor, reference: Tensor, layout: Layout, groups: Sequence[Group]) -> Tensor:
-    """The models [models, D] with their units permuted and flipped to be close to the reference [D]; same functions.
+    """The models [models, D] with their units permuted and flipped to be close to the reference; same functions.
 
-    Each is the closer end of two coordinate descents (`match_weights`): from where the model is; and from where each
-    layer's units, one layer after the other, are matched by the weights that write them alone. From the second, copies
-    of the reference are found again, which the first may miss.
+    reference: [D], or one for each model [models, D]. Each is the closer end of two coordinate descents
+    (`match_weights`): from where the model is; and from where each layer's units, one layer after the other, are
+    matched by the weights that write them alone. From the second, copies of the reference are found again, which the
+    first may miss.
     """
     starts = (weights, _by_layer(weights, reference, layout, groups))
     ends = torch.stack([match_weights(start, reference, layout, groups) for start in starts])
@@ -42,6 +43,6 @@ def _by_layer(weights: Tensor, reference: Tensor, layout: Layout, groups: Sequen
         for axis in group.axes:
             if not axis.reads:
                 span = layout[axis.entry].span
-                written[span] = reference[span]
+                written[..., span] = reference[..., span]
         weights = match_weights(weights, written, layout, [group, *filter(group.contains, flips)])
     return weights

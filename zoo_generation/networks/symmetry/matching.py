@@ -49,11 +49,12 @@ def match_weights(
     flips: bool = True,
     seed: int = 0,
 ) -> Tensor:
-    """The models [models, D] with their units permuted and flipped to match the reference [D] best; same functions.
+    """The models [models, D] with their units permuted and flipped to match the reference best; same functions.
 
-    Coordinate descent: a group at a time, in random order, the assignment of units (and, with `flips`, their signs)
-    that maximises the inner product with the reference given all other groups, until nothing changes. The
-    similarities of all models are computed at once. Models that are not finite stay as they are.
+    reference: [D], or one for each model [models, D]. Coordinate descent: a group at a time, in random order, the
+    assignment of units (and, with `flips`, their signs) that maximises the inner product with the reference given all
+    other groups, until nothing changes. The similarities of all models are computed at once. Models that are not finite
+    stay as they are.
     """
     blocks = _blocks(groups, flips)
     matched = weights.clone()
@@ -62,10 +63,10 @@ def match_weights(
     for moving in finite.split(max(1, CHUNK_ELEMENTS // per_model)):
         order = torch.Generator().manual_seed(seed)  # a new one, so that no model's result depends on the others
         for _ in range(ROUNDS):
-            current = matched[moving]
+            current, towards = matched[moving], reference if reference.ndim == 1 else reference[moving]
             changed = torch.zeros(len(moving), dtype=torch.bool)
             for b in torch.randperm(len(blocks), generator=order).tolist():
-                changed |= _improve(current, reference, layout, blocks[b])
+                changed |= _improve(current, towards, layout, blocks[b])
             matched[moving] = current
             moving = moving[changed]
             if not len(moving):
@@ -122,8 +123,8 @@ def _similarity(weights: Tensor, reference: Tensor, layout: Layout, axis: Axis, 
     theirs, ours = units_along(reference, layout, axis), units_along(weights, layout, axis)
     if not pairs:
         return (theirs * ours).sum((-3, -1), dtype=torch.float64)
-    rows = theirs.movedim(-2, 0).flatten(1)
-    columns = ours.movedim(-2, 1).flatten(2)
+    rows = theirs.movedim(-2, -3).flatten(-2)
+    columns = ours.movedim(-2, -3).flatten(-2)
     return (rows @ columns.mT).double()
 
 

@@ -71,8 +71,9 @@ class Row:
         """The text that filters search."""
         entry = self.entry
         kinds = ["baseline"] * entry.baseline + ["fresh" if entry.fresh else "recorded", *entry.marks]
+        seen = [entry.access] if entry.access else []
         return " ".join(
-            [entry.method, entry.name, *entry.authors, *kinds, entry.date.isoformat(), entry.licence]
+            [entry.method, entry.name, *entry.authors, *kinds, *seen, entry.date.isoformat(), entry.licence]
         ).lower()
 
 

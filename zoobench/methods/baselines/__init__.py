@@ -1,26 +1,43 @@
-"""The baselines that every learned method is compared with. Only `pca` learns from a token set."""
+"""The baselines that learned methods are compared with. `pca`, and those in `split`, learn from a token set."""
 
+from zoobench.methods.baselines.controls import Interpolation, Noise
 from zoobench.methods.baselines.embedders import FlatWeights, LayerStatistics
 from zoobench.methods.baselines.floors import Hyperparameters, TrainingMean
 from zoobench.methods.baselines.generators import AnchorAverage, Anchors, MatchedAverage, RandomInit, WeightDensity
 from zoobench.methods.baselines.pca import PCA_PRESETS, Pca
 from zoobench.methods.baselines.spectral import SpectralStatistics
+from zoobench.methods.baselines.split import (
+    SPLIT_PRESETS,
+    MatchedModels,
+    PcaGaussian,
+    Soup,
+    SplitDensity,
+    WeightGaussian,
+)
 from zoobench.methods.method import Method
 from zoobench.methods.unlearned import Unlearned
 
 __all__ = [
     "PCA_PRESETS",
+    "SPLIT_PRESETS",
     "AnchorAverage",
     "Anchors",
     "FlatWeights",
     "Hyperparameters",
+    "Interpolation",
     "LayerStatistics",
     "MatchedAverage",
+    "MatchedModels",
+    "Noise",
     "Pca",
+    "PcaGaussian",
     "RandomInit",
+    "Soup",
     "SpectralStatistics",
+    "SplitDensity",
     "TrainingMean",
     "WeightDensity",
+    "WeightGaussian",
 ]
 
 
@@ -62,3 +79,26 @@ HYPERPARAMETERS = _unlearned(
     "Predicts properties from hyperparameters and epoch alone, without weights",
     "arXiv 2002.11448",
 )
+
+
+def _noise(name: str, scale: float) -> Method:
+    summary = f"Generates anchors with noise of {scale:.0%} of their weights' deviation"
+    presets = {"default": Noise(scale)}
+    return Method(name, Noise, presets, baseline=True, learns=False, summary=summary, paper="arXiv 2506.07998")
+
+
+def _split(kind: type[MatchedModels], name: str, summary: str) -> Method:
+    return Method(name, kind, SPLIT_PRESETS, baseline=True, summary=summary, paper="arXiv 2506.07998")
+
+
+NOISE_10 = _noise("noise_10", 0.1)
+NOISE_20 = _noise("noise_20", 0.2)
+NOISE_40 = _noise("noise_40", 0.4)
+NOISE_80 = _noise("noise_80", 0.8)
+INTERPOLATION = _unlearned(
+    Interpolation, "interpolation", "Generates points between two matched anchors", "arXiv 2605.18632", random=True
+)
+SOUP = _split(Soup, "soup", "Generates means of 16 matched training models")
+WEIGHT_GAUSSIAN = _split(WeightGaussian, "weight_gaussian", "Generates from a Gaussian per matched weight")
+PCA_GAUSSIAN = _split(PcaGaussian, "pca_gaussian", "Generates from a Gaussian over principal components")
+SPLIT_DENSITY = _split(SplitDensity, "split_density", "Generates from a kernel density over all training models")
