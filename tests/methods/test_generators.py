@@ -94,7 +94,8 @@ def test_samples_of_the_exact_field_are_distributed_as_the_data(process: Process
             return mean + slope * (x - t * mean)
         share = kept_noise(time).view(shape)
         variance = share * deviation**2 + 1 - share
-        return (1 - share).sqrt() / variance * (x - share.sqrt() * mean)
+        noise = (1 - share).sqrt() / variance * (x - share.sqrt() * mean)
+        return (noise - (1 - share).sqrt() * x) / share.sqrt()
 
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4000, 2, generator=generator)

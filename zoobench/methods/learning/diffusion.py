@@ -3,6 +3,10 @@
 Both begin with noise at time 0 and end with data at time 1. A sampler may begin later, at `begin`, from given data with
 as much noise as there is at that time: near the data then, as around anchors (Meng et al., SDEdit, arXiv 2108.01073).
 
+A diffusion's network gives v = √ᾱ · noise − √(1 − ᾱ) · data, from which the noise follows (Salimans & Ho, arXiv
+2202.00512). For data of unit variance an output of zero is then right for a Gaussian. MLPs with LayerNorm that gave the
+noise itself did not follow samples that grew, and these ran away.
+
 Sources: Lipman et al., Flow matching for generative modeling, arXiv 2210.02747; Ho, Jain & Abbeel, Denoising diffusion
 probabilistic models, arXiv 2006.11239.
 """
@@ -24,7 +28,7 @@ DDPM_STEPS = 1000
 
 Process = Literal["flow", "ddpm"]
 Field = Callable[[Tensor, Tensor], Tensor]
-"""Velocity, or noise, of noisy data [batch, ...] at times [batch]."""
+"""The network: the velocity of a flow, or v of a diffusion, of noisy data [batch, ...] at times [batch]."""
 
 
 class TimeNet(nn.Module):
@@ -70,7 +74,9 @@ def loss(process: Process, field: Field, data: Tensor) -> Tensor:
     else:
         step = torch.randint(1, DDPM_STEPS + 1, (len(data),), device=data.device)
         time, wanted = 1 - step / DDPM_STEPS, noise
-    return (field(_mixed(process, data, noise, time), time) - wanted).square().mean()
+    mixed = _mixed(process, data, noise, time)
+    found = field(mixed, time) if process == "flow" else _noise(field, mixed, time)
+    return (found - wanted).square().mean()
 
 
 def sample(
@@ -110,6 +116,12 @@ def _mixed(process: Process, data: Tensor, noise: Tensor, time: Tensor) -> Tenso
     return share.sqrt() * data + (1 - share).sqrt() * noise
 
 
+def _noise(field: Field, x: Tensor, time: Tensor) -> Tensor:
+    """The noise in x [batch, ...]."""
+    share = kept_noise(time).view(-1, *[1] * (x.dim() - 1))
+    return share.sqrt() * field(x, time) + (1 - share).sqrt() * x
+
+
 def _flown(field: Field, x: Tensor, now: float, then: float) -> Tensor:
     """One step of Heun's method."""
     first, last = (torch.full((len(x),), each, device=x.device) for each in (now, then))
@@ -122,7 +134,7 @@ def _denoised(field: Field, x: Tensor, now: float, then: float, generator: torch
     """One ancestral step, which may span several of those that were trained."""
     times = torch.full((len(x),), now, device=x.device)
     before, after = kept_noise(times[:1]), kept_noise(times[:1] * 0 + then)
-    predicted = (x - (1 - before).sqrt() * field(x, times)) / before.sqrt()
+    predicted = (x - (1 - before).sqrt() * _noise(field, x, times)) / before.sqrt()
     alpha = before / after
     mean = (after.sqrt() * (1 - alpha) * predicted + alpha.sqrt() * (1 - after) * x) / (1 - before)
     spread = ((1 - alpha) * (1 - after) / (1 - before)).sqrt()
