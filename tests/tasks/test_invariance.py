@@ -50,7 +50,8 @@ def test_what_reads_off_invariants_does_not_change_for_copies(small_board: Board
     )
     alone = answer.table[["model", "epoch", "property", "predicted", "predicted_class"]]
     judged = values(task, task.judge(type(answer)(alone), setting))  # as of a submission
-    assert judged == pytest.approx({name: each for name, each in scores[FlatWeights].items() if "change" not in name})
+    others = {name: each for name, each in scores[FlatWeights].items() if "change" not in name}
+    assert judged == pytest.approx(others, nan_ok=True)  # boosted trees of few models may give one value, without a tau
 
 
 class Rounded:
