@@ -94,8 +94,8 @@ def document(parts: Sequence[str], height: int, words: str) -> str:
 
 
 DATASETS = ("digits", "glyphs", "mnist", "fashion", "cifar10")
-SIZES = (("mnist-{}",), ("but-cifar10-{}",))  # the study's zoos of one dataset and of four, with 14, 56 and 224 models
-BUDGETS = {"equal steps": "", "equal epochs": "6 4"}  # and the dashes of their lines
+SIZES = ("mnist-{}", "but-cifar10-{}")  # the study's zoos of one dataset and of four, with 14, 56 and 224 models
+BUDGETS = {"equal steps": "", "equal epochs": ' stroke-dasharray="6 4"'}  # and the dashes of their lines
 RELATIONS = {"ID": "learned", "OOD": "warm"}
 LEAST, MOST = 0.5, 1.0  # of the vertical axis
 PANEL, HEIGHT = 350, 230
@@ -110,9 +110,11 @@ def of_anchors() -> dict[tuple[str, str], float]:
     return {(row["composition"], row["target"]): float(row["mean"]) / anchors[row["target"]] for row in sane}
 
 
-def lines(over: Mapping[float, Sequence[str]], zoos: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, list]]:
-    """Relation, budget and points (x, mean over compositions and targets). over: the compositions at each x."""
-    shares = of_anchors()
+def lines(
+    over: Mapping[float, Sequence[str]], zoos: Mapping[str, Sequence[str]], shares: Mapping[tuple[str, str], float]
+) -> Iterator[tuple[str, str, list]]:
+    """Relation, budget and points (x, mean over compositions and targets). over: the compositions at each x; shares: as
+    of `of_anchors`."""
     for relation in RELATIONS:
         for budget in BUDGETS:
             points = []
@@ -142,8 +144,7 @@ def curves(left: int, title: str, ticks: Mapping[float, str], drawn: Iterator[tu
     for relation, budget, points in drawn:
         kind, places = RELATIONS[relation], [at(*point) for point in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        dashes = f' stroke-dasharray="{BUDGETS[budget]}"' if BUDGETS[budget] else ""
-        yield f'<polyline class="{kind}" style="fill: none" stroke-width="2"{dashes} points="{path}"/>'
+        yield f'<polyline class="{kind}" style="fill: none" stroke-width="2"{BUDGETS[budget]} points="{path}"/>'
         yield from (f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in places)
 
 
@@ -153,18 +154,17 @@ def composition() -> str:
     zoos = {name: each["zoos"] for name, each in study["compositions"].items()}
     plain = {name: of for name, of in zoos.items() if name.endswith(("-56", "-55")) and set(of) <= set(DATASETS)}
     datasets = {count: [name for name, of in plain.items() if len(of) == count] for count in range(1, 6)}
-    sizes = {log2(size): [form.format(size) for (form,) in SIZES] for size in (14, 56, 224)}
+    sizes = {log2(size): [form.format(size) for form in SIZES] for size in (14, 56, 224)}
+    counts, models, shares = {k: str(k) for k in datasets}, {x: f"{2**x:.0f}" for x in sizes}, of_anchors()
     parts = [
-        *curves(0, "Of the anchors' accuracy, by datasets", {k: str(k) for k in datasets}, lines(datasets, zoos)),
-        *curves(PANEL, "The same, by training models", {x: f"{2**x:.0f}" for x in sizes}, lines(sizes, zoos)),
+        *curves(0, "Of the anchors' accuracy, by datasets", counts, lines(datasets, zoos, shares)),
+        *curves(PANEL, "The same, by training models", models, lines(sizes, zoos, shares)),
     ]
     y = HEIGHT + 4
     for place, (relation, budget) in enumerate((relation, budget) for relation in RELATIONS for budget in BUDGETS):
-        x, dashes = 24 + 172 * place, f' stroke-dasharray="{BUDGETS[budget]}"' if BUDGETS[budget] else ""
-        line = (
-            f'<line class="{RELATIONS[relation]}" stroke-width="2"{dashes} x1="{x}" x2="{x + 30}" y1="{y}" y2="{y}"/>'
-        )
-        parts.append(f'{line}<text x="{x + 38}" y="{y + 4}">{relation}, {budget}</text>')
+        x, look = 24 + 172 * place, f'class="{RELATIONS[relation]}" stroke-width="2"{BUDGETS[budget]}'
+        parts.append(f'<line {look} x1="{x}" x2="{x + 30}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{x + 38}" y="{y + 4}">{relation}, {budget}</text>')
     words = "Accuracy of what SANE generates, as a share of the anchors', against the number of datasets and of models"
     return document(parts, HEIGHT + 24, words)
 
