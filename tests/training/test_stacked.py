@@ -16,7 +16,7 @@ from training.test_training import digits, model_spec
 
 from zoo_generation.data import ImageDataset
 from zoo_generation.networks.architectures import architecture_names
-from zoo_generation.networks.layers import convolution, grouped_convolution, max_pool, tanh
+from zoo_generation.networks.layers import convolution, grouped_convolution, max_pool, tanh, unfolded_convolution
 from zoo_generation.networks.randomness import seed_dropout
 from zoo_generation.networks.stack import Stack, UnstackableError
 from zoo_generation.training.memory import models_in_memory
@@ -68,13 +68,15 @@ def test_the_convolution_is_the_grouped_one(
         torch.randn(models, outputs, generator=random),
     ][: 3 if bias else 2]
     results = []
-    for function in (convolution, grouped_convolution):
+    ways = [convolution, grouped_convolution, *([] if shared else [unfolded_convolution])]
+    for function in ways:
         values = [value.clone().requires_grad_() for value in given_values]
         out = function(values[0], values[1], values[2] if bias else None, stride, dilation, pool)
         weights = torch.arange(out.numel()).view(out.shape).cos()
         results.append([out, *torch.autograd.grad((out * weights).sum(), values)])
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for others in results[1:]:
+        for ours, theirs in zip(results[0], others, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @given(models=st.integers(1, 3), sides=st.tuples(st.integers(2, 8), st.integers(2, 8)), seed=st.integers(0, 99))

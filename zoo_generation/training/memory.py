@@ -16,8 +16,10 @@ from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.module import kept
 from zoo_generation.networks.program import sizes_of_outputs
 from zoo_generation.training.models import network_of
+from zoo_generation.training.single import ModelTraining
 from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.stacked import StackTraining, stack_key
+from zoo_generation.training.trial import why_alone
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
 SHARE = 0.5  # of the available memory; the rest is for what the estimate leaves out
@@ -43,10 +45,12 @@ def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
     """How many models to train at once: on a CPU, what fits into this process's share of the free memory, by cores; on
-    another device, what trains the most models per second and fits."""
+    another device, what trains the most models per second and fits, and 1 if they cannot be stacked."""
     if device == "cpu":
         share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))
+    if why_alone(spec, dataset, device) is not None:
+        return 1
     return fastest_stack(spec, dataset, device, min(GPU_STACK, models_in_memory(spec, dataset, free_memory(device))))
 
 
@@ -62,7 +66,8 @@ def _known_stacks() -> dict[object, int]:
 
 
 def fastest_stack(spec: ModelSpec, dataset: ImageDataset, device: str, most: int) -> int:
-    """The number of models, doubled up to `most`, at which a few steps train the most models per second.
+    """The number of models, doubled up to `most`, at which a few steps train the most models per second; 1 is the plain
+    loop.
 
     It is measured once per shape, images and device in a process. Models are trained the same in any stack, except for
     rounding on a GPU.
@@ -86,7 +91,8 @@ def _models_per_second(spec: ModelSpec, dataset: ImageDataset, device: str, mode
     few = replace(
         dataset, train=_first(dataset.train, images), val=_first(dataset.val, 1), test=_first(dataset.test, 1)
     )
-    training = StackTraining([spec.model_copy(update={"epochs": 2})] * models, few, device)
+    spec = spec.model_copy(update={"epochs": 2})
+    training = ModelTraining(spec, few, device) if models == 1 else StackTraining([spec] * models, few, device)
     training.epoch()
     _wait(device)
     started = time.perf_counter()
