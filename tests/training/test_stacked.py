@@ -19,6 +19,7 @@ from zoo_generation.networks.architectures import architecture_names
 from zoo_generation.networks.layers import convolution, grouped_convolution, max_pool, tanh, unfolded_convolution
 from zoo_generation.networks.randomness import seed_dropout
 from zoo_generation.networks.stack import Stack, UnstackableError
+from zoo_generation.training import memory
 from zoo_generation.training.memory import models_in_memory
 from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec, make_spec
@@ -259,3 +260,20 @@ def test_memory_decides_how_many_are_stacked() -> None:
     small, large = model_spec(batch_size=16), model_spec(batch_size=64)
     assert models_in_memory(large, images, 0) == 1
     assert models_in_memory(small, images, 2**30) > models_in_memory(large, images, 2**30) > 1
+
+
+@pytest.mark.parametrize(
+    ("speeds", "most", "expected"),
+    [
+        ({1: 5, 2: 3, 4: 6, 8: 12, 16: 12.5}, 512, 8),  # the plain loop is quicker than small stacks only
+        ({1: 5, 2: 2, 4: 2.1}, 512, 1),
+        ({1: 5, 2: 9, 4: 18}, 3, 2),
+        ({1: 5}, 1, 1),
+    ],
+)
+def test_the_fastest_stack_is_found_past_slower_ones(
+    monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], most: int, expected: int
+) -> None:
+    memory._known_stacks().clear()
+    monkeypatch.setattr(memory, "_models_per_second", lambda spec, dataset, device, models: speeds[models])
+    assert memory.fastest_stack(stack_of(1)[0], digits(8), "cuda", most) == expected

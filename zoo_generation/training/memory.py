@@ -66,22 +66,22 @@ def _known_stacks() -> dict[object, int]:
 
 
 def fastest_stack(spec: ModelSpec, dataset: ImageDataset, device: str, most: int) -> int:
-    """The number of models, doubled up to `most`, at which a few steps train the most models per second; 1 is the plain
-    loop.
+    """The number of models, doubled up to `most`, at which a few steps train the most models per second.
 
-    It is measured once per shape, images and device in a process. Models are trained the same in any stack, except for
-    rounding on a GPU.
+    It is 1, the plain loop, if that is quicker than any stack: a step of a small stack takes more calls. It is measured
+    once per shape, images and device in a process. Models are trained the same in any stack, except for rounding on a
+    GPU.
     """
     key = stack_key(spec), dataset.name, device, most
     known = _known_stacks()
     if key not in known:
-        size, speed = 1, _models_per_second(spec, dataset, device, 1)
+        alone, size, speed = _models_per_second(spec, dataset, device, 1), 1, 0.0
         while 2 * size <= most:
             twice = _models_per_second(spec, dataset, device, 2 * size)
             if twice < GAIN * speed:
                 break
             size, speed = 2 * size, twice
-        known[key] = size
+        known[key] = size if speed > alone else 1
     return known[key]
 
 
