@@ -33,7 +33,7 @@ from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo import Zoo
 from zoobench.zoo.workspace import Workspace
 
-FIRST = {"steps": 1200, "optimizer": "adamw", "schedule": "onecycle", "initialization": "published"}
+CHANGED = ("steps", "optimizer", "schedule", "initialization")  # between the presets tiny_v1 and tiny
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "normalization": {each: {"normalization": each} for each in ("token", "batch", "layer", "none")},
     "symmetry": {
@@ -44,7 +44,7 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     },
     "positions": {each: {"positions": each} for each in ("sinusoidal", "learned")},
     "generation": {"sane": {}},
-    "presets": {"tiny": {}, "tiny_v1": FIRST},
+    "presets": {"tiny": {}, "tiny_v1": {name: getattr(PRESETS["tiny_v1"], name) for name in CHANGED}},
 }
 SHOWN = ("kept_mean", "kept_best", "drawn_mean", "after_1", "r2:test_accuracy")
 

@@ -10,9 +10,9 @@ import yaml
 from conftest import Run
 
 from zoo_generation.errors import InputError
-from zoobench.evaluation.cost import Rates
+from zoobench.evaluation.cost import NARROW, WIDE, Rates
 
-RATES = {"stacked": 1e12, "transformer": 1e13, "evaluated": 2e12}
+RATES = {"stacked": 1e12, "alone": 1e13, "transformer": 1e13, "evaluated": 2e12}
 
 
 def test_a_measured_device_gives_its_hours(run: Run, tmp_path: Path) -> None:
@@ -41,3 +41,10 @@ def test_a_measured_device_gives_its_hours(run: Run, tmp_path: Path) -> None:
     file.write_text(json.dumps({"card": "Card X", "small": True, "rates": RATES}))
     with pytest.raises(InputError, match="measured with --small"):
         Rates.read(file)
+
+
+def test_a_training_reaches_the_rate_of_its_size() -> None:
+    """A network of any size is between the two that were measured."""
+    rates = Rates("card", stacked=1e11, alone=1e13, transformer=1.0, evaluated=1.0)
+    measured = [rates.training(flops) for flops in (1.0, NARROW, (NARROW * WIDE) ** 0.5, WIDE, 1e15)]
+    assert measured == pytest.approx([1e11, 1e11, 1e12, 1e13, 1e13])

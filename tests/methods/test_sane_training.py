@@ -214,7 +214,7 @@ def test_convergence_is_a_share_of_the_loss_itself(share: float, steps: int, sca
 def test_a_step_turns_every_direction_equally(rows: int, columns: int, scale: float, seed: int) -> None:
     """The gradient's large singular values come to about 1, in the same directions, whatever its scale."""
     gradient = scale * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    step = orthogonalised(gradient)
+    step = orthogonalised(gradient[None])[0]
     u, values, v = torch.linalg.svd(gradient, full_matrices=False)
     turned = u.T @ step @ v.T
     large = values > 0.05 * values.norm()

@@ -97,6 +97,15 @@ def test_an_effect_of_the_size_that_could_be_seen_is_found_four_times_in_five() 
     assert 0.7 < np.mean(found) < 0.95
 
 
+def test_equal_scores_have_no_effect_and_no_probability() -> None:
+    """Differences of rounding are not told apart from none."""
+    values = np.array([0.1, 0.7, 0.3]).mean() + np.zeros(SEEDS)
+    terms = [(w, FitScores(name, values, np.stack([values, values]))) for w, name in ((1 / 3, "a"), (1 / 7, "b"))]
+    terms.append((-(1 / 3 + 1 / 7), FitScores("c", values * (1 + 1e-15), np.stack([values, values * (1 + 1e-15)]))))
+    found = effect(terms)
+    assert found.value == 0 and found.error == 0 and np.isnan(found.p()) and np.isnan(found.could_see(3))
+
+
 def test_holm_rejects_as_its_steps_do() -> None:
     """The slow version: the smallest p against 5 % by all, the next by one fewer, until one is not below."""
     generator = np.random.default_rng(5)

@@ -16,9 +16,10 @@ from training.test_training import digits, model_spec
 
 from zoo_generation.data import ImageDataset
 from zoo_generation.networks.architectures import architecture_names
-from zoo_generation.networks.layers import convolution, grouped_convolution, max_pool, tanh
+from zoo_generation.networks.layers import convolution, grouped_convolution, max_pool, tanh, unfolded_convolution
 from zoo_generation.networks.randomness import seed_dropout
 from zoo_generation.networks.stack import Stack, UnstackableError
+from zoo_generation.training import memory
 from zoo_generation.training.memory import models_in_memory
 from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec, make_spec
@@ -68,13 +69,15 @@ def test_the_convolution_is_the_grouped_one(
         torch.randn(models, outputs, generator=random),
     ][: 3 if bias else 2]
     results = []
-    for function in (convolution, grouped_convolution):
+    ways = [convolution, grouped_convolution, *([] if shared else [unfolded_convolution])]
+    for function in ways:
         values = [value.clone().requires_grad_() for value in given_values]
         out = function(values[0], values[1], values[2] if bias else None, stride, dilation, pool)
         weights = torch.arange(out.numel()).view(out.shape).cos()
         results.append([out, *torch.autograd.grad((out * weights).sum(), values)])
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for others in results[1:]:
+        for ours, theirs in zip(results[0], others, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @given(models=st.integers(1, 3), sides=st.tuples(st.integers(2, 8), st.integers(2, 8)), seed=st.integers(0, 99))
@@ -257,3 +260,20 @@ def test_memory_decides_how_many_are_stacked() -> None:
     small, large = model_spec(batch_size=16), model_spec(batch_size=64)
     assert models_in_memory(large, images, 0) == 1
     assert models_in_memory(small, images, 2**30) > models_in_memory(large, images, 2**30) > 1
+
+
+@pytest.mark.parametrize(
+    ("speeds", "most", "expected"),
+    [
+        ({1: 5, 2: 3, 4: 6, 8: 12, 16: 12.5}, 512, 8),  # the plain loop is quicker than small stacks only
+        ({1: 5, 2: 2, 4: 2.1}, 512, 1),
+        ({1: 5, 2: 9, 4: 18}, 3, 2),
+        ({1: 5}, 1, 1),
+    ],
+)
+def test_the_fastest_stack_is_found_past_slower_ones(
+    monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], most: int, expected: int
+) -> None:
+    memory._known_stacks().clear()
+    monkeypatch.setattr(memory, "_models_per_second", lambda spec, dataset, device, models: speeds[models])
+    assert memory.fastest_stack(stack_of(1)[0], digits(8), "cuda", most) == expected

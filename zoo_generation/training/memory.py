@@ -16,8 +16,10 @@ from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.module import kept
 from zoo_generation.networks.program import sizes_of_outputs
 from zoo_generation.training.models import network_of
+from zoo_generation.training.single import ModelTraining
 from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.stacked import StackTraining, stack_key
+from zoo_generation.training.trial import why_alone
 
 CPU_STACK = 32  # models; more of them no longer save calls, and fall out of the cache
 SHARE = 0.5  # of the available memory; the rest is for what the estimate leaves out
@@ -43,10 +45,12 @@ def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
 
 def stack_size_for(spec: ModelSpec, dataset: ImageDataset, device: str) -> int:
     """How many models to train at once: on a CPU, what fits into this process's share of the free memory, by cores; on
-    another device, what trains the most models per second and fits."""
+    another device, what trains the most models per second and fits, and 1 if they cannot be stacked."""
     if device == "cpu":
         share = psutil.virtual_memory().available * torch.get_num_threads() // cores()
         return min(CPU_STACK, models_in_memory(spec, dataset, share))
+    if why_alone(spec, dataset, device) is not None:
+        return 1
     return fastest_stack(spec, dataset, device, min(GPU_STACK, models_in_memory(spec, dataset, free_memory(device))))
 
 
@@ -64,19 +68,20 @@ def _known_stacks() -> dict[object, int]:
 def fastest_stack(spec: ModelSpec, dataset: ImageDataset, device: str, most: int) -> int:
     """The number of models, doubled up to `most`, at which a few steps train the most models per second.
 
-    It is measured once per shape, images and device in a process. Models are trained the same in any stack, except for
-    rounding on a GPU.
+    It is 1, the plain loop, if that is quicker than any stack: a step of a small stack takes more calls. It is measured
+    once per shape, images and device in a process. Models are trained the same in any stack, except for rounding on a
+    GPU.
     """
     key = stack_key(spec), dataset.name, device, most
     known = _known_stacks()
     if key not in known:
-        size, speed = 1, _models_per_second(spec, dataset, device, 1)
+        alone, size, speed = _models_per_second(spec, dataset, device, 1), 1, 0.0
         while 2 * size <= most:
             twice = _models_per_second(spec, dataset, device, 2 * size)
             if twice < GAIN * speed:
                 break
             size, speed = 2 * size, twice
-        known[key] = size
+        known[key] = size if speed > alone else 1
     return known[key]
 
 
@@ -86,7 +91,8 @@ def _models_per_second(spec: ModelSpec, dataset: ImageDataset, device: str, mode
     few = replace(
         dataset, train=_first(dataset.train, images), val=_first(dataset.val, 1), test=_first(dataset.test, 1)
     )
-    training = StackTraining([spec.model_copy(update={"epochs": 2})] * models, few, device)
+    spec = spec.model_copy(update={"epochs": 2})
+    training = ModelTraining(spec, few, device) if models == 1 else StackTraining([spec] * models, few, device)
     training.epoch()
     _wait(device)
     started = time.perf_counter()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import nn
 
 from zoo_generation.data import ImageDataset, Split
@@ -27,6 +29,13 @@ def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: Stat
         model.load_state_dict({**model.state_dict(), **start})  # the counters of BatchNorm are not among flat weights
     seed_dropout(model, dropout_generator(spec, device))
     return model.to(device)
+
+
+def training_precision(spec: ModelSpec, device: torch.device) -> AbstractContextManager[object]:
+    """The precision of a spec's convolutions and matrix products: bfloat16 if asked for, on a GPU; else float32."""
+    if spec.precision is None or device.type == "cpu":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, spec.precision))
 
 
 def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Status:

@@ -16,7 +16,7 @@ from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State, kept, load
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, status_of, tell_epoch
+from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
@@ -43,18 +43,9 @@ def train_model(
     Metrics are measured in a new network with the weights that a zoo keeps.
     """
     started = time.perf_counter()
-    model, shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
-    order = memory_format(model, spec.architecture)
-    if order is torch.channels_last:
-        model, shown = model.to(memory_format=order), shown.to(memory_format=order)
-    splits = []
-    for split in (dataset.train, dataset.val, dataset.test):
-        images, labels = normalised(dataset, split, device)
-        splits.append((images.contiguous(memory_format=order), labels))
+    training = ModelTraining(spec, dataset, device, start, objective)
     with seeded(training_seed(spec), device):
-        checkpoints, diverged = _train(
-            model, shown, spec, splits, (objective or Objective(dataset.train.labels)).to(device), progress
-        )
+        checkpoints, diverged = _train(training, progress)
     threads = torch.get_num_threads() if device == "cpu" else 1
     return TrainedModel(
         spec=spec,
@@ -64,6 +55,47 @@ def train_model(
         classes=len(dataset.classes),
         checkpoints=tuple(checkpoints),
     )
+
+
+class ModelTraining:
+    """One model in training; `shown` is another of its kind, in which metrics are measured."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        dataset: ImageDataset,
+        device: str,
+        start: State | None = None,
+        objective: Objective | None = None,
+    ) -> None:
+        self.spec = spec
+        self.model, self.shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
+        layout = memory_format(self.model, spec.architecture)
+        if layout is torch.channels_last:
+            self.model, self.shown = self.model.to(memory_format=layout), self.shown.to(memory_format=layout)
+        self.splits = []
+        for split in (dataset.train, dataset.val, dataset.test):
+            images, labels = normalised(dataset, split, device)
+            self.splits.append((images.contiguous(memory_format=layout), labels))
+        self.objective = (objective or Objective(dataset.train.labels)).to(device)
+        steps = math.ceil(len(dataset.train) / spec.batch_size)
+        self.optimizer = optimizer_of(self.model, spec.optimizer, spec.learning_rate, spec.weight_decay)
+        self.schedule = _schedule(self.optimizer, spec, steps * spec.epochs)
+        self.order = order_generator(spec)
+
+    def epoch(self) -> None:
+        """Show the model every training image once."""
+        images, spec = self.splits[0][0], self.spec
+        for chosen in torch.randperm(len(images), generator=self.order).to(images.device).split(spec.batch_size):
+            batch = images[chosen]
+            if spec.augment:
+                batch = Augmentation.draw(len(chosen), self.order)(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            with training_precision(spec, images.device):
+                loss = self.objective.loss(self.model(batch), chosen)
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
 
 
 def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
@@ -105,36 +137,18 @@ def optimizer_of(model: nn.Module, name: str, learning_rate: float, weight_decay
     return torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
 
 
-def _train(
-    model: nn.Module,
-    shown: nn.Module,
-    spec: ModelSpec,
-    splits: list[tuple[Tensor, Tensor]],
-    objective: Objective,
-    progress: Progress,
-) -> tuple[list[Checkpoint], bool]:
-    images = splits[0][0]
-    steps = math.ceil(len(images) / spec.batch_size)
-    optimizer = optimizer_of(model, spec.optimizer, spec.learning_rate, spec.weight_decay)
-    schedule = _schedule(optimizer, spec, steps * spec.epochs)
-    order = order_generator(spec)
+def _train(training: ModelTraining, progress: Progress) -> tuple[list[Checkpoint], bool]:
+    spec, model = training.spec, training.model
     step = progress.stage(spec.id)
     checkpoints: list[Checkpoint] = []
     for epoch in range(spec.epochs + 1):
         if epoch > 0:
-            for chosen in torch.randperm(len(images), generator=order).split(spec.batch_size):
-                batch = images[chosen]
-                if spec.augment:
-                    batch = Augmentation.draw(len(chosen), order)(batch)
-                optimizer.zero_grad(set_to_none=True)
-                objective.loss(model(batch), chosen).backward()
-                optimizer.step()
-                schedule.step()
+            training.epoch()
         state = kept(model.state_dict())
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             return checkpoints, True
         if epoch in spec.checkpoint_epochs:
-            checkpoints.append(Checkpoint(epoch, _metrics(shown, state, splits), _snapshot(model)))
+            checkpoints.append(Checkpoint(epoch, _metrics(training.shown, state, training.splits), _snapshot(model)))
         if epoch > 0:
             tell_epoch(step, spec, epoch, checkpoints)
     return checkpoints, False

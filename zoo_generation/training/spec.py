@@ -47,6 +47,7 @@ def _of(registry: Registry[Any]) -> Callable[[str], str]:
 
 Activation = Annotated[str, AfterValidator(_of(ACTIVATIONS))]
 Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
+Precision = Literal["bfloat16"]
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "onecycle"]
 Rate = Annotated[float, Field(gt=0)]
@@ -80,6 +81,10 @@ OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_da
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
+ADDED = {"channels", "precision"}
+"""Fields that the first zoos did not have; where they are None, they are not written."""
+
+
 class ModelSpec(BaseModel):
     """Everything that determines one trained model."""
 
@@ -106,6 +111,8 @@ class ModelSpec(BaseModel):
     """Seed of the order of the images; None means the model's own seed."""
     channels: Channels | None = None
     """Channels that the images are converted to; None means the dataset's own."""
+    precision: Precision | None = None
+    """Of convolutions and matrix products in training on a GPU; None means float32, as always on a CPU."""
 
     @cached_property
     def id(self) -> str:
@@ -119,8 +126,9 @@ class ZooSpec(BaseModel):
 
     With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
-    order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `per_dataset` holds, by
-    dataset, the fields that differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
+    order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `precision` is that of
+    convolutions and matrix products in training on a GPU, float32 if None. `per_dataset` holds, by dataset, the fields
+    that differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -131,6 +139,7 @@ class ZooSpec(BaseModel):
     width: Annotated[tuple[Width, ...], BeforeValidator(as_tuple)] = (1.0,)
     image_size: ImageSize | None = None
     channels: Channels | None = None
+    precision: Precision | None = None
     activation: Annotated[tuple[Activation, ...], BeforeValidator(as_tuple)] = ("tanh",)
     init: Annotated[tuple[Init, ...], BeforeValidator(as_tuple)] = ("kaiming_uniform",)
     optimizer: Annotated[tuple[Optimizer, ...], BeforeValidator(as_tuple)] = ("adam",)
@@ -186,10 +195,10 @@ class ZooSpec(BaseModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_unused_channels(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that cards of zoos from before there were `channels` are those of the same spec."""
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that cards of zoos from before there were `ADDED` fields are those of the same spec."""
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if (name, value) != ("channels", None)}
+        return {name: value for name, value in fields.items() if value is not None or name not in ADDED}
 
     def of_dataset(self, dataset: str) -> ZooSpec:
         """The grid of one dataset."""
@@ -250,6 +259,7 @@ class ZooSpec(BaseModel):
             checkpoint_epochs=self.saved_epochs,
             order_seed=self.seed if self.shared_order else None,
             channels=self.channels,
+            precision=self.precision,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Hashable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,14 +15,13 @@ from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State
 from zoo_generation.networks.stack import Stack
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, status_of, tell_epoch
+from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import StackedOptimizer, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.training.spec import ModelSpec
 
-Precision = Literal["float32", "bfloat16"]
 EVALUATION_BATCH = 64  # images; rows of larger batches fall out of the first-level cache
 OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout"}
 """Fields in which the models of one stack may differ."""
@@ -42,17 +40,15 @@ def train_stack(
     progress: Progress = QUIET,
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
-    precision: Precision = "float32",
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`, with one forward and backward pass per step for all of them.
 
-    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. `precision` is that
-    of convolutions and matrix products in training on a GPU; on a CPU it is always float32. The results are
+    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. The results are
     those of `train_model` within float tolerance, and no model's depends on the others. Raises `UnstackableError` if
     the architecture has a layer that stacks do not know.
     """
     started = time.perf_counter()
-    training = StackTraining(specs, dataset, device, start, objective, precision)
+    training = StackTraining(specs, dataset, device, start, objective)
     steps = [progress.stage(spec.id) for spec in specs]
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
@@ -86,9 +82,7 @@ class StackTraining:
         device: str,
         start: Sequence[State] | None = None,
         objective: Objective | None = None,
-        precision: Precision = "float32",
     ) -> None:
-        self.half = precision == "bfloat16" and device != "cpu"
         self.spec, self.models = specs[0], len(specs)
         self.objective = (objective or Objective(dataset.train.labels)).to(device)
         self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
@@ -126,7 +120,7 @@ class StackTraining:
         return batch.permute(0, 2, 3, 4, 1)
 
     def _step(self, maps: Tensor, chosen: Tensor) -> None:
-        with torch.autocast(maps.device.type, torch.bfloat16, enabled=self.half):
+        with training_precision(self.spec, maps.device):
             logits = self.stack(self.weights, maps, training=True).float()
         loss = self.objective.loss(logits, chosen).sum()
         self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))

@@ -39,6 +39,8 @@ def train_models(
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`: in stacks of `size`, or one at a time if a stack does not compute the same.
 
+    A stack of one on a GPU is also trained alone, which is quicker.
+
     Each starts from its weights in `start`, or from its spec's initialization if that is None. Each minimises its part
     of `objective`, or the cross-entropy with the labels of the training images if that is None. Metrics and status are
     always those of the network alone, without offsets, against the labels of the images. `progress` gets one stage per
@@ -47,7 +49,7 @@ def train_models(
     """
     if objective is not None:
         objective.check(len(specs), len(dataset.train), len(dataset.classes), specs[0].augment)
-    if why_alone(specs[0], dataset, device) is None:
+    if why_alone(specs[0], dataset, device) is None and (size > 1 or device == "cpu"):
         parts = [slice(first, first + size) for first in range(0, len(specs), size)]
         return [
             model

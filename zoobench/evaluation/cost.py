@@ -5,6 +5,7 @@ Within a factor of two or so: enough to choose between an evening and a weekend.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,33 +29,41 @@ from zoobench.zoo.source import Kind, Source
 
 OVERHEAD = 2.0  # seconds per piece, whatever it computes: opening images and token sets, writing files
 STACKED, TRANSFORMER, EVALUATED = 0.2, 0.4, 0.2  # shares of the speed of matrix products that these reach on a CPU
+NARROW, WIDE = 3.9e5, 1.1e9  # operations per image of cnn_s on MNIST and ResNet-18 on CIFAR-10, which are measured
 CHECKED_IMAGES = 20_000  # on which a checkpoint is evaluated: training, validation and test images
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Floating-point operations per second in training stacks of models, in transformers, and in evaluating models.
+    """Floating-point operations per second.
 
-    device: what reaches them, in words.
+    device: what reaches them, in words; stacked, alone: in training stacks of narrow models, of `NARROW` operations per
+    image, and one wide model, of `WIDE`; transformer: in transformers; evaluated: in evaluating models.
     """
 
     device: str
     stacked: float
+    alone: float
     transformer: float
     evaluated: float
+
+    def training(self, flops: float) -> float:
+        """In training a model of that many operations per image: between those of a narrow and a wide one."""
+        share = min(1.0, max(0.0, math.log(flops / NARROW) / math.log(WIDE / NARROW)))
+        return self.stacked ** (1 - share) * self.alone**share
 
     @classmethod
     def here(cls) -> Rates:
         """Of one core of this machine."""
         rate = machine_rate()
-        return cls("one core of this machine", STACKED * rate, TRANSFORMER * rate, EVALUATED * rate)
+        return cls("one core of this machine", STACKED * rate, STACKED * rate, TRANSFORMER * rate, EVALUATED * rate)
 
     @classmethod
     def read(cls, path: Path) -> Rates:
         """Those that `benchmarks/speed/gpu.py` measured. Raises `InputError` if the file has no such rates."""
         content = read_json(path, "measured rates")
         rates = content.get("rates") if isinstance(content, dict) else None
-        names = ("stacked", "transformer", "evaluated")
+        names = ("stacked", "alone", "transformer", "evaluated")
         given = [rates.get(name) for name in names] if isinstance(rates, dict) else []
         found = [float(each) for each in given if isinstance(each, int | float) and each > 0]
         if len(found) < len(names):
@@ -113,8 +122,9 @@ def zoo_seconds(source: Source, rates: Rates) -> float:
     total = 0.0
     for kind in source.kinds:
         seen = 3 * (kind.train_images or CHECKED_IMAGES) * source.spec.epochs * len(kind.ids)
-        total += (seen + CHECKED_IMAGES * kind.checkpoints) * forward_flops(kind)
-    return total / rates.stacked
+        flops = forward_flops(kind)
+        total += (seen + CHECKED_IMAGES * kind.checkpoints) * flops / rates.training(flops)
+    return total
 
 
 def fit_seconds(fit: Fit, rates: Rates) -> float:

@@ -20,6 +20,7 @@ Verdict = Literal["better", "worse", "not distinguishable"]
 RESAMPLES = 2000
 LEVEL = 0.95
 POWER = 0.8
+ROUNDING = 1e-9  # an error that is smaller than this share of the scores is none
 SEED = 0  # of the resampling: the same measurements give the same intervals
 
 
@@ -134,7 +135,11 @@ def effect(terms: Iterable[tuple[float, FitScores]]) -> Effect:
     total = over_seeds + over_models
     freedom = total**2 / uncertain if uncertain > 0 else RESAMPLES - 1
     value = sum(float(seeds.mean()) for seeds in of_fit.values())
-    return Effect(value, float(np.sqrt(total)), float(min(freedom, RESAMPLES - 1)))
+    size = sum(float(np.abs(seeds).mean()) for seeds in of_fit.values())
+    error = float(np.sqrt(total))
+    if error < ROUNDING * size:  # equal scores, whose difference is of rounding
+        return Effect(0.0 if abs(value) < ROUNDING * size else value, 0.0, RESAMPLES - 1)
+    return Effect(value, error, float(min(freedom, RESAMPLES - 1)))
 
 
 def holm(p: ArrayLike) -> Array:

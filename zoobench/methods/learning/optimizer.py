@@ -33,28 +33,34 @@ class Muon(Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Change each matrix [rows, columns] by the learning rate · `RMS` · sqrt(larger side) · orthogonal factor."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                average = state.setdefault("average", torch.zeros_like(parameter))
-                average.lerp_(parameter.grad, 1 - group["momentum"])
-                ahead = parameter.grad.lerp(average, group["momentum"])
-                size = RMS * math.sqrt(max(parameter.shape))
-                parameter.add_(orthogonalised(ahead), alpha=-group["lr"] * size)
+            given = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for shape in dict.fromkeys(parameter.shape for parameter in given):  # a GPU waits for each call
+                alike = [parameter for parameter in given if parameter.shape == shape]
+                size = RMS * math.sqrt(max(shape))
+                turned = orthogonalised(torch.stack([self._ahead(each, group["momentum"]) for each in alike]))
+                for parameter, direction in zip(alike, turned, strict=True):
+                    parameter.add_(direction, alpha=-group["lr"] * size)
+
+    def _ahead(self, parameter: Tensor, momentum: float) -> Tensor:
+        """The gradient with Nesterov's momentum."""
+        assert parameter.grad is not None
+        average: Tensor = self.state[parameter].setdefault("average", torch.zeros_like(parameter))
+        average.lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(average, momentum)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """The matrix with singular values of about 1 (0.7 to 1.2), by Newton–Schulz iterations."""
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Matrices [matrices, rows, columns] with singular values of about 1 (0.7 to 1.2), by Newton–Schulz iterations."""
     a, b, c = COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    if matrix.is_cuda:
+    tall = matrices.shape[1] > matrices.shape[2]
+    wide = matrices.mT if tall else matrices
+    if matrices.is_cuda:
         wide = wide.bfloat16()
-    wide = wide / wide.norm().clamp(min=SMALLEST_NORM)
+    wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=SMALLEST_NORM)
     for _ in range(ITERATIONS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+        gram = wide @ wide.mT
+        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide.mT if tall else wide).to(matrices.dtype)
 
 
 class ScheduledOptimizer:

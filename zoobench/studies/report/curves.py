@@ -20,6 +20,7 @@ def composition_curves(report: Report, task: str, over: str) -> pd.DataFrame:
     curves = report.curves
     curves = curves[(curves["over"] == over) & (curves["task"] == task)]
     named = curves["line"] + curves["budget"].map(lambda budget: f", {budget}" if budget else "")
+    named += " (targets: " + curves["targets"].astype(str) + ")"  # levels of lines over other targets do not compare
     curves = curves.assign(target=curves["relation"].map(PLACES), line=named)
     bounds = curves[["low", "high"]].astype(float)  # of objects, where no point has an interval
     curves["std"] = bounds.sub(curves["mean"].astype(float), axis=0).abs().max(axis=1)

@@ -64,6 +64,7 @@ def _section(report: Report, task: str, number: int) -> Section:
     name = f"task-{number}-{re.sub(r'[^a-z0-9]+', '-', task.lower())}"
     title = words(task).capitalize()
     metric = words(report.primary[task])
+    epochs = epoch_curves(report, task)
     return Section(
         name,
         task,
@@ -76,9 +77,5 @@ def _section(report: Report, task: str, number: int) -> Section:
             for over, scale in (("datasets", "linear"), ("models", "log"))
             if len(points := composition_curves(report, task, over))
         ],
-        [
-            line_plot(points, f"{name}-epochs", f"{title} against epochs", "epochs", "accuracy")
-            for points in (epoch_curves(report, task),)
-            if len(points)
-        ],
+        [line_plot(epochs, f"{name}-epochs", f"{title} against epochs", "epochs", "accuracy")] if len(epochs) else [],
     )
