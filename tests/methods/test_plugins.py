@@ -22,6 +22,7 @@ from zoobench.populations import Population, TokenSet
 from zoobench.studies.study import Study
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
+from zoobench.zoo.workspace import Workspace
 
 PLAIN = """
 from zoobench.methods import Method, Unlearned
@@ -199,3 +200,21 @@ def test_what_has_no_hyperparameters_is_kept_too(install: Install, tmp_path: Pat
     learned.save(tmp_path / "kept")
     assert isinstance(learned, Unlearned) and method.load(tmp_path / "kept") == learned
     assert torch.equal(learned.embed(target), target.weights)
+
+
+def test_a_preset_is_a_method_by_its_name(tmp_path: Path) -> None:
+    """`method-preset` is fitted, kept and read again as one method, and stands beside others in a study."""
+    method = get_method("pca_gaussian-best")
+    assert method is get_method("pca_gaussian-best") and method is not get_method("pca_gaussian")
+    assert method.config(None) == get_method("pca_gaussian").config("best")
+    study = Study(
+        name="both",
+        zoos={"digits": {"datasets": "digits"}},
+        combine="alone",
+        methods={"pca_gaussian": {}, "pca_gaussian-best": {}},
+    )
+    plan = study.plan(Workspace(tmp_path))
+    assert {"pca_gaussian", "pca_gaussian-best"} <= {fit.method.name for fit in plan.fits}
+    for wrong, reason in (("pca_gaussian-bst", "preset of pca_gaussian 'bst'"), ("pca_gausian-best", "unknown method")):
+        with pytest.raises(InputError, match=reason):
+            get_method(wrong)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 from zoo_generation.errors import InputError
 from zoo_generation.registry import Registry
 from zoobench.methods.method import Method
@@ -89,12 +92,25 @@ METHODS = Registry(
 def get_method(name: str) -> Method:
     """The method of that name: the built-in one, or else one of an installed package.
 
-    Raises `InputError` with the nearest match if there is none, or if the package's method cannot be used.
+    `method-preset` is a method of its own, whose first configuration is that preset: so several presets of a method can
+    be measured side by side. Raises `InputError` with the nearest match if there is none, or if the package's method
+    cannot be used.
 
     >>> get_method("pca").baseline
     True
+    >>> next(iter(get_method("sane-base").presets))
+    'base'
     """
-    return METHODS.get(name)
+    whole, _, preset = name.rpartition("-")
+    return _under(name, whole, preset) if name not in METHODS and whole in METHODS else METHODS.get(name)
+
+
+@cache
+def _under(name: str, whole: str, preset: str) -> Method:
+    """A method that is called `name`, whose first configuration is a preset of another; always the same object."""
+    method = METHODS.get(whole)
+    first = {preset: method.config(preset)}
+    return replace(method, name=name, presets=first | dict(method.presets))
 
 
 def method_names() -> list[str]:
