@@ -22,8 +22,8 @@ SCALES = {
 CONDITIONS = {
     "access": "access",
     "runs_models": "runs models",
-    "fit_core_seconds": "fit, core-s",
-    "asked_core_seconds": "answers, core-s",
+    "fit_core_seconds": "fit, core\u2011s",
+    "asked_core_seconds": "answers, core\u2011s",
     "parameters": "parameters",
 }
 """Headers of what entries saw and cost."""
