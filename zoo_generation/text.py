@@ -102,6 +102,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def fact(value: str | float | None) -> str:
+    """What is known of something as a cell of a table: text, a whole number, two decimals, yes or no, or a dash.
+
+    >>> fact("weights"), fact(1234), fact(1234.5), fact(True), fact(None)
+    ('weights', '1,234', '1,234.50', 'yes', '–')
+    """
+    if value is None or isinstance(value, str):
+        return NOT_A_NUMBER if value is None else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+
+
 def interval(low: float, high: float) -> str:
     """`[low, high]`, or nothing if a bound is unknown."""
     return "" if math.isnan(low) or math.isnan(high) else f"[{number(low)}, {number(high)}]"

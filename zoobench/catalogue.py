@@ -25,7 +25,7 @@ def catalogue(kind: str, leaderboards: Path = Path("leaderboards")) -> list[Desc
 def _methods(_: Path) -> list[Description]:
     from zoobench.methods.registry import get_method, method_names
 
-    return described(method_names(), get_method, _access)
+    return described(method_names(), get_method, _access_and_runs)
 
 
 def _tasks(_: Path) -> list[Description]:
@@ -38,6 +38,12 @@ def _access(thing: Any) -> str:
     """What a method needs to see of the data, or what a task lets it see."""
     access = getattr(thing, "access", None)
     return "" if access is None else access.name.lower()
+
+
+def _access_and_runs(method: Any) -> str:
+    """What a method needs to see of the data, and whether it runs the models."""
+    runs = "runs the models" if getattr(method, "runs_models", False) else ""
+    return ", ".join(part for part in (_access(method), runs) if part)
 
 
 def _asks_and_access(task: Any) -> str:

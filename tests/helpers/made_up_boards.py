@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoobench.leaderboard.board import Board
-from zoobench.leaderboard.entry import Artefact, Entry, Score
+from zoobench.leaderboard.entry import CONDITIONS, Artefact, Entry, Score
 from zoobench.leaderboard.track import Track
 
 HOSTILE = "<script>alert(1)</script>"
@@ -82,16 +82,20 @@ def _score(target: str, metric: str, level: float | None, generator: np.random.G
 def made_up_boards() -> list[Board]:
     """A full track, one with a single target, one at paper scale without entries."""
     good = made_up_entry("sane", 0.8, paper=LINK, code=CODE, parameters=1_234_567, description="Two.\nParagraphs.")
-    tied = good.model_copy(update={"name": "also-sane", "method": "SANE again", "parameters": None})
+    good = good.model_copy(update=_conditions("weights", False, 1234.5))
+    untold = dict.fromkeys(CONDITIONS)
+    tied = good.model_copy(update={"name": "also-sane", "method": "SANE again", **untold})
     entries = [
         good,
         tied,
-        made_up_entry("layer-statistics", 0.7, baseline=True, seeds=(0,), parameters=0, authors=("zoobench",)),
-        made_up_entry("hostile", 0.65, **_hostile()),
+        made_up_entry("layer-statistics", 0.7, **_statistics()),
+        made_up_entry("hostile", 0.65, **_hostile(), **_conditions("images", True, 20.25)),
         made_up_entry("long", 0.6, method=LONG, authors=(LONG, *AUTHORS[1:]), compute="W" * 200, hardware="H" * 200),
         made_up_entry("random", -40.0, baseline=True, method="Random"),
         made_up_entry("nothing", None, method="Nothing but NaN"),
-        made_up_entry("half", 0.5, method="Half the targets").model_copy(update={"scores": good.scores[:3]}),
+        made_up_entry("half", 0.5, method="Half the targets", **_conditions("weights", True, 20.0)).model_copy(
+            update={"scores": good.scores[:3]}
+        ),
         made_up_entry("scoreless", 0.5, method="No scores").model_copy(update={"scores": ()}),
         made_up_entry("one-seed", 0.75).model_copy(update={"scores": _of_one_seed(good.scores)}),
     ]
@@ -106,6 +110,15 @@ def made_up_boards() -> list[Board]:
 def _board(track: Track, entries: list[Entry]) -> Board:
     of_track = [entry.model_copy(update={"track": track.name}) for entry in entries]
     return Board(track, tuple(entry for _, entry in Board(track, tuple(of_track)).ranked()))
+
+
+def _conditions(access: str, runs_models: bool, fit: float) -> dict[str, Any]:
+    return {"access": access, "runs_models": runs_models, "fit_core_seconds": fit, "asked_core_seconds": 0.25}
+
+
+def _statistics() -> dict[str, Any]:
+    free = _conditions("statistics", False, 0.0)
+    return {"baseline": True, "seeds": (0,), "parameters": 0, "authors": ("zoobench",)} | free
 
 
 def _hostile() -> dict[str, Any]:

@@ -114,6 +114,11 @@ def test_entries_are_verified_and_compared(run: Run, filled: Path) -> None:
     assert code == 2 and "did you mean 'anchors'?" in output
     code, output = run("leaderboard", "diff", "weight_density", "anchors", *at)
     assert code == 0 and "generation: kept_mean of weight_density (A) and anchors (B)" in " ".join(output.split())
+    entry = read_entry(filled / "leaderboards" / "generation" / "anchors")
+    assert (entry.access, entry.runs_models, entry.fit_core_seconds) == ("weights", False, 0.0)
+    code, output = run("leaderboard", "show", "generation", *at)
+    told = ["anchors", "weights", "no", "0.00", f"{entry.asked_core_seconds:.2f}", "–"]
+    assert code == 0 and told in [line.split() for line in output.split("\n")]
     code, output = run("leaderboard", "list", *at)
     assert code == 0 and "reconstruction" in output and "pca" in output
     code, output = run("leaderboard", "show", "generation", "--metric", "kept", *at)

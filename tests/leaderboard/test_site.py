@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import math
 import re
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,8 +17,10 @@ from helpers.made_up_boards import HOSTILE, METRICS, TURNING, ZOOS, made_up_boar
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import MARK
+from zoobench.cli.console import Console, Table
+from zoobench.cli.tables import board_tables
 from zoobench.leaderboard.board import Board
-from zoobench.leaderboard.entry import Fresh
+from zoobench.leaderboard.entry import CONDITIONS, Fresh
 from zoobench.leaderboard.site import write_site
 from zoobench.leaderboard.site.content import ScoreAxis, axis, metric_words, one_line, rows, size
 
@@ -146,6 +150,25 @@ def test_ties_share_a_place_the_earlier_first_and_baselines_and_copies_stand_bes
     exact = [(place, entry.name) for place, entry in Board(made_up_track(tolerance=0.0), tuple(entries)).ranked()]
     assert [name for place, name in exact if place] == ["late", "close", "early", "next"]
     assert Board(made_up_track(), tuple(entries[3:5])).leading[0] is None
+
+
+def test_what_an_entry_does_not_tell_is_missing_in_every_table_and_not_zero() -> None:
+    board = made_up_boards()[1]
+    told = board.table().groupby("entry")[[*CONDITIONS]].first().astype(object)
+    assert told.loc["half"].tolist()[:4] == ["weights", True, 20.0, 0.25]
+    assert told.loc["layer-statistics"].tolist() == ["statistics", False, 0.0, 0.25, 0]
+    assert told.loc["one-seed"].isna().all()
+    (line,) = [line for line in drawn(board_tables(board)).split("\n") if "one-seed" in line and "0." not in line]
+    assert line.split() == ["one-seed", *"–––––"]
+
+
+def drawn(tables: Iterable[Table | str]) -> str:
+    """Tables as a terminal shows them."""
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as shown:
+        for each in tables:
+            console.print(each)
+    return shown.get()
 
 
 def test_one_catastrophe_does_not_take_all_the_axis() -> None:

@@ -162,6 +162,34 @@ def test_it_shows_rows_that_hold_all_words_with_or_without_baselines(track: Page
     assert column(track, "method") == [LONG], "of all authors, not of those that are named"
 
 
+def test_it_hides_by_access_by_models_run_and_by_cost_and_with_these_who_does_not_tell(track: Page) -> None:
+    assert column(track, "access").count("–") == ALL - 4 == column(track, "fit_core_seconds").count("–")
+    names = {"SANE": "sane", "half": "Half the targets", "statistics": "layer-statistics baseline", "images": HOSTILE}
+
+    def shown(*those: str) -> bool:
+        return sorted(column(track, "method")) == sorted(names[each] for each in those)
+
+    access, runs, fit = (track.get_by_label(label) for label in ("Access", "Runs models", "Fit, core-seconds at most"))
+    access.select_option("weights only")
+    assert shown("SANE", "half")
+    access.select_option("statistics at most")
+    assert shown("SANE", "half", "statistics")
+    runs.select_option("no")
+    assert shown("SANE", "statistics")
+    fit.fill("20")
+    assert shown("statistics"), "what learns nothing costs nothing"
+    track.reload()
+    assert shown("statistics") and fit.input_value() == "20", "the address holds them"
+    access.select_option("any")
+    runs.select_option("any")
+    assert shown("half", "statistics"), "20 is within 20, and 20.25 is not"
+    fit.fill("")
+    assert len(column(track, "method")) == ALL and "?" not in track.url
+    press(track, "access")
+    told = [each for each in column(track, "access") if each != "–"]
+    assert told == ["weights", "weights", "statistics", "images"] == column(track, "access")[:4]
+
+
 def test_the_metric_chooses_the_columns(track: Page) -> None:
     before = column(track, f"on:{ZOOS[0]}")
     press(track, f"on:{ZOOS[0]}")
@@ -169,7 +197,7 @@ def test_the_metric_chooses_the_columns(track: Page) -> None:
     shown = column(track, f"on:{ZOOS[0]}")
     assert shown != before
     assert numbers(shown) == sorted(numbers(shown), reverse=True), "it stays sorted by the target"
-    assert track.locator("#entries thead th:visible").count() == 10
+    assert track.locator("#entries thead th:visible").count() == 14
     assert track.locator("th[data-key=mean]:visible").inner_text().startswith("τ of test accuracy")
     best = max(entry.of_metric(METRICS[1])[ZOOS[0]].mean or -1 for entry in BOARD.entries if entry.scores)
     assert numbers(shown)[0] == pytest.approx(best, abs=5e-4)
@@ -203,7 +231,13 @@ def test_the_address_holds_what_is_shown(track: Page, browser: Browser, site_fol
     assert track.url == start, "what is as at first is not told"
 
 
-@pytest.mark.parametrize("query", ["metric=__proto__&sort=constructor&order=up", "filter=<img src=x onerror=alert(1)>"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "metric=__proto__&sort=constructor&order=up&access=9&runs_models=&fit_core_seconds=few",
+        "filter=<img src=x onerror=alert(1)>",
+    ],
+)
 def test_an_address_that_makes_no_sense_does_no_harm(page: Page, site_folder: Path, query: str) -> None:
     page.goto(f"{(site_folder / TRACK).as_uri()}?{query}")
     assert header(page, "rank") == "ascending"
@@ -257,7 +291,7 @@ def test_without_a_script_the_table_is_whole(browser: Browser, site_folder: Path
         page.goto((site_folder / TRACK).as_uri())
         rows = page.locator("#entries tbody tr")
         assert rows.count() == ALL
-        assert rows.first.locator("td:visible, th:visible").count() == 10
+        assert rows.first.locator("td:visible, th:visible").count() == 14
         assert not page.locator("#controls").is_visible()
         assert rows.first.locator("td.mean:visible").inner_text() == f"{BOARD.entries[0].mean(METRICS[0]):.3f}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from zoobench.evaluation.evaluate import plan_of
 from zoobench.methods import Access, InapplicableError, Method, Unlearned
 from zoobench.methods.fitting import Fitted
 from zoobench.methods.granting import granted
+from zoobench.methods.registry import METHODS
 from zoobench.populations import KEPT, Population, TokenSet, select_checkpoints
 from zoobench.populations.population import OPEN
 from zoobench.tasks.generation import Generation
@@ -222,3 +224,10 @@ def test_embed_and_generate_give_blind_populations(built: Path, tmp_path: Path) 
     made = zb.generate(spy, path, drawn=4, kept=2, rounds=2, workspace=workspace, out=tmp_path / "zoos" / "made")
     assert len(made.accuracies) == 2 and len(GIVEN["generate"]) == 2
     check_given(population)
+
+
+@pytest.mark.parametrize("name", METHODS.own)
+def test_a_method_that_runs_the_models_says_so(name: str) -> None:
+    method = METHODS.get(name)
+    files = Path(inspect.getfile(method.kind)).parent.glob("*.py")
+    assert method.runs_models == any("runnable_module" in file.read_text() for file in files)

@@ -14,14 +14,7 @@ import rich.console
 import rich.table
 from rich import box
 from rich.console import RenderableType
-from rich.progress import (
-    BarColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.status import Status
 from rich.text import Text

@@ -101,8 +101,7 @@ def verify(
         list[str] | None, typer.Argument(help="Tracks, or entries as track/entry.", show_default="all")
     ] = None,
     proposed: Annotated[
-        Path | None,
-        option("Verify what differs in another 'leaderboards' folder, by the tracks here."),
+        Path | None, option("Verify what differs in another 'leaderboards' folder, by the tracks here.")
     ] = None,
     fetch: Annotated[bool, option("Download artefacts that lie elsewhere.", True, "--fetch")] = False,
     fresh: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 import zoobench as zb
-from zoo_generation.text import NOT_A_NUMBER, duration, percent, score, shown, words
+from zoo_generation.text import NOT_A_NUMBER, duration, fact, percent, score, shown, words
 from zoobench.cli.console import Table, styled, table
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BARS = " ▁▂▃▄▅▆▇█"
 SEED = r", seed \d+$"  # ends the name of a fit and of a cell
+COSTS = ["a fit,\ncore-s", "answers,\ncore-s", "parameters"]
 FAULTS = 40  # in a table; all of them are in the file
 
 TARGETS_ABREAST = 3
@@ -216,16 +217,18 @@ def track_tables(boards: Sequence[zb.Board]) -> list[Table]:
 
 
 def board_tables(board: zb.Board, pointed: Collection[str] = (), metric: str | None = None) -> list[Table | str]:
-    """One row per entry, best first, one column per target, then the marks; an arrow points to the entries `pointed`.
-
-    Entries that another version of the task scored stand in a table of their own.
-    """
+    """One row per entry, best first, one column per target, then what each saw and cost, then the marks; an arrow
+    points to the entries `pointed`. Entries that another version of the task scored stand in a table of their own."""
     metric = metric or board.track.metric
     title = f"{board.track.name}: {metric}"
     tables: list[Table | str] = [_board_table(title, board, board.ranked(metric), pointed, metric)]
     for version in sorted({entry.task_version for entry in board.former}, reverse=True):
         of = [(None, entry) for entry in board.former if entry.task_version == version]
         tables.append(_board_table(f"{title}, by version {version} of the task", board, of, pointed, metric))
+    costs = table(f"{board.track.name}: access and cost", ["entry", "access", "runs\nmodels"], COSTS)
+    for _, entry in board.all(metric):
+        costs.add_row(shown(entry.name), *map(fact, entry.conditions.values()))
+    tables.append(costs)
     return tables + [f"{shown(entry.name)}: {shown(mark)}" for entry in board.entries for mark in entry.marks]
 
 

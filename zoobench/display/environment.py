@@ -27,7 +27,7 @@ def environment(package: str, finalize: Callable[[object], object], autoescape: 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"number": text.number, "words": text.words}
+    made.filters |= {"number": text.number, "words": text.words, "fact": text.fact}
     made.globals |= {"score": text.score, "interval": text.interval}
     return made
 

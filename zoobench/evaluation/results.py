@@ -128,18 +128,19 @@ class Results:
     def costs(self) -> pd.DataFrame:
         """One row per place and seed: what it took, and what the method was allowed to see.
 
-        Columns: those of `measurements` up to target, seed; access, in words; parameters, missing if the method learns
-        nothing; fit_core_seconds and asked_core_seconds, CPU time inside the method; models, how many it was asked
-        about or made; core_seconds_per_model. Time on a GPU, and in other processes, is not in it.
+        Columns: those of `measurements` up to target, seed; access, in words; runs_models; parameters, missing if the
+        method learns nothing; fit_core_seconds and asked_core_seconds, CPU time inside the method; models, how many it
+        was asked about or made; core_seconds_per_model. Time on a GPU, and in other processes, is not in it.
         """
         rows = []
         for cell in self.plan.cells:
             cost = self.cells.cost(cell)
-            seen, parameters = cell.fit.method.access.words, self.cells.parameters(cell.fit)
+            method, parameters = cell.fit.method, self.cells.parameters(cell.fit)
+            seen = (method.access.words, method.runs_models)
             per_model = cost["asked_core_seconds"] / cost["models"] if cost["models"] else float("nan")
-            rows.append((*place_of(cell), cell.fit.seed, seen, parameters, *cost.values(), per_model))
+            rows.append((*place_of(cell), cell.fit.seed, *seen, parameters, *cost.values(), per_model))
         of_cost = ["fit_core_seconds", "asked_core_seconds", "models", "core_seconds_per_model"]
-        table = pd.DataFrame(rows, columns=[*PLACE, "seed", "access", "parameters", *of_cost])
+        table = pd.DataFrame(rows, columns=[*PLACE, "seed", "access", "runs_models", "parameters", *of_cost])
         return table.astype({"parameters": "Int64"} | dict.fromkeys(of_cost, float))
 
     def figure(self) -> Figure:

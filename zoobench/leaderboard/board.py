@@ -16,7 +16,7 @@ from filelock import FileLock
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.files import beside, exchange, write_json
 from zoo_generation.progress import QUIET, Progress
-from zoobench.leaderboard.entry import ENTRY, Entry, Score, read_all, read_entries, read_entry
+from zoobench.leaderboard.entry import CONDITIONS, ENTRY, Entry, Score, read_all, read_entries, read_entry
 from zoobench.leaderboard.submission import assemble
 from zoobench.leaderboard.track import Track, read_track
 from zoobench.leaderboard.untrusted.archive import pack
@@ -94,7 +94,8 @@ class Board:
         """One row per entry and target, best entry first.
 
         Columns: rank (missing if the entry has no place), entry, method, target, metric, mean, std, low, high, average
-        (of the means over targets), baseline, marks, fresh (the average on newly built zoos), task_version,
+        (of the means over targets), access, runs_models, fit_core_seconds, asked_core_seconds and parameters (of the
+        entry, missing if it does not tell), baseline, marks, fresh (the average on newly built zoos), task_version,
         method_version, current (whether the current version of the task scored it), date.
         """
         metric, rows = metric or self.track.metric, []
@@ -102,6 +103,7 @@ class Board:
             scores = entry.of_metric(metric)
             of = {
                 "average": entry.mean(metric),
+                **entry.conditions,
                 "baseline": entry.baseline,
                 "marks": "; ".join(entry.marks),
                 "fresh": entry.fresh.mean(metric) if entry.fresh else math.nan,
@@ -115,12 +117,14 @@ class Board:
                 known = {name: getattr(score, name, None) for name in ("mean", "std", "low", "high")}
                 named = {"rank": place, "entry": entry.name, "method": entry.method, "target": target, "metric": metric}
                 rows.append(named | known | of)
-        types = {"rank": "Int64"} | dict.fromkeys(("mean", "std", "low", "high"), float)
+        types = dict.fromkeys(("mean", "std", "low", "high", "fit_core_seconds", "asked_core_seconds"), "float64")
+        types |= {"rank": "Int64", "runs_models": "boolean", "parameters": "Int64"}
         return pd.DataFrame(rows, columns=[*TABLE]).astype(types)
 
 
 TABLE = (
     *("rank", "entry", "method", "target", "metric", "mean", "std", "low", "high", "average"),
+    *CONDITIONS,
     *("baseline", "marks", "fresh", "task_version", "method_version", "current", "date"),
 )
 """Columns of `Board.table`."""

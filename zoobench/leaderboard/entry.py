@@ -29,7 +29,8 @@ from zoobench.leaderboard.untrusted.files import Refused, portable, read_plain
 
 FORMAT: Literal["zoobench-submission/1"] = "zoobench-submission/1"
 ENTRY = "entry.json"
-OPTIONAL = ("marks", "fresh", "access", "fit_core_seconds", "asked_core_seconds")
+OPTIONAL = ("marks", "fresh", "access", "runs_models", "fit_core_seconds", "asked_core_seconds")
+CONDITIONS = ("access", "runs_models", "fit_core_seconds", "asked_core_seconds", "parameters")
 MOST_BYTES = 200_000
 """Of `entry.json`."""
 
@@ -110,10 +111,11 @@ class Entry(Fields):
 
     name: of its folder, unique within a track; method: as shown; seeds: those of the track, or only its first for a
     method without chance; task_version, method_version: of the task that scored it, and of the method, 1 if not given;
-    access: the most that the method saw; fit_core_seconds, asked_core_seconds: CPU time of a fit, and inside the method
-    while it answered for a target, means over seeds, None if it learns nothing or that is not told; content: digest of
-    the answers in the artefact, whatever its bytes, unique within a track; marks: copies that it contains, see
-    `marks_of`; fresh: None if scores are only recorded.
+    access: the most that the method saw; runs_models: whether it runs the models, on inputs of its own;
+    fit_core_seconds, asked_core_seconds: CPU time of a fit, 0 if it learns nothing, and inside the method while it
+    answered for a target, means over seeds; None, in these four, if that is not told; content: digest of the answers in
+    the artefact, whatever its bytes, unique within a track; marks: copies that it contains, see `marks_of`; fresh: None
+    if scores are only recorded.
     """
 
     format: Literal["zoobench-submission/1"] = FORMAT
@@ -129,6 +131,7 @@ class Entry(Fields):
     parameters: NonNegativeInt | None = None
     compute: Annotated[str, Field(max_length=200), SEEN] = ""
     access: Seen | None = None
+    runs_models: bool | None = None
     fit_core_seconds: NonNegativeFloat | None = None
     asked_core_seconds: NonNegativeFloat | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1, max_length=100)]
@@ -161,6 +164,11 @@ class Entry(Fields):
     def is_ranked(self) -> bool:
         """Whether it can take a place: baselines and marked entries cannot."""
         return not self.baseline and not self.marks
+
+    @property
+    def conditions(self) -> dict[str, str | float | None]:
+        """What its method was allowed to see and do, and what it cost, by field; None if that is not told."""
+        return {name: getattr(self, name) for name in CONDITIONS}
 
     def fields(self) -> dict[str, Any]:
         """The content of its file; optional fields only if they are set."""

@@ -111,10 +111,12 @@ def zoos_of(
     return found
 
 
-def _core_seconds(results: Results) -> dict[str, float]:
-    """Mean CPU time of a fit, and inside the method in a cell; without those that an older zoobench did not take."""
+def _core_seconds(method: Method, results: Results) -> dict[str, float]:
+    """Mean CPU time of a fit, 0 if the method learns nothing, and inside the method in a cell; without those that an
+    older zoobench did not take."""
+    free = {} if method.learns else {"fit_core_seconds": 0.0}
     means = results.costs[["fit_core_seconds", "asked_core_seconds"]].mean().dropna()
-    return {str(name): round(float(mean), 2) for name, mean in means.items()}
+    return free | {str(name): round(float(mean), 2) for name, mean in means.items()}
 
 
 def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, results: Results) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
         "parameters": results.cells.parameters(results.plan.cells[0].fit),
         "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",
         "access": method.access.name.lower(),
-        **_core_seconds(results),
+        "runs_models": method.runs_models,
+        **_core_seconds(method, results),
         "seeds": list(seeds),
         "command": command(),
         "hardware": hardware(),

@@ -35,10 +35,10 @@ class Method:
     kind: the class; presets: configurations, the first of which is the default; baseline: whether other methods are
     compared with it; random: False if it gives the same result under every seed, so that one seed is measured; learns:
     False if the token set that it is fitted to does not matter. access: the data that it needs to see; tasks that allow
-    less skip it. summary: what it is, in one line; paper: where it is published, such as `arXiv 2406.09997`; version:
-    raised by one whenever its scores change, so that old and new ones stay apart. sampling: default settings of its
-    sampler, a frozen dataclass, None if it has none (see `Samplable`); cost: of fitting in a configuration, and of
-    encoding.
+    less skip it. runs_models: whether it runs the models, on inputs of its own. summary: what it is in one line; paper:
+    where it is published, such as `arXiv 2406.09997`; version: raised by one whenever its scores change, so that old
+    and new ones stay apart. sampling: default settings of its sampler, a frozen dataclass, None if it has none (see
+    `Samplable`); cost: of fitting in a configuration, and of encoding.
 
     >>> from zoobench.methods.baselines import FlatWeights
     >>> Method("mine", FlatWeights, learns=False, summary="The weights themselves").access.name
@@ -52,6 +52,7 @@ class Method:
     random: bool = True
     learns: bool = True
     access: Access = Access.WEIGHTS
+    runs_models: bool = False
     summary: str = ""
     paper: str = ""
     version: int = 1

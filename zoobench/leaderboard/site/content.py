@@ -6,12 +6,15 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from zoo_generation.text import visible, words
 from zoobench.leaderboard.board import Board
 from zoobench.leaderboard.entry import Entry, Score
+from zoobench.leaderboard.track import Seen
 
 MEASURES = {"r2": "R²", "tau": "τ"}
+LEVELS: tuple[str, ...] = get_args(Seen)
 UNITS = ["B", "kB", "MB", "GB", "TB"]
 
 
@@ -67,11 +70,17 @@ class Row:
     former: bool
 
     @property
+    def conditions(self) -> list[tuple[str, float | None, str | float | None]]:
+        """Column, number to sort and limit by, and value of each of the entry's conditions; None if it is not told."""
+        told = self.entry.conditions.items()
+        return [(name, LEVELS.index(value) if isinstance(value, str) else value, value) for name, value in told]
+
+    @property
     def text(self) -> str:
         """The text that filters search."""
         entry = self.entry
         kinds = ["baseline"] * entry.baseline + ["fresh" if entry.fresh else "recorded", *entry.marks]
-        seen = [entry.access] if entry.access else []
+        seen = [entry.access or "", "runs models" * bool(entry.runs_models)]
         return " ".join(
             [entry.method, entry.name, *entry.authors, *kinds, *seen, entry.date.isoformat(), entry.licence]
         ).lower()

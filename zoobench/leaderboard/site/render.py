@@ -9,7 +9,7 @@ from jinja2 import Environment
 from zoobench.display.environment import html_environment
 from zoobench.display.plotting import Plot
 from zoobench.leaderboard.board import Board
-from zoobench.leaderboard.site.content import Row, by_scale, metric_words, one_line, rows, size
+from zoobench.leaderboard.site.content import LEVELS, Row, by_scale, metric_words, one_line, rows, size
 from zoobench.leaderboard.site.plotting import dot_plot
 
 GENERATOR = "zoobench leaderboard"
@@ -19,6 +19,14 @@ SCALES = {
     "two-cores": ("Two cores", "Zoos that are built, and methods that are trained, on two processor cores."),
     "paper": ("Paper scale", "Zoos and methods of the size that the literature reports."),
 }
+CONDITIONS = {
+    "access": "access",
+    "runs_models": "runs models",
+    "fit_core_seconds": "fit, core\u2011s",
+    "asked_core_seconds": "answers, core\u2011s",
+    "parameters": "parameters",
+}
+"""Headers of what entries saw and cost."""
 ABREAST, LEADING = 2, 8
 """Number of authors that a table shows without unfolding."""
 
@@ -28,6 +36,7 @@ def site_environment() -> Environment:
     made = html_environment("zoobench.leaderboard.site")
     made.filters |= {"metric": metric_words, "size": size, "one_line": one_line}
     made.globals |= {"GENERATOR": GENERATOR, "GUIDE": GUIDE, "ABREAST": ABREAST, "LEADING": LEADING}
+    made.globals |= {"CONDITIONS": CONDITIONS, "LEVELS": LEVELS}
     return made
 
 

@@ -12,7 +12,8 @@ METHOD = Method(
     "probegen",
     ProbeGen,
     {"tiny": ProbeGenConfig(), "small": ProbeGenConfig(steps=6000, probes=128, width=256, layers=6)},
-    summary="Embeds a model by its answers to learned images; runs the models",
+    runs_models=True,
+    summary="Embeds a model by its answers to learned images",
     paper="arXiv 2410.10811",
 )
 RANDOM_PROBES = Method(
@@ -20,6 +21,7 @@ RANDOM_PROBES = Method(
     RandomProbes,
     {"default": RandomProbes()},
     learns=False,
-    summary="Embeds a model by its answers to random images; runs the models",
+    runs_models=True,
+    summary="Embeds a model by its answers to random images",
     paper="arXiv 2410.10811",
 )

@@ -4,6 +4,7 @@
 for (const board of document.querySelectorAll("table.board")) {
   const at = (id) => document.getElementById(id);
   const [words, metric, baselines] = [at("words"), at("metric"), at("baselines")];
+  const limits = [...document.querySelectorAll("[data-limits]")]; // each by the column of its name, to its value at most
   const headers = [...board.tHead.rows[0].cells];
   const visible = (key) => headers.find((header) => header.dataset.key === key && !header.hidden);
   const sorted = () => headers.find((header) => header.hasAttribute("aria-sort"));
@@ -14,7 +15,12 @@ for (const board of document.querySelectorAll("table.board")) {
     const before = sorted();
     if (before.hidden) sortBy(board, visible(before.dataset.key), isUp(before));
   };
-  const showRows = () => showOnly(board, (row) => (baselines.checked || !("baseline" in row.dataset)) && holds(row.dataset.text, words.value));
+  const isWithin = (row) => (limit) => {
+    const told = row.cells[visible(limit.id).cellIndex].dataset.value;
+    return limit.value === "" || parseFloat(told) <= Number(limit.value); // what is not told is within no limit
+  };
+  const showRows = () =>
+    showOnly(board, (row) => (baselines.checked || !("baseline" in row.dataset)) && holds(row.dataset.text, words.value) && limits.every(isWithin(row)));
 
   const write = () => {
     const state = new URLSearchParams();
@@ -27,6 +33,7 @@ for (const board of document.querySelectorAll("table.board")) {
     }
     if (words.value) state.set("filter", words.value);
     if (!baselines.checked) state.set("baselines", "no");
+    for (const limit of limits) if (limit.value) state.set(limit.id, limit.value);
     const query = `${state}`;
     try {
       history.replaceState(null, "", `${location.pathname}${query && "?"}${query}${location.hash}`);
@@ -40,6 +47,10 @@ for (const board of document.querySelectorAll("table.board")) {
     metric.value = known.includes(state.get("metric")) ? state.get("metric") : known[0];
     words.value = state.get("filter") ?? "";
     baselines.checked = state.get("baselines") !== "no";
+    for (const limit of limits) {
+      limit.value = state.get(limit.id) ?? "";
+      if (limit.selectedIndex < 0) limit.value = ""; // not one of its options
+    }
     showMetric();
     const header = visible(state.get("sort")) ?? visible("rank");
     const order = ["ascending", "descending"].find((each) => each === state.get("order"));
@@ -48,7 +59,7 @@ for (const board of document.querySelectorAll("table.board")) {
   };
 
   words.addEventListener("input", () => (showRows(), write()));
-  baselines.addEventListener("change", () => (showRows(), write()));
+  for (const each of [baselines, ...limits]) each.addEventListener("input", () => (showRows(), write()));
   metric.addEventListener("change", () => (showMetric(), write()));
   board.addEventListener("sorted", write);
   addEventListener("popstate", read);
