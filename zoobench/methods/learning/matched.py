@@ -28,6 +28,7 @@ from zoobench.populations.symmetries import groups_of
 Checkpoints = Literal["last", "all"]
 """Which checkpoints of each model a generator learns from."""
 
+TOO_FEW = "a generator learns from two or more training models of one layout and activation; fit it to a zoo with them"
 SMALLEST = 1e-6  # deviation of a code; a direction in which models do not differ stays at distance zero
 
 
@@ -61,11 +62,13 @@ class Matched:
             counts[population.layout] += len(population)
         layout = max(counts, key=lambda each: counts[each], default=None)
         parts = [each for each in tokens.without("test").populations if each.layout == layout and len(each)]
-        if layout is None or counts[layout] < 2:
-            raise InputError("a generator learns from two or more training models; fit it to a zoo that has them")
+        if layout is None:
+            raise InputError(TOO_FEW)
         best = max((_best(each.split("train")) for each in parts), key=lambda found: found[0])
         chosen = [_chosen(each, best[1], checkpoints) for each in parts]
         chosen = [each for each in chosen if len(each.split("train"))]
+        if sum(len(each.split("train")) for each in chosen) < 2:
+            raise InputError(TOO_FEW)
         groups = groups_of(chosen[0])
         weights = [each.weights for each in chosen]
         if matching:
