@@ -169,7 +169,7 @@ def test_copies_in_disguise_have_the_codes_of_their_models() -> None:
     codes = Codes.of(models, 128)
     training_models = models.weights[~models.held_out]
     torch.testing.assert_close(codes.decode(codes.encode(training_models)), training_models, atol=1e-4, rtol=1e-3)
-    scores = codes.encode(training_models)
+    scores = codes.encode(models.weights)
     torch.testing.assert_close(scores.std(0, correction=0), torch.ones(codes.size), atol=1e-3, rtol=0)
     last = population.split("train").select((population.split("train").table["epoch"] == 2).to_numpy())
     generator = torch.Generator().manual_seed(0)
@@ -217,6 +217,14 @@ def test_the_released_density_replays_models_and_the_published_mixes_them() -> N
     offsets = {name: latents[:, None] - fitted.latents for name, latents in drawn.items()}
     constant = {name: (each - each.mean(2, keepdim=True)).abs().amax(2).amin(1) for name, each in offsets.items()}
     assert constant["released"].max() < 1e-5 < constant["independent"].min()
+
+
+def test_held_out_models_have_codes_like_those_of_training_models() -> None:
+    """Though no two models have anything in common: otherwise a loss on them would not be one on models."""
+    models = Matched.of(tokens_of(made_up()))
+    scores = Codes.of(models, 4).encode(models.weights)
+    size = [float(scores[rows].square().mean()) for rows in (models.held_out, ~models.held_out)]
+    assert size[0] > 0.3 * size[1]
 
 
 def test_each_dataset_gives_the_latents_of_its_own_best_models() -> None:

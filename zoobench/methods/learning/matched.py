@@ -96,6 +96,9 @@ class Codes:
     reference: [D], the model that others are matched to, None if they are not matched; mean, deviation: [D], each
     layer's own, of the training models; basis: principal components of the standardised weights, None if the codes are
     these weights; scale: [k], by which scores are divided.
+
+    The basis is that of held-out models too. Independent trainings are nearly orthogonal, so in a basis of others alone
+    a model has a code near zero, and the loss on such codes falls as a generator collapses.
     """
 
     layout: Layout
@@ -107,11 +110,11 @@ class Codes:
 
     @classmethod
     def of(cls, models: Matched, components: int = 0) -> Codes:
-        """From the training models. components: number of principal components, at most; 0 means none are taken."""
-        weights = models.weights[~models.held_out]
+        """components: number of principal components, at most; 0 means none are taken."""
         counts = torch.tensor([entry.numel for entry in models.layout])
-        mean, deviation = statistics_of(models.layout, weights).repeat_interleave(counts, dim=1)
-        standard = (weights - mean) / deviation
+        statistics = statistics_of(models.layout, models.weights[~models.held_out])
+        mean, deviation = statistics.repeat_interleave(counts, dim=1)
+        standard = (models.weights - mean) / deviation
         if not components:
             return cls(models.layout, models.reference, mean, deviation, None, torch.ones(models.layout.size))
         basis = Basis.of(standard, components)

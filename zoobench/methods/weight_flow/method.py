@@ -125,7 +125,7 @@ class WeightFlow:
             return sample("flow", field, noise, steps, generator, begin, self.config.around).cpu()
 
     def _spread(self) -> dict[str, float]:
-        """The root mean square of samples' codes, which is 1 for training models."""
+        """The root mean square of samples' codes, which is 1 for the models that the basis is of."""
         drawn = self._sampled(self.asked[:1].expand(WATCHED), torch.Generator().manual_seed(0), WATCHED_STEPS)
         return {"spread": float(drawn.square().mean().sqrt())}
 
