@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from zoo_generation.data.load import ImageStore
-from zoo_generation.errors import AccessError
+from zoo_generation.errors import AccessError, InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.symmetry import match_closest, random_symmetries
 from zoobench.methods.granting import granted
 from zoobench.methods.learning import resume, training
-from zoobench.methods.learning.diffusion import Process, kept_noise, loss, sample
+from zoobench.methods.learning.diffusion import Field, Process, kept_noise, loss, sample
 from zoobench.methods.learning.matched import Codes, Matched
 from zoobench.methods.protocols import Execution, InapplicableError
 from zoobench.methods.registry import get_method
@@ -36,18 +36,25 @@ QUICK: dict[str, dict[str, Any]] = {
     "d2nwg": DATASETS,
     "d2nwg_lite": DATASETS,
 }
+OTHERWISE: list[tuple[str, dict[str, Any]]] = [
+    ("weight_flow", {"around": 0.5}),
+    ("weight_flow", {"accuracy": True}),
+    ("p_diff", {"around": 0.5}),
+    ("sane_diffusion", {"process": "ddpm", "around": 0.9}),
+    ("hyper_representation", {"permutations": 3, "source": "anchors"}),
+]
 AROUND = {"weight_flow": {"around": 0.999}, "p_diff": {"around": 0.999, "sampling_steps": 1}}
 PROCESSES: tuple[Process, ...] = ("flow", "ddpm")
+MEAN, DEVIATION = 0.7, 0.5  # of a Gaussian, whose best field is known in closed form
 
 
 def tokens_of(population: Population) -> TokenSet:
     return TokenSet(TOKEN_SIZE, (population.without("test"),))
 
 
-@pytest.mark.parametrize("name", QUICK)
-@pytest.mark.parametrize("around", [False, True], ids=["unconditional", "around"])
-def test_the_contract_is_kept(name: str, around: bool) -> None:
-    check_method(get_method(name), **QUICK[name], **({"around": 0.5} if around and name in AROUND else {}))
+@pytest.mark.parametrize(("name", "settings"), [(name, {}) for name in QUICK] + OTHERWISE)
+def test_the_contract_is_kept(name: str, settings: dict[str, Any]) -> None:
+    check_method(get_method(name), **QUICK[name] | settings)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -80,28 +87,30 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
         assert file.read_bytes() == (tmp_path / "again" / file.relative_to(tmp_path / "whole")).read_bytes()
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_samples_of_the_exact_field_are_distributed_as_the_data(process: Process) -> None:
-    """Of a Gaussian, whose best field is known in closed form; and no other field has a smaller loss."""
-    mean, deviation = 0.7, 0.5
-
+def exact_field(process: Process) -> Field:
     def exact(x: Tensor, time: Tensor) -> Tensor:
         shape = (-1, 1)
         if process == "flow":
             t = time.view(shape)
-            variance = (1 - t) ** 2 + (t * deviation) ** 2
-            slope = (t * deviation**2 - (1 - t)) / variance  # covariance of the velocity with x, over x's variance
-            return mean + slope * (x - t * mean)
+            variance = (1 - t) ** 2 + (t * DEVIATION) ** 2
+            slope = (t * DEVIATION**2 - (1 - t)) / variance  # covariance of the velocity with x, over x's variance
+            return MEAN + slope * (x - t * MEAN)
         share = kept_noise(time).view(shape)
-        variance = share * deviation**2 + 1 - share
-        noise = (1 - share).sqrt() / variance * (x - share.sqrt() * mean)
+        variance = share * DEVIATION**2 + 1 - share
+        noise = (1 - share).sqrt() / variance * (x - share.sqrt() * MEAN)
         return (noise - (1 - share).sqrt() * x) / share.sqrt()
 
-    generator = torch.Generator().manual_seed(0)
+    return exact
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_samples_of_the_exact_field_are_distributed_as_the_data(process: Process) -> None:
+    """And no other field has a smaller loss."""
+    exact, generator = exact_field(process), torch.Generator().manual_seed(0)
     noise = torch.randn(4000, 2, generator=generator)
     drawn = sample(process, exact, noise, 50 if process == "flow" else 1000, generator)
-    assert abs(drawn.mean() - mean) < 0.03 and abs(drawn.std() - deviation) < 0.03
-    data = mean + deviation * torch.randn(4000, 2, generator=generator)
+    assert abs(drawn.mean() - MEAN) < 0.03 and abs(drawn.std() - DEVIATION) < 0.03
+    data = MEAN + DEVIATION * torch.randn(4000, 2, generator=generator)
 
     def loss_of(field: Any) -> float:
         torch.manual_seed(1)
@@ -115,6 +124,43 @@ def test_samples_of_the_exact_field_are_distributed_as_the_data(process: Process
     torch.testing.assert_close(near, data[:5], atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("time", [0.25, 0.9, 0.99991])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_sampling_from_any_time_keeps_the_distribution_of_the_data(process: Process, time: float) -> None:
+    """In as many steps as are left of those that were trained, if more are asked for: beyond the last there is none."""
+    generator, asked = torch.Generator().manual_seed(0), 30 if process == "flow" else 1000
+    data = MEAN + DEVIATION * torch.randn(2000, 2, generator=generator)
+    noise, seen = torch.randn(2000, 2, generator=generator), []
+
+    def field(x: Tensor, now: Tensor) -> Tensor:
+        seen.append(float(now[0]))
+        return exact_field(process)(x, now)
+
+    drawn = sample(process, field, noise, asked, generator, data, time)
+    assert abs(drawn.mean() - MEAN) < 0.03 and abs(drawn.std() - DEVIATION) < 0.03
+    if process == "ddpm":
+        assert len(seen) == len(set(seen)) == max(1, round((1 - time) * asked)) and max(seen) < 1
+
+
+def test_around_an_anchor_means_as_much_noise_as_data() -> None:
+    """Whichever the process: a diffusion's times are not a flow's."""
+    assert get_method("weight_flow").config("around", {}).around == 0.5  # type: ignore[attr-defined]
+    for name, preset in (("p_diff", "around"), ("sane_diffusion", "ddpm")):
+        around = get_method(name).config(preset, {}).around  # type: ignore[attr-defined]
+        assert float(kept_noise(torch.tensor([around]))) == pytest.approx(0.5, abs=0.05)
+
+
+def test_one_model_of_an_activation_is_too_few_to_learn_from() -> None:
+    """However many there are of others."""
+    population = made_up()
+    table = population.table.copy()
+    table["activation"] = "tanh"
+    table.loc[:1, ["activation", "val_accuracy"]] = ["relu", 1.0]
+    one = Population.of("one", population.tokenizer, population.weights, table)
+    with pytest.raises(InputError, match="two or more training models"):
+        Matched.of(tokens_of(one))
+
+
 def test_copies_in_disguise_have_the_codes_of_their_models() -> None:
     """After matching; codes of as many components as models span are the models."""
     population = made_up()
@@ -123,7 +169,7 @@ def test_copies_in_disguise_have_the_codes_of_their_models() -> None:
     codes = Codes.of(models, 128)
     training_models = models.weights[~models.held_out]
     torch.testing.assert_close(codes.decode(codes.encode(training_models)), training_models, atol=1e-4, rtol=1e-3)
-    scores = codes.encode(training_models)
+    scores = codes.encode(models.weights)
     torch.testing.assert_close(scores.std(0, correction=0), torch.ones(codes.size), atol=1e-3, rtol=0)
     last = population.split("train").select((population.split("train").table["epoch"] == 2).to_numpy())
     generator = torch.Generator().manual_seed(0)
@@ -171,6 +217,49 @@ def test_the_released_density_replays_models_and_the_published_mixes_them() -> N
     offsets = {name: latents[:, None] - fitted.latents for name, latents in drawn.items()}
     constant = {name: (each - each.mean(2, keepdim=True)).abs().amax(2).amin(1) for name, each in offsets.items()}
     assert constant["released"].max() < 1e-5 < constant["independent"].min()
+
+
+def test_held_out_models_have_codes_like_those_of_training_models() -> None:
+    """Though no two models have anything in common: otherwise a loss on them would not be one on models."""
+    models = Matched.of(tokens_of(made_up()))
+    scores = Codes.of(models, 4).encode(models.weights)
+    size = [float(scores[rows].square().mean()) for rows in (models.held_out, ~models.held_out)]
+    assert size[0] > 0.3 * size[1]
+
+
+def test_each_dataset_gives_the_latents_of_its_own_best_models() -> None:
+    """Also where models of another dataset are more accurate."""
+    easy, hard, method = made_up(0), made_up(1), get_method("hyper_representation")
+    table = hard.table.assign(val_accuracy=hard.table["val_accuracy"] / 100)
+    hard = Population.of("hard", hard.tokenizer, hard.weights, table)
+    tokens = TokenSet(TOKEN_SIZE, (easy.without("test"), hard.without("test")))
+    fitted: Any = method.fit(
+        tokens, 0, method.config(None, QUICK[method.name] | {"best": 0.5}), Execution(device="cpu")
+    )
+    for population in (easy, hard):
+        training_models = population.split("train")
+        of_best = fitted.embed(training_models)[int(training_models.table["val_accuracy"].argmax())]
+        assert torch.cdist(of_best[None], fitted.latents).min() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["d2nwg", "d2nwg_lite"])
+def test_models_are_of_the_dataset_that_the_method_is_told_of(name: str) -> None:
+    """Fitted to models of two datasets, each of which has its own kind of weights."""
+    method, populations = get_method(name), []
+    for number, dataset in enumerate(["digits", "glyphs"]):
+        made = made_up()
+        table = made.table.assign(dataset=dataset)
+        weights = made_up(number).weights[:1] + 0.01 * made.weights
+        made = Population.of(dataset, made.tokenizer, weights, table)
+        populations.append(granted(method, made, method.access, ImageStore()))
+    tokens = TokenSet(TOKEN_SIZE, tuple(each.without("test") for each in populations))
+    settings = {"steps": 400, "autoencoder_steps": 150, "encoder_steps": 40, "width": 32, "hidden": 16, "code": 8}
+    config = method.config(None, settings | {"latent": 4, "sampling_steps": 50, "set_images": 16})
+    fitted: Any = method.fit(tokens, 0, config, Execution(device="cpu"))
+    ends = torch.stack([fitted.reconstruct(each).mean(0) for each in populations])
+    for number, each in enumerate(populations):
+        drawn = fitted.generate(each.split("train").alone().as_anchors(), 100, 0)
+        assert (torch.cdist(drawn, ends).argmin(1) == number).float().mean() > 0.7  # told nothing, both sum to 1
 
 
 def test_images_reach_the_method_only_where_they_are_granted() -> None:

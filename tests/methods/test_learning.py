@@ -144,3 +144,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
         train(model, lambda group, rows: loss(group, rows) * np.inf, EXAMPLES, RECIPE, 0, "a")
     with pytest.raises(InputError, match="'steps' is 0"):
         replace(RECIPE, steps=0)
+
+
+def test_what_is_watched_is_watched_without_dropout() -> None:
+    model, loss = made()
+    watch = lambda: {"training": float(model.training)}  # noqa: E731
+    course = train(model, loss, EXAMPLES, RECIPE, 7, "a", Execution(device="cpu"), watch=watch)
+    assert len(course.curve) and not course.curve["training"].any()

@@ -36,8 +36,8 @@ class HyperRepresentationConfig(Recipe):
 
     density: `independent` draws each latent dimension by itself, as published; `released` draws one model and one
     offset for all dimensions, as the released code does, which replays models. From the latents of the share `best` of
-    the training checkpoints by validation accuracy, or, with source `anchors`, from those of the anchors; bandwidth: of
-    the kernel.
+    each population's training checkpoints by validation accuracy, or, with source `anchors`, from those of the anchors;
+    bandwidth: of the kernel.
     """
 
     steps: int = 1500
@@ -101,11 +101,9 @@ class HyperRepresentation:
         identity = identity_of(tokens, seed, config)
         batch = fitted._loss(models, seed)
         fitted.course = train(fitted.model, batch, models.examples(), config, seed, identity, execution)
-        training, accuracy = models.weights[~models.held_out], models.accuracy[~models.held_out]
-        if bool(accuracy.isfinite().all()):
-            count = max(1, round(config.best * len(training)))
-            training = training[accuracy.argsort(descending=True, stable=True)[:count]]
-        fitted.latents = fitted._encoded(fitted.codes.encode(training))
+        known = ~models.held_out
+        best = _best(models.accuracy[known], models.source[known], config.best)
+        fitted.latents = fitted._encoded(fitted.codes.encode(models.weights[known][best]))
         return fitted
 
     def embed(self, population: Population) -> Tensor:
@@ -176,3 +174,17 @@ class HyperRepresentation:
         except (KeyError, RuntimeError) as error:
             raise damaged(path, "hyper_representation", error) from None
         return fitted
+
+
+def _best(accuracy: Tensor, source: Tensor, share: float) -> Tensor:
+    """Rows of the best share of each population's checkpoints: accuracies [checkpoints], populations [checkpoints].
+
+    All rows of a population whose accuracy was not measured. Datasets differ in accuracy, so each has its own best.
+    """
+    chosen = []
+    for number in source.unique().tolist():
+        rows = (source == number).nonzero().flatten()
+        if bool(accuracy[rows].isfinite().all()):
+            rows = rows[accuracy[rows].argsort(descending=True, stable=True)][: max(1, round(share * len(rows)))]
+        chosen.append(rows)
+    return torch.cat(chosen)

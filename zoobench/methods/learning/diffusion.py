@@ -90,11 +90,13 @@ def sample(
 ) -> Tensor:
     """Data [batch, ...] from noise of that shape.
 
-    flow: Heun's method. ddpm: ancestral sampling of `steps` of the `DDPM_STEPS` steps, evenly spread. begin: data to
-    begin from, with the noise of that time; None means pure noise, at time 0. The generator gives ancestral noise.
+    flow: Heun's method. ddpm: ancestral sampling of `steps` of the trained steps that are left, evenly spread, or of
+    all that are left. begin: data to begin from, with the noise of that time; None means pure noise, at time 0. The
+    generator gives ancestral noise.
     """
-    x = noise if begin is None else _mixed(process, begin, noise, torch.full((len(noise),), time, device=noise.device))
-    times = torch.linspace(time if begin is not None else 0.0, 1.0, steps + 1).tolist()
+    times = _times(process, steps, 0.0 if begin is None else time)
+    first = torch.full((len(noise),), times[0], device=noise.device)
+    x = noise if begin is None else _mixed(process, begin, noise, first)
     for now, then in itertools.pairwise(times):
         x = _flown(field, x, now, then) if process == "flow" else _denoised(field, x, now, then, generator)
     return x
@@ -105,6 +107,14 @@ def kept_noise(time: Tensor) -> Tensor:
     betas = torch.linspace(FIRST_BETA, LAST_BETA, DDPM_STEPS, dtype=torch.float64)
     shares = torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas).cumprod(0)]).float().to(time.device)
     return shares[((1 - time) * DDPM_STEPS).round().long()]
+
+
+def _times(process: Process, steps: int, begin: float) -> list[float]:
+    """From where sampling begins to 1. ddpm: trained times, each once; nothing changes between two of them."""
+    if process == "flow":
+        return torch.linspace(begin, 1.0, steps + 1).tolist()
+    left = max(1, round((1 - begin) * DDPM_STEPS))
+    return (1 - torch.linspace(left, 0, min(steps, left) + 1).round() / DDPM_STEPS).tolist()
 
 
 def _mixed(process: Process, data: Tensor, noise: Tensor, time: Tensor) -> Tensor:

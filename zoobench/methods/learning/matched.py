@@ -28,6 +28,7 @@ from zoobench.populations.symmetries import groups_of
 Checkpoints = Literal["last", "all"]
 """Which checkpoints of each model a generator learns from."""
 
+TOO_FEW = "a generator learns from two or more training models of one layout and activation; fit it to a zoo with them"
 SMALLEST = 1e-6  # deviation of a code; a direction in which models do not differ stays at distance zero
 
 
@@ -61,11 +62,13 @@ class Matched:
             counts[population.layout] += len(population)
         layout = max(counts, key=lambda each: counts[each], default=None)
         parts = [each for each in tokens.without("test").populations if each.layout == layout and len(each)]
-        if layout is None or counts[layout] < 2:
-            raise InputError("a generator learns from two or more training models; fit it to a zoo that has them")
+        if layout is None:
+            raise InputError(TOO_FEW)
         best = max((_best(each.split("train")) for each in parts), key=lambda found: found[0])
         chosen = [_chosen(each, best[1], checkpoints) for each in parts]
         chosen = [each for each in chosen if len(each.split("train"))]
+        if sum(len(each.split("train")) for each in chosen) < 2:
+            raise InputError(TOO_FEW)
         groups = groups_of(chosen[0])
         weights = [each.weights for each in chosen]
         if matching:
@@ -93,6 +96,9 @@ class Codes:
     reference: [D], the model that others are matched to, None if they are not matched; mean, deviation: [D], each
     layer's own, of the training models; basis: principal components of the standardised weights, None if the codes are
     these weights; scale: [k], by which scores are divided.
+
+    The basis is that of held-out models too. Independent trainings are nearly orthogonal, so in a basis of others alone
+    a model has a code near zero, and the loss on such codes falls as a generator collapses.
     """
 
     layout: Layout
@@ -104,11 +110,11 @@ class Codes:
 
     @classmethod
     def of(cls, models: Matched, components: int = 0) -> Codes:
-        """From the training models. components: number of principal components, at most; 0 means none are taken."""
-        weights = models.weights[~models.held_out]
+        """components: number of principal components, at most; 0 means none are taken."""
         counts = torch.tensor([entry.numel for entry in models.layout])
-        mean, deviation = statistics_of(models.layout, weights).repeat_interleave(counts, dim=1)
-        standard = (weights - mean) / deviation
+        statistics = statistics_of(models.layout, models.weights[~models.held_out])
+        mean, deviation = statistics.repeat_interleave(counts, dim=1)
+        standard = (models.weights - mean) / deviation
         if not components:
             return cls(models.layout, models.reference, mean, deviation, None, torch.ones(models.layout.size))
         basis = Basis.of(standard, components)

@@ -94,7 +94,7 @@ def train(
         while run.step < recipe.steps:
             value = run.advance()
             if run.step in run.looks:
-                seen = run.look({} if watch is None else watch())
+                seen = run.look(watch)
                 if log is not None:
                     log(run.step, {f"{name}/{column}": each for column, each in seen.items()})
             if time.monotonic() - told > REPORT_SECONDS or run.step == recipe.steps:
@@ -187,8 +187,9 @@ class _Run:
         self.step += 1
         return value.detach()
 
-    def look(self, more: dict[str, float]) -> dict[str, float]:
-        """A row of the curve: the mean loss of the held-out examples, with the same noise at every look."""
+    def look(self, watch: Watch | None) -> dict[str, float]:
+        """A row of the curve: the mean loss of the held-out examples, with the same noise at every look, and what is
+        watched, both without dropout."""
         self.model.eval()
         total, count = 0.0, 0
         with torch.no_grad():
@@ -198,7 +199,7 @@ class _Run:
                 count += len(rows)
         if not count:
             return {}
-        found = {"total": total / count} | more
+        found = {"total": total / count} | ({} if watch is None else watch())
         self.curve.append({"step": self.step} | found)
         if self.recipe.keep == "best" and found["total"] < self.best:
             self.best, self.best_weights = found["total"], copy.deepcopy(self.model.state_dict())

@@ -29,7 +29,8 @@ class PDiffConfig(Recipe):
 
     weight_noise: added to the standardised weights that the autoencoder reads; latent_noise: to the latents that it
     decodes. around: the time in [0, 1) at which sampling begins, from an anchor's latent with the noise of that time; 0
-    means from noise alone, as published. sampling_steps: of ancestral sampling, at most `DDPM_STEPS`.
+    means from noise alone, as published; at 0.75 there is as much noise as data. sampling_steps: of ancestral sampling,
+    at most `DDPM_STEPS`; from later on, at most those that are left.
     """
 
     steps: int = 5000
@@ -56,7 +57,7 @@ class PDiffConfig(Recipe):
             raise InputError("p_diff takes 'autoencoder_steps', 'hidden', 'latent' and 'width' above 0")
 
 
-PRESETS = {"default": PDiffConfig(), "unmatched": PDiffConfig(matching=False), "around": PDiffConfig(around=0.5)}
+PRESETS = {"default": PDiffConfig(), "unmatched": PDiffConfig(matching=False), "around": PDiffConfig(around=0.75)}
 
 
 class VectorAutoencoder(nn.Module):

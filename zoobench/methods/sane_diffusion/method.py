@@ -37,7 +37,8 @@ class SaneDiffusionConfig(Recipe):
     once; sampling_steps: of sampling.
 
     around: the time in [0, 1) at which sampling begins, from an anchor's latents with the noise of that time; 0 means
-    from noise alone. If the flow was trained on models of several datasets, only anchors say of which a model is to be.
+    from noise alone; there is as much noise as data at 0.5 in a flow, at 0.75 in a diffusion. If the flow was trained
+    on models of several datasets, only anchors say of which a model is to be.
     """
 
     steps: int = 1500
@@ -67,7 +68,7 @@ class SaneDiffusionConfig(Recipe):
 PRESETS = {
     "default": SaneDiffusionConfig(),
     "unconditional": SaneDiffusionConfig(around=0.0),
-    "ddpm": SaneDiffusionConfig(process="ddpm", sampling_steps=200),
+    "ddpm": SaneDiffusionConfig(process="ddpm", sampling_steps=200, around=0.75),
 }
 
 

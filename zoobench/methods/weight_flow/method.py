@@ -28,7 +28,7 @@ class WeightFlowConfig(Recipe):
 
     accuracy: whether the network is told each model's validation accuracy, and asked for the anchors' mean. around: the
     time in [0, 1) at which sampling begins, from an anchor with the noise of that time; 0 means from noise alone, as
-    published. sampling_steps: of Heun's method.
+    published; at 0.5 there is as much noise as data. sampling_steps: of Heun's method.
     """
 
     steps: int = 5000
@@ -52,6 +52,7 @@ class WeightFlowConfig(Recipe):
 
 PRESETS = {
     "default": WeightFlowConfig(),
+    "last": WeightFlowConfig(keep="last"),
     "accuracy": WeightFlowConfig(checkpoints="all", accuracy=True),
     "around": WeightFlowConfig(around=0.5),
 }
@@ -124,7 +125,7 @@ class WeightFlow:
             return sample("flow", field, noise, steps, generator, begin, self.config.around).cpu()
 
     def _spread(self) -> dict[str, float]:
-        """The root mean square of samples' codes, which is 1 for training models."""
+        """The root mean square of samples' codes, which is 1 for the models that the basis is of."""
         drawn = self._sampled(self.asked[:1].expand(WATCHED), torch.Generator().manual_seed(0), WATCHED_STEPS)
         return {"spread": float(drawn.square().mean().sqrt())}
 
