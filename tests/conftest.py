@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -36,6 +37,9 @@ SMALL_ZOO = ["--datasets=digits", "--learning-rate=0.001,0.003", "--seeds=7", "-
 
 settings.register_profile("untimed", deadline=None)  # speed is measured in benchmarks/speed
 settings.load_profile("untimed")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it for what it runs in the background, and so
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # would the commands that tests interrupt
 
 SHARED = Path(__file__).parents[2] / "shared"
 TEMPLATE = Path(__file__).parents[1] / "templates" / "method"

@@ -80,6 +80,18 @@ def test_the_convolution_is_the_grouped_one(
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_the_unfolded_convolution_is_differentiated_twice() -> None:
+    """Exact Hessians on a GPU go through it."""
+    random = torch.Generator().manual_seed(0)
+    shapes = (2, 3, 6, 5, 2), (2, 2, 3, 3, 2), (2, 2)
+    values = [torch.randn(shape, generator=random, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+    def function(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return unfolded_convolution(maps, weight, bias, (2, 1), (1, 2), 2)
+
+    assert torch.autograd.gradgradcheck(function, values)
+
+
 @given(models=st.integers(1, 3), sides=st.tuples(st.integers(2, 8), st.integers(2, 8)), seed=st.integers(0, 99))
 def test_pooling_takes_the_first_of_the_largest(models: int, sides: tuple[int, int], seed: int) -> None:
     """Ties, which black images are full of, send their gradient where PyTorch sends it."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from zoo_generation.networks import kernels
@@ -46,8 +45,9 @@ def convolution(
     if maps.device.type == "cpu" and maps.dtype == torch.float32:
         bias = weight.new_zeros(weight.shape[:2]) if bias is None else bias
         return _Convolution.apply(maps, weight, bias, stride, dilation, pool)
-    one_by_one = len(maps) == len(weight) > 1 and any(channels % QUICK for channels in weight.shape[1:3])
-    return (unfolded_convolution if one_by_one else grouped_convolution)(maps, weight, bias, stride, dilation, pool)
+    slow = maps.device.type != "cpu" and any(channels % QUICK for channels in weight.shape[1:3])
+    way = unfolded_convolution if slow and len(maps) == len(weight) > 1 else grouped_convolution
+    return way(maps, weight, bias, stride, dilation, pool)
 
 
 def unfolded_convolution(
@@ -183,7 +183,10 @@ class _Convolution(torch.autograd.Function):
 
 
 class _Unfolded(torch.autograd.Function):
-    """The columns, many times as large as the maps, are made again for the backward pass rather than kept."""
+    """The columns, many times as large as the maps, are made again for the backward pass rather than kept.
+
+    The backward pass can be differentiated too, as exact Hessians need.
+    """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, stride: Pair, dilation: Pair) -> Tensor:
@@ -194,7 +197,6 @@ class _Unfolded(torch.autograd.Function):
         return out.unflatten(2, columns.shape[4:])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
         stride, dilation = ctx.geometry
@@ -203,7 +205,7 @@ class _Unfolded(torch.autograd.Function):
         to_weight = (flat @ columns.flatten(4).flatten(1, 3).transpose(1, 2)).view_as(weight)
         if not ctx.needs_input_grad[0]:
             return None, to_weight, None, None
-        back = torch.bmm(weight.flatten(2).transpose(1, 2), flat, out=columns.flatten(4).flatten(1, 3)).view(shape)
+        back = (weight.flatten(2).transpose(1, 2) @ flat).view(shape)
         to_maps = torch.zeros_like(maps)
         for row, column in itertools.product(range(shape[2]), range(shape[3])):
             rows = slice(row * dilation[0], row * dilation[0] + stride[0] * (shape[4] - 1) + 1, stride[0])

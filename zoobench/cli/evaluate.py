@@ -53,7 +53,7 @@ EVAL_EXAMPLES = examples(
 )
 ABLATE_EXAMPLES = examples(
     "ablate benchmarks/compositions/smoke.yaml",
-    "ablate benchmarks/compositions/small.yaml --data-root data --dry-run",
+    "ablate benchmarks/compositions/composition.yaml --data-root data --dry-run",
     "ablate my-study.yaml --seeds 5 --ray-address auto --gpus-per-job 0.5 --home /shared/bench",
 )
 
