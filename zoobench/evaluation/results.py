@@ -17,6 +17,7 @@ from zoo_generation.text import score, words
 from zoobench import __version__
 from zoobench.display import figures
 from zoobench.evaluation.cells import Cells
+from zoobench.evaluation.frontier import METRICS, above_noise, points_of
 from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
 from zoobench.evaluation.statistics import FitScores, Interval, interval
 from zoobench.tasks.answers import Answer
@@ -29,8 +30,6 @@ Place = tuple[str, str, str, str]
 """Names of training set, method, task, target."""
 
 PLAN = "plan.json"
-FRONTIER = ("novelty", "kept_mean")
-"""Metrics of generation that are drawn against each other."""
 PLACE = ["composition", "method", "task", "target"]
 
 
@@ -151,20 +150,23 @@ class Results:
         titles = table["task"].map(words) + ", " + table["metric"].map(words) + "\n" + table["target"]
         return figures.dots(table.assign(panel=titles, name=table["method"]))
 
+    @cached_property
+    def above_noise(self) -> pd.DataFrame:
+        """Generated models beside noise around anchors that is as new; see `frontier.above_noise`."""
+        return above_noise(self.measurements)
+
     def frontier(self) -> Figure | None:
         """Accuracy of generated models against their novelty: one panel per target, one point per method; names that
         differ by a number, such as `noise_10` and `noise_20`, are joined. None if nothing was generated."""
-        table = self.measurements[self.measurements["metric"].isin(FRONTIER)]
-        means = table.pivot_table(index=["composition", "method", "task", "target"], columns="metric", values="value")
-        if not set(FRONTIER) <= set(means):
+        points = points_of(self.measurements)
+        if points.empty:
             return None
-        columns = {"target": "panel", "method": "name", FRONTIER[0]: "x", FRONTIER[1]: "y"}
-        shown = means.reset_index().rename(columns=columns)
-        return figures.frontier(shown, words(FRONTIER[0]), words(FRONTIER[1]))
+        columns = {"target": "panel", "method": "name", METRICS[0]: "x", METRICS[1]: "y"}
+        return figures.frontier(points.rename(columns=columns), words(METRICS[0]), words(METRICS[1]))
 
     def save(self, path: str | Path) -> None:
         """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder,
-        and frontier.png if models were generated.
+        and frontier.csv and frontier.png if models were generated.
 
         plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
         folder holds anything else.
@@ -178,6 +180,7 @@ class Results:
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
             if (frontier := self.frontier()) is not None:
+                self.above_noise.to_csv(aside / "frontier.csv", index=False)
                 figures.save(frontier, aside / "frontier.png")
 
     def save_beside(self, path: Path) -> Path:

@@ -47,7 +47,7 @@ class Generation:
     set BatchNorm's statistics.
 
     Ranks by `joint_1`: the share of the models to be kept that are as accurate as the anchors and farther from every
-    model that the method may know than these are from each other. A copy of a model counts 0, and so does noise.
+    model that the method may know than checkpoints of these are from each other. A copy of a model counts 0.
     """
 
     anchors: int = 5
