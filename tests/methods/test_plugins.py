@@ -147,7 +147,7 @@ def test_a_study_takes_it_by_name(template: None) -> None:
         ("plain:NOTHING", "of the package others cannot be imported (AttributeError: module 'plain' has no"),
         ("plain:Plain", "(plain:Plain) is of type type, not a zoobench.methods.Method; name one"),
         ("plain:SANE", "calls itself 'sane'; give the entry point and the Method one name"),
-        ("plain:USELESS", "let its class be an Embedder, Predictor, Generator, Reconstructor, "),
+        ("plain:USELESS", "let its class be an Embedder, Predictor, TablePredictor, Generator, Reconstructor, "),
         ("plain:FORGETFUL", "lacks save(); a method has fit, save and load"),
     ],
 )
