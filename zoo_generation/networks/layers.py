@@ -56,7 +56,7 @@ def unfolded_convolution(
     """`convolution` as a batched matrix product, for maps of each model's own.
 
     A GPU's library runs the groups of a grouped convolution one after another unless their channels are multiples of
-    `QUICK`: it then takes three to fifteen times as long as this.
+    `QUICK`: it then takes up to nineteen times as long as this, though for a few shapes it is as quick.
     """
     if torch.is_autocast_enabled(maps.device.type):
         kind = torch.get_autocast_dtype(maps.device.type)
