@@ -39,7 +39,8 @@ class FailedError(RuntimeError):
 def run_track(
     method: Method, track: Track, workspace: Workspace, progress: Progress = QUIET, config: object = None
 ) -> Entry:
-    """Run a method on a track and judge it. Returns its entry; the submitter adds authors and a licence.
+    """Run a method on a track and judge it. Returns its entry, described by the method's summary and paper; the
+    submitter adds authors and a licence.
 
     config: of the method, None for its first preset. Then `results/<track>/<method>/` of the workspace holds a
     submission, see `submit`. Raises `InputError` if the method cannot do what the track asks for, or needs more access
@@ -127,6 +128,8 @@ def _draft(track: Track, method: Method, seeds: Sequence[int], artefact: Path, r
         "track": track.name,
         "name": method.name,
         "method": method.name,
+        "description": method.summary,
+        "paper": method.link,
         "baseline": method.baseline,
         "parameters": results.cells.parameters(results.plan.cells[0].fit),
         "compute": f"{seconds / 60:.1f} core-minutes, training and measuring, all seeds" if seconds else "",

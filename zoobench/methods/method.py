@@ -69,6 +69,12 @@ class Method:
         """Reads a fitted method from a folder."""
         return self.kind.load
 
+    @property
+    def link(self) -> str | None:
+        """Address of its paper, None if that is not on arXiv."""
+        where, _, number = self.paper.partition(" ")
+        return f"https://arxiv.org/abs/{number}" if where == "arXiv" else None
+
     def identity(self, config: object) -> str:
         """What decides, besides data and seed, what it learns: its configuration and, for a method of another package
         or a notebook, how it is written, which changes while it is being written."""

@@ -110,7 +110,8 @@ def _under(name: str, whole: str, preset: str) -> Method:
     """A method that is called `name`, whose first configuration is a preset of another; always the same object."""
     method = METHODS.get(whole)
     first = {preset: method.config(preset)}
-    return replace(method, name=name, presets=first | dict(method.presets))
+    summary = f"{method.summary}; preset {preset}"
+    return replace(method, name=name, summary=summary, presets=first | dict(method.presets))
 
 
 def method_names() -> list[str]:
