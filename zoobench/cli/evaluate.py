@@ -101,7 +101,9 @@ def evaluate(
             raise InputError(
                 f"{refused[0]} was given with --track {track}, which decides that itself; leave one of them out"
             )
-        raise typer.Exit(_on_tracks(chosen_tracks([track], workspace), chosen, preset, settings, workspace))
+        with workspace.ray():  # one for all tracks
+            failed = _on_tracks(chosen_tracks([track], workspace), chosen, preset, settings, workspace)
+        raise typer.Exit(failed)
     kept = zb.kept_statuses(listed("trained,at_chance" if statuses is None else statuses) or [])
     first, zoos = seed or 0, opened_zoos(zoo, home)
     check_writable(home)

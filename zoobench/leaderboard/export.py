@@ -23,6 +23,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
+from zoobench.tasks.base import Anchored
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -68,7 +69,9 @@ def export_data(
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
         else:
-            anchors = [track.get_task().reads(each) for each in references.values()]
+            task = track.get_task()
+            around = task.anchors_of if isinstance(task, Anchored) else task.reads
+            anchors = [around(each) for each in references.values()]
             write_token_set(aside / "anchors", Selection.of(anchors, token_size))
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))

@@ -41,8 +41,9 @@ class Track(Fields):
     zoos: each zoo's content, its `population_digest`, None if nobody has built it yet; training: zoos whose training
     and validation models a method may see; targets: zoos that it is measured on; settings: changes to the task's
     defaults; metrics: to report, the first ranks and higher is better; tolerance: how much a score may differ on
-    another machine; access: the most that a method may see; note: what else it may or may not use, in words. The task
-    decides what a submission holds. A file may still give `holds` and `direction`, and call the note `allowed`.
+    another machine, relative to a score above 1; access: the most that a method may see; note: what else it may or may
+    not use, in words. The task decides what a submission holds. A file may still give `holds` and `direction`, and call
+    the note `allowed`.
     """
 
     format: Literal["zoobench-track/1"]

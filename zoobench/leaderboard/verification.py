@@ -208,7 +208,8 @@ def _differs(claimed: Score, found: Score, tolerance: float) -> Iterator[str]:
         (name, getattr(claimed, name), getattr(found, name), SPREAD * tolerance) for name in ("std", "low", "high")
     ]
     for name, told, computed, most in pairs:
-        if (told is None) != (computed is None) or abs((told or 0) - (computed or 0)) > most:
+        size = max(1.0, abs(computed or 0))  # scores in units of a zoo, such as distances, have no upper bound
+        if (told is None) != (computed is None) or abs((told or 0) - (computed or 0)) > most * size:
             yield (
                 f"the entry claims {_told(told)} as {name} of {found.metric} on {found.target}, but judging its "
                 f"artefact gives {_told(computed)}"

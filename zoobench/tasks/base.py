@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -119,4 +119,13 @@ class Task(Protocol):
 
     def work(self, checkpoints: int, train_images: int) -> Work:
         """Estimated work of a cell, for a target of that many checkpoints and training images."""
+        ...
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A task that gives methods anchors: some of the target's models, to generate others around."""
+
+    def anchors_of(self, target: Population) -> Population:
+        """The anchors, in the order of the target."""
         ...

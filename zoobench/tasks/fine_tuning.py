@@ -24,7 +24,7 @@ from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec, make_spec
 from zoo_generation.training.train import train_models
 from zoobench.methods.protocols import Generator
-from zoobench.methods.sampling import choose_anchors, generate
+from zoobench.methods.sampling import generate
 from zoobench.populations import Access, Population
 from zoobench.populations.target import Target
 from zoobench.tasks.answers import Weights
@@ -77,19 +77,23 @@ class FineTuning:
         """At most as many models as are trained."""
         return WeightForm.made(range(1, self.models + 1), setting.target.layout.size)
 
+    def anchors_of(self, target: Population) -> Population:
+        """The best of the target's training models."""
+        return self.generation.anchors_of(target)
+
     def ask(self, method: Generator, setting: Setting) -> Weights:
         """Generate; the weights are those before training."""
-        anchors = choose_anchors(setting.target, self.generation.anchors)
+        anchors = self.anchors_of(setting.target)
         how = self.generation.how
         generated = generate(method, anchors, how, setting.seed, setting.images, device=setting.device)
         return Weights(generated.weights[: self.models])
 
     def reads(self, target: Population) -> Population:
-        return choose_anchors(target, self.generation.anchors)
+        return self.anchors_of(target)
 
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
         """Train. Observations: model, its number, best first, as a string; epoch; test_accuracy."""
-        anchors = choose_anchors(setting.target, self.generation.anchors)
+        anchors = self.anchors_of(setting.target)
         best = anchors.table.iloc[int(anchors.table["val_accuracy"].argmax())]
         specs = specs_like(best, len(answer.weights), self.epochs, setting.seed)
         return self.train(answer.weights, Target.of(anchors), specs, setting)

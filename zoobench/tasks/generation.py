@@ -75,10 +75,14 @@ class Generation:
         """At most as many models as are kept, best first."""
         return WeightForm.made(range(1, self.kept + 1), setting.target.layout.size)
 
+    def anchors_of(self, target: Population) -> Population:
+        """The best of the target's training models."""
+        return choose_anchors(target, self.anchors)
+
     def ask(self, method: Generator, setting: Setting) -> Weights:
         """Generate: draw, and keep the best on validation images. Draws have two further columns: accuracy, on
         `COMPARED_IMAGES` test images; novelty, the distance to the nearest known model."""
-        anchors = choose_anchors(setting.target, self.anchors)
+        anchors = self.anchors_of(setting.target)
         known, compared = self._known(setting)
         module = Target.of(anchors).module()
 
@@ -107,7 +111,7 @@ class Generation:
         drawn_accuracy, on `COMPARED_IMAGES` test images, NaN if other draws are not known. Equal in all rows: bar, the
         accuracy to reach; independent and independent_overlap, the novelty and overlap of the known models themselves.
         """
-        anchors = choose_anchors(setting.target, self.anchors)
+        anchors = self.anchors_of(setting.target)
         target, weights = Target.of(anchors), answer.weights
         known, compared = self._known(setting)
         module, layout, device = target.module(), target.layout, setting.device

@@ -12,7 +12,8 @@ Wang et al., Neural Network Diffusion, arXiv 2402.13144 (overlap of wrong predic
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 import torch
@@ -31,7 +32,7 @@ NEAREST = 8
 which find copies with little noise, and one matching of all models to the same one, which finds the others."""
 
 ELEMENTS = 2**25  # of weights of pairs in memory at once
-SAMPLED = 1000  # known checkpoints of which the unit is the median, evenly spaced
+SAMPLED = 250  # known checkpoints of which the unit is the median, evenly spaced
 KEPT = 4  # populations whose known models stay in memory
 
 _made: dict[str, KnownModels] = {}
@@ -95,7 +96,7 @@ class KnownModels:
         rows = torch.linspace(0, len(weights) - 1, min(SAMPLED, len(weights))).round().long()
         others = torch.ones(len(rows), len(weights), dtype=torch.bool).scatter_(1, rows[:, None], False)
         nearest = made._nearest(made.weights[rows], made.prints[rows], made.placed[rows], others)
-        return cls(**vars(made) | {"unit": float(nearest.median())})
+        return replace(made, unit=float(nearest.median()))
 
     def distances(self, weights: Tensor) -> Tensor:
         """Distance [models] float64 of each of the models [models, D] to the nearest of these, in their unit.
@@ -127,7 +128,7 @@ class KnownModels:
         """
         return _overlap(wrong, self.wrong).amax(1)
 
-    @property
+    @cached_property
     def independent(self) -> float:
         """The median distance of a known model, at its best, to the nearest checkpoint of another one; NaN if there is
         no other."""
@@ -139,7 +140,7 @@ class KnownModels:
             float(self._nearest(self.weights[rows], self.prints[rows], self.placed[rows], others).median()) / self.unit
         )
 
-    @property
+    @cached_property
     def independent_overlap(self) -> float:
         """The median overlap of a known model's mistakes with those of the other that is most alike; NaN if there is
         no other."""

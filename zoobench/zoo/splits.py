@@ -31,7 +31,7 @@ def splits_of(models: pd.DataFrame, seed: int = 0) -> pd.Series:
     models: one or more rows per model, with columns model_id and source.
     """
     published = published_splits(models["source"])
-    return published.where(published.notna(), split_models(models["model_id"], seed))
+    return published.where(published.notna(), split_models(models["model_id"], seed)).astype(str)
 
 
 def published_splits(sources: pd.Series) -> pd.Series:
