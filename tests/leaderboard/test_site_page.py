@@ -184,6 +184,12 @@ def test_it_hides_by_access_by_models_run_and_by_cost_and_with_these_who_does_no
     runs.select_option("any")
     assert shown("half", "statistics"), "20 is within 20, and 20.25 is not"
     fit.fill("")
+    answers = track.get_by_label("Answers, core-seconds at most")
+    answers.fill("0.2")
+    assert shown(), "each took a quarter of a second"
+    answers.fill("0.25")
+    assert shown(*names)
+    answers.fill("")
     assert len(column(track, "method")) == ALL and "?" not in track.url
     press(track, "access")
     told = [each for each in column(track, "access") if each != "–"]
