@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo_generation.data import load_dataset
 from zoo_generation.data.images import Images
 from zoo_generation.networks.accuracy import accuracies, mistakes
-from zoo_generation.networks.architectures import get_architecture
+from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.symmetry import balance_scales, learnable_distance, match_closest, random_symmetries
 from zoobench.populations import Population, Tokenizer
 from zoobench.populations.symmetries import groups_of
@@ -49,9 +49,17 @@ def moved(weights: Tensor, population: Population, seed: int) -> Tensor:
     return weights.gather(1, index) * factor
 
 
+def centred(weights: Tensor, layout: Layout) -> Tensor:
+    """One model whose classifier, the last two entries, adds nothing to all classes alike."""
+    state = layout.unflatten(weights)
+    for name in list(state)[-2:]:
+        state[name] = state[name] - state[name].mean(0, keepdim=True)
+    return layout.flatten(state)
+
+
 def matched_distance(one: Tensor, other: Tensor, population: Population) -> float:
     layout, groups = population.layout, groups_of(population)
-    one, other = (balance_scales(each[None], layout, groups) for each in (one, other))
+    one, other = (balance_scales(centred(each, layout)[None], layout, groups) for each in (one, other))
     return float(learnable_distance(match_closest(one, other[0], layout, groups)[0], other[0], layout))
 
 
@@ -68,6 +76,7 @@ def test_a_copy_has_distance_zero_however_its_units_are_ordered(network: tuple[s
     for entry in population.layout:
         if "running_" in entry.name:  # which say nothing of what was learned
             copies[:, entry.span] += 1
+    copies[:, population.layout.entries[-1].span] += 20  # of all classes' biases: probabilities stay
     assert found.distances(copies).max() <= 1e-3
     assert found.between(copies[:1].repeat(3, 1)).max() <= 1e-3 and found.between(copies[:1]).isnan().all()
     assert found.distances(torch.full_like(copies[:1], torch.nan)).isinf().all()
@@ -118,3 +127,11 @@ def test_overlaps_are_those_of_sets_of_mistakes() -> None:
     own = [max(len(one & two) / len(one | two) for two in sets if two is not one) for one in sets]
     assert found.independent_overlap == pytest.approx(median(own))
     assert found.overlaps(wrong).tolist() == [1.0] * len(wrong)
+
+    scaled = best.clone()
+    for entry in layout.entries[-2:]:
+        scaled[:, entry.span] *= 4  # larger logits: no prediction changes
+    assert (found.distances(scaled) > 1).all() and (found.novelty(scaled, wrong) == 0).all()
+    other = wrong.clone()
+    other[:, 0] = ~other[:, 0]
+    assert torch.equal(found.novelty(scaled, other), found.distances(scaled))

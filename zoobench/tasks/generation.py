@@ -88,7 +88,7 @@ class Generation:
 
         def observe(weights: Tensor) -> Mapping[str, Tensor]:
             wrong = mistakes(weights, anchors.layout, module, compared, setting.device)
-            return {"accuracy": 1 - wrong.double().mean(1), "novelty": known.distances(weights.cpu())}
+            return {"accuracy": 1 - wrong.double().mean(1), "novelty": known.novelty(weights.cpu(), wrong)}
 
         drawn = generate(
             method, anchors, self.how, setting.seed, setting.images, device=setting.device, observe=observe
@@ -116,10 +116,11 @@ class Generation:
         known, compared = self._known(setting)
         module, layout, device = target.module(), target.layout, setting.device
         test, val = (setting.images.of(target.row, split) for split in ("test", "val"))
+        wrong = mistakes(weights, layout, module, compared, device)
         columns = {
             "test_accuracy": accuracies(weights, layout, module, test, device),
-            "novelty": known.distances(weights),
-            "overlap": known.overlaps(mistakes(weights, layout, module, compared, device)),
+            "novelty": known.novelty(weights, wrong),
+            "overlap": known.overlaps(wrong),
             "to_others": known.between(weights),
         }
         of_anchors = accuracies(anchors.weights, layout, module, test, device)

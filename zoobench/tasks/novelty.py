@@ -1,9 +1,10 @@
 """How new generated models are: distances to the models that a method may know, and overlap of mistakes with theirs.
 
 A distance is the L2 norm of the difference of all learnable weights (not BatchNorm's running statistics) of two models,
-one matched to the other (Ainsworth et al., Git Re-Basin, arXiv 2209.04836), the scales of their units balanced. So a
-copy has distance 0, whatever the order, signs and scales of its units. The unit is the zoo's own: the median distance
-of a known checkpoint to the nearest other one, which is mostly another epoch of the same model.
+one matched to the other (Ainsworth et al., Git Re-Basin, arXiv 2209.04836), the scales of their units balanced, the
+classifier without what it adds to all classes alike. So a copy has distance 0, whatever the order, signs and scales of
+its units. The unit is the zoo's own: the median distance of a known checkpoint to the nearest other one, which is
+mostly another epoch of the same model.
 
 Sources: Zeng et al., arXiv 2506.07998 (distances to the nearest training model, beside those between training models);
 Wang et al., Neural Network Diffusion, arXiv 2402.13144 (overlap of wrong predictions).
@@ -12,6 +13,7 @@ Wang et al., Neural Network Diffusion, arXiv 2402.13144 (overlap of wrong predic
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,12 +22,13 @@ import torch
 from torch import Tensor
 
 from zoo_generation.data.images import Images
+from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import mistakes
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.symmetry import Group, balance_scales, fingerprint, learnable_distance, match_closest
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of, reference_of
-from zoobench.populations.target import Target
+from zoobench.populations.target import Target, classifier_of
 
 NEAREST = 8
 """How many known checkpoints a model is matched to, by each of two guesses at which are the nearest: fingerprints,
@@ -33,6 +36,7 @@ which find copies with little noise, and one matching of all models to the same 
 
 ELEMENTS = 2**25  # of weights of pairs in memory at once
 SAMPLED = 250  # known checkpoints of which the unit is the median, evenly spaced
+FEWEST = 5  # mistakes by which a model is known as another one
 KEPT = 4  # populations whose known models stay in memory
 
 _made: dict[str, KnownModels] = {}
@@ -42,13 +46,15 @@ _made: dict[str, KnownModels] = {}
 class KnownModels:
     """The checkpoints that a method may know, for measuring how new others are.
 
-    weights: [checkpoints, D], scales balanced; prints: their fingerprints [checkpoints, F]; placed: the weights, all
-    matched to the same one; models: which model each is of [checkpoints] int64; best: the rows of the best checkpoint
-    of each model; wrong: which images these classify wrongly [models, images]; unit: of distances.
+    classifier: the name of the last linear layer; weights: [checkpoints, D], see `_canonical`; prints: their
+    fingerprints [checkpoints, F]; placed: the weights, all matched to the same one; models: which model each is of
+    [checkpoints] int64; best: the rows of the best checkpoint of each model; wrong: which images these classify wrongly
+    [models, images]; unit: of distances.
     """
 
     layout: Layout
     groups: tuple[Group, ...]
+    classifier: str
     weights: Tensor
     prints: Tensor
     reference: Tensor
@@ -78,13 +84,15 @@ class KnownModels:
     @classmethod
     def _new(cls, known: Population, target: Target, images: Images, device: str) -> KnownModels:
         layout, groups, table = known.layout, groups_of(known), known.table.reset_index(drop=True)
-        weights = balance_scales(known.weights, layout, groups)
-        reference = balance_scales(reference_of(known)[None], layout, groups)[0]
+        classifier = _classifier(target)
+        weights = _canonical(known.weights, layout, groups, classifier)
+        reference = _canonical(reference_of(known)[None], layout, groups, classifier)[0]
         accuracy = table["val_accuracy"].astype(float).fillna(-1.0)
         best = torch.tensor(accuracy.groupby(table["model_id"], sort=False).idxmax().tolist())
         made = cls(
             layout,
             groups,
+            classifier,
             weights,
             fingerprint(weights, layout, groups),
             reference,
@@ -105,16 +113,27 @@ class KnownModels:
         bound, because matching is: by a few per cent. Infinite for a model that is not finite.
         """
         finite = weights.isfinite().all(1)
-        balanced = balance_scales(torch.where(finite[:, None], weights, 0.0), self.layout, self.groups)
+        given = torch.where(finite[:, None], weights, 0.0)
+        balanced = _canonical(given, self.layout, self.groups, self.classifier)
         placed = match_closest(balanced, self.reference, self.layout, self.groups)
         prints = fingerprint(balanced, self.layout, self.groups)
         every = torch.ones(len(weights), len(self.weights), dtype=torch.bool)
         return torch.where(finite, self._nearest(balanced, prints, placed, every) / self.unit, torch.inf)
 
+    def novelty(self, weights: Tensor, wrong: Tensor) -> Tensor:
+        """Distance [models] float64 as of `distances`, but 0 for a model that makes exactly the mistakes of a known
+        one at its best, five or more: it is this one, whatever its weights look like.
+
+        wrong: which images the models classify wrongly [models, images]. Other scales of logits, and weights of units
+        that are never active, change no prediction.
+        """
+        same = (self.overlaps(wrong) == 1) & (wrong.sum(1) >= FEWEST)
+        return torch.where(same, 0.0, self.distances(weights))
+
     def between(self, weights: Tensor) -> Tensor:
         """Mean distance [models] float64 of each of the models [models, D] to the others; NaN if there are none."""
         count = len(weights)
-        balanced = balance_scales(weights, self.layout, self.groups)
+        balanced = _canonical(weights, self.layout, self.groups, self.classifier)
         one, other = torch.triu_indices(count, count, 1)
         apart = torch.zeros(count, count, dtype=torch.float64)
         apart[one, other] = self._apart(balanced, balanced, other, one)
@@ -168,6 +187,25 @@ class KnownModels:
             matched = match_closest(weights[one], towards, self.layout, self.groups)
             found.append(learnable_distance(matched, towards, self.layout))
         return torch.cat(found)
+
+
+def _classifier(target: Target) -> str:
+    """The name of the last linear layer, empty if there is none."""
+    try:
+        return classifier_of(target.module())
+    except InputError:
+        return ""
+
+
+def _canonical(weights: Tensor, layout: Layout, groups: Sequence[Group], classifier: str) -> Tensor:
+    """The models [models, D] with balanced scales, and a classifier whose mean over classes is zero: what all classes
+    share changes no probability."""
+    centred = weights.clone()
+    for entry in layout:
+        if classifier and entry.name.rpartition(".")[0] == classifier:
+            rows = centred[:, entry.span].view(len(weights), entry.shape[0], -1)
+            centred[:, entry.span] = (rows - rows.mean(1, keepdim=True)).flatten(1)
+    return balance_scales(centred, layout, groups)
 
 
 def _overlap(wrong: Tensor, others: Tensor) -> Tensor:
