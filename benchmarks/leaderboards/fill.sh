@@ -17,6 +17,7 @@ generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around 
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do
-        zoobench submit "$result" --replace --authors "The zoobench authors" --licence MIT
+        # Refused where a track ranks by τ and predictions are constant, as those of training_mean are.
+        zoobench submit "$result" --replace --authors "The zoobench authors" --licence MIT || echo "$result is left out"
     done
 done
