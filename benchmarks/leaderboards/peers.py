@@ -27,7 +27,8 @@ from zoobench.zoo.workspace import Workspace
 TRACKS = {
     "generation-id": "ID",
     "generation-ood": "OOD",
-    "fine-tuning": "ID",
+    "fine-tuning-id": "ID",
+    "fine-tuning-ood": "OOD",
     "reconstruction": "ID",
     "property-id": "ID",
     "property-cross-dataset": "datasets",
@@ -43,16 +44,17 @@ GENERATED = {
     "novelty": "novelty",
     "overlap": "error IoU",
 }
+FURTHER = {"after_1": "after 1 epoch", "after_5": "after 5"}
 READ = {"r2:test_accuracy": "R²", "r2:boosted_test_accuracy": "R² boosted"}
 READ |= {"tau:test_accuracy": "τ", "tau:boosted_test_accuracy": "τ boosted"}
-COSTS = {"fit_core_seconds": "a fit, core-s", "asked_core_seconds": "answers, core-s"}
+COSTS = {"fit_core_seconds": "a fit, core-s", "asked_core_seconds": "answers, core-s", "parameters": "parameters"}
 
 
 def measured(workspace: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measurements and costs of every entry's method on its track, with a column track."""
     tables, costs = [], []
     for name in TRACKS:
-        track = read_track(workspace.leaderboards, name)
+        track = track_of(workspace, name)
         for method in names(workspace, track):
             try:
                 results, _ = measure(get_method(method), None, track, workspace)
@@ -62,6 +64,15 @@ def measured(workspace: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
             tables.append(results.measurements.assign(track=name))
             costs.append(results.costs.assign(track=name))
     return pd.concat(tables, ignore_index=True), pd.concat(costs, ignore_index=True)
+
+
+def track_of(workspace: Workspace, name: str) -> Track:
+    """A track of the leaderboards; fine-tuning both in and out of distribution, as generation is."""
+    if not name.startswith("fine-tuning"):
+        return read_track(workspace.leaderboards, name)
+    like = read_track(workspace.leaderboards, name.replace("fine-tuning", "generation"))
+    track = read_track(workspace.leaderboards, "fine-tuning")
+    return track.model_copy(update={"training": like.training, "targets": like.targets, "zoos": like.zoos})
 
 
 def names(workspace: Workspace, track: Track) -> Iterator[str]:
@@ -84,10 +95,8 @@ def generators(table: pd.DataFrame, costs: pd.DataFrame, track: str) -> pd.DataF
     here = table[table["track"] == track]
     shown = means(here, GENERATED)
     above = above_noise(here).groupby("method")["above"].mean()
-    shown["above noise"] = above.map(lambda value: f"{value:+.3f}")
-    if TRACKS[track] == "ID":
-        further = means(table[table["track"] == "fine-tuning"], {"after_1": "after 1", "after_5": "after 5"})
-        shown = shown.join(further)
+    shown["above noise"] = above.map("{:+.3f}".format, na_action="ignore")
+    shown = shown.join(means(table[table["track"] == track.replace("generation", "fine-tuning")], FURTHER))
     scores = here[here["metric"].isin(["joint_1", "kept_mean"])].pivot_table("value", "method", "metric")
     order = scores.sort_values(["joint_1", "kept_mean"], ascending=False).index
     return shown.loc[order].join(seconds(costs, [track]))
@@ -106,8 +115,8 @@ def predictors(table: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
 def seconds(costs: pd.DataFrame, tracks: list[str]) -> pd.DataFrame:
     """What a fit and the answers for a target took, means over tracks, targets and seeds, by method."""
-    found = costs[costs["track"].isin(tracks)].groupby("method")[list(COSTS)].mean()
-    return found.map("{:.1f}".format).rename(columns=COSTS)
+    found = costs[costs["track"].isin(tracks)].astype({"parameters": float}).groupby("method")[list(COSTS)].mean()
+    return found.map("{:,.0f}".format, na_action="ignore").rename(columns=COSTS)
 
 
 def markdown(table: pd.DataFrame) -> str:

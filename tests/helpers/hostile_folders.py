@@ -57,6 +57,7 @@ LONG = "x" * 10_000
 for one in ("method", "description", "licence", "compute", "command", "hardware", "name", "track", "date"):
     field(f"huge_{one}", one, **{one: LONG})
     field(f"terminal_codes_in_{one}", one, **{one: "\x1b[31mred\x1b]0;title\x07"})
+field("too_much_access", "saw labels, and the track allows weights at most", access="labels")
 field("huge_author", "authors", authors=[LONG])
 field("many_authors", "authors", authors=["A"] * 1000)
 field("huge_version", "versions", versions={"torch": LONG})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from helpers.submitting import Board, artefact, change, fingerprint, read_fields
 
 from zoo_generation.errors import InputError
 from zoobench.leaderboard import Board as Entries
-from zoobench.leaderboard import leaderboard, read_entry, submit, verify
+from zoobench.leaderboard import Score, leaderboard, read_entry, submit, verify
 from zoobench.leaderboard.board import add, differences
+from zoobench.leaderboard.running import check_applicable
 from zoobench.leaderboard.site import write_site
 from zoobench.leaderboard.untrusted.files import Refused
+from zoobench.leaderboard.verification import differences as claims
+from zoobench.methods.registry import get_method
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo.workspace import Workspace
 
@@ -67,6 +71,26 @@ def test_rules_say_what_a_method_may_see(board: Board, access: str) -> None:
     assert ("No images." in rules) == (access == "weights") and rules.endswith("All.")
     rewrite(board, access="everything")
     with pytest.raises(InputError, match="field 'access' was given 'everything'"):
+        board.track("property")
+
+
+def test_methods_that_see_hyperparameters_are_floors_alone(board: Board) -> None:
+    floor = get_method("hyperparameters")
+    check_applicable(board.track("property"), floor)
+    with pytest.raises(InputError, match="only baselines may"):
+        check_applicable(board.track("property"), replace(floor, name="mine", baseline=False))
+
+
+def test_a_metric_may_have_a_tolerance_of_its_own(board: Board) -> None:
+    first, *others = board.track("property").metrics
+    track = board.track("property").model_copy(update={"tolerance": 0.01, "tolerances": {first: 0.2}})
+    values = {"target": "digits-a", "mean": 0.5, "std": None, "low": None, "high": None, "values": (0.5,)}
+    found = [Score(metric=metric, **values) for metric in (first, *others)]
+    claimed = [Score(metric=metric, **values | {"mean": 0.6, "values": (0.6,)}) for metric in (first, *others)]
+    told = list(claims(claimed, found, track))
+    assert len(told) == len(others) and not any(f"of {first} on" in each for each in told)
+    rewrite(board, tolerances={"another": 0.1})
+    with pytest.raises(InputError, match="unknown metric of the track 'another'"):
         board.track("property")
 
 

@@ -40,5 +40,7 @@ def above_noise(measurements: pd.DataFrame) -> pd.DataFrame:
     for _, rows in table.groupby(["task", "target"], sort=False):
         known = rows[rows["method"].str.fullmatch(NOISE)].sort_values("novelty")
         if len(known) > 1:
-            noise[rows.index] = np.interp(rows["novelty"], known["novelty"], known["kept_mean"], right=np.nan)
+            noise[rows.index] = np.interp(
+                rows["novelty"], known["novelty"], known["kept_mean"], left=np.nan, right=np.nan
+            )
     return table.assign(noise=noise, above=table["kept_mean"] - noise)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-CALLS = ("embed", "embed_layers", "predict", "generate", "reconstruct", "merge", "transfer", "attribute", "trace")
+CALLS = (
+    *("embed", "embed_layers", "predict", "predict_from", "generate"),
+    *("reconstruct", "merge", "transfer", "attribute", "trace"),
+)
 """What tasks ask; each gives one row per model, or per image."""
 
 SAMPLER = "sampler"  # gives a generator, which is metered too

@@ -21,6 +21,7 @@ from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.track import Track
 from zoobench.methods.method import Method
+from zoobench.methods.protocols import TablePredictor
 from zoobench.populations import Population, TokenSet
 from zoobench.zoo.workspace import Workspace
 
@@ -96,6 +97,11 @@ def check_applicable(track: Track, method: Method) -> None:
         raise InputError(f"{method.name} does not do what the track {track.name} asks for ({task})")
     if not track.allows(method):
         raise InputError(f"{method.name} needs {method.access.words}, and the track {track.name} does not allow that")
+    if isinstance(method.kind, TablePredictor) and not method.baseline:
+        raise InputError(
+            f"{method.name} predicts from how models were trained, which tracks do not tell of models that they ask "
+            "about; only baselines may, as floors"
+        )
 
 
 def zoos_of(

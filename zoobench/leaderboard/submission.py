@@ -20,7 +20,7 @@ from zoobench.leaderboard.track import Track, read_track, read_tracks
 from zoobench.leaderboard.untrusted.archive import opened
 from zoobench.leaderboard.untrusted.fetching import fetched
 from zoobench.leaderboard.untrusted.files import AbsentError, Refused, check_folder, read_plain
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 
 NEEDED = ("name", "authors", "licence")
 ARTEFACTS = (".parquet", ".safetensors")
@@ -84,6 +84,8 @@ def _wrong_entry(entry: Entry, track: Track, most: int) -> list[str]:
     if entry.seeds not in (track.all_seeds, track.all_seeds[:1]):
         wanted = " or ".join(f"{list(seeds)}" for seeds in (track.all_seeds, track.all_seeds[:1]))
         problems.append(f"the entry has the seeds {str(list(entry.seeds))[:60]}; the track's are {wanted}")
+    if entry.access is not None and Access[entry.access.upper()] > Access[track.access.upper()]:
+        problems.append(f"the entry's method saw {entry.access}, and the track allows {track.access} at most")
     if entry.artefact.bytes > most:
         problems.append(f"the entry's artefact has {entry.artefact.bytes} bytes, but the track allows {most}")
     return problems

@@ -41,9 +41,9 @@ class Track(Fields):
     zoos: each zoo's content, its `population_digest`, None if nobody has built it yet; training: zoos whose training
     and validation models a method may see; targets: zoos that it is measured on; settings: changes to the task's
     defaults; metrics: to report, the first ranks and higher is better; tolerance: how much a score may differ on
-    another machine, relative to a score above 1; access: the most that a method may see; note: what else it may or may
-    not use, in words. The task decides what a submission holds. A file may still give `holds` and `direction`, and call
-    the note `allowed`.
+    another machine, relative to a score above 1; tolerances: others, by metric, such as for shares of few models;
+    access: the most that a method may see; note: what else it may or may not use, in words. The task decides what a
+    submission holds. A file may still give `holds` and `direction`, and call the note `allowed`.
     """
 
     format: Literal["zoobench-track/1"]
@@ -59,6 +59,7 @@ class Track(Fields):
     seeds: Annotated[int, Field(gt=0, le=1000)] = 3
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     tolerance: NonNegativeFloat
+    tolerances: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     access: Seen = "weights"
     note: Annotated[str, Field(max_length=1000)] = ""
 
@@ -83,6 +84,9 @@ class Track(Fields):
         for zoo in (*self.training, *self.targets):
             if zoo not in self.zoos:
                 raise unknown("zoo of the track", zoo, self.zoos)
+        for metric in self.tolerances:
+            if metric not in self.metrics:
+                raise unknown("metric of the track", metric, self.metrics)
         self.get_task()
         return self
 

@@ -78,7 +78,7 @@ def verified(
     unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
     if unranked:
         raise Refused(f"{track.metric} on {target} is not a number, as for constant predictions" for target in unranked)
-    if claimed.scores and (problems := list(differences(claimed.scores, scores, track.tolerance))):
+    if claimed.scores and (problems := list(differences(claimed.scores, scores, track))):
         raise Refused(problems)
     others = [*before, *_answers_of(leaderboards, track, references, entries, fetch)]
     marks = marks_of(leaderboards, track, references, submission.answers, others)
@@ -179,8 +179,8 @@ def _misplaced(leaderboards: Path, track: Track, path: Path, entry: Entry) -> li
     ]
 
 
-def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: float) -> Iterator[str]:
-    """Claims that differ from the results of judging, one sentence each."""
+def differences(claimed: Sequence[Score], found: Sequence[Score], track: Track) -> Iterator[str]:
+    """Claims that differ from the results of judging by more than the track allows, one sentence each."""
     by_key = {(score.target, score.metric): score for score in claimed}
     if len(by_key) < len(claimed):
         yield "the entry gives a score twice"
@@ -190,6 +190,7 @@ def differences(claimed: Sequence[Score], found: Sequence[Score], tolerance: flo
     for target, metric in sorted(wanted.keys() - by_key.keys()):
         yield f"the entry gives scores, but none of {metric} on {target}"
     for target, metric in sorted(wanted.keys() & by_key.keys()):
+        tolerance = track.tolerances.get(metric, track.tolerance)
         yield from _differs(by_key[target, metric], wanted[target, metric], tolerance)
 
 
