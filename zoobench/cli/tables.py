@@ -234,13 +234,16 @@ def board_tables(board: zb.Board, pointed: Collection[str] = (), metric: str | N
 
 def _board_table(title: str, board: zb.Board, places: Places, pointed: Collection[str], metric: str) -> Table:
     fresh, targets = any(entry.fresh for _, entry in places), board.track.targets
+    beside = [each for each in board.track.metrics[:3] if each != metric]
     columns = ["mean", *(["fresh"] if fresh else []), *(each.replace("-", "\n") for each in targets)]
+    columns += [words(each).replace(" ", "\n") for each in beside]
     result = table(title, ["", "entry"], columns)
     for place, entry in places:
         scores = entry.of_metric(metric)
         cells = [score_text(scores[each].mean, scores[each].std) if each in scores else "–" for each in targets]
         if fresh:
             cells.insert(0, score_text(entry.fresh.mean(metric), None) if entry.fresh else "–")
+        cells += [score_text(entry.mean(each), None) for each in beside]
         name = shown(entry.name) + (" ←" if entry.name in pointed else "")
         style = "bold" if entry.name in pointed else None if entry.is_ranked else "dim"
         result.add_row(str(place or "–"), name, score_text(entry.mean(metric), None), *cells, style=style)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ class Board:
     def ranked(self, metric: str | None = None) -> Places:
         """The current entries, best first. Baselines, marked entries and those without a score have no place.
 
-        Scores that differ from the best of a place by less than the tolerance are ties and share it, the earliest
-        first. metric: None for the one that ranks.
+        Scores that differ from the best of a place by less than the tolerance are ties and share it: the best by the
+        track's next metric first, then the earliest. metric: None for the one that ranks.
         """
         metric = metric or self.track.metric
         found: list[tuple[float, int | None, Entry]] = []
@@ -75,7 +76,13 @@ class Board:
                 best, place = mean, before
             found.append((best, place, entry))
         found += [(_or_least(mean), None, entry) for mean, entry in means if math.isnan(mean) or not entry.is_ranked]
-        found.sort(key=lambda each: (-each[0], each[1] is None, each[2].date, each[2].name))
+        following = next((each for each in self.track.metrics if each != metric), metric)
+
+        def order(found: tuple[float, int | None, Entry]) -> tuple[float, bool, float, date, str]:
+            score, place, entry = found
+            return -score, place is None, -_or_least(entry.mean(following)), entry.date, entry.name
+
+        found.sort(key=order)
         return [(place, entry) for _, place, entry in found]
 
     def all(self, metric: str | None = None) -> Places:
