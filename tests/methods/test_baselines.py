@@ -140,6 +140,11 @@ def test_what_the_whole_split_generates_has_the_moments_of_its_matched_models(
 
     best = kind.fit(TokenSet(201, (models,)), 0, SplitConfig(0.3))
     assert len(next(iter(best.matched.values()))) == 12
+    table = models.table.assign(train_images=[300, *[200] * 39])  # it may vary within a population
+    some = kind.fit(TokenSet(201, (Population.of("many", models.tokenizer, models.weights, table),)), 0, SplitConfig())
+    anchors = models.with_weights(models.weights)
+    few = Population.of("few", anchors.tokenizer, anchors.weights, table.assign(train_images=200))
+    assert torch.equal(some.generate(few, 5, 0), some.generate(models, 5, 0))
     other = models.select(np.arange(40) < 5)
     glyphs = Population.of("glyphs", other.tokenizer, other.weights, other.table.assign(dataset="glyphs"))
     with pytest.raises(InapplicableError, match="fewer than three models like the anchors of glyphs"):
@@ -147,7 +152,7 @@ def test_what_the_whole_split_generates_has_the_moments_of_its_matched_models(
     with pytest.raises(InputError, match=r"a share of 0 .* take one above 0, up to 1"):
         SplitConfig(0)
     (tmp_path / "kept" / "models.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="fit them again"):
+    with pytest.raises(InputError, match="fit it again"):
         kind.load(tmp_path / "kept")
 
 

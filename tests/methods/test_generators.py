@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -14,12 +15,15 @@ from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import AccessError, InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.symmetry import match_closest, random_symmetries
+from zoobench.methods.course import Course
 from zoobench.methods.granting import granted
+from zoobench.methods.hyper_representation import method as hyper_representation
 from zoobench.methods.learning import resume, training
 from zoobench.methods.learning.diffusion import Field, Process, kept_noise, loss, sample
 from zoobench.methods.learning.matched import Codes, Matched
 from zoobench.methods.protocols import Execution, InapplicableError
 from zoobench.methods.registry import get_method
+from zoobench.methods.sane import canonical, distributed
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.symmetries import groups_of
 from zoobench.testing import MODELS, TOKEN_SIZE, check_method, made_up
@@ -201,6 +205,57 @@ def test_another_layout_is_refused_in_one_sentence(name: str) -> None:
     other = Population.of("larger", Tokenizer.of(layout, TOKEN_SIZE), torch.zeros(24, layout.size), population.table)
     with pytest.raises(InapplicableError, match="learned models of one layout"):
         fitted.generate(other.split("train").as_anchors(), 2, 0)
+
+
+@pytest.mark.parametrize("name", ["weight_flow", "p_diff", "hyper_representation", "d2nwg_lite"])
+def test_anchors_with_another_activation_are_refused(name: str, tmp_path: Path) -> None:
+    """As far as it is known, also by a fit that was read. Where a method is asked blindly, nothing is refused."""
+    population, method = made_up(), get_method(name)  # with relu
+    fitted: Any = method.fit(tokens_of(population), 0, method.config(None, QUICK[name]), Execution(device="cpu"))
+    fitted.save(tmp_path / "kept")
+
+    def anchors(activation: str | None) -> Population:
+        table = population.table.assign(activation=activation)
+        return Population.of("anchors", population.tokenizer, population.weights, table).split("train").as_anchors()
+
+    for model in (fitted, method.load(tmp_path / "kept")):
+        with pytest.raises(InapplicableError, match="learned models with relu, and the anchors of anchors have tanh"):
+            model.generate(anchors("tanh"), 2, 0)
+        assert len(model.generate(anchors(None), 2, 0)) == len(model.generate(anchors("relu"), 2, 0)) == 2
+    other = population.table.assign(activation=["tanh", "relu"] * MODELS)
+    mixed = Population.of("mixed", population.tokenizer, population.weights, other)
+    assert len(mixed.asked(fitted.reconstruct, ["activation"])) == len(mixed)
+
+
+def test_views_of_large_models_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into memory, and at least one."""
+    population, counts = made_up(), []
+
+    def counted(layout: Any, groups: Any, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        counts.append(count)
+        return random_symmetries(layout, groups, count, generator)
+
+    monkeypatch.setattr(hyper_representation, "random_symmetries", counted)
+    method = get_method("hyper_representation")
+    config = method.config(None, QUICK["hyper_representation"] | {"permutations": 1000, "steps": 1})
+    for elements in (3 * population.layout.size + 1, 1):
+        monkeypatch.setattr(canonical, "MAP_ELEMENTS", elements)
+        method.fit(tokens_of(population), 0, config, Execution(device="cpu"))
+    assert counts == [3, 1]
+
+
+def test_workers_share_the_training_of_sane_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = []
+
+    def on_workers(*_: object, **__: object) -> Course:
+        shared.append(_[4].workers)  # type: ignore[attr-defined]
+        return Course(3, 1.0, 0.0, pd.DataFrame())
+
+    monkeypatch.setattr(distributed, "train_on_workers", on_workers)
+    method = get_method("sane_diffusion")
+    how = Execution(device="cpu", workers=2)
+    fitted: Any = method.fit(tokens_of(made_up()), 0, method.config(None, QUICK[method.name]), how)
+    assert shared == [2] and fitted.course.steps == 3 + QUICK[method.name]["steps"]
 
 
 def test_the_released_density_replays_models_and_the_published_mixes_them() -> None:

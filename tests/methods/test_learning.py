@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo_generation.errors import InputError
+from zoobench.methods.fitting import fit_kept
 from zoobench.methods.learning import Examples, Recipe, joined, resume, seeded, train, training
 from zoobench.methods.learning.examples import generator_of
+from zoobench.methods.method import Method
 from zoobench.methods.protocols import Execution
+from zoobench.methods.unlearned import Unlearned
+from zoobench.populations import TokenSet
 from zoobench.testing import made_up
 
 RECIPE = Recipe(steps=12, batch_size=4, learning_rate=0.05)
@@ -142,8 +146,33 @@ def test_what_cannot_be_trained_is_refused() -> None:
         train(model, loss, nothing, RECIPE, 0, "a")
     with pytest.raises(InputError, match="diverged"):
         train(model, lambda group, rows: loss(group, rows) * np.inf, EXAMPLES, RECIPE, 0, "a")
-    with pytest.raises(InputError, match="'steps' is 0"):
-        replace(RECIPE, steps=0)
+    with pytest.raises(InputError, match=r"2 workers .* trains in one process; leave them out, or take sane"):
+        train(model, loss, EXAMPLES, RECIPE, 0, "a", Execution(workers=2))
+
+
+def test_a_training_that_diverges_late_is_reported_whatever_is_kept() -> None:
+    model, loss = made()
+
+    def late(group: int, rows: Tensor) -> Tensor:
+        steps.append(model.training)
+        return loss(group, rows) * (np.nan if sum(steps) > 6 and model.training else 1)
+
+    for keep in ("best", "last"):
+        steps: list[bool] = []
+        with pytest.raises(InputError, match="diverged"):
+            train(model, late, EXAMPLES, replace(RECIPE, keep=keep), 0, "a")  # type: ignore[arg-type]
+
+
+def test_a_fit_computes_on_the_device_whether_it_is_made_or_read(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Moving(Unlearned):
+        def to(self, device: str) -> None:
+            told.append(device)
+
+    for count in (1, 2):
+        fit_kept(Method("moving", Moving), None, TokenSet(64, ()), 0, tmp_path / "kept", device="cpu")
+        assert told == ["cpu"] * count
 
 
 def test_what_is_watched_is_watched_without_dropout() -> None:

@@ -31,6 +31,7 @@ from zoobench.methods.supervised import Targets, measured
 from zoobench.methods.units import UnitGraph, graph_of, with_canonical_signs
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.symmetries import groups_of
+from zoobench.tasks.probe import read_by
 
 QUICK = {"steps": 3, "batch_size": 4}
 
@@ -198,6 +199,51 @@ def test_answers_and_their_gradients_are_those_of_the_modules() -> None:
     torch.testing.assert_close(found, slow, rtol=1e-3, atol=1e-4 * float(slow.abs().max()))
 
 
+def test_a_batch_may_lack_an_activation() -> None:
+    """With a stack and without one."""
+    population, probes = models("cnn_s", ["tanh", "relu"] * 3), torch.randn(2, 1, 28, 28)
+    answers = Answers(population, "cpu", "probegen")
+    everything = answers(torch.arange(6), probes)
+    for stack in (True, False):
+        for network in answers.networks:
+            network.program.stack = network.program.stack if stack else None
+        for rows in (torch.tensor([2, 0]), torch.tensor([5])):
+            torch.testing.assert_close(answers(rows, probes), everything[rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reader", ["neural_graph", "nfn"])
+def test_signs_are_those_of_a_fit_where_a_method_is_asked(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where tasks hide the activation, because it varies over the populations; and those that do not hide it."""
+    seen: list[Tensor] = []
+
+    def watched(population: Population) -> Tensor:
+        seen.append(with_canonical_signs(population))
+        return seen[-1]
+
+    monkeypatch.setattr(f"zoobench.methods.{reader}.method.with_canonical_signs", watched)
+    tanh, relu = models("cnn_s"), models("cnn_s", "relu")
+    for others, hidden in (([], []), ([relu], ["activation"])):
+        model = fitted(reader, tanh, *others)
+        of_fit = seen[0]
+        model.save(tmp_path / f"{len(others)}")
+        for each in (model, get_method(reader).load(tmp_path / f"{len(others)}")):
+            for shown in ([], hidden):
+                tanh.asked(each.embed, shown)  # type: ignore[attr-defined]
+                assert torch.equal(seen[-1][tanh.order[1]], of_fit)
+        assert torch.equal(of_fit, tanh.weights) == bool(hidden)
+        seen.clear()
+
+
+def test_answers_to_other_noise_are_not_compared() -> None:
+    small, large = models("cnn_s"), models("cnn_l")
+    probes = get_method("random_probes").config(None, {"probes": 3})
+    assert len(read_by(probes, [small.without("test")], small.split("test"), ["test_accuracy"]))  # type: ignore[arg-type]
+    with pytest.raises(InapplicableError, match="this random_probes probes models that read 1×28×28 pixels"):
+        read_by(probes, [small.without("test")], large.split("test"), ["test_accuracy"])  # type: ignore[arg-type]
+
+
 def test_a_network_without_a_stack_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     population, probes = models("cnn_s"), torch.randn(2, 1, 28, 28)
     answers = Answers(population, "cpu", "probegen")
@@ -261,7 +307,7 @@ def test_what_they_cannot_read_they_refuse(tmp_path: Path) -> None:
         fitted("probegen", cnn).embed(models("cnn_l"))
     with pytest.raises(InapplicableError, match="the activation of those of cnn_s is hidden"):
         cnn.asked(fitted("probegen", cnn).embed, hidden=["activation"])
-    with pytest.raises(InputError, match="given 0 probes"):
+    with pytest.raises(InputError, match="'probes' is 0"):
         get_method("random_probes").config(None, {"probes": 0})
     fitted("nfn", cnn).save(tmp_path / "nfn")
     (tmp_path / "nfn" / "network.safetensors").write_bytes(b"")

@@ -90,7 +90,7 @@ def train(
     out: Annotated[Path | None, option("Where the trained method goes.", "models/<zoos>-<method>-<seed>")] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    workers: Annotated[int, option("Processes that share each batch, one per GPU if asked.", min=1)] = 1,
+    workers: Annotated[int, option("Processes that share each batch of SANE, one per GPU if asked.", min=1)] = 1,
     ray_address: Annotated[str | None, option("A Ray cluster for the workers.", "local", envvar="RAY_ADDRESS")] = None,
     log_dir: Annotated[Path | None, option("Folder for TensorBoard.")] = None,
     wandb: Annotated[str | None, option("Project in Weights & Biases that losses go to.")] = None,

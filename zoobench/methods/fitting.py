@@ -183,11 +183,13 @@ def fit_kept(
     progress: Progress = QUIET,
 ) -> FittedModel:
     """Load the method kept at `path`, or fit it now and keep it there; an interrupted fit goes on.
+    Either way it computes on the device.
 
     beside: JSON objects to keep beside it, by file name; the `seconds` and `core_seconds` of the fit are added to each.
     """
+    where = device_of(device)
     if (there := kept(path, method.load)) is not None:
-        return cast(FittedModel, moved(there, device_of(device)))
+        return cast(FittedModel, moved(there, where))
     started, used = time.monotonic(), time.process_time()
     scratch = path.with_name(f"{path.name}.training")
     execution = Execution(device=device, scratch=scratch)
@@ -198,7 +200,7 @@ def fit_kept(
     took = {"seconds": round(time.monotonic() - started, 1), "core_seconds": round(core_seconds, 3)}
     cards = fitted._cards() | {name: dict(content) | took for name, content in beside.items()}
     save(fitted.model, path, cards)
-    return cast(FittedModel, fitted.model)
+    return cast(FittedModel, moved(fitted.model, where))
 
 
 def course_at(folder: Path) -> Course | None:

@@ -73,6 +73,15 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
+class Comparable(Protocol):
+    """An embedder that knows which populations' features mean the same, without having been fitted to any."""
+
+    def check_comparable(self, populations: Sequence[Population]) -> None:
+        """Raises `InapplicableError` unless one reader can read the features of all of them, of one or more."""
+        ...
+
+
+@runtime_checkable
 class LayerEmbedder(Protocol):
     """Turns each layer of a checkpoint into a vector."""
 

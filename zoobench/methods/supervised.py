@@ -25,6 +25,7 @@ from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
 from zoobench.methods.course import Course
 from zoobench.methods.learning import Examples, Recipe, identity_of, seeded, train
+from zoobench.methods.learning.bounds import check_at_least
 from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
@@ -39,6 +40,10 @@ class ReaderConfig(Recipe):
     batch_size: int = 32
     weight_decay: float = 1e-2
     width: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "width")
 
 
 Config = TypeVar("Config", bound=ReaderConfig)
@@ -61,13 +66,14 @@ class Supervised(ABC, Generic[Config, Shape]):
     """Base class of methods that train a network on what was measured of models, and embed by its features.
 
     config: its hyperparameters; shape: what the networks that it reads have in common, which decides its own layers;
-    course: how its fit went, None if it was read from a folder.
+    hidden: columns that it must not see, see `fit`; course: how its fit went, None if it was read from a folder.
 
     A subclass names itself and its types, and says how its network is built and how it reads a population.
     """
 
     config: Config
     shape: Shape
+    hidden: tuple[str, ...] = ()
     course: Course | None = None
 
     name: ClassVar[str]
@@ -92,14 +98,21 @@ class Supervised(ABC, Generic[Config, Shape]):
 
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: Config, execution: Execution = HERE) -> Self:
-        """Train on the training split; the state that is kept is the best on the models of the validation split."""
+        """Train on the training split; the state that is kept is the best on the models of the validation split.
+
+        Where the activation varies it is a property to predict, and tasks hide it. Then it is hidden here too: a
+        network that learned from signs chosen by the activation would later be given other ones.
+        """
         populations = [each for each in tokens.populations if len(each)]
+        activations = pd.concat([each.table["activation"] for each in populations])
+        hidden = ("activation",) if activations.nunique(dropna=False) > 1 else ()
+        shown = [each.known(hidden) if hidden else each for each in populations]
         with seeded(seed):
-            made = cls(config, cls.shape_of(populations, config))
+            made = cls(config, cls.shape_of(shown, config), hidden)
             targets = Targets.of([each.split("train").table for each in populations])
             heads = nn.Linear(config.width, targets.outputs)
         device = device_of(execution.device)
-        parts = [made.readable(each, device) for each in populations]
+        parts = [made.readable(each, device) for each in shown]
         values = [tuple(part.to(device) for part in targets.values(each.table)) for each in populations]
 
         def loss(group: int, rows: Tensor) -> Tensor:
@@ -125,14 +138,15 @@ class Supervised(ABC, Generic[Config, Shape]):
     def embed(self, population: Population) -> Tensor:
         """Features [checkpoints, width]."""
         device = next(self.network.parameters()).device
-        part = self.readable(population, str(device))
+        part = self.readable(population.known(self.hidden) if self.hidden else population, str(device))
         rows = torch.arange(len(population), device=device)
         with torch.no_grad():
             found = [part.features(some) for some in rows.split(part.at_once)]
         return torch.cat(found).cpu()
 
     def save(self, path: Path) -> None:
-        card = {"method": self.name, "config": asdict(self.config), "shape": asdict(self.shape)}  # type: ignore[call-overload]
+        shape: dict[str, Any] = asdict(self.shape)  # type: ignore[call-overload]
+        card = {"method": self.name, "config": asdict(self.config), "shape": shape, "hidden": self.hidden}
         with directory_written_aside(path) as aside:
             save_file(self.network.state_dict(), aside / "network.safetensors")
             write_json(aside / "config.json", card)
@@ -143,7 +157,8 @@ class Supervised(ABC, Generic[Config, Shape]):
         card = read_json(path / "config.json", f"the configuration of the fitted {cls.name}")
         try:
             config: Any = TypeAdapter(cls.config_type).validate_python(card["config"])
-            made = cls(config, TypeAdapter(cls.shape_type).validate_python(card["shape"]))
+            hidden = TypeAdapter(tuple[str, ...]).validate_python(card.get("hidden", ()))  # an older folder has none
+            made = cls(config, TypeAdapter(cls.shape_type).validate_python(card["shape"]), hidden)
             made.network.load_state_dict(load_file(path / "network.safetensors"))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
             raise damaged(path, cls.name, error) from None

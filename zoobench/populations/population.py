@@ -122,12 +122,12 @@ class Population:
         """The same checkpoints, with weights and table of their own: no others can be reached."""
         return replace(self.with_own_table(), rows=self.rows.copied(torch.arange(len(self))))
 
-    def known(self) -> Population:
+    def known(self, hidden: Collection[str] = ()) -> Population:
         """The same checkpoints, alone, with `OPEN` columns and splits: for a method that learns the rest in another
-        way."""
+        way. Columns that are `hidden` are null."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        rows = self.rows.copied(torch.arange(len(self)))
-        return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
+        table = self.table[columns].assign(**dict.fromkeys(hidden))
+        return replace(self, rows=self.rows.copied(torch.arange(len(self))), read_table=partial(_given, table))
 
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
 from zoobench.methods.boosting import read_by_trees
-from zoobench.methods.protocols import Embedder, InapplicableError, Predictor, TablePredictor
+from zoobench.methods.protocols import Comparable, Embedder, InapplicableError, Predictor, TablePredictor
 from zoobench.populations import Population
 from zoobench.populations.population import HYPERPARAMETERS as HYPERPARAMETERS
 from zoobench.populations.population import OPEN
@@ -140,6 +140,8 @@ def read_by(
             return method.predict_from(tables[shown], values, test.table[shown])
 
         return predict(tables, test.table, {"": tell}, properties)
+    if isinstance(method, Comparable):
+        method.check_comparable([*fit, test])
     embedded = [Embedded.of(method, population, hidden) for population in fit]
     return read(Embedded.join(embedded), Embedded.of(method, test, hidden), properties)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.architectures import Layout
+from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution, InapplicableError
 from zoobench.populations import Population, TokenSet
 from zoobench.zoo.schema import entries_of, layout_of
@@ -121,8 +122,7 @@ class Pca:
             parts = load_file(path / "bases.safetensors")
             bases = [Basis(parts[f"{at}.mean"], parts[f"{at}.components"]) for at in range(len(layouts))]
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"the fitted pca {path} is damaged ({reason}); fit it again") from None
+            raise damaged(path, "pca", error) from None
         return cls(config, dict(zip(layouts, bases, strict=True)))
 
     def _basis(self, population: Population) -> Basis:

@@ -21,6 +21,7 @@ from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoobench.methods.baselines.generators import BANDWIDTH
 from zoobench.methods.baselines.pca import Basis
 from zoobench.methods.density import draw
+from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution, InapplicableError
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.population import OPEN
@@ -46,8 +47,8 @@ SPLIT_PRESETS = {"default": SplitConfig(), "best": SplitConfig(0.3)}
 
 @dataclass(frozen=True, eq=False)
 class MatchedModels:
-    """Matched weights of training models [models, D], each at its best checkpoint, by what the models are: the values
-    of their `OPEN` columns."""
+    """Matched weights of training models [models, D], each at its best checkpoint, by what the models are, see
+    `_kind`."""
 
     config: SplitConfig
     matched: dict[str, Tensor]
@@ -81,8 +82,7 @@ class MatchedModels:
             parts = load_file(path / "models.safetensors")
             return cls(config, {kind: parts[str(number)] for number, kind in enumerate(card["kinds"])})
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"the matched models {path} are damaged ({reason}); fit them again") from None
+            raise damaged(path, "baseline of matched models", error) from None
 
     def _models_like(self, anchors: Population) -> Tensor:
         """The matched models [models, D] of the anchors' population. Raises `InapplicableError` if it has none."""
@@ -139,6 +139,7 @@ class SplitDensity(MatchedModels):
 
 
 def _kind(population: Population) -> str:
-    """What the models of a population are: the values of their `OPEN` columns."""
+    """What the models of a population are: the values of their `OPEN` columns, but for the number of training images,
+    which may differ inside a population."""
     row = population.table.iloc[0]
-    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row)
+    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row and name != "train_images")

@@ -19,13 +19,13 @@ METHOD = Method(
     D2nwg,
     PRESETS,
     access=Access.IMAGES,
-    summary="Diffusion over weights, conditioned on the target's training images: generates, reconstructs",
+    summary="Diffusion over weights, conditioned on the target's training images: generates",
     paper="arXiv 2402.18153",
 )
 LITE = Method(
     "d2nwg_lite",
     D2nwg,
     LITE_PRESETS,
-    summary="d2nwg without images, a reduction: conditioned on the anchors' mean latent",
+    summary="d2nwg without images, a reduction: conditioned on the anchors' mean latent; generates, reconstructs",
     paper="arXiv 2402.18153",
 )

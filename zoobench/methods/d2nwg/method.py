@@ -15,13 +15,13 @@ from zoo_generation.errors import InputError
 from zoobench.methods.course import Course
 from zoobench.methods.d2nwg.model import HEADS, SIDE, DatasetEncoder, VariationalAutoencoder
 from zoobench.methods.learning import Recipe, identity_of, joined, seeded, train
-from zoobench.methods.learning.diffusion import DDPM_STEPS, TimeNet, loss, sample
-from zoobench.methods.learning.matched import SMALLEST, Checkpoints, Codes, Matched
+from zoobench.methods.learning.bounds import check_at_least, check_positive, check_within
+from zoobench.methods.learning.diffusion import DDPM_STEPS, PASSES, TimeNet, loss, sample
+from zoobench.methods.learning.matched import Checkpoints, Codes, Matched, moments_of
 from zoobench.methods.learning.saving import damaged, read, save, taken, under
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
 
-PASSES = 8  # through the held-out models at a look: each with other noise, times and images
 ANCHORS = 5  # models whose mean latent is the condition in training, as there are anchors in generation
 
 Condition = Literal["images", "anchors", "none"]
@@ -55,10 +55,11 @@ class D2nwgConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.sampling_steps <= DDPM_STEPS:
-            raise InputError(f"'sampling_steps' is {self.sampling_steps}; take 1 to {DDPM_STEPS}")
-        if min(self.autoencoder_steps, self.encoder_steps, self.hidden, self.latent, self.set_images) < 1:
-            raise InputError("d2nwg takes steps, widths and 'set_images' above 0")
+        check_at_least(self, 1, "autoencoder_steps", "encoder_steps", "hidden", "latent", "set_images")
+        check_at_least(self, 2, "width")
+        check_at_least(self, 0, "kl")
+        check_positive(self, "temperature")
+        check_within(self, 1, DDPM_STEPS, "sampling_steps")
         if self.code < HEADS or self.code % HEADS:
             raise InputError(f"'code' is {self.code}; take a multiple of {HEADS}")
 
@@ -120,7 +121,7 @@ class D2nwg:
         with torch.no_grad():
             latents, _ = fitted.autoencoder.encode(standard)
         known = latents[~models.held_out]
-        fitted.latents = torch.stack([known.mean(0), known.std(0, correction=0).clamp(min=SMALLEST)])
+        fitted.latents = moments_of(known)
         latents = (latents - fitted.latents[0]) / fitted.latents[1]
         if fitted.aligned is not None:
             courses.append(
@@ -146,7 +147,7 @@ class D2nwg:
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] for the anchors' dataset: each draw is told of another set of its images, or of the
         anchors' mean latent."""
-        self.codes.check(anchors)
+        self.codes.check_anchors(anchors)
         generator = torch.Generator().manual_seed(seed)
         c = self.config
         with torch.inference_mode():
@@ -182,7 +183,8 @@ class D2nwg:
         return loss_of
 
     def _alignment(self, latents: Tensor, source: Tensor, images: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
-        """Contrastive: a model's latent is to be nearer to the code of its own dataset than to those of others."""
+        """Contrastive: a model's latent is to be nearer to the code of images of its own population than to those of
+        others: two populations of one dataset have codes of the same images."""
         assert self.aligned is not None
         aligned, c = self.aligned, self.config
 
@@ -194,8 +196,8 @@ class D2nwg:
         return loss_of
 
     def _diffusion(self, latents: Tensor, models: Matched, images: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
-        """The noise in latents, told of sets of images, or of the mean latent of some training models, of the same
-        dataset as each model."""
+        """The noise in latents, told of sets of images, or of the mean latent of some training models, of each model's
+        own population."""
         training = [latents[(models.source == number) & ~models.held_out] for number in range(len(models.names))]
 
         def loss_of(group: int, rows: Tensor) -> Tensor:
@@ -218,14 +220,14 @@ class D2nwg:
         learned["channels"] = torch.tensor([self.channels])
         for name, each in parts.items():
             learned |= under(name, each.state_dict())
-        save(path, "d2nwg", self.config, self.codes.layout, learned)
+        save(path, "d2nwg", self.config, self.codes.layout, self.codes.activation, learned)
 
     @classmethod
     def load(cls, path: Path) -> D2nwg:
         """Read what `save` wrote. Raises `InputError` if it is damaged."""
-        config, layout, found = read(path, "d2nwg", D2nwgConfig)
+        config, layout, activation, found = read(path, "d2nwg", D2nwgConfig)
         try:
-            codes = Codes.of_tensors(layout, taken("codes", found))
+            codes = Codes.of_tensors(layout, activation, taken("codes", found))
             fitted = cls(config, codes, found["latents"], int(found["channels"]))
             fitted.autoencoder.load_state_dict(taken("autoencoder", found))
             fitted.net.load_state_dict(taken("net", found))

@@ -14,11 +14,13 @@ from zoo_generation.networks.symmetry import random_symmetries
 from zoobench.methods.course import Course
 from zoobench.methods.hyper_representation.model import UnitAutoencoder
 from zoobench.methods.learning import Recipe, identity_of, seeded, train
+from zoobench.methods.learning.bounds import check_at_least, check_below_one, check_positive, check_within
 from zoobench.methods.learning.examples import generator_of
 from zoobench.methods.learning.matched import Checkpoints, Codes, Matched
 from zoobench.methods.learning.saving import damaged, read, save, taken, under
 from zoobench.methods.learning.training import Loss
 from zoobench.methods.protocols import HERE, Execution
+from zoobench.methods.sane.canonical import maps_within
 from zoobench.methods.sane.loss import nt_xent
 from zoobench.populations import Population, Tokenizer, TokenSet
 
@@ -31,8 +33,8 @@ class HyperRepresentationConfig(Recipe):
     transformer; latent: numbers per model.
 
     gamma: share of the contrastive loss between two views, at this temperature; the rest is reconstruction. A view is
-    the matched model under one of `permutations` random symmetries (0: as it is), with the share `erase` of its tokens
-    erased. The models are matched either way.
+    the matched model under one of `permutations` random symmetries (0: as it is; large models get fewer, see
+    `sane.canonical`), with the share `erase` of its tokens erased. The models are matched either way.
 
     density: `independent` draws each latent dimension by itself, as published; `released` draws one model and one
     offset for all dimensions, as the released code does, which replays models. From the latents of the share `best` of
@@ -60,12 +62,15 @@ class HyperRepresentationConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.width, self.heads, self.layers, self.latent) < 1 or self.width % self.heads:
+        check_at_least(self, 1, "width", "heads", "layers", "latent")
+        check_at_least(self, 0, "permutations", "bandwidth")
+        check_positive(self, "temperature")
+        check_within(self, 0, 1, "gamma")
+        check_below_one(self, "erase")
+        if self.width % self.heads:
             raise InputError(f"a width of {self.width} has no room for {self.heads} equal heads; take a multiple")
         if not 0 < self.best <= 1:
             raise InputError(f"'best' is {self.best:g}; take a share of the training models, above 0 and at most 1")
-        if not (0 <= self.gamma <= 1 and 0 <= self.erase < 1):
-            raise InputError("'gamma' and 'erase' are shares; take 0 to 1")
 
 
 PRESETS = {
@@ -116,7 +121,7 @@ class HyperRepresentation:
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D] from a kernel density over latents."""
-        self.codes.check(anchors)
+        self.codes.check_anchors(anchors)
         latents = self.embed(anchors) if self.config.source == "anchors" else self.latents
         generator = torch.Generator().manual_seed(seed)
         wide = latents.shape[1] if self.config.density == "independent" else 1
@@ -128,12 +133,13 @@ class HyperRepresentation:
         """γ · NT-Xent between two views + (1 − γ) · squared error of both, in units of each layer's variance."""
         c, model, codes = self.config, self.model, self.codes
         generator = generator_of(seed, -1)
-        maps = random_symmetries(models.layout, models.groups, c.permutations, generator) if c.permutations else None
+        count = maps_within(c.permutations, models.layout.size)
+        maps = random_symmetries(models.layout, models.groups, count, generator) if count else None
 
         def view(rows: Tensor) -> Tensor:
             weights = models.weights[rows.cpu()]
             if maps is not None:
-                chosen = torch.randint(c.permutations, (len(rows),))
+                chosen = torch.randint(count, (len(rows),))
                 weights = weights.gather(1, maps[0][chosen]) * maps[1][chosen]
             return self.tokenizer.tokens(codes.encode(weights))
 
@@ -162,14 +168,15 @@ class HyperRepresentation:
 
     def save(self, path: Path) -> None:
         learned = under("model", self.model.state_dict()) | under("codes", self.codes.tensors)
-        save(path, "hyper_representation", self.config, self.codes.layout, learned | {"latents": self.latents})
+        learned["latents"] = self.latents
+        save(path, "hyper_representation", self.config, self.codes.layout, self.codes.activation, learned)
 
     @classmethod
     def load(cls, path: Path) -> HyperRepresentation:
         """Read what `save` wrote. Raises `InputError` if it is damaged."""
-        config, layout, found = read(path, "hyper_representation", HyperRepresentationConfig)
+        config, layout, activation, found = read(path, "hyper_representation", HyperRepresentationConfig)
         try:
-            fitted = cls(config, Codes.of_tensors(layout, taken("codes", found)), found["latents"])
+            fitted = cls(config, Codes.of_tensors(layout, activation, taken("codes", found)), found["latents"])
             fitted.model.load_state_dict(taken("model", found))
         except (KeyError, RuntimeError) as error:
             raise damaged(path, "hyper_representation", error) from None

@@ -26,6 +26,9 @@ LONGEST = 1e4
 FIRST_BETA, LAST_BETA = 1e-4, 0.02  # of `DDPM_STEPS` steps, as published
 DDPM_STEPS = 1000
 
+PASSES = 8
+"""Through the held-out models at a look, each with other noise and times (and images, if there are any)."""
+
 Process = Literal["flow", "ddpm"]
 Field = Callable[[Tensor, Tensor], Tensor]
 """The network: the velocity of a flow, or v of a diffusion, of noisy data [batch, ...] at times [batch]."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -32,16 +33,23 @@ TOO_FEW = "a generator learns from two or more training models of one layout and
 SMALLEST = 1e-6  # deviation of a code; a direction in which models do not differ stays at distance zero
 
 
+def moments_of(codes: Tensor) -> Tensor:
+    """Mean and deviation [2, ...] over codes [models, ...]."""
+    return torch.stack([codes.mean(0), codes.std(0, correction=0).clamp(min=SMALLEST)])
+
+
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Models of one layout, with the same meaning of each unit.
+    """Models of one layout and activation, with the same meaning of each unit.
 
-    weights: [models, D]; held_out: [models] bool, those of the validation split; accuracy: [models] float32, on
-    validation images, NaN if it was not measured; source: [models] int64, the number of the population in `names`;
-    reference: [D], the model that all are matched to, None if they are not matched; groups: their symmetries.
+    activation: None if it is not known; weights: [models, D]; held_out: [models] bool, those of the validation split;
+    accuracy: [models] float32, on validation images, NaN if it was not measured; source: [models] int64, the number of
+    the population in `names`; reference: [D], the model that all are matched to, None if they are not matched; groups:
+    their symmetries.
     """
 
     layout: Layout
+    activation: str | None
     names: tuple[str, ...]
     weights: Tensor
     held_out: Tensor
@@ -64,23 +72,24 @@ class Matched:
         parts = [each for each in tokens.without("test").populations if each.layout == layout and len(each)]
         if layout is None:
             raise InputError(TOO_FEW)
-        best = max((_best(each.split("train")) for each in parts), key=lambda found: found[0])
-        chosen = [_chosen(each, best[1], checkpoints) for each in parts]
+        _, activation, reference = max((_best(each.split("train")) for each in parts), key=lambda found: found[0])
+        chosen = [_chosen(each, activation, checkpoints) for each in parts]
         chosen = [each for each in chosen if len(each.split("train"))]
         if sum(len(each.split("train")) for each in chosen) < 2:
             raise InputError(TOO_FEW)
         groups = groups_of(chosen[0])
         weights = [each.weights for each in chosen]
         if matching:
-            weights = [match_closest(each, best[2], layout, groups) for each in weights]
+            weights = [match_closest(each, reference, layout, groups) for each in weights]
         return cls(
             layout,
+            activation,
             tuple(each.name for each in chosen),
             torch.cat(weights),
             torch.cat([torch.from_numpy(each.splits == SPLITS.index("val")) for each in chosen]),
             torch.cat([_accuracy(each) for each in chosen]),
             torch.cat([torch.full((len(each),), number) for number, each in enumerate(chosen)]),
-            best[2] if matching else None,
+            reference if matching else None,
             groups,
         )
 
@@ -93,15 +102,16 @@ class Matched:
 class Codes:
     """Models of one layout as vectors in which each direction has about unit variance, and back.
 
-    reference: [D], the model that others are matched to, None if they are not matched; mean, deviation: [D], each
-    layer's own, of the training models; basis: principal components of the standardised weights, None if the codes are
-    these weights; scale: [k], by which scores are divided.
+    activation: of the models, None if it is not known; reference: [D], the model that others are matched to, None if
+    they are not matched; mean, deviation: [D], each layer's own, of the training models; basis: principal components of
+    the standardised weights, None if the codes are these weights; scale: [k], by which scores are divided.
 
     The basis is that of held-out models too. Independent trainings are nearly orthogonal, so in a basis of others alone
     a model has a code near zero, and the loss on such codes falls as a generator collapses.
     """
 
     layout: Layout
+    activation: str | None
     reference: Tensor | None
     mean: Tensor
     deviation: Tensor
@@ -115,11 +125,9 @@ class Codes:
         statistics = statistics_of(models.layout, models.weights[~models.held_out])
         mean, deviation = statistics.repeat_interleave(counts, dim=1)
         standard = (models.weights - mean) / deviation
-        if not components:
-            return cls(models.layout, models.reference, mean, deviation, None, torch.ones(models.layout.size))
-        basis = Basis.of(standard, components)
-        scale = basis.scores(standard).std(0, correction=0).clamp(min=SMALLEST)
-        return cls(models.layout, models.reference, mean, deviation, basis, scale)
+        basis = Basis.of(standard, components) if components else None
+        scale = torch.ones(models.layout.size) if basis is None else moments_of(basis.scores(standard))[1]
+        return cls(models.layout, models.activation, models.reference, mean, deviation, basis, scale)
 
     @property
     def size(self) -> int:
@@ -155,6 +163,19 @@ class Codes:
                 "which most models have that layout"
             )
 
+    def check_anchors(self, anchors: Population) -> None:
+        """Raises `InapplicableError` for another layout than that which was learned, or another activation.
+
+        Weights do not say for which activation they are, so what would be generated is of no use for another one.
+        """
+        self.check(anchors)
+        others = sorted({*anchors.table["activation"].dropna().astype(str)} - {self.activation})
+        if self.activation is not None and others:
+            raise InapplicableError(
+                f"this generator learned models with {self.activation}, and the anchors of {anchors.name} have "
+                f"{others[0]}; fit it to a zoo in which the best model has {others[0]}"
+            )
+
     @property
     def tensors(self) -> dict[str, Tensor]:
         """All that is learned, by name; see `of_tensors`."""
@@ -163,27 +184,31 @@ class Codes:
         return basis | reference | {"mean": self.mean, "deviation": self.deviation, "scale": self.scale}
 
     @classmethod
-    def of_tensors(cls, layout: Layout, found: dict[str, Tensor]) -> Codes:
+    def of_tensors(cls, layout: Layout, activation: str | None, found: dict[str, Tensor]) -> Codes:
         """Undo `tensors`. Raises `KeyError` if one is missing."""
         basis = None
         if "basis.mean" in found:
             basis = Basis(found["basis.mean"], found["basis.components"])
-        return cls(layout, found.get("reference"), found["mean"], found["deviation"], basis, found["scale"])
+        reference, scale = found.get("reference"), found["scale"]
+        return cls(layout, activation, reference, found["mean"], found["deviation"], basis, scale)
 
 
-def _best(training: Population) -> tuple[float, str, Tensor]:
+def _best(training: Population) -> tuple[float, str | None, Tensor]:
     """The best checkpoint by validation accuracy; if that was not measured, the last: accuracy, activation, weights."""
     accuracy = _accuracy(training).nan_to_num(-1.0)
     if not len(accuracy):
-        return -2.0, "", torch.zeros(0)
+        return -2.0, None, torch.zeros(0)
     place = int(accuracy.argmax()) if bool((accuracy > -1).any()) else len(accuracy) - 1
-    return float(accuracy[place]), str(training.table["activation"].iloc[place]), training.weights[place].clone()
+    activation = training.table["activation"].iloc[place]
+    known = None if pd.isna(activation) else str(activation)
+    return float(accuracy[place]), known, training.weights[place].clone()
 
 
-def _chosen(population: Population, activation: str, checkpoints: Checkpoints) -> Population:
+def _chosen(population: Population, activation: str | None, checkpoints: Checkpoints) -> Population:
     """The checkpoints that are learned from, alone."""
     table = population.table
-    rows = (table["activation"].astype(str) == activation).to_numpy(bool)
+    of_all = table["activation"]
+    rows = (of_all.isna() if activation is None else of_all.astype(str) == activation).to_numpy(bool)
     if checkpoints == "last":
         rows = rows & (table["epoch"] == table.groupby("model_id")["epoch"].transform("max")).to_numpy(bool)
     return population.select(rows).alone()

@@ -1,4 +1,4 @@
-"""The optimizer of SANE's training and the schedule of its learning rate, by name."""
+"""The optimizer of a training and the schedule of its learning rate, by name."""
 
 from __future__ import annotations
 

@@ -20,20 +20,24 @@ from zoobench.zoo.schema import entries_of, layout_of
 Config = TypeVar("Config")
 
 
-def save(path: Path, method: str, config: Any, layout: Layout, tensors: Mapping[str, Tensor]) -> None:
-    """Write a new folder, whole or not at all: the tensors as safetensors; the configuration, a dataclass, as JSON."""
+def save(
+    path: Path, method: str, config: Any, layout: Layout, activation: str | None, tensors: Mapping[str, Tensor]
+) -> None:
+    """Write a new folder, whole or not at all: the tensors as safetensors; as JSON the configuration, a dataclass, and
+    layout and activation of the models that were learned."""
     with directory_written_aside(path) as aside:
         save_file({name: each.detach().contiguous() for name, each in tensors.items()}, aside / "learned.safetensors")
-        card = {"method": method, "config": asdict(config), "layout": entries_of(layout)}
-        write_json(aside / "config.json", card)
+        models = {"layout": entries_of(layout), "activation": activation}
+        write_json(aside / "config.json", {"method": method, "config": asdict(config)} | models)
 
 
-def read(path: Path, method: str, config: type[Config]) -> tuple[Config, Layout, dict[str, Tensor]]:
+def read(path: Path, method: str, config: type[Config]) -> tuple[Config, Layout, str | None, dict[str, Tensor]]:
     """Read what `save` wrote. Raises `InputError` if it is damaged; the caller's own `damaged` says the same."""
     card = read_json(path / "config.json", f"the configuration of the fitted {method}")
     try:
         found = TypeAdapter(config).validate_python(card["config"])
-        return found, layout_of(card["layout"]), load_file(path / "learned.safetensors")
+        activation = TypeAdapter(str | None).validate_python(card.get("activation"))  # an older folder has none
+        return found, layout_of(card["layout"]), activation, load_file(path / "learned.safetensors")
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise damaged(path, method, error) from None
 

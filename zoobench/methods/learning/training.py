@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zoo_generation.errors import InputError
 from zoo_generation.networks.program import device_of
 from zoobench.methods.course import Course
+from zoobench.methods.learning.bounds import check_at_least, check_positive
 from zoobench.methods.learning.examples import Examples, generator_of, number_of
 from zoobench.methods.learning.optimizer import OptimizerName, Schedule, ScheduledOptimizer
 from zoobench.methods.learning.resume import Snapshots
@@ -52,11 +53,9 @@ class Recipe:
     keep: Literal["best", "last"] = "best"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if (given := getattr(self, name)) < 1:
-                raise InputError(f"'{name}' is {given}; take 1 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"'learning_rate' is {self.learning_rate:g}; take a number above 0")
+        check_at_least(self, 1, "steps", "batch_size")
+        check_at_least(self, 0, "weight_decay")
+        check_positive(self, "learning_rate", "clip")
 
 
 def train(
@@ -80,8 +79,14 @@ def train(
     The model computes on the execution's device, and is on the CPU and in evaluation mode afterwards. With
     `execution.scratch`, an interrupted training goes on from its last snapshot and ends as if it had not been
     interrupted, on a CPU to the bit. Its last state stays there, so that a fit that is interrupted while it trains
-    another model does not train this one again. Raises `InputError` if there are no examples, or if training diverges.
+    another model does not train this one again. Raises `InputError` if there are no examples, if training diverges, or
+    if several workers are asked for.
     """
+    if execution.workers > 1:
+        raise InputError(
+            f"{execution.workers} workers were asked for, and this method trains in one process; leave them out, or "
+            "take sane or sane_diffusion, whose SANE shares its batches"
+        )
     if not len(examples):
         raise InputError("there are no training models to learn from; fit the method to a zoo with more models")
     device = torch.device(device_of(execution.device))
@@ -210,15 +215,16 @@ class _Run:
         return {f"{name}, validation": self.curve[-1]["total"]} if self.curve else {}
 
     def finish(self, name: str) -> Course:
-        """Leave the model ready for use."""
-        if self.best_weights:
-            self.model.load_state_dict(self.best_weights)
-        self.model.to("cpu").eval()
+        """Leave the model ready for use. A training that diverged is reported whatever is kept: the best state is then
+        only one of the first."""
         if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
             raise InputError(
                 f"training diverged ({name}): the model's weights are not finite; lower the learning rate, or look for "
                 "models with much larger weights than others have ('zoobench zoo validate')"
             )
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        self.model.to("cpu").eval()
         epochs = self.step * self.recipe.batch_size / len(self.examples)
         return Course(self.step, round(epochs, 4), round(self.seconds, 2), pd.DataFrame(self.curve))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zoobench.methods.learning.bounds import check_at_least
 from zoobench.methods.neural_graph.model import GraphNetwork, Grid
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.supervised import Readable, ReaderConfig, Supervised
@@ -23,6 +24,10 @@ class NeuralGraphConfig(ReaderConfig):
     learning_rate: float = 2e-3
     width: int = 32
     rounds: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 0, "rounds")
 
 
 @dataclass(frozen=True)

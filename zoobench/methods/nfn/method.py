@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zoo_generation.errors import InputError
+from zoobench.methods.learning.bounds import check_at_least
 from zoobench.methods.nfn.model import Chain, NeuralFunctional
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.supervised import Readable, ReaderConfig, Supervised
@@ -24,6 +26,12 @@ class NfnConfig(ReaderConfig):
     learning_rate: float = 2e-3
     channels: tuple[int, ...] = (16, 16, 16, 5)
     hidden: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "hidden")
+        if min(self.channels, default=0) < 1:
+            raise InputError(f"'channels' is {list(self.channels)}; take one or more numbers, each 1 or more")
 
 
 class Nfn(Supervised[NfnConfig, Chain]):

@@ -9,16 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zoo_generation.errors import InputError
 from zoobench.methods.course import Course
 from zoobench.methods.learning import Recipe, identity_of, joined, seeded, train
-from zoobench.methods.learning.diffusion import DDPM_STEPS, TimeNet, loss, sample
-from zoobench.methods.learning.matched import SMALLEST, Checkpoints, Codes, Matched
+from zoobench.methods.learning.bounds import check_at_least, check_below_one, check_within
+from zoobench.methods.learning.diffusion import DDPM_STEPS, PASSES, TimeNet, loss, sample
+from zoobench.methods.learning.matched import Checkpoints, Codes, Matched, moments_of
 from zoobench.methods.learning.saving import damaged, read, save, taken, under
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
-
-PASSES = 8  # through the held-out models at a look: each with other noise and times
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,11 @@ class PDiffConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.around < 1:
-            raise InputError(f"'around' is {self.around:g}; take 0 (from noise alone) or more, and less than 1")
-        if not 1 <= self.sampling_steps <= DDPM_STEPS:
-            raise InputError(f"'sampling_steps' is {self.sampling_steps}; take 1 to {DDPM_STEPS}")
-        if min(self.autoencoder_steps, self.hidden, self.latent) < 1 or self.width < 2:
-            raise InputError("p_diff takes 'autoencoder_steps', 'hidden', 'latent' and 'width' above 0")
+        check_at_least(self, 1, "autoencoder_steps", "hidden", "latent")
+        check_at_least(self, 2, "width")
+        check_at_least(self, 0, "weight_noise", "latent_noise")
+        check_within(self, 1, DDPM_STEPS, "sampling_steps")
+        check_below_one(self, "around")
 
 
 PRESETS = {"default": PDiffConfig(), "unmatched": PDiffConfig(matching=False), "around": PDiffConfig(around=0.75)}
@@ -109,7 +106,7 @@ class PDiff:
         with torch.no_grad():
             latents = autoencoder.encoder(data)
         known = latents[~models.held_out]
-        fitted.latents = torch.stack([known.mean(0), known.std(0, correction=0).clamp(min=SMALLEST)])
+        fitted.latents = moments_of(known)
         standard = (latents - fitted.latents[0]) / fitted.latents[1]
 
         def of_batch(group: int, rows: Tensor) -> Tensor:
@@ -123,7 +120,7 @@ class PDiff:
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D]; with `around`, each from an anchor drawn at random."""
-        self.codes.check(anchors)
+        self.codes.check_anchors(anchors)
         generator = torch.Generator().manual_seed(seed)
         begin = None
         with torch.inference_mode():
@@ -145,14 +142,14 @@ class PDiff:
     def save(self, path: Path) -> None:
         nets = under("net", self.net.state_dict()) | under("autoencoder", self.autoencoder.state_dict())
         learned = nets | under("codes", self.codes.tensors) | {"latents": self.latents}
-        save(path, "p_diff", self.config, self.codes.layout, learned)
+        save(path, "p_diff", self.config, self.codes.layout, self.codes.activation, learned)
 
     @classmethod
     def load(cls, path: Path) -> PDiff:
         """Read what `save` wrote. Raises `InputError` if it is damaged."""
-        config, layout, found = read(path, "p_diff", PDiffConfig)
+        config, layout, activation, found = read(path, "p_diff", PDiffConfig)
         try:
-            fitted = cls._new(config, Codes.of_tensors(layout, taken("codes", found)), found["latents"])
+            fitted = cls._new(config, Codes.of_tensors(layout, activation, taken("codes", found)), found["latents"])
             fitted.autoencoder.load_state_dict(taken("autoencoder", found))
             fitted.net.load_state_dict(taken("net", found))
         except (KeyError, RuntimeError) as error:

@@ -44,6 +44,8 @@ class Answers:
         kinds, found, places = self.kinds[rows], [], []
         for kind, network in enumerate(self.networks):
             place = (kinds == kind).nonzero().flatten()
+            if not len(place):
+                continue
             places.append(place)
             found += [network(self.weights[some].to(self.device), probes) for some in rows[place].split(network.models)]
         order = torch.cat(places).argsort().to(self.device)

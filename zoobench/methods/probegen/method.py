@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_generation.errors import InputError
 from zoobench.methods.learning import seeded
+from zoobench.methods.learning.bounds import check_at_least, check_below_one
 from zoobench.methods.probegen.answers import Answers
 from zoobench.methods.probegen.model import ProbeReader, Sides, squashed
 from zoobench.methods.protocols import InapplicableError
@@ -40,8 +40,9 @@ class ProbeGenConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"'dropout' is {self.dropout:g}; take 0 or more, and less than 1")
+        check_at_least(self, 1, "probes", "code", "channels", "layers")
+        check_at_least(self, 2, "batch_size")  # answers are standardized over it
+        check_below_one(self, "dropout")
 
 
 class ProbeGen(Supervised[ProbeGenConfig, Sides]):
@@ -56,7 +57,7 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
     def shape_of(cls, populations: Sequence[Population], config: ProbeGenConfig) -> Sides:
         first = sides_of(populations[0])
         for each in populations:
-            _check(each, first)
+            _check(each, first, cls.name)
         return first
 
     def build(self) -> ProbeReader:
@@ -64,7 +65,7 @@ class ProbeGen(Supervised[ProbeGenConfig, Sides]):
         return ProbeReader(self.shape, c.probes, c.code, c.channels, c.width, c.layers, c.dropout)
 
     def readable(self, population: Population, device: str) -> Readable:
-        _check(population, self.shape)
+        _check(population, self.shape, self.name)
         answers = Answers(population, device, self.name)
         most = max(2, ELEMENTS // (self.config.probes * answers.elements))
         return Readable(lambda rows: self.network(answers(rows, self.network.generator())), min(MODELS, most))
@@ -81,8 +82,12 @@ class RandomProbes(Unlearned):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.probes < 1:
-            raise InputError(f"random_probes was given {self.probes} probes; take 1 or more")
+        check_at_least(self, 1, "probes")
+
+    def check_comparable(self, populations: Sequence[Population]) -> None:
+        """Raises `InapplicableError` for other images or classes: their models answer other noise."""
+        for each in populations:
+            _check(each, sides_of(populations[0]), "random_probes")
 
     def embed(self, population: Population) -> Tensor:
         """[checkpoints, probes · classes]: outputs, large ones squashed to their logarithms."""
@@ -94,8 +99,8 @@ class RandomProbes(Unlearned):
 
 
 def random_images(sides: Sides, count: int, seed: int) -> Tensor:
-    """Images [count, channels, size, size] of noise in [-1, 1], in turn of every coarseness from `COARSEST` pixels a
-    side to their own."""
+    """Images [count, channels, size, size] of noise in [-1, 1], in turn of `COARSEST` pixels a side, twice as many, and
+    so on while that fits, enlarged: of 4, 8 and 16 for images of 28 pixels, and of 32 too for images of 32."""
     size, images = sides.image_size, []
     with seeded(seed):
         for number in range(count):
@@ -111,11 +116,11 @@ def sides_of(population: Population) -> Sides:
     return Sides(*(int(row[name]) for name in ("channels", "image_size", "classes")))
 
 
-def _check(population: Population, expected: Sides) -> None:
+def _check(population: Population, expected: Sides, method: str) -> None:
     """Raises `InapplicableError` for models with other images or classes."""
     sides = sides_of(population)
     if sides != expected:
         raise InapplicableError(
-            f"the models of {population.name} read {sides.words}, and this probegen probes models that read "
+            f"the models of {population.name} read {sides.words}, and this {method} probes models that read "
             f"{expected.words}; take zoos of one kind, or a method that reads weights"
         )

@@ -31,13 +31,18 @@ def canonical(population: Population, references: dict[str, Tensor], flips: bool
     return match_weights(population.weights, reference, population.layout, groups_of(population), flips)
 
 
+def maps_within(count: int, elements: int) -> int:
+    """That many maps, of so many elements each, or as many as hold at most `MAP_ELEMENTS`, down to one."""
+    return min(count, max(1, MAP_ELEMENTS // elements))
+
+
 def random_view(population: Population, count: int, flips: bool, generator: torch.Generator) -> View | None:
     """`count` random permutations of a population's models, with `flips` of units too, for a second view.
 
-    None if the models have none. Large models get fewer, down to one: their maps hold at most `MAP_ELEMENTS`.
+    None if the models have none. Large models get fewer, see `maps_within`.
     """
     tokenizer = population.tokenizer
-    count = min(count, max(1, MAP_ELEMENTS // tokenizer.mask.numel()))
+    count = maps_within(count, tokenizer.mask.numel())
     if count == 0:
         return None
     index, factor = random_symmetries(tokenizer.layout, groups_of(population), count, generator, flips)

@@ -18,6 +18,7 @@ from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoo_generation.networks.program import device_of
 from zoobench.methods.course import Course
 from zoobench.methods.learning.resume import Snapshots, identity_of
+from zoobench.methods.learning.saving import damaged
 from zoobench.methods.learning.tracking import tracked
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane.canonical import canonical, random_view
@@ -163,6 +164,5 @@ class Sane(Codec):
             )
             sane.model.load_state_dict(load_file(path / "model.safetensors"))
         except (KeyError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(f"the trained SANE {path} is damaged ({reason}); train it again") from None
+            raise damaged(path, "sane", error) from None
         return sane

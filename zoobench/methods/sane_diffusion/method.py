@@ -16,8 +16,9 @@ from zoo_generation.files import directory_written_aside, read_json, write_json
 from zoobench.methods.course import Course
 from zoobench.methods.fitting import Fitted
 from zoobench.methods.learning import Examples, Recipe, identity_of, joined, seeded, train
+from zoobench.methods.learning.bounds import check_at_least, check_below_one
 from zoobench.methods.learning.diffusion import WAVES, Field, Process, loss, sample, waves
-from zoobench.methods.learning.matched import SMALLEST
+from zoobench.methods.learning.matched import moments_of
 from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.methods.sane import METHOD as SANE
@@ -57,12 +58,12 @@ class SaneDiffusionConfig(Recipe):
         super().__post_init__()
         if self.sane not in SANE_PRESETS:
             raise unknown("preset of sane", self.sane, SANE_PRESETS)
-        if not 0 <= self.around < 1:
-            raise InputError(f"'around' is {self.around:g}; take 0 (from noise alone) or more, and less than 1")
-        if self.width % self.heads or min(self.width, self.heads, self.layers, self.sampling_steps) < 1:
-            raise InputError("sane_diffusion takes a 'width' that is a multiple of 'heads', and settings above 0")
-        if self.window < 3:
-            raise InputError(f"a window of {self.window} latents is too short; take 3 or more")
+        check_at_least(self, 1, "sane_steps", "heads", "layers", "sampling_steps")
+        check_at_least(self, 3, "window")
+        check_at_least(self, 4, "width")
+        check_below_one(self, "around")
+        if self.width % self.heads or self.width % 2:  # positions take half of it each
+            raise InputError(f"'width' is {self.width}; take an even number that {self.heads} 'heads' divide equally")
 
 
 PRESETS = {
@@ -114,14 +115,14 @@ class SaneDiffusion:
     def fit(
         cls, tokens: TokenSet, seed: int, config: SaneDiffusionConfig, execution: Execution = HERE
     ) -> SaneDiffusion:
-        """Train SANE, then the flow over the latents of the training models, in windows."""
+        """Train SANE, on all workers, then the flow over the latents of the training models, in windows, on one."""
         identity = identity_of(tokens, seed, config)
         sane, first = _sane(tokens, seed, config, identity, execution)
         populations = [each for each in tokens.without("test").populations if len(each)]
         data = [sane.encode(p.tokenizer, canonical(p, sane.references, sane.config.flips)).cpu() for p in populations]
         examples = Examples.of(populations)
         known = torch.cat([each[rows].flatten(0, 1) for each, rows in zip(data, examples.train, strict=True)])
-        scale = torch.stack([known.mean(0), known.std(0, correction=0).clamp(min=SMALLEST)])
+        scale = moments_of(known)
         with seeded(seed):
             fitted = cls(config, sane.to("cpu"), scale)
         standard = [(each - scale[0]) / scale[1] for each in data]
@@ -133,7 +134,8 @@ class SaneDiffusion:
             there = positions[part].to(rows.device).expand(len(rows), -1, -1)
             return loss(config.process, lambda x, time: fitted.net(x, time, there), latents[:, part].to(rows.device))
 
-        second = train(fitted.net, of_batch, examples, config, seed, identity, execution, name="flow")
+        alone = replace(execution, workers=1)
+        second = train(fitted.net, of_batch, examples, config, seed, identity, alone, name="flow")
         fitted.course = second if first is None else joined([first, second])
         return fitted
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoobench.methods.course import Course
 from zoobench.methods.learning import Recipe, identity_of, seeded, train
-from zoobench.methods.learning.diffusion import TimeNet, loss, sample
-from zoobench.methods.learning.matched import Checkpoints, Codes, Matched
+from zoobench.methods.learning.bounds import check_at_least, check_below_one
+from zoobench.methods.learning.diffusion import PASSES, TimeNet, loss, sample
+from zoobench.methods.learning.matched import SMALLEST, Checkpoints, Codes, Matched
 from zoobench.methods.learning.saving import damaged, read, save, taken, under
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
 
-PASSES = 8  # through the held-out models at a look: each with other noise and times
 WATCHED, WATCHED_STEPS = 64, 10  # samples, and their steps, whose spread is in the curve
 
 
@@ -44,10 +44,10 @@ class WeightFlowConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.around < 1:
-            raise InputError(f"'around' is {self.around:g}; take 0 (from noise alone) or more, and less than 1")
-        if self.components < 0 or self.width < 2 or self.sampling_steps < 1:
-            raise InputError("weight_flow takes 0 or more 'components', and a 'width' and 'sampling_steps' above 0")
+        check_at_least(self, 0, "components")
+        check_at_least(self, 1, "sampling_steps")
+        check_at_least(self, 2, "width")
+        check_below_one(self, "around")
 
 
 PRESETS = {
@@ -77,7 +77,7 @@ class WeightFlow:
         known = models.accuracy[~models.held_out]
         if config.accuracy and not bool(models.accuracy.isfinite().all()):
             raise InputError("'accuracy' needs the validation accuracy of all models; measure it, or leave it out")
-        asked = torch.stack([known.mean(), known.std(correction=0).clamp(min=1e-6)])
+        asked = torch.stack([known.mean(), known.std(correction=0).clamp(min=SMALLEST)])
         with seeded(seed):
             net = TimeNet(codes.size, config.width, int(config.accuracy))
         flow = cls(config, codes, net, asked)
@@ -95,7 +95,7 @@ class WeightFlow:
 
     def generate(self, anchors: Population, count: int, seed: int) -> Tensor:
         """New weights [count, D]; with `around`, each from an anchor drawn at random."""
-        self.codes.check(anchors)
+        self.codes.check_anchors(anchors)
         generator = torch.Generator().manual_seed(seed)
         begin = None
         if self.config.around:
@@ -131,14 +131,14 @@ class WeightFlow:
 
     def save(self, path: Path) -> None:
         learned = under("net", self.net.state_dict()) | under("codes", self.codes.tensors) | {"asked": self.asked}
-        save(path, "weight_flow", self.config, self.codes.layout, learned)
+        save(path, "weight_flow", self.config, self.codes.layout, self.codes.activation, learned)
 
     @classmethod
     def load(cls, path: Path) -> WeightFlow:
         """Read what `save` wrote. Raises `InputError` if it is damaged."""
-        config, layout, found = read(path, "weight_flow", WeightFlowConfig)
+        config, layout, activation, found = read(path, "weight_flow", WeightFlowConfig)
         try:
-            codes = Codes.of_tensors(layout, taken("codes", found))
+            codes = Codes.of_tensors(layout, activation, taken("codes", found))
             net = TimeNet(codes.size, config.width, int(config.accuracy)).eval()
             net.load_state_dict(taken("net", found))
             return cls(config, codes, net, found["asked"])
