@@ -1,5 +1,7 @@
 """The pictures of the README: how methods score on two tracks, and what the study of compositions found.
 
+Of each method its default preset is drawn.
+
 `python docs/picture.py` writes docs/_static/leaderboards.svg from the recorded entries, and composition.svg beside it
 from benchmarks/results/composition/summary.csv.
 """
@@ -19,11 +21,11 @@ import yaml
 HERE = Path(__file__).parent
 BOARDS = HERE.parent / "leaderboards"
 BENCHMARKS = HERE.parent / "benchmarks"
-PANELS = {
-    "generation-id": ("kept_mean", "Generated models: test accuracy without training"),
-    "property-id": ("r2:test_accuracy", "Test accuracy, read from weights: R²"),
-}
+GENERATED = "generation-id"
+NOISE = ("anchors", "noise_10", "noise_20", "noise_40", "noise_80")  # anchors with more and more noise
+READ, R2 = "property-id", "r2:test_accuracy"
 WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
+TALL, LABEL = 300, 15  # height of the upper panel, least distance of labels
 
 STYLE = """
   .paper { fill: #ffffff } text { fill: #24292f; font: 13px system-ui, sans-serif }
@@ -37,11 +39,17 @@ STYLE = """
 """
 
 
+def entries(track: str) -> Iterator[dict]:
+    """The entries of methods' default presets."""
+    for path in sorted((BOARDS / track).glob("*/entry.json")):
+        if "-" not in path.parent.name:
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
 def scores(track: str, metric: str) -> list[tuple[str, bool, float, float, float]]:
     """Name, whether it is a baseline, mean over targets and the mean interval, best first."""
     rows = []
-    for path in (BOARDS / track).glob("*/entry.json"):
-        entry = json.loads(path.read_text(encoding="utf-8"))
+    for entry in entries(track):
         found = [score for score in entry["scores"] if score["metric"] == metric]
         mean = fmean(score["mean"] for score in found)
         low, high = (
@@ -49,6 +57,39 @@ def scores(track: str, metric: str) -> list[tuple[str, bool, float, float, float
         )
         rows.append((entry["name"], entry["baseline"], mean, low, high))
     return sorted(rows, key=lambda row: -row[2])
+
+
+def frontier(track: str, title: str, top: int) -> Iterator[str]:
+    """Accuracy against novelty: a point per entry, a line through anchors with noise."""
+    novelty = {name: mean for name, _, mean, *_ in scores(track, "novelty")}
+    points = [(novelty[name], mean, name, baseline) for name, baseline, mean, *_ in scores(track, "kept_mean")]
+    most = max(novelty.values())
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return 60 + x / most * (WIDTH - 220), top + 24 + (1 - y) * (TALL - 80)
+
+    yield f'<text class="title" x="16" y="{top}">{escape(title)} ({track})</text>'
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        (left, y), (right, _) = at(0, share), at(most, share)
+        yield f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text x="{left - 10:.1f}" y="{y + 4:.1f}" text-anchor="end">{share:g}</text>'
+    for units in range(0, floor(most) + 1, 4):
+        yield f'<text x="{at(units, 0)[0]:.1f}" y="{top + TALL - 38}" text-anchor="middle">{units}</text>'
+    places = {name: at(x, y) for x, y, name, _ in points}
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (places[name] for name in NOISE if name in places))
+    yield f'<polyline class="other" style="fill: none" stroke-width="2" points="{path}"/>'
+    written: list[tuple[float, float]] = []
+    for *_, name, baseline in sorted(points, key=lambda point: places[point[2]][1]):
+        x, y = places[name]
+        label = y + 4
+        while any(abs(x - left) < 130 and abs(label - other) < LABEL for left, other in written):
+            label += 1
+        written.append((x, label))
+        if label > y + 8:
+            yield f'<line class="grid" x1="{x:.1f}" x2="{x + 7:.1f}" y1="{y:.1f}" y2="{label - 4:.1f}"/>'
+        kind = "other" if baseline else "learned"
+        yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+        yield f'<text x="{x + 9:.1f}" y="{label:.1f}">{escape(name)}</text>'
 
 
 def panel(track: str, metric: str, title: str, top: int) -> Iterator[str]:
@@ -75,12 +116,11 @@ def panel(track: str, metric: str, title: str, top: int) -> Iterator[str]:
 
 def picture() -> str:
     """The SVG, for light and dark pages."""
-    parts, top = [], 28
-    for track, (metric, title) in PANELS.items():
-        parts += panel(track, metric, title, top)
-        top += 18 + ROW * len(scores(track, metric)) + 52
-    words = "Scores of recorded entries: SANE beside baselines on two tracks, with 95% intervals"
-    return document(parts, top - 24, words)
+    top = 28 + TALL
+    parts = [*frontier(GENERATED, "Generated models: test accuracy, against distance from all training models", 28)]
+    parts += panel(READ, R2, "Test accuracy, read from weights: R²", top)
+    words = "Scores of recorded entries: generated models beside anchors with noise, and predictions with 95% intervals"
+    return document(parts, top + 18 + ROW * len(scores(READ, R2)) + 28, words)
 
 
 def document(parts: Sequence[str], height: int, words: str) -> str:
