@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
+import shutil
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +221,44 @@ def test_what_is_damaged_is_refused_in_a_sentence(
         import_zoo(folder, tmp_path / "zoo")
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "sentence"),
+    [
+        ("step", "", "its step nan is not a number"),
+        ("step", "inf", "its step inf is not a whole number"),
+        ("step", "last", "its step 'last' is not a number"),
+        ("step", "1e300", "its step 1e\\+300 is beyond 64 bits"),
+        ("config.train_fraction", "inf", "its train_fraction inf is not a number from 0"),
+        ("config.train_fraction", "half", "its train_fraction 'half' is not a number"),
+        ("config.train_fraction", "60000", "its train_fraction 60000 is above 1"),
+        ("config.dataset", "", "do not say its config.dataset"),
+        ("modeldir", "", "1 of the rows names no model"),
+    ],
+)
+def test_a_model_with_a_damaged_cell_is_left_out_and_no_other(
+    small: tuple[Path, Imported], tmp_path: Path, column: str, cell: str, sentence: str
+) -> None:
+    """Also where the cell makes texts of its whole column, and where it is of the last step, on which splits rest."""
+    folder, whole = small
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    metrics = pd.read_csv(folder / "metrics.csv.gz", dtype=str)
+    at = "86" if column == "step" else "0"  # a model's settings are those of its first step
+    row = metrics.index[metrics["step"] == at][4]
+    metrics.loc[row, column] = cell
+    (damaged / "metrics.csv.gz").write_bytes(gzip.compress(metrics.to_csv(index=False).encode()))
+    imported = import_zoo(damaged, tmp_path / "zoo")
+    (fault,) = {each.reason for each in imported.faults if each.checkpoint is None}
+    assert re.search(sentence, fault)
+    assert imported.models == MODELS - (column != "modeldir")
+    assert splits_in(imported).items() <= splits_in(whole).items()
+
+
+def splits_in(imported: Imported) -> dict[str, str]:
+    """The split of each model, by the name in its files."""
+    told = [json.loads(each) for each in imported.zoo.models["source"]]
+    return {each["name"]: each["split"] for each in told}
+
+
 CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {"channels": [3, 8, 4], "kernel_size": [3, 5], "residual": [-1, -1], "activation": ["relu", "gelu"]},
     "wider": {
@@ -275,6 +316,68 @@ def park(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, t
                 listed[SPLIT_OF[name]][key].append(value)
     (folder / "cnn_park_splits.json").write_text(json.dumps(listed))
     return states
+
+
+Damage = Callable[[Path, dict[str, dict[str, list[Any]]]], object]
+
+
+def with_config(**given: Any) -> Damage:
+    """The config of the first checkpoint of `plain` with other values."""
+
+    def damage(folder: Path, listed: dict[str, dict[str, list[Any]]]) -> None:
+        file = folder / "cnn_wild" / listed["train"]["path"][0]
+        content = torch.load(file)
+        torch.save(content | {"config": content["config"] | given}, file)
+
+    return damage
+
+
+def with_cell(column: str, cell: Any) -> Damage:
+    return lambda folder, listed: listed["train"][column].__setitem__(0, cell)
+
+
+def sharing(levels: int = 8, each: int = 30) -> list[Any]:
+    """A list of lists of lists, which a pickle has once a level, and which has 30 ** 8 items if it is written out."""
+    shared: list[Any] = []
+    for _ in range(levels):
+        shared = [shared] * each
+    return shared
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (with_config(channels=sharing()), "the channels of its config are 30; networks of the park have 16"),
+        (with_config(channels=[3, *sharing(each=2)]), "the channels of its config are not all whole numbers"),
+        (with_config(channels=[3, float("inf"), 4]), "the channels of its config are not all whole numbers"),
+        (with_config(residual=[-1, 1 << 100_000]), "the residual of its config are not all whole numbers"),
+        (with_config(activation=["relu", None]), "the activation of its config are not all names"),
+        (with_config(channels=[3, 8]), "does not say the same number of layers"),
+        (with_config(padding=None), "has no config with the lists"),
+        (with_cell("step", float("inf")), "its step inf is not a whole number"),
+        (with_cell("step", "first"), "its step 'first' is not a number"),
+        (with_cell("step", 2**63 - 1), "its step 9223372036854775807 is not a number from 0"),
+        (with_cell("score", None), "its score None is not a number"),
+        (with_cell("score", "good"), "its score 'good' is not a number"),
+    ],
+)
+def test_a_network_of_the_park_that_is_damaged_is_left_out_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Damage, sentence: str
+) -> None:
+    park(tmp_path / "park", monkeypatch)
+    listed = json.loads((tmp_path / "park" / "cnn_park_splits.json").read_text())
+    damage(tmp_path / "park", listed)
+    (tmp_path / "park" / "cnn_park_splits.json").write_text(json.dumps(listed))
+    imported = import_zoo(tmp_path / "park", tmp_path / "zoo")
+    (fault,) = imported.faults
+    assert fault.model.endswith("trial_plain") and re.search(sentence, fault.reason) and imported.models == 2
+
+
+def test_what_a_park_does_not_need_may_be_shared_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    park(tmp_path / "park", monkeypatch)
+    listed = json.loads((tmp_path / "park" / "cnn_park_splits.json").read_text())
+    with_config(notes=sharing())(tmp_path / "park", listed)
+    assert import_zoo(tmp_path / "park", tmp_path / "zoo").models == 3
 
 
 def layers_of(config: dict[str, Any]) -> list[WildLayer]:
