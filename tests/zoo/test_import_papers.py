@@ -10,6 +10,7 @@ import shutil
 import sys
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.architectures.wild_cnn import WildCNN, WildLayer, wild_cnn, wild_name
 from zoo_generation.networks.module import runnable_module
+from zoobench.evaluation.evaluate import training_set_of
 from zoobench.methods.statnn import Statnn
 from zoobench.populations import TokenSet, select_checkpoints
+from zoobench.studies.study import read_study
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo.importers import Imported, import_zoo
 from zoobench.zoo.validation import validate_zoo
+from zoobench.zoo.workspace import Workspace
 
 MODELS, STEPS = 20, (0, 3, 86)
 SHAPES = {
@@ -184,6 +188,28 @@ def test_models_keep_their_published_split_and_are_compared_at_their_last_step(s
     answer = task.ask(Statnn(), setting)
     task.form(setting).check(answer)
     assert sorted(task.judge(answer, setting)["truth"]) == found["test"]
+
+
+@pytest.mark.parametrize(("models", "enough"), [(8, True), (9, False)])
+def test_plans_count_the_training_models_of_published_splits(
+    small: tuple[Path, Imported], tmp_path: Path, models: int, enough: bool
+) -> None:
+    """Eight of twenty, and not seven tenths of them."""
+    zoo = small[1].zoo
+    (kind,) = training_set_of([zoo]).origins[0].zoos[0].kinds
+    (population,) = TokenSet.load(select_checkpoints([zoo])).populations
+    assert kind.training_models == population.split("train").table["model_id"].nunique() == 8
+    text = json.dumps(
+        {
+            "name": "x",
+            "zoos": {"small": {"path": str(zoo.path)}},
+            "compositions": {"some": {"zoos": ["small"], "models": models}},
+        }
+    )
+    (tmp_path / "study.yaml").write_text(text)
+    study = read_study(tmp_path / "study.yaml")
+    with nullcontext() if enough else pytest.raises(InputError, match=r"takes 9 training models .* which has 8"):
+        study.plan(Workspace(tmp_path))
 
 
 def test_without_a_permutation_models_are_split_as_any(tmp_path: Path) -> None:
