@@ -18,16 +18,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import kendalltau
 
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.architectures.wild_cnn import WildCNN, WildLayer, wild_cnn, wild_name
 from zoo_generation.networks.module import runnable_module
+from zoobench.evaluation import Plan, Results
+from zoobench.evaluation.cells import prepare
 from zoobench.evaluation.evaluate import training_set_of
+from zoobench.methods import Method, Unlearned
+from zoobench.methods.registry import get_method
 from zoobench.methods.statnn import Statnn
-from zoobench.populations import TokenSet, select_checkpoints
+from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.studies.study import read_study
 from zoobench.tasks.base import Setting
+from zoobench.tasks.probe import regress
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo.importers import Imported, import_zoo
 from zoobench.zoo.validation import validate_zoo
@@ -431,6 +437,43 @@ def test_the_wild_park_comes_in_with_its_architectures_and_its_split(
     assert found == {wild_name(layers_of(CONFIGS[name])): {split} for name, split in SPLIT_OF.items()}
     values = populations[0].table["test_accuracy"].to_numpy(float)  # and what takes any depths reads them
     assert Statnn().predict([populations[0].known()], values, populations[1].blind()).shape == (2,)
+
+
+FITTED = ["train", "val"]
+
+
+class Moments(Unlearned):
+    """Features of any architecture."""
+
+    def embed(self, population: Population) -> torch.Tensor:
+        return torch.stack([population.weights.mean(1), population.weights.abs().mean(1)], 1)
+
+
+def test_one_reader_is_scored_on_the_test_models_of_all_architectures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, split, width in (("more", "train", 6), ("last", "test", 12)):
+        monkeypatch.setitem(CONFIGS, name, CONFIGS["plain"] | {"channels": [3, width, 4]})
+        monkeypatch.setitem(SPLIT_OF, name, split)
+    park(tmp_path / "park", monkeypatch)
+    training = training_set_of([import_zoo(tmp_path / "park", tmp_path / "zoo").zoo])
+    methods = {Method("moments", Moments, random=False, learns=False): None}
+    methods[get_method("layer_statistics")] = None  # whose features differ in number
+    task = PropertyPrediction(probe="sources", properties=("test_accuracy",))
+    plan = Plan.of(methods, [training], training.origins, [task], [0])
+    cells = prepare(plan.origins, Workspace(tmp_path))
+    for cell in plan.cells:
+        cells.measure(cell)
+    pooled = Results(plan, cells, {}).pooled()
+    assert set(pooled["method"]) == {"moments"} and set(pooled["targets"]) == {2}
+    populations = [cells.population(origin) for origin in training.origins]
+    known, asked = ([each.select(each.table["split"].isin(of)) for each in populations] for of in (FITTED, ["test"]))
+    truths, truth = (pd.concat([each.table for each in some])["test_accuracy"].to_numpy() for some in (known, asked))
+    features, others = (torch.cat([Moments().embed(each) for each in some]).numpy() for some in (known, asked))
+    models = pd.concat([each.table["model_id"] for each in known]).to_numpy()
+    expected = kendalltau(truth, regress(features, truths, models, others)).statistic
+    found = pooled.set_index("metric")["value"]
+    assert found["tau:test_accuracy"] == pytest.approx(expected) and abs(expected) > 0
 
 
 def test_a_wild_network_adds_the_channels_that_both_layers_have() -> None:
