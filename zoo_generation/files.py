@@ -302,6 +302,17 @@ def known_sha256(file: Path) -> str:
     return _known[file][1]
 
 
+@contextmanager
+def writing_into(path: StoragePath) -> Iterator[None]:
+    """Raises `InputError` if something in the block cannot be written: a storage is full or forbidden, a store is
+    read-only."""
+    try:
+        yield
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write into {path} ({reason}); choose another --out") from None
+
+
 def write_json(path: StoragePath, content: Any) -> None:
     """Write JSON, whole or not at all."""
     with written_aside(path) as aside:

@@ -154,6 +154,9 @@ def entries(count: int) -> bytes:
     return TENSOR + b"0}(" + b"".join(put_in) + b"u"
 
 
+NEGATIVE = b"\x8b" + struct.pack("<I", 10**7) + bytes(10**7 - 1) + b"\x80q\x05"
+"""A number of ten megabytes."""
+
 GROWING: dict[str, bytes] = {
     "sets of 200 bytes from one each": b"\x8f" * 21_000_000,
     "tensors from a few bytes each": TENSOR + b"0](" + (b"h\x00" + STORED + b"R") * 10_000 + b"e",
@@ -177,6 +180,20 @@ GROWING: dict[str, bytes] = {
     + b"h\x00h\x01R0" * 100_000,
     "a storage asked for again and again": b"(" + b"N" * 300_000 + b"tq\x01" + b"h\x01Q0" * 100_000,
     "more entries than any network": entries(110_000),
+    "calls in calls, asked for again and again": b"ctorch._tensor\n_rebuild_from_type_v2\nq\x00ca\nb\nN)\x87"
+    + b"q\x01h\x00Nh\x01\x87" * 800
+    + b"q\x01"
+    + b"h\x00h\x01R0" * 100_000,
+    "a key of megabytes in mapping after mapping": b"X"
+    + struct.pack("<I", 10**7)
+    + b"a" * 10**7
+    + b"q\x00}("
+    + b"".join(b"M" + struct.pack("<H", number) + b"}h\x00Ns" for number in range(60_000))
+    + b"u",
+    "a number of megabytes as a key": NEGATIVE + b"}(" + b"h\x05N" * 100_000 + b"u",
+    "numbers of megabytes as sizes": NEGATIVE
+    + TENSOR.replace(b"K\x03\x85", b"(" + b"h\x05" * 60 + b"t")
+    + b"0}X\x01\x00\x00\x00ah\x02s",
 }
 
 

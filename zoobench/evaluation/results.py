@@ -22,6 +22,7 @@ from zoobench.evaluation.plan import NO_COMPOSITION, Cell, Plan
 from zoobench.evaluation.statistics import FitScores, Interval, interval
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.property_prediction import PropertyPrediction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ Place = tuple[str, str, str, str]
 """Names of training set, method, task, target."""
 
 PLAN = "plan.json"
+POOLED = ["composition", "method", "dataset", "targets"]
 PLACE = ["composition", "method", "task", "target"]
 
 
@@ -101,6 +103,31 @@ class Results:
         bounds = [self._interval(*row) for row in table[[*PLACE, "metric"]].itertuples(index=False)]
         return table.assign(low=[each.low for each in bounds], high=[each.high for each in bounds])
 
+    def pooled(self) -> pd.DataFrame:
+        """Scores over the test models of several populations together, as papers give them for zoos of many
+        architectures: one row per training set, method, dataset, seed and metric.
+
+        Of `property_transfer`, where one reader is fitted to all populations, on the targets of one dataset that it
+        was fitted to. A method that could not be asked about one of them is left out. Columns: composition, method,
+        dataset, targets (how many), seed, metric, value.
+        """
+        observed: dict[tuple[str, str], dict[tuple[str, int], dict[str, pd.DataFrame]]] = {}
+        tasks = [task for task in self.plan.tasks if isinstance(task, PropertyPrediction) and task.uses_sources]
+        for cell in (cell for cell in self.plan.cells if cell.task in tasks):
+            fitted_to = () if cell.sources is None else cell.sources.origins
+            if cell.target in fitted_to and len(rows := self.cells.observations(cell)):
+                asked = observed.setdefault((cell.composition, cell.target.kind.dataset), {})
+                asked.setdefault((cell.fit.method.name, cell.fit.seed), {})[cell.target.name] = rows
+        found = []
+        for (composition, dataset), asked in observed.items():
+            targets = {target for parts in asked.values() for target in parts}
+            whole = {who: parts for who, parts in asked.items() if parts.keys() == targets and len(targets) > 1}
+            for (method, seed), parts in whole.items():
+                scores = tasks[0].score(pd.concat(parts.values(), ignore_index=True))
+                place = (composition, method, dataset, len(targets), seed)
+                found += [(*place, metric, estimate.value()) for metric, estimate in scores.items()]
+        return pd.DataFrame(found, columns=[*POOLED, "seed", "metric", "value"])
+
     def standings(self) -> pd.DataFrame:
         """Methods ranked by their mean of each task's primary metric over targets: one row per task, method and target,
         best first.
@@ -166,7 +193,7 @@ class Results:
 
     def save(self, path: str | Path) -> None:
         """Write measurements.parquet, summary.csv, standings.csv, costs.csv, scores.png and plan.json into a folder,
-        and frontier.csv and frontier.png if models were generated.
+        pooled.csv if there are such scores, and frontier.csv and frontier.png if models were generated.
 
         plan.json names the cells under `runs/`. Files of an earlier call are replaced. Raises `InputError` if the
         folder holds anything else.
@@ -177,6 +204,8 @@ class Results:
             self.summary().to_csv(aside / "summary.csv", index=False)
             self.standings().to_csv(aside / "standings.csv", index=False)
             self.costs.to_csv(aside / "costs.csv", index=False)
+            if len(pooled := self.pooled()):
+                pooled.to_csv(aside / "pooled.csv", index=False)
             if len(self.measurements):
                 figures.save(self.figure(), aside / "scores.png")
             if (frontier := self.frontier()) is not None:

@@ -10,13 +10,15 @@ import pandas as pd
 from zoo_generation.errors import InputError
 from zoobench.evaluation.plan import TrainingSet
 from zoobench.populations import Population, TokenSet
+from zoobench.populations.schema import SPLITS
 
 
 def chosen(training: TrainingSet, populations: Sequence[Population], token_size: int) -> TokenSet:
     """The training set's part of its populations: without test models, and without other zoos.
 
     Models are taken in the order of a hash of their ids, so a smaller budget takes a subset of a larger one.
-    Validation models are not limited. Raises `InputError` if a population has too few training models.
+    Validation models are not limited. Raises `InputError` if a population has too few training models; one that was
+    published without any has none to give.
     """
     parts = []
     for origin, population in zip(training.origins, populations, strict=True):
@@ -25,6 +27,10 @@ def chosen(training: TrainingSet, populations: Sequence[Population], token_size:
         eligible = pd.Series(True, table.index) if epochs is None else table["epoch"].isin(epochs)
         learning = eligible & (table["split"] == "train")
         models = _by_hash(table.loc[learning, "model_id"])
+        if not models and not origin.kind.training_models:  # they were published for validation or testing alone
+            if (held_out := eligible & (table["split"] == "val")).any():
+                parts.append(population.select(held_out).with_own_table())
+            continue
         if not models:
             what = "; name other epochs" if epochs else ", because it has too few models; take a larger zoo"
             raise InputError(
@@ -34,6 +40,8 @@ def chosen(training: TrainingSet, populations: Sequence[Population], token_size:
         check_enough(training.name, wanted, origin.name, len(models))
         taken = learning & table["model_id"].isin(models[:wanted])
         parts.append(population.select(taken | (eligible & (table["split"] == "val"))).with_own_table())
+    if not any((part.splits == SPLITS.index("train")).any() for part in parts):
+        raise InputError(f"the composition '{training.name}' has no models to train on; add a zoo that has some")
     return TokenSet(token_size, tuple(parts))
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
-from zoo_generation.files import SUMS, read_json, sums_of
+from zoo_generation.files import SUMS, read_json, sums_of, writing_into
 from zoo_generation.kept import check, kept, save
 from zoo_generation.machine import check_writable
 from zoo_generation.networks.program import device_of
@@ -164,10 +164,8 @@ def fit_into(path: Path, method: Method, config: object, on: TokenSet, seed: int
     execution = replace(how.pop("execution", HERE), scratch=scratch)
     fitted = fit(method, config, on, seed, execution=execution, **how)
     shutil.rmtree(scratch, ignore_errors=True)  # first: nobody looks for it once the method exists
-    try:
+    with writing_into(path):
         return fitted.save(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from None
 
 
 def fit_kept(

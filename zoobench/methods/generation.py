@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo_generation.data import Split, load_dataset
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.files import StoragePath, directory_written_aside, write_json
+from zoo_generation.files import StoragePath, directory_written_aside, write_json, writing_into
 from zoo_generation.networks.accuracy import accuracies, condition_batch_norm, evaluate
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.program import device_of
@@ -247,13 +247,9 @@ def generate_models(
         source = _source(fitted, job, how, seed) | dict(recorded)
         outcome, part = _run(generator, job, how, seed, source, workspace, step)
         made.append(outcome)
-        try:
-            with sink.lock():
-                sink.write_card(title, {}, generated={"method": fitted.method.name, "zoos": list(zoos)})
-                sink.write_part(part)
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"cannot write {sink.path} ({reason}); choose another --out") from None
+        with writing_into(sink.path), sink.lock():
+            sink.write_card(title, {}, generated={"method": fitted.method.name, "zoos": list(zoos)})
+            sink.write_part(part)
     return Generated(sink.path, how, tuple(made))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoo_generation.files import write_json
+from zoo_generation.files import write_json, writing_into
 from zoo_generation.kept import kept, sealed, tell
 from zoo_generation.progress import QUIET, Progress, Step
 from zoo_generation.provenance import versions
@@ -105,10 +105,8 @@ def write_token_set(path: Path, selected: Selection, dtype: Dtype = "float32", p
     """
     if path.exists() and not (path / "tokens.json").is_file():
         raise InputError(f"{path} exists and is not a token set; choose another --out")
-    try:
+    with writing_into(path):
         return _write(path, selected, dtype, progress.stage("tokenizing"))
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from None
 
 
 def _write(path: Path, selected: Selection, dtype: Dtype, step: Step) -> TokenSet:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from zoo_generation.errors import InputError
-from zoobench.methods.protocols import Embedder, Predictor, TablePredictor
+from zoobench.methods.protocols import Embedder, InapplicableError, Predictor, TablePredictor
 from zoobench.populations import Access, Population
 from zoobench.tasks import probe as probes
 from zoobench.tasks.answers import Predictions
@@ -84,7 +84,9 @@ class PropertyPrediction:
 
     def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
         """Embed, fit, predict, also for copies of some checkpoints, see `invariance`. Raises `InapplicableError` if the
-        populations' features differ in number."""
+        populations' features differ in number, and if a target of other models was published without test models."""
+        if self.uses_sources and not len(self.reads(setting.target)):
+            raise InapplicableError(f"{setting.target.name} has no test models")
         asked = with_copies(self.reads(setting.target), setting.seed)
         return Predictions(beside_copies(probes.read_by(method, self._known(setting), asked, self.properties)))
 

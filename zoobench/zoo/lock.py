@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_generation.errors import InputError
-from zoo_generation.files import StoragePath, read_json, write_json
+from zoo_generation.files import StoragePath, read_json, write_json, writing_into
 
 
 @contextmanager
@@ -27,15 +27,14 @@ def locked(path: StoragePath) -> Iterator[None]:
         return
     holder = path / ".builder.json"
     lock = FileLock(path / ".lock")
-    try:
+    with writing_into(path):
         path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{path} is being built by {_who(holder)}; wait until it ends, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot write into {path} ({error.strerror or error}); choose another --out") from None
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"{path} is being built by {_who(holder)}; wait until it ends, or choose another --out"
+            ) from None
     try:
         write_json(holder, {"pid": os.getpid(), "host": platform.node()})
         yield

@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_generation.errors import InputError
-from zoo_generation.files import StoragePath, files_in, sha256_of, sweep, write_json, written_aside
+from zoo_generation.files import StoragePath, files_in, sha256_of, sweep, write_json, writing_into, written_aside
 from zoo_generation.names import file_name
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.provenance import hardware, versions
@@ -143,11 +142,8 @@ class ZooSink:
             **({"imported": imported} if imported else {}),
             **({"generated": generated} if generated else {}),
         }
-        try:
+        with writing_into(self.path):
             write_json(self.path / "zoo.json", card)
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot write into {self.path} ({reason}); choose another --out") from None
 
 
 def part_of(models: Sequence[TrainedModel]) -> Part:

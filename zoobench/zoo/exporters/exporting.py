@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo_generation.errors import InputError
-from zoo_generation.files import directory_written_aside
+from zoo_generation.files import directory_written_aside, writing_into
 from zoo_generation.progress import QUIET, Progress
 from zoobench.zoo.exporters.models import ExportedModel, exported_models
 from zoobench.zoo.exporters.registry import EXPORTERS
@@ -27,9 +26,6 @@ def export_zoo(zoo: Zoo, to: str, out: Path, licence: str | None = None, progres
             yield model
             step(done, total)
 
-    try:
-        with directory_written_aside(out, new=True) as aside:
-            write(aside, counted())
-    except OSError as error:
-        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from None
+    with writing_into(out), directory_written_aside(out, new=True) as aside:
+        write(aside, counted())
     return out

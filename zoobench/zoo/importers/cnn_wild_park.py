@@ -19,28 +19,30 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.architectures.wild_cnn import ACTIVATIONS, WildLayer, wild_name
-from zoobench.zoo.importers.columns import model_columns
+from zoo_generation.networks.architectures.wild_cnn import ACTIVATIONS, LAYERS, WildLayer, wild_name
+from zoobench.zoo.importers.columns import model_columns, needed
 from zoobench.zoo.importers.files import RejectedError, open_inside, read_inside
 from zoobench.zoo.importers.found import Candidate, FoundCheckpoint, FoundModel, SourceLayout, inside
 from zoobench.zoo.importers.kinds import kind_of
-from zoobench.zoo.importers.pickles import StandIn
-from zoobench.zoo.importers.state import read_state
+from zoobench.zoo.importers.pickles import StandIn, is_size
+from zoobench.zoo.importers.state import first_line, read_state
 from zoobench.zoo.importers.torch_files import read_archive
+from zoobench.zoo.schema import CHECKPOINTS
 
 SPLITS_FILE = "cnn_park_splits.json"
 LIST = 256 << 20  # bytes of the list, at most: that of 117,000 checkpoints has about 20 MiB
-DEPTH = 8  # of a configuration, at most
+DEPTH = 8  # of nodes that hold each other, at most
+STEP, SCORE = CHECKPOINTS.field("epoch").type, CHECKPOINTS.field("test_accuracy").type
 NEEDED = ("channels", "kernel_size", "stride", "padding", "residual", "activation")
 
 
 @dataclass(frozen=True)
 class ParkCheckpoint:
-    """A line of the list: file, test accuracy, epoch, split."""
+    """A line of the list: file, test accuracy, number of epochs less one, split; unchecked but for the split."""
 
     path: str
-    score: float
-    epoch: int
+    score: Any
+    step: Any
     split: str
 
 
@@ -75,18 +77,19 @@ def _listed(content: dict[str, dict[str, list[Any]]]) -> list[ParkCheckpoint]:
     for split in ("train", "val", "test"):
         of = content[split]
         for path, score, step in zip(of["path"], of["score"], of["step"], strict=True):
-            found.append(ParkCheckpoint(str(path), float(score), int(step) + 1, split))
+            found.append(ParkCheckpoint(str(path), score, step, split))
     return found
 
 
 def _read(folder: Path, name: str, listed: Sequence[ParkCheckpoint]) -> FoundModel:
-    listed = sorted(listed, key=lambda each: each.epoch)
     if len(splits := {each.split for each in listed}) > 1:
         raise RejectedError(f"its checkpoints are in several splits ({', '.join(sorted(splits))})")
-    if len({each.epoch for each in listed}) < len(listed):
+    by_epoch = {needed(each.step, STEP, "step") + 1: each for each in listed}
+    if len(by_epoch) < len(listed):
         raise RejectedError("two of its checkpoints are of one step")
-    files = {each.epoch: inside(folder, each.path) for each in listed}
-    config = _config(files[listed[0].epoch])
+    measured = {epoch: {"test_accuracy": needed(by_epoch[epoch].score, SCORE, "score")} for epoch in sorted(by_epoch)}
+    files = {epoch: inside(folder, by_epoch[epoch].path) for epoch in measured}
+    config = _config(next(iter(files.values())))
     layers = _layers(config)
     activations = {layer.activation for layer in layers}
     row, told = model_columns(
@@ -94,12 +97,11 @@ def _read(folder: Path, name: str, listed: Sequence[ParkCheckpoint]) -> FoundMod
             "dataset": "cifar10",
             "architecture": wild_name(layers),
             "activation": activations.pop() if len(activations) == 1 else None,
-            "epochs": listed[-1].epoch,
+            "epochs": max(measured),
             "image_size": 32,
         },
         name,
     )
-    measured = {each.epoch: {"test_accuracy": each.score} for each in listed}
     return FoundModel(
         name=name,
         row=row,
@@ -124,26 +126,38 @@ def _config(file: Path) -> dict[str, Any]:
         except RejectedError:
             raise
         except Exception as error:  # a damaged archive leads to BadZipFile, struct.error and others
-            raise RejectedError(f"its {file.name} is cut short or damaged ({error})") from None
-    config = _plain(content.get("config")) if isinstance(content, dict) else None
-    if not isinstance(config, dict) or any(not isinstance(config.get(name), list) for name in NEEDED):
+            raise RejectedError(f"its {file.name} is cut short or damaged ({first_line(error)})") from None
+    config = _inner(content.get("config")) if isinstance(content, dict) else None
+    lists = {name: _inner(config.get(name)) for name in NEEDED} if isinstance(config, dict) else {}
+    if not lists or not all(isinstance(given, list | tuple) for given in lists.values()):
         raise RejectedError(f"its {file.name} has no config with the lists {', '.join(NEEDED)}")
-    return {name: config[name] for name in NEEDED}
+    return {name: _values(name, given) for name, given in lists.items()}
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A configuration as Python's own values, from OmegaConf's nodes, a dataclass, or dicts and lists."""
-    if depth > DEPTH:
-        raise RejectedError("its config is nested too deep")
-    if isinstance(value, StandIn):
+def _inner(value: Any) -> Any:
+    """What a node of OmegaConf or a dataclass holds, through nodes that hold nodes."""
+    for _ in range(DEPTH):
+        if not isinstance(value, StandIn):
+            break
         state = value.state if isinstance(value.state, dict) else {}
-        inner = next((state[key] for key in ("_content", "_val") if key in state), value.items or state)
-        return _plain(inner, depth + 1)
-    if isinstance(value, dict):
-        return {str(key): _plain(each, depth + 1) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each, depth + 1) for each in value]
+        value = next((state[key] for key in ("_content", "_val") if key in state), value.items or state)
     return value
+
+
+def _values(name: str, given: Sequence[Any]) -> list[Any]:
+    """A list of the configuration as numbers, or as texts for activations. Raises `RejectedError`.
+
+    Nothing else is converted: a pickle may share lists that would have no end if they were written out.
+    """
+    if len(given) > LAYERS + 1:
+        raise RejectedError(
+            f"the {name} of its config are {len(given):,}; networks of the park have {LAYERS} layers at most"
+        )
+    values = [_inner(each) for each in given]
+    numbers = name != "activation"
+    if not all((is_size(each) or each == -1) if numbers else isinstance(each, str) for each in values):
+        raise RejectedError(f"the {name} of its config are not all {'whole numbers' if numbers else 'names'}")
+    return values
 
 
 def _layers(config: dict[str, list[Any]]) -> list[WildLayer]:
@@ -157,7 +171,7 @@ def _layers(config: dict[str, list[Any]]) -> list[WildLayer]:
                     f"it has a layer of stride {stride!r:.20}, padding {padding!r:.20} and {activation!r:.40}; layers "
                     f"of the park have stride 1, half the kernel as padding, and one of {', '.join(ACTIVATIONS)}"
                 )
-            layers.append(WildLayer(int(width), int(kernel), activation, None if residual < 0 else int(residual)))
-    except (TypeError, ValueError):
+            layers.append(WildLayer(width, kernel, activation, None if residual < 0 else residual))
+    except ValueError:
         raise RejectedError("its config does not say the same number of layers throughout") from None
     return layers

@@ -15,6 +15,7 @@ from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.training.sink import Status
 from zoo_generation.training.spec import Optimizer, Schedule
 from zoobench.zoo.content import IDS
+from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of
 from zoobench.zoo.published import CONFIG, SCHEDULES
@@ -23,6 +24,7 @@ from zoobench.zoo.sink import Row
 
 REQUIRED = {field.name for field in MODELS if not field.nullable}
 OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not copied
+MOST = 10**9  # of what is needed, such as epochs
 
 Rule = tuple[Callable[[Any], bool], str]
 FROM_0: Rule = (lambda value: 0 <= value < math.inf, "is not 0 or more")
@@ -70,6 +72,21 @@ def model_columns(config: Mapping[str, Any], model: str) -> tuple[Row, list[Told
             row[column] = _first_taken(given, MODELS.field(column), model, told)
     row["dataset"] = dataset_of(config)
     return row, told
+
+
+def needed(value: Any, kind: pa.DataType, what: str) -> Any:
+    """A number that a model cannot come in without, in the type of a column. Raises `RejectedError`.
+
+    >>> needed("3.0", pa.int64(), "step")
+    3
+    """
+    try:
+        found = value_of(value, kind)
+        if found is None or not 0 <= found <= MOST:
+            raise UntakenError(f"is not a number from 0 to {MOST:,}")
+    except UntakenError as error:
+        raise RejectedError(f"its {what} {value!r:.60} {error}") from None
+    return found
 
 
 def exact(value: Any, kind: pa.DataType) -> Any:

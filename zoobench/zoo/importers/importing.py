@@ -6,14 +6,13 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from zoo_generation.errors import InputError
-from zoo_generation.files import StoragePath, files_in, sweep, write_json
+from zoo_generation.files import StoragePath, files_in, sweep, write_json, writing_into
 from zoo_generation.names import ALLOWED, is_file_name
 from zoo_generation.networks.architectures import architecture_names, get_architecture, import_architecture
 from zoo_generation.progress import QUIET, Progress
@@ -128,7 +127,7 @@ def import_zoo(
     told += of_metrics
     faults += _missing(models)
     step = progress.stage("importing")
-    with sink.lock(), _writing_into(sink.path), warnings.catch_warnings():
+    with sink.lock(), writing_into(sink.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of pickles in protocols that it knows in part
         _check_free(sink.path)
         _start(sink.path)
@@ -294,13 +293,3 @@ def _start(path: StoragePath) -> None:
     for folder in FOLDERS:
         for file in files_in(path / folder, "*"):
             file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing_into(path: StoragePath) -> Iterator[None]:
-    """Raises `InputError` if the storage is full or forbidden, or a store is read-only."""
-    try:
-        yield
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write into {path} ({reason}); choose another --out") from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import random
 import re
 import zlib
@@ -29,10 +30,11 @@ import torch
 from numpy.typing import NDArray
 
 from zoo_generation.errors import InputError
-from zoobench.zoo.importers.columns import model_columns
+from zoobench.zoo.importers.columns import MOST, model_columns, needed
 from zoobench.zoo.importers.files import RejectedError, open_inside, read_inside
 from zoobench.zoo.importers.found import Candidate, FoundCheckpoint, FoundModel, SourceLayout
 from zoobench.zoo.importers.state import State
+from zoobench.zoo.schema import CHECKPOINTS
 from zoobench.zoo.sink import Row
 
 TABLE = 512 << 20  # bytes of a table, unpacked, at most: those of 270,000 checkpoints have about 100 MiB
@@ -54,6 +56,8 @@ COLUMNS = {
 }
 """Our columns, and theirs."""
 
+NAMELESS = "(no modeldir)"
+STEP, SHARE = CHECKPOINTS.field("epoch").type, CHECKPOINTS.field("train_accuracy").type
 LAYERS = ("module_list.0", "module_list.2", "module_list.4", "module_list.8")
 """The layers of `small_cnn`, in order."""
 
@@ -86,7 +90,7 @@ def _candidates(folder: Path) -> list[Candidate]:
         splits = _splits(folder, table)
         if any(place.stop > weights.shape[1] for place in places):
             raise RejectedError(f"its layout.csv goes beyond the {weights.shape[1]:,} weights of a row")
-    except (RejectedError, OSError, ValueError, KeyError) as error:
+    except (RejectedError, OSError, ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{folder} cannot be read as a Small CNN Zoo: {error}; download it again") from None
     models = table.groupby("modeldir", sort=False).indices
     return [
@@ -126,7 +130,7 @@ def _layout(folder: Path) -> list[Place]:
         kind = {"kernel:0": "weight", "bias:0": "bias"}.get(last)
         shape = tuple(int(size) for size in re.findall(r"\d+", str(row["shape"])))
         place = Place(f"{ours[layer]}.{kind}", int(row["start_idx"]), int(row["end_idx"]), shape)
-        if kind is None or place.start < 0 or place.stop - place.start != int(np.prod(shape, dtype=object)):
+        if kind is None or place.start < 0 or len(shape) > 4 or place.stop - place.start != math.prod(shape):
             raise RejectedError(f"its layout.csv has a row that is not a kernel or a bias: {str(row)[:200]}")
         places.append(place)
     return sorted(places, key=lambda place: (LAYERS.index(place.name.rpartition(".")[0]), place.name.endswith("bias")))
@@ -146,7 +150,7 @@ def _table(folder: Path) -> pd.DataFrame:
     table = pd.read_csv(io.BytesIO(content), low_memory=False)
     if missing := [name for name in NEEDED if name not in table]:
         raise RejectedError(f"its {path.name} has no column '{missing[0]}'")
-    return table
+    return table.assign(modeldir=table["modeldir"].astype(object).where(table["modeldir"].notna(), NAMELESS))
 
 
 def _splits(folder: Path, table: pd.DataFrame) -> dict[str, str]:
@@ -166,8 +170,10 @@ def _splits(folder: Path, table: pd.DataFrame) -> dict[str, str]:
     order = content.to_numpy().ravel()
     if order.dtype.kind != "i" or not np.array_equal(np.sort(order), np.arange(len(table))):
         raise RejectedError(f"its {files[0].name} is not a permutation of the {len(table):,} checkpoints")
-    shuffled = table.iloc[order]
-    last = shuffled.loc[shuffled["step"] == shuffled["step"].max(), "modeldir"].tolist()
+    names, steps = table["modeldir"].iloc[order].astype(str), _steps(table).iloc[order]
+    done = steps == steps.max()
+    done |= steps.isna() & ~names.isin(names[done])  # a model whose last step cannot be read keeps its place
+    last = names[done].drop_duplicates().tolist()
     half = len(last) // 2
     places = list(range(half))
     random.Random(0).shuffle(places)
@@ -184,17 +190,21 @@ def _read(
     places: Sequence[Place],
     splits: Mapping[str, str],
 ) -> FoundModel:
+    if name == NAMELESS:
+        raise RejectedError(f"{len(rows):,} of the rows names no model in the column 'modeldir'")
+    steps = {
+        needed(step, STEP, "step"): int(row) for step, row in zip(table["step"].iloc[rows].tolist(), rows, strict=True)
+    }
+    if len(steps) < len(rows):
+        raise RejectedError("its metrics have two rows of one step")
     if splits and name not in splits:
         raise RejectedError("it has no checkpoint of the last step, and so no place in the published split")
-    mine = table.iloc[rows].sort_values("step", kind="stable")
+    epochs = sorted(steps)
+    mine = table.iloc[[steps[epoch] for epoch in epochs]]
     records = [{str(key): _plain(value) for key, value in each.items()} for each in mine.to_dict("records")]
     config = {key.removeprefix("config."): each for key, each in records[0].items() if key.startswith("config.")}
     row, told = model_columns(_columns(config), name)
     measured = [{key: each[key] for key in MEASURED if key in each} for each in records]
-    epochs = [int(step) for step in mine["step"]]
-    if len(set(epochs)) < len(epochs):
-        raise RejectedError("its metrics have two rows of one step")
-    of_rows = zip(epochs, measured, rows[np.argsort(table["step"].to_numpy()[rows], kind="stable")], strict=True)
     return FoundModel(
         name=name,
         row=row,
@@ -203,18 +213,22 @@ def _read(
         | ({"split": splits[name]} if splits else {}),
         history=list(zip(epochs, measured, strict=True)),
         checkpoints=[
-            FoundCheckpoint(epoch, metrics, partial(_state, weights, int(place), places))
-            for epoch, metrics, place in of_rows
+            FoundCheckpoint(epoch, metrics, partial(_state, weights, steps[epoch], places))
+            for epoch, metrics in zip(epochs, measured, strict=True)
         ],
         told=told,
     )
 
 
 def _columns(config: Mapping[str, Any]) -> Row:
+    if config["dataset"] is None:
+        raise RejectedError("its metrics do not say its config.dataset")
     dataset = str(config["dataset"])
     count, size = IMAGES.get(dataset, (None, None))
-    share = config.get("train_fraction")
-    used = None if count is None or share in (None, 1) else int(count * share)
+    share = 1 if config.get("train_fraction") is None else needed(config["train_fraction"], SHARE, "train_fraction")
+    if share > 1:
+        raise RejectedError(f"its train_fraction {share:g} is above 1")
+    used = None if count is None or share == 1 else int(count * share)
     ours = {column: config.get(theirs.removeprefix("config.")) for column, theirs in COLUMNS.items()}
     named = {"dataset": f"{dataset.removesuffix('_cropped')}_gs", "architecture": "small_cnn"}
     return ours | named | {"image_size": size, "train_images": used, "schedule": "constant"}
@@ -228,6 +242,12 @@ def _state(weights: Matrix, row: int, places: Sequence[Place]) -> State:
         axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(tensor.dim(), tuple(range(tensor.dim())))
         tensors[place.name] = tensor.permute(axes).contiguous()
     return State(tensors, ordered=True)
+
+
+def _steps(table: pd.DataFrame) -> pd.Series:
+    """The steps as numbers, NaN for other cells: a single one that is a text makes texts of all."""
+    steps = pd.to_numeric(table["step"], errors="coerce")
+    return steps.where((steps >= 0) & (steps <= MOST) & (steps % 1 == 0))
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoobench.zoo.importers.files import RejectedError, open_inside
 from zoobench.zoo.importers.kinds import kind_of
 from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
-from zoobench.zoo.importers.pickles import DenseTensor, Storage
+from zoobench.zoo.importers.pickles import DenseTensor, Storage, is_size
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
 SHARE = 8  # a file may take 1/8 of the free memory; several are read at once
@@ -72,7 +72,7 @@ def read_safetensors(files: Iterable[Path], expected: Set[str] = frozenset()) ->
                 _check_memory(sum(8 * math.prod(each.get_shape()) for each in slices))
                 tensors |= {name: content.get_tensor(name) for name in names}
         except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-            raise RejectedError(f"its {file.name:.100} is damaged ({_first_line(error)})") from None
+            raise RejectedError(f"its {file.name:.100} is damaged ({first_line(error)})") from None
     if missing := expected - tensors.keys():
         raise RejectedError(f"its files lack the entry {min(missing)!r:.100}")
     return _state(tensors, ordered=False)
@@ -86,7 +86,7 @@ def _read_torch(file: BinaryIO, size: int, *, archive: bool) -> State:
     except RejectedError:
         raise
     except Exception as error:  # whatever a damaged file leads to, among others struct.error and RecursionError
-        raise RejectedError(f"its file is cut short or damaged ({_first_line(error)})") from None
+        raise RejectedError(f"its file is cut short or damaged ({first_line(error)})") from None
     return _state(tensors, ordered=True, notes=[left] if left else [])
 
 
@@ -109,7 +109,7 @@ def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
 
 def _numel(place: DenseTensor) -> int:
     """The number of elements it claims, at most what its storage can hold; larger claims are refused later."""
-    plain = len(place.shape) <= 64 and all(isinstance(each, int) and each < 2**62 for each in place.shape)
+    plain = len(place.shape) <= 64 and all(map(is_size, place.shape))
     return min(math.prod(place.shape), place.storage.numel) if plain else 0
 
 
@@ -164,5 +164,6 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"{name!r:.80}" for name in names[:3]) + more
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, or is called, in at most 200 letters."""
     return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]

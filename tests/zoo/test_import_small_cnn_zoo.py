@@ -1,12 +1,13 @@
-"""Zoos that papers compare on, in small copies of their published layouts, made here."""
+"""The Small CNN Zoo, in small copies of its published layout, made here."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import random
-import sys
-import types
+import re
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ import pytest
 import torch
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.architectures import get_architecture
-from zoo_generation.networks.architectures.wild_cnn import WildCNN, WildLayer, wild_cnn, wild_name
 from zoo_generation.networks.module import runnable_module
+from zoobench.evaluation.evaluate import training_set_of
 from zoobench.methods.statnn import Statnn
 from zoobench.populations import TokenSet, select_checkpoints
+from zoobench.studies.study import read_study
 from zoobench.tasks.base import Setting
 from zoobench.tasks.property_prediction import PropertyPrediction
 from zoobench.zoo.importers import Imported, import_zoo
 from zoobench.zoo.validation import validate_zoo
+from zoobench.zoo.workspace import Workspace
 
 MODELS, STEPS = 20, (0, 3, 86)
 SHAPES = {
@@ -183,6 +185,28 @@ def test_models_keep_their_published_split_and_are_compared_at_their_last_step(s
     assert sorted(task.judge(answer, setting)["truth"]) == found["test"]
 
 
+@pytest.mark.parametrize(("models", "enough"), [(8, True), (9, False)])
+def test_plans_count_the_training_models_of_published_splits(
+    small: tuple[Path, Imported], tmp_path: Path, models: int, enough: bool
+) -> None:
+    """Eight of twenty, and not seven tenths of them."""
+    zoo = small[1].zoo
+    (kind,) = training_set_of([zoo]).origins[0].zoos[0].kinds
+    (population,) = TokenSet.load(select_checkpoints([zoo])).populations
+    assert kind.training_models == population.split("train").table["model_id"].nunique() == 8
+    text = json.dumps(
+        {
+            "name": "x",
+            "zoos": {"small": {"path": str(zoo.path)}},
+            "compositions": {"some": {"zoos": ["small"], "models": models}},
+        }
+    )
+    (tmp_path / "study.yaml").write_text(text)
+    study = read_study(tmp_path / "study.yaml")
+    with nullcontext() if enough else pytest.raises(InputError, match=r"takes 9 training models .* which has 8"):
+        study.plan(Workspace(tmp_path))
+
+
 def test_without_a_permutation_models_are_split_as_any(tmp_path: Path) -> None:
     imported = import_zoo(written(tmp_path / "mnist", packed=False, split=False), tmp_path / "zoo")
     (population,) = TokenSet.load(select_checkpoints([imported.zoo])).populations
@@ -218,106 +242,39 @@ def test_what_is_damaged_is_refused_in_a_sentence(
         import_zoo(folder, tmp_path / "zoo")
 
 
-CONFIGS: dict[str, dict[str, Any]] = {
-    "plain": {"channels": [3, 8, 4], "kernel_size": [3, 5], "residual": [-1, -1], "activation": ["relu", "gelu"]},
-    "wider": {
-        "channels": [3, 4, 8, 6],
-        "kernel_size": [3, 3, 7],
-        "residual": [-1, -1, 0],
-        "activation": ["tanh", "leaky_relu", "none"],
-    },
-    "even": {
-        "channels": [3, 4, 8, 4],
-        "kernel_size": [3, 3, 3],
-        "residual": [-1, -1, 0],
-        "activation": ["tanh", "tanh", "tanh"],
-    },
-}
-SPLIT_OF = {"plain": "train", "wider": "val", "even": "test"}
-
-
-class Node:
-    """As OmegaConf pickles a configuration: a container's `_content`, a value's `_val`, and the way back up."""
-
-    def __init__(self, value: Any, parent: Node | None = None) -> None:
-        self._parent = parent
-        if isinstance(value, dict):
-            self._content: Any = {key: Node(each, self) for key, each in value.items()}
-        elif isinstance(value, list):
-            self._content = [Node(each, self) for each in value]
-        else:
-            self._val = value
-
-
-def park(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, torch.Tensor]]:
-    """A copy of the CNN Wild Park: three networks, two checkpoints each, one of them with OmegaConf's configuration."""
-    module = types.ModuleType("omegaconf")
-    module.Node = Node  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "omegaconf", module)
-    monkeypatch.setattr(Node, "__module__", "omegaconf")
-    listed: dict[str, dict[str, list[Any]]] = {
-        split: {"path": [], "score": [], "step": []} for split in SPLIT_OF.values()
-    }
-    states = {}
-    for number, (name, config) in enumerate(CONFIGS.items()):
-        depth = len(config["kernel_size"])
-        whole = {"n_layers": depth, "n_classes": 10, "stride": [1] * depth} | config
-        whole["padding"] = [kernel // 2 for kernel in config["kernel_size"]]
-        for step in (0, 9):
-            network = WildCNN(3, 10, layers_of(config))
-            path = f"cifar10_zooV2/trial_{name}/checkpoint_{step:06d}/checkpoint.pt"
-            (folder / "cnn_wild" / path).parent.mkdir(parents=True)
-            content = {"model": network.state_dict(), "optimizer": {"state": {}}, "iteration": step}
-            content["config"] = Node(whole) if name == "wider" else whole
-            torch.save(content, folder / "cnn_wild" / path)
-            states[f"{name} {step + 1}"] = network.state_dict()
-            for key, value in {"path": path, "score": 0.2 + 0.01 * number + 0.03 * step, "step": step}.items():
-                listed[SPLIT_OF[name]][key].append(value)
-    (folder / "cnn_park_splits.json").write_text(json.dumps(listed))
-    return states
-
-
-def layers_of(config: dict[str, Any]) -> list[WildLayer]:
-    rows = zip(config["channels"][1:], config["kernel_size"], config["activation"], config["residual"], strict=True)
-    return [WildLayer(width, kernel, name, None if source < 0 else source) for width, kernel, name, source in rows]
-
-
-def test_the_wild_park_comes_in_with_its_architectures_and_its_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("column", "cell", "sentence"),
+    [
+        ("step", "", "its step nan is not a number"),
+        ("step", "inf", "its step inf is not a whole number"),
+        ("step", "last", "its step 'last' is not a number"),
+        ("step", "1e300", "its step 1e\\+300 is beyond 64 bits"),
+        ("config.train_fraction", "inf", "its train_fraction inf is not a number from 0"),
+        ("config.train_fraction", "half", "its train_fraction 'half' is not a number"),
+        ("config.train_fraction", "60000", "its train_fraction 60000 is above 1"),
+        ("config.dataset", "", "do not say its config.dataset"),
+        ("modeldir", "", "1 of the rows names no model"),
+    ],
+)
+def test_a_model_with_a_damaged_cell_is_left_out_and_no_other(
+    small: tuple[Path, Imported], tmp_path: Path, column: str, cell: str, sentence: str
 ) -> None:
-    states = park(tmp_path / "park", monkeypatch)
-    imported = import_zoo(tmp_path / "park", tmp_path / "zoo")
-    assert (imported.layout, imported.models, imported.checkpoints, imported.faults) == ("cnn_wild_park", 3, 6, ())
-    assert not validate_zoo(imported.zoo).problems
-    table = imported.zoo.checkpoints
-    for name, config in CONFIGS.items():
-        rows = table[table["architecture"] == wild_name(layers_of(config))].sort_values("epoch")
-        assert rows["epoch"].tolist() == [1, 10] and rows["activation"].isna().all() == (name != "even")
-        weights, layout = imported.zoo.weights(rows)
-        for row, vector in zip(rows.itertuples(), weights, strict=True):
-            expected = states[f"{name} {row.epoch}"]
-            assert all(torch.equal(part, expected[entry]) for entry, part in layout.unflatten(vector).items())
-    populations = TokenSet.load(select_checkpoints([imported.zoo])).populations
-    found = {each.table["architecture"].iloc[0]: set(each.table["split"]) for each in populations}
-    assert found == {wild_name(layers_of(CONFIGS[name])): {split} for name, split in SPLIT_OF.items()}
-    values = populations[0].table["test_accuracy"].to_numpy(float)  # and what takes any depths reads them
-    assert Statnn().predict([populations[0].known()], values, populations[1].blind()).shape == (2,)
+    """Also where the cell makes texts of its whole column, and where it is of the last step, on which splits rest."""
+    folder, whole = small
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    metrics = pd.read_csv(folder / "metrics.csv.gz", dtype=str)
+    at = "86" if column == "step" else "0"  # a model's settings are those of its first step
+    row = metrics.index[metrics["step"] == at][4]
+    metrics.loc[row, column] = cell
+    (damaged / "metrics.csv.gz").write_bytes(gzip.compress(metrics.to_csv(index=False).encode()))
+    imported = import_zoo(damaged, tmp_path / "zoo")
+    (fault,) = {each.reason for each in imported.faults if each.checkpoint is None}
+    assert re.search(sentence, fault)
+    assert imported.models == MODELS - (column != "modeldir")
+    assert splits_in(imported).items() <= splits_in(whole).items()
 
 
-def test_a_wild_network_adds_the_channels_that_both_layers_have() -> None:
-    config = CONFIGS["wider"]
-    network = get_architecture(wild_name(layers_of(config))).build(
-        channels=3, classes=10, activation="relu", dropout=0.0, width=1.0
-    )
-    images = torch.randn(2, 3, 12, 12)
-    first = torch.tanh(network.layers[0](images))
-    second = torch.nn.functional.leaky_relu(network.layers[1](first))
-    third = network.layers[2](second)
-    third[:, :4] += first
-    torch.testing.assert_close(network(images), network.fc(third.mean((2, 3))))
-
-
-@pytest.mark.parametrize("name", ["8x3q", "8x4r", "999x3r", "8x3r-8x3r+0", "8x3r-", "-".join(["8x3r"] * 17)])
-def test_names_of_wild_networks_are_bounded(name: str) -> None:
-    with pytest.raises(InputError, match="has a layer"):
-        wild_cnn(f"wild_cnn-{name}")
+def splits_in(imported: Imported) -> dict[str, str]:
+    """The split of each model, by the name in its files."""
+    told = [json.loads(each) for each in imported.zoo.models["source"]]
+    return {each["name"]: each["split"] for each in told}
