@@ -10,8 +10,8 @@ set -euo pipefail
 floors=(random_init anchors anchor_average matched_average training_mean hyperparameters)
 controls=(weight_density noise_10 noise_20 noise_40 noise_80 interpolation soup weight_gaussian pca_gaussian split_density)
 readers=(flat_weights layer_statistics spectral_statistics pca statnn statnn-pooled neural_graph nfn probegen random_probes)
-generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around p_diff p_diff-unmatched p_diff-around
-    hyper_representation hyper_representation-released hyper_representation-anchors d2nwg d2nwg-unconditional d2nwg_lite)
+generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around p_diff hyper_representation
+    hyper_representation-released d2nwg d2nwg-unconditional d2nwg_lite)
 
 [ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}"
 for method in "$@"; do
