@@ -218,7 +218,7 @@ def test_without_a_permutation_models_are_split_as_any(tmp_path: Path) -> None:
     ("name", "content", "sentence"),
     [
         ("cifar10_split.csv", "0\n1\n1\n", "is not a permutation of the 60 checkpoints"),
-        ("metrics.csv.gz", gzip.compress(b"modeldir,step\na,1\n"), "has no column 'test_accuracy'"),
+        ("metrics.csv.gz", gzip.compress(b"modeldir,step\na,1\n", mtime=0), "has no column 'test_accuracy'"),
         ("metrics.csv.gz", b"\x1f\x8bdamaged", "cannot be read as a Small CNN Zoo"),
         ("weights.npy", b"\x93NUMPY\1\0", "cannot be read as a Small CNN Zoo"),
         ("layout.csv", 'varname,start_idx,end_idx,shape\na/kernel:0,0,4,"(2, 2)"\n', "has 1 layers"),
