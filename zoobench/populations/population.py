@@ -126,7 +126,7 @@ class Population:
         """The same checkpoints, alone, with `OPEN` columns and splits: for a method that learns the rest in another
         way. Columns that are `hidden` are null."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        table = self.table[columns].assign(**dict.fromkeys(hidden))
+        table = self.table[columns].copy().assign(**dict.fromkeys(hidden))  # a view would hold what was measured
         return replace(self, rows=self.rows.copied(torch.arange(len(self))), read_table=partial(_given, table))
 
     def as_anchors(self) -> Population:
