@@ -22,9 +22,16 @@ HERE = Path(__file__).parent
 BOARDS = HERE.parent / "leaderboards"
 BENCHMARKS = HERE.parent / "benchmarks"
 GENERATED = "generation-id"
+LEFT_OUT = (
+    "interpolation",
+    "weight_gaussian",
+    "pca_gaussian",
+    "anchor_average",
+    "d2nwg_lite",
+)  # for room
 NOISE = ("anchors", "noise_10", "noise_20", "noise_40", "noise_80")  # anchors with more and more noise
 READ, R2 = "property-id", "r2:test_accuracy"
-WIDTH, LEFT, RIGHT, ROW = 720, 150, 60, 24
+WIDTH, LEFT, RIGHT, ROW = 720, 170, 60, 24
 TALL, LABEL = 300, 15  # height of the upper panel, least distance of labels
 
 STYLE = """
@@ -61,8 +68,9 @@ def scores(track: str, metric: str) -> list[tuple[str, bool, float, float, float
 
 def frontier(track: str, title: str, top: int) -> Iterator[str]:
     """Accuracy against novelty: a point per entry, a line through anchors with noise."""
-    novelty = {name: mean for name, _, mean, *_ in scores(track, "novelty")}
-    points = [(novelty[name], mean, name, baseline) for name, baseline, mean, *_ in scores(track, "kept_mean")]
+    novelty = {name: mean for name, _, mean, *_ in scores(track, "novelty") if name not in LEFT_OUT}
+    found = [row for row in scores(track, "kept_mean") if row[0] in novelty]
+    points = [(novelty[name], mean, name, baseline) for name, baseline, mean, *_ in found]
     most = max(novelty.values())
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -81,12 +89,14 @@ def frontier(track: str, title: str, top: int) -> Iterator[str]:
     written: list[tuple[float, float]] = []
     for *_, name, baseline in sorted(points, key=lambda point: places[point[2]][1]):
         x, y = places[name]
-        label = y + 4
-        while any(abs(x - left) < 130 and abs(label - other) < LABEL for left, other in written):
-            label += 1
+        free = (
+            y + 4 + shift
+            for shift in sorted(range(-90, 90), key=abs)
+            if not any(abs(x - left) < 140 and abs(y + 4 + shift - other) < LABEL for left, other in written)
+        )
+        label = next(free, y + 4)
         written.append((x, label))
-        if label > y + 8:
-            yield f'<line class="grid" x1="{x:.1f}" x2="{x + 7:.1f}" y1="{y:.1f}" y2="{label - 4:.1f}"/>'
+        yield f'<line class="grid" x1="{x:.1f}" x2="{x + 7:.1f}" y1="{y:.1f}" y2="{label - 4:.1f}"/>'
         kind = "other" if baseline else "learned"
         yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
         yield f'<text x="{x + 9:.1f}" y="{label:.1f}">{escape(name)}</text>'
