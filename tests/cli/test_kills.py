@@ -67,7 +67,7 @@ STUDY = {
 }
 
 TIMES = re.compile(
-    rb'"built": "[^"]*"|"seconds": [0-9.]+|<dt>duration</dt><dd>[^<]*</dd>|\| duration \| [^|\n]*\||'
+    rb'"built": "[^"]*"|"(core_)?seconds": [0-9.]+|<dt>duration</dt><dd>[^<]*</dd>|\| duration \| [^|\n]*\||'
     rb'"written by zoobench": [^\n]*'
 )
 """Fields for when something was made, or how long that took."""
@@ -126,8 +126,9 @@ def content(file: Path) -> bytes:
         return os.fsencode(file.readlink())
     if file.suffix == ".parquet" and "seconds" in pq.read_schema(file).names:
         return repr(pq.read_table(file).drop_columns("seconds").to_pydict()).encode()
-    if file.name == "fits.csv":
-        return pd.read_csv(file).drop(columns="core_seconds").to_csv().encode()
+    if file.name in ("fits.csv", "costs.csv"):
+        table = pd.read_csv(file)
+        return table[[name for name in table if "core_seconds" not in name]].to_csv().encode()
     return TIMES.sub(b"", file.read_bytes())
 
 
