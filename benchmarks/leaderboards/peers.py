@@ -11,7 +11,6 @@ predictors. Numbers are means over targets and three seeds, with the standard de
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +33,7 @@ TRACKS = {
     "property-cross-dataset": "datasets",
     "property-cross-architecture": "architectures",
 }
+GENERATION = ("generation-id", "generation-ood")
 GENERATED = {
     "kept_mean": "kept",
     "drawn_mean": "drawn",
@@ -55,11 +55,11 @@ def measured(workspace: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
     tables, costs = [], []
     for name in TRACKS:
         track = track_of(workspace, name)
-        for method in names(workspace, track):
+        for entry in read_entries(workspace.leaderboards, track.name):
             try:
-                results, _ = measure(get_method(method), None, track, workspace)
+                results, _ = measure(get_method(entry.name), None, track, workspace)
             except InputError as error:
-                print(f"{name}, {method}: {error}")
+                print(f"{name}, {entry.name}: {error}")
                 continue
             tables.append(results.measurements.assign(track=name))
             costs.append(results.costs.assign(track=name))
@@ -73,11 +73,6 @@ def track_of(workspace: Workspace, name: str) -> Track:
     like = read_track(workspace.leaderboards, name.replace("fine-tuning", "generation"))
     track = read_track(workspace.leaderboards, "fine-tuning")
     return track.model_copy(update={"training": like.training, "targets": like.targets, "zoos": like.zoos})
-
-
-def names(workspace: Workspace, track: Track) -> Iterator[str]:
-    """The methods of a track's entries, as `zoobench eval` takes them."""
-    yield from (entry.name for entry in read_entries(workspace.leaderboards, track.name))
 
 
 def means(table: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
@@ -139,7 +134,7 @@ def main() -> None:
     with written_aside(given.out / "measurements.parquet") as aside:
         table.to_parquet(aside, index=False)
     costs.to_csv(given.out / "costs.csv", index=False)
-    pages = {f"generators-{TRACKS[name].lower()}": generators(table, costs, name) for name in list(TRACKS)[:2]}
+    pages = {f"generators-{TRACKS[name].lower()}": generators(table, costs, name) for name in GENERATION}
     for name, page in (pages | {"predictors": predictors(table, costs)}).items():
         (given.out / f"{name}.md").write_text(markdown(page), encoding="utf-8")
         print(f"\n{name}\n\n{markdown(page)}")

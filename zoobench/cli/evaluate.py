@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,9 +102,9 @@ def evaluate(
             raise InputError(
                 f"{refused[0]} was given with --track {track}, which decides that itself; leave one of them out"
             )
-        with workspace.ray():  # one for all tracks
-            failed = _on_tracks(chosen_tracks([track], workspace), chosen, preset, settings, workspace)
-        raise typer.Exit(failed)
+        tracks = chosen_tracks([track], workspace)
+        with workspace.ray() if len(tracks) > 1 else nullcontext():  # one for all; one track is refused without it
+            raise typer.Exit(_on_tracks(tracks, chosen, preset, settings, workspace))
     kept = zb.kept_statuses(listed("trained,at_chance" if statuses is None else statuses) or [])
     first, zoos = seed or 0, opened_zoos(zoo, home)
     check_writable(home)
