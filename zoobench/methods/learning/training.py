@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -156,7 +156,45 @@ def joined(courses: Sequence[Course]) -> Course:
     return Course(before, epochs, seconds, curve)
 
 
-class _Run:
+class Resumable:
+    """A training under way that another process can go on with. COUNTS: what changes from step to step, beside model,
+    optimizer and best weights."""
+
+    COUNTS: ClassVar[tuple[str, ...]] = ("step", "best", "curve")
+
+    model: nn.Module
+    device: torch.device
+    optimizer: ScheduledOptimizer
+    best_weights: dict[str, Tensor]
+    earlier: float
+    """Core-seconds of earlier processes, on the clock of this one."""
+
+    @property
+    def seconds(self) -> float:
+        """Core-seconds so far, of all workers and of earlier processes too."""
+        return self.earlier + spent(self.device)
+
+    def state(self) -> dict[str, object]:
+        """All that another process needs to go on: only tensors, numbers, text, lists and dictionaries."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_weights": self.best_weights,
+            "seconds": self.seconds,
+            "counts": {name: getattr(self, name) for name in self.COUNTS},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best_weights = state["best_weights"]
+        self.earlier += state["seconds"]
+        for name, value in state["counts"].items():
+            setattr(self, name, value)
+
+
+class _Run(Resumable):
     """A training under way: everything that changes from step to step."""
 
     def __init__(
@@ -175,9 +213,9 @@ class _Run:
         self.looks = looks_at(recipe.steps)
         self.step = 0
         self.best = float("inf")
-        self.best_weights: dict[str, Tensor] = {}
+        self.best_weights = {}
         self.curve: list[dict[str, float]] = []
-        self.earlier = -spent(device)  # core-seconds of earlier processes, on the clock of this one
+        self.earlier = -spent(device)
 
     def advance(self) -> Tensor:
         """One step. Returns the loss of its batch."""
@@ -227,27 +265,3 @@ class _Run:
         self.model.to("cpu").eval()
         epochs = self.step * self.recipe.batch_size / len(self.examples)
         return Course(self.step, round(epochs, 4), round(self.seconds, 2), pd.DataFrame(self.curve))
-
-    @property
-    def seconds(self) -> float:
-        """Core-seconds so far, of earlier processes too."""
-        return self.earlier + spent(self.device)
-
-    def state(self) -> dict[str, object]:
-        """All that another process needs to go on: only tensors, numbers, text, lists and dictionaries."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best_weights": self.best_weights,
-            "seconds": self.seconds,
-            "counts": {name: getattr(self, name) for name in ("step", "best", "curve")},
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.best_weights = state["best_weights"]
-        self.earlier += state["seconds"]
-        for name, value in state["counts"].items():
-            setattr(self, name, value)

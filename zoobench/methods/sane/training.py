@@ -6,7 +6,6 @@ import copy
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,7 +16,7 @@ from zoobench.methods.course import Course
 from zoobench.methods.learning.optimizer import ScheduledOptimizer
 from zoobench.methods.learning.resume import Snapshots
 from zoobench.methods.learning.tracking import Log
-from zoobench.methods.learning.training import looks_at, spent
+from zoobench.methods.learning.training import Resumable, looks_at, spent
 from zoobench.methods.sane.budget import MOST_BATCHES, batches_of_look, epoch_steps, measured, steps_of
 from zoobench.methods.sane.config import SaneConfig
 from zoobench.methods.sane.device import Draws, compiled, on_device
@@ -101,8 +100,11 @@ def train(
     return run.course(sampler)
 
 
-class Training:
+class Training(Resumable):
     """A training under way: everything that changes from step to step."""
+
+    COUNTS = ("step", "best", "waited", "validated", "curve")
+    model: Autoencoder
 
     def __init__(self, model: Autoencoder, config: SaneConfig, workers: Workers = ALONE) -> None:
         self.model, self.config, self.workers = model, config, workers
@@ -118,14 +120,14 @@ class Training:
         )
         self.step = 0
         self.best = float("inf")
-        self.best_weights: dict[str, Tensor] = {}
+        self.best_weights = {}
         self.waited = 0
         self.validated: dict[str, float] = {}
         self.curve: list[dict[str, float]] = []
         self.looks, self.batches = looks_at(config.steps), batches_of_look(config.steps)
         if config.patience:
             self.batches = MOST_BATCHES  # its verdicts do not depend on the number of steps
-        self.earlier = -spent(self.device)  # core-seconds of earlier processes, on the clock of this one
+        self.earlier = -spent(self.device)
 
     @property
     def looks_now(self) -> bool:
@@ -192,29 +194,8 @@ class Training:
         self.model.eval()
 
     def state(self) -> dict[str, object]:
-        """All that another process needs to go on: only tensors, numbers, text, lists and dictionaries."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best_weights": self.best_weights,
-            "steps": self.config.steps,
-            "seconds": self.seconds,
-            "counts": {name: getattr(self, name) for name in ("step", "best", "waited", "validated", "curve")},
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.best_weights = state["best_weights"]
-        self.earlier += state["seconds"]
-        for name, value in state["counts"].items():
-            setattr(self, name, value)
-
-    @property
-    def seconds(self) -> float:
-        """Core-seconds so far, of all workers and of earlier processes too."""
-        return self.earlier + spent(self.device)
+        """As of `Resumable`, and the number of steps, which a budget decides."""
+        return super().state() | {"steps": self.config.steps}
 
     def course(self, sampler: WindowSampler) -> Course:
         """How the training went."""
