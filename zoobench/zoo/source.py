@@ -98,16 +98,19 @@ class Source:
         for each in spec.user_architectures():
             import_architecture(each)
         models = spec.models()
-        saved = len([epoch for epoch in spec.saved_epochs if epoch])
+
+        def saved(model: ModelSpec) -> int:
+            return len([epoch for epoch in (model.checkpoint_epochs if model.parent else spec.saved_epochs) if epoch])
+
         shapes = sorted({_shape(each) for each in models})
         kinds = []
         for shape in shapes:
             of_kind = [each for each in models if _shape(each) == shape]
             ids = frozenset(each.id for each in of_kind)
             first = of_kind[0]
-            kinds.append(Kind(*shape, first.train_images, ids, len(ids) * saved, first.channels))
+            kinds.append(Kind(*shape, first.train_images, ids, sum(map(saved, of_kind)), first.channels))
         listed = ",".join(sorted(each.id for each in models))
-        content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
+        content = hashlib.sha256(f"{sum(map(saved, models))}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))
 
     @cached_property
