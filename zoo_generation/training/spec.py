@@ -70,7 +70,7 @@ Width = Annotated[float, Field(gt=0, le=100)]
 ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
 Channels = Literal[1, 3]  # grey or RGB
 PartText = Annotated[str | None, BeforeValidator(_part_text)]
-Parts = Annotated[tuple[str | None, ...] | None, BeforeValidator(_parts), Field(min_length=1)]
+Parts = Annotated[Annotated[tuple[str | None, ...], Field(min_length=1)] | None, BeforeValidator(_parts)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
