@@ -150,6 +150,7 @@ def test_no_files(tmp_path: Path) -> None:
         ({"seeds": MOST_MODELS // 2 + 1, "learning_rate": [0.1, 0.2]}, "models"),
         ({"seeds": MOST_MODELS // 2 + 1, "datasets": ["digits", "glyphs"]}, "models"),
         ({"per_dataset": {"digits": {"seeds": MOST_MODELS + 1}}}, "models"),
+        ({"seeds": MOST_MODELS // 6, "fork": {"after": [0, 1], "part": [None, "iid-0-of-2"], "seeds": 2}}, "models"),
         ({"seeds": MOST_MODELS, "epochs": MOST_CHECKPOINTS // MOST_MODELS + 1}, "checkpoints"),
         ({"epochs": 10**12}, "epochs"),
         ({"seed": 10**40}, "seed"),

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo_generation.data.images import Images
-from zoo_generation.networks.accuracy import accuracies, condition_batch_norm, evaluate
+from zoo_generation.errors import InputError
+from zoo_generation.networks.accuracy import accuracies, accuracies_among, condition_batch_norm, evaluate
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.module import build_module
 from zoo_generation.networks.program import Program
@@ -77,3 +78,26 @@ def test_many_models_at_once_are_each_alone(name: str, stacked: bool) -> None:
         right = int((logits.argmax(1) == shown.labels).sum())
         assert abs(right - round(float(accuracy[model]) * 150)) <= 1
         assert loss[model].item() == pytest.approx(nn.functional.cross_entropy(logits, shown.labels).item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3, 4), (7, 2), (3,), tuple(range(10))])
+def test_accuracy_among_classes_leaves_out_all_others(classes: tuple[int, ...]) -> None:
+    weights, layout, module = models_of("mlp", 5)
+    weights[3, 5] = torch.nan
+    shown = images(60)
+    found = accuracies_among(weights, layout, module, shown, classes)
+    for model in range(5):
+        module.load_state_dict(layout.unflatten(weights[model]))
+        logits, right = module.eval()(shown.images), []
+        for row, label in zip(logits.tolist(), shown.labels.tolist(), strict=True):
+            if label in classes:
+                right.append(model != 3 and max(classes, key=row.__getitem__) == label)
+        assert float(found[model]) == pytest.approx(sum(right) / len(right))
+    if len(classes) == 10:
+        assert torch.equal(found, accuracies(weights, layout, module, shown))
+
+
+def test_accuracy_among_classes_without_images_is_refused() -> None:
+    weights, layout, module = models_of("mlp", 1)
+    with pytest.raises(InputError, match=r"none of 60 images is of the classes \[10, 11\]"):
+        accuracies_among(weights, layout, module, images(60), (10, 11))

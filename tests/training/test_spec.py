@@ -55,6 +55,14 @@ def test_width_is_varied_only_where_there_is_one() -> None:
             "per_dataset of 'digits': the spec field 'dropout' was given 2",
         ),
         ({"datasets": "digits", "epochs": 3, "checkpoint_epochs": [4]}, "checkpoint_epochs must name epochs from 0 to"),
+        ({"datasets": "digits", "epochs": 3, "fork": {"after": [4]}}, "fork.after must name epochs from 0 to epochs=3"),
+        ({"datasets": "digits", "fork": {"after": 1, "epoch": 1}}, "unknown spec field 'fork.epoch'"),
+        ({"datasets": "digits", "fork": {"after": []}}, "'fork.after' was given"),
+        ({"datasets": "digits", "part": []}, "'part' was given"),
+        ({"datasets": "digits", "part": "half"}, "'part' was given 'half': 'half' is not a part of a dataset"),
+        ({"datasets": "digits", "part": ["iid-2-of-2"]}, "there is no part 2 of 2; they are counted from 0 to 1"),
+        ({"datasets": "digits", "part": {"by": "skew", "of": 2, "number": 0, "share": 0.5}}, "between 1/2 and 1"),
+        ({"datasets": "digits", "part": "iid-0-of-2-0.6"}, "only 'skew' takes a share"),
     ],
 )
 def test_a_bad_spec_is_told_in_a_sentence(values: dict[str, object], sentence: str) -> None:
@@ -95,6 +103,47 @@ def test_a_shared_order_is_part_of_the_id() -> None:
     own, shared = (make_spec({"datasets": "digits", "shared_order": value}).models() for value in (False, True))
     assert {model.order_seed for model in own} == {None} and {model.order_seed for model in shared} == {0}
     assert not {model.id for model in own} & {model.id for model in shared}
+
+
+@given(
+    parts=st.lists(st.sampled_from([None, "iid-0-of-2", "skew-1-of-3-0.5"]), min_size=1, unique=True),
+    after=st.lists(st.integers(0, 3), min_size=1, unique=True),
+    own=st.sampled_from([None, [None], ["classes-0-of-2", "classes-1-of-2"]]),
+    again=st.integers(1, 3),
+    modes=st.fixed_dictionaries({"fixed_seeds": st.booleans(), "shared_order": st.booleans()}),
+)
+def test_a_fork_makes_children_of_every_model(
+    parts: list[str | None], after: list[int], own: list[str | None] | None, again: int, modes: dict[str, bool]
+) -> None:
+    base = {"datasets": ["digits", "glyphs"], "seeds": 2, "epochs": 3, "part": parts, **modes}
+    fork = {"after": after, "part": own, "seeds": again, "epochs": 5, "checkpoint_epochs": [2]}
+    spec = make_spec({**base, "fork": fork})
+    models = {model.id: model for model in spec.models()}
+    trunks = {name: model for name, model in models.items() if model.parent is None}
+    alone = make_spec({**base, "checkpoint_epochs": sorted({1, 2, 3, *after})}).models()
+    assert list(trunks) == [model.id for model in alone]
+    children = [model for model in models.values() if model.parent]
+    assert len(children) == len(trunks) * len(after) * len(own or (None,)) * again
+    seeds = {model.seed for model in trunks.values()}
+    for child in children:
+        trunk = trunks[child.parent or ""]
+        assert child.parent_epoch in after and child.parent_epoch in trunk.checkpoint_epochs
+        assert child.part in (own or [trunk.part])
+        differing = {"part", "parent", "parent_epoch", "epochs", "checkpoint_epochs", "seed", "order_seed"}
+        assert child.model_dump(exclude=differing) == trunk.model_dump(exclude=differing)
+        assert (child.epochs, child.checkpoint_epochs) == (5, (2,))
+        assert child.seed not in seeds and (child.order_seed is None) == (trunk.order_seed is None)
+    brothers = {(child.parent, child.parent_epoch, child.part, child.seed, child.order_seed) for child in children}
+    assert len(brothers) == len(children)
+    assert make_spec(spec.model_dump(mode="json")) == spec
+
+
+def test_models_on_other_parts_share_fixed_seeds() -> None:
+    parts = [None, {"by": "skew", "of": 2, "number": 1}]
+    models = make_spec({"datasets": "digits", "seeds": 3, "fixed_seeds": True, "learning_rate": 0.1, "part": parts})
+    assert [(model.part, model.seed) for model in models.models()] == [
+        (part, seed) for part in (None, "skew-1-of-2-0.8") for seed in range(3)
+    ]
 
 
 def test_channels_are_part_of_the_id_only_where_they_are_given() -> None:

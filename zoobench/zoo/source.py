@@ -20,7 +20,7 @@ from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.spec import ModelSpec, ZooSpec
 from zoobench.zoo.building import build_zoo
 from zoobench.zoo.schema import POPULATION
-from zoobench.zoo.splits import split_models, splits_of
+from zoobench.zoo.splits import families_of, split_models, splits_of
 from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
 
@@ -96,17 +96,21 @@ class Source:
         for each in spec.user_architectures():
             import_architecture(each)
         models = spec.models()
-        saved = len([epoch for epoch in spec.saved_epochs if epoch])
+
+        def saved(model: ModelSpec) -> int:
+            return len([epoch for epoch in (model.checkpoint_epochs if model.parent else spec.saved_epochs) if epoch])
+
         shapes = sorted({_shape(each) for each in models})
         kinds = []
         for shape in shapes:
             of_kind = [each for each in models if _shape(each) == shape]
-            ids = frozenset(each.id for each in of_kind)
-            first = of_kind[0]
-            training = int((split_models(pd.Series(sorted(ids))) == "train").sum())
-            kinds.append(Kind(*shape, first.train_images, ids, len(ids) * saved, first.channels, training))
+            table = pd.DataFrame([(each.id, each.parent) for each in of_kind], columns=["model_id", "parent"])
+            training = int((split_models(families_of(table["model_id"], table["parent"])) == "train").sum())
+            first, checkpoints = of_kind[0], sum(map(saved, of_kind))
+            ids = frozenset(table["model_id"])
+            kinds.append(Kind(*shape, first.train_images, ids, checkpoints, first.channels, training))
         listed = ",".join(sorted(each.id for each in models))
-        content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
+        content = hashlib.sha256(f"{sum(map(saved, models))}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))
 
     @cached_property

@@ -139,7 +139,8 @@ class SplitDensity(MatchedModels):
 
 
 def _kind(population: Population) -> str:
-    """What the models of a population are: the values of their `OPEN` columns, but for the number of training images,
-    which may differ inside a population."""
+    """What the models of a population are: the values of their `OPEN` columns, but for the number of training images
+    and the part of the data they saw, which may differ inside a population."""
     row = population.table.iloc[0]
-    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row and name != "train_images")
+    may_differ = ("train_images", "data_part")
+    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row and name not in may_differ)

@@ -19,11 +19,11 @@ from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of
 from zoobench.zoo.published import CONFIG, SCHEDULES
-from zoobench.zoo.schema import MODELS
+from zoobench.zoo.schema import ADDED, MODELS
 from zoobench.zoo.sink import Row
 
 REQUIRED = {field.name for field in MODELS if not field.nullable}
-OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not copied
+OF_THE_IMPORT = {"model_id", "source", "dataset", *ADDED}  # columns that are not copied
 MOST = 10**9  # of what is needed, such as epochs
 
 Rule = tuple[Callable[[Any], bool], str]
