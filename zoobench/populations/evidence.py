@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
@@ -54,11 +55,12 @@ class Evidence:
         """The same access, for these models."""
         return replace(self, population=population)
 
-    def moments(self, images: int = 2000) -> Moments:
+    def moments(self, images: int = 2000, layers: Collection[str] | None = None) -> Moments:
         """First and second moments of the inputs of each layer of each model.
 
         images: how many of the training split they are of, its first ones; over these they are exact. All images are
-        used if the split has fewer. Raises `AccessError` below `Access.STATISTICS`, `InputError` for less than 1 image.
+        used if the split has fewer. layers: names of some weight layers, None for all. Raises `AccessError` below
+        `Access.STATISTICS`, `InputError` for less than 1 image.
         """
         from zoo_generation.networks.capture import Moments, moments
 
@@ -70,7 +72,7 @@ class Evidence:
         for _, rows in population.table.groupby("activation", dropna=False):  # weights do not show their activation
             places.append(torch.tensor(rows.index.tolist()))
             weights = population.weights[places[-1]]
-            parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), shown))
+            parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), shown, layers))
         if len(parts) == 1:
             return parts[0]
         order = torch.cat(places).argsort()
