@@ -86,7 +86,8 @@ def made_up(seed: int = 0) -> Population:
     layout = get_architecture("mlp").layout(1, 10, 0.125)
     count = MODELS * EPOCHS
     model = np.repeat(np.arange(MODELS), EPOCHS)
-    shared = {"dataset": "digits", "train_images": 300, "architecture": "mlp", "width": 0.125, "image_size": 28}
+    shared = {"dataset": "digits", "architecture": "mlp", "width": 0.125, "image_size": 28}
+    shared |= {"train_images": 300, "data_part": None}
     same = {"channels": 1, "classes": 10, "init": "kaiming_uniform", "optimizer": "adam", "weight_decay": 0.0}
     columns = {
         "model_id": [f"{number:016x}" for number in model],

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo_generation.data.part import DataPart
 from zoo_generation.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights that Pillow uses for RGB to grey
@@ -24,6 +25,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def of_part(self, part: DataPart, classes: int) -> Split:
+        """The images of a part. classes: of the dataset."""
+        rows = part.rows(self.labels, classes)
+        return Split(self.images[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +72,23 @@ class ImageDataset:
             for split in (self.train, self.val, self.test)
         )
         return ImageDataset.of(self.name, self.classes, train, val, test)
+
+    def of_part(self, part: str | None) -> ImageDataset:
+        """The dataset with the training and validation images of a part alone; itself if that is None.
+
+        part: the text of a `DataPart`. Test images, `mean` and `std` stay those of the whole. Raises `InputError` if
+        the part has no images.
+        """
+        if part is None:
+            return self
+        own = DataPart.read(part)
+        train, val = (split.of_part(own, len(self.classes)) for split in (self.train, self.val))
+        if not len(train) or not len(val):
+            raise InputError(
+                f"the part {part} of '{self.name}' has {len(train)} training and {len(val)} validation images; take "
+                "fewer parts, or more train_images"
+            )
+        return replace(self, train=train, val=val)
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 images [..., channels, height, width] as float32, standardised by `mean` and `std`."""

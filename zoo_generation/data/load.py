@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -101,8 +102,22 @@ def _absent(name: str, entry: DatasetEntry, root: Path, failure: str) -> InputEr
     )
 
 
-DatasetKey = tuple[str, int | None, int, int | None]
-"""Dataset, training images (None for all), image size, and channels (None for the dataset's own)."""
+class DatasetKey(NamedTuple):
+    """What decides the images of a model.
+
+    train_images: None for all; channels: None for the dataset's own; part: the text of a `DataPart`, None for all.
+    """
+
+    dataset: str
+    train_images: int | None
+    image_size: int
+    channels: int | None
+    part: str | None = None
+
+    @property
+    def whole(self) -> DatasetKey:
+        """The key of all images."""
+        return self._replace(part=None)
 
 
 Datasets = Mapping[DatasetKey, ImageDataset]
@@ -110,14 +125,13 @@ Datasets = Mapping[DatasetKey, ImageDataset]
 
 def load_images(key: DatasetKey, data_root: Path | None) -> ImageDataset:
     """The images of a key, as its models see them."""
-    name, train_images, size, channels = key
-    dataset = load_dataset(name, data_root=data_root, train_images=train_images)
-    return dataset.fit(channels or dataset.channels, size)
+    dataset = load_dataset(key.dataset, data_root=data_root, train_images=key.train_images)
+    return dataset.fit(key.channels or dataset.channels, key.image_size).of_part(key.part)
 
 
 def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them: of the row's size, grey
-    or RGB as its `channels` say.
+    or RGB as its `channels` say; of training and validation images those of its `data_part` alone, if it has one.
 
     Raises `InputError` if the dataset is missing, or its images or classes are not those of the models.
     """
@@ -125,7 +139,9 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     channels, classes = int(row["channels"]), int(row["classes"])
     train_images = None if cap is None or pd.isna(cap) else int(cap)
     converted = channels if channels in (1, 3) else None  # others can be the dataset's own only
-    dataset = _dataset((row["dataset"], train_images, int(row["image_size"]), converted), data_root)
+    part = row.get("data_part")
+    whole = _whole(DatasetKey(row["dataset"], train_images, int(row["image_size"]), converted), data_root)
+    dataset = whole.of_part(None if pd.isna(part) else part)
     if dataset.channels != channels or len(dataset.classes) > classes:
         raise InputError(
             f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "
@@ -152,5 +168,5 @@ class ImageStore:
 
 
 @lru_cache(maxsize=8)
-def _dataset(key: DatasetKey, data_root: Path | None) -> ImageDataset:
+def _whole(key: DatasetKey, data_root: Path | None) -> ImageDataset:
     return load_images(key, data_root)

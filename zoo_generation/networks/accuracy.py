@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_generation.data.images import Images
+from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.program import Program, norms_of
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
@@ -21,6 +22,37 @@ def accuracies(weights: Tensor, layout: Layout, module: nn.Module, images: Image
     A model whose weights are not finite counts as wrong on every image.
     """
     return evaluate(weights, layout, module, images, device)[1]
+
+
+@torch.no_grad()
+def accuracies_among(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    classes: Sequence[int],
+    device: str = "cpu",
+) -> Tensor:
+    """Accuracy in [0, 1] of each of the models [models, D] among some of their classes, as float64 [models].
+
+    Only images of these classes count, and the logits of all others are left out, as if the model had learned no other
+    class. Models that know more classes than they were asked about are thus comparable with those that do not. A model
+    whose weights are not finite counts as wrong on every image. Raises `InputError` if no image is of these classes.
+    """
+    kept = torch.tensor(sorted(set(classes)), dtype=torch.int64, device=images.labels.device)
+    rows = torch.isin(images.labels, kept).nonzero().flatten()
+    if not len(rows):
+        raise InputError(f"none of {len(images.labels)} images is of the classes {kept.tolist()}; name others")
+    shown = Images(images.images[rows], images.labels[rows])
+    accuracy = torch.zeros(len(weights), dtype=torch.float64)
+
+    def right(logits: Tensor, truth: Tensor) -> Tensor:
+        named = kept.to(logits.device)
+        return (named[logits[:, named].argmax(1)] == truth).sum(1)
+
+    for places, parts in _measured(weights, layout, module, shown, device, right, QUIET):
+        accuracy[places] = torch.stack(parts).sum(0).double().cpu() / len(rows)
+    return accuracy
 
 
 @torch.no_grad()

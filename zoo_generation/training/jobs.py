@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from zoo_generation.data.load import DatasetKey, Datasets, load_images
 from zoo_generation.errors import InputError
 from zoo_generation.machine import refusal
 from zoo_generation.networks.architectures import get_architecture, import_architecture
+from zoo_generation.networks.module import State
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.cluster import Resources, ray_session, slots
 from zoo_generation.training.counts import Counts
@@ -27,13 +28,19 @@ RETRIES = 2  # of a shard whose worker or node died
 
 
 def dataset_key(spec: ModelSpec) -> DatasetKey:
-    """What decides the images of a model: dataset, number of training images, image size, channels."""
-    return spec.dataset, spec.train_images, spec.image_size, spec.channels
+    """What decides the images of a model."""
+    return DatasetKey(spec.dataset, spec.train_images, spec.image_size, spec.channels, spec.part)
 
 
 def load_datasets(specs: Sequence[ModelSpec], data_root: Path | None) -> Datasets:
     """The images that the specs' models are trained on. Raises `InputError` if a dataset is unknown or missing."""
-    return {key: load_images(key, data_root) for key in dict.fromkeys(map(dataset_key, specs))}
+    keys = dict.fromkeys(map(dataset_key, specs))
+    wholes = {key: load_images(key, data_root) for key in dict.fromkeys(key.whole for key in keys)}
+    return {key: wholes[key.whole].of_part(key.part) for key in keys}
+
+
+Start = Callable[[Sequence[ModelSpec]], list[State]]
+"""The weights that models are trained on from, one state for each."""
 
 
 def train_zoo(
@@ -41,6 +48,7 @@ def train_zoo(
     sink: Sink,
     images: Datasets,
     *,
+    start: Start | None = None,
     ray_address: str | None = None,
     workers: int | None = None,
     resources: Resources | None = None,
@@ -50,11 +58,13 @@ def train_zoo(
 ) -> None:
     """Train the models, each on its images of `load_datasets`, and write them to the sink.
 
-    A model's weights depend neither on its shard nor on the number of workers. `ray_address` (or `RAY_ADDRESS`) names a
-    cluster; without one Ray starts here with `workers` processes (all cores). `stack_size` models are trained at once,
-    by default as many as fit into memory. `progress` gets the stage `training`, whose steps are models, including the
-    `already` trained ones. Shards are handed out as workers become free; if a worker or node dies, its shard is trained
-    again, `RETRIES` times. Raises `InputError` if the zoo cannot be written.
+    A model's weights depend neither on its shard nor on the number of workers. `start` is asked for those of one shard
+    at a time, so that not all must fit into memory; None means that models begin with their initialization.
+    `ray_address` (or `RAY_ADDRESS`) names a cluster; without one Ray starts here with `workers` processes (all cores).
+    `stack_size` models are trained at once, by default as many as fit into memory. `progress` gets the stage
+    `training`, whose steps are models, including the `already` trained ones. Shards are handed out as workers become
+    free; if a worker or node dies, its shard is trained again, `RETRIES` times. Raises `InputError` if the zoo cannot
+    be written.
     """
     step, total = progress.stage("training"), already + len(specs)
     step(already, total, note="starting Ray" if specs else "")
@@ -71,9 +81,8 @@ def train_zoo(
         running: list[Any] = []
         while True:
             while len(running) < 2 * slots(ray, cpus, gpus) and (shard := next(waiting, None)):
-                running.append(
-                    job.remote(shard, stored[dataset_key(shard[0])], sink, counts, max(1, int(cpus)), stack_size)
-                )
+                dataset, states = stored[dataset_key(shard[0])], start(shard) if start else None
+                running.append(job.remote(shard, dataset, sink, counts, max(1, int(cpus)), stack_size, states))
             if not running:
                 break
             done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
@@ -126,7 +135,13 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
 
 
 def _train_shard(
-    specs: list[ModelSpec], dataset: ImageDataset, sink: Sink, counts: Any, threads: int, stack_size: int | None
+    specs: list[ModelSpec],
+    dataset: ImageDataset,
+    sink: Sink,
+    counts: Any,
+    threads: int,
+    stack_size: int | None,
+    states: list[State] | None,
 ) -> None:
     import torch
 
@@ -146,7 +161,7 @@ def _train_shard(
             counts.epoch.remote(update.stage, update.done, update.of, accuracy)
 
     size = stack_size or stack_size_for(specs[0], dataset, device)
-    trained = train_models(specs, dataset, size, device, Progress(listen))
+    trained = train_models(specs, dataset, size, device, Progress(listen), states)
     sink.write(trained)
     for model in trained:
         counts.finished.remote(model.spec.id, model.status)

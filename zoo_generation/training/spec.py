@@ -27,7 +27,7 @@ from pydantic import (
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
 from zoo_generation.registry import Registry
-from zoo_generation.settings import as_tuple, read_fields, sentence
+from zoo_generation.settings import Fields, as_tuple, read_fields, sentence
 from zoo_generation.training.presets import preset_names, preset_path
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ def _of(registry: Registry[Any]) -> Callable[[str], str]:
     return check
 
 
+def _part_text(value: Any) -> str | None:
+    """The text of a part of the images, of its text or its fields."""
+    from zoo_generation.data.part import DataPart
+
+    return None if value is None else str(DataPart.read(value))
+
+
+def _parts(value: Any) -> Any:
+    return value if value is None else tuple(map(_part_text, as_tuple(value)))
+
+
 Activation = Annotated[str, AfterValidator(_of(ACTIVATIONS))]
 Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
 Precision = Literal["bfloat16"]
@@ -58,6 +69,8 @@ Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=100)]
 ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
 Channels = Literal[1, 3]  # grey or RGB
+PartText = Annotated[str | None, BeforeValidator(_part_text)]
+Parts = Annotated[tuple[str | None, ...] | None, BeforeValidator(_parts), Field(min_length=1)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
@@ -81,7 +94,7 @@ OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_da
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
-ADDED = {"channels", "precision"}
+ADDED = {"channels", "precision", "part", "fork"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
 
 
@@ -113,6 +126,12 @@ class ModelSpec(BaseModel):
     """Channels that the images are converted to; None means the dataset's own."""
     precision: Precision | None = None
     """Of convolutions and matrix products in training on a GPU; None means float32, as always on a CPU."""
+    part: PartText = None
+    """The part of the training and validation images, as the text of a `DataPart`; None means all."""
+    parent: str | None = None
+    """The id of the model whose weights training starts from; None means the initialization."""
+    parent_epoch: Epoch | None = None
+    """The epoch after which it has these weights."""
 
     @cached_property
     def id(self) -> str:
@@ -121,14 +140,33 @@ class ModelSpec(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Fork(Fields):
+    """Children of every model of a grid, their trunk: models that are trained on from its weights after an epoch.
+
+    after: epochs of the trunk, of which 0 is its initialization; part: the children's parts of the images, as in
+    `ZooSpec`, None for the trunk's own; seeds: children for each of these, which differ in the order of images and in
+    what is drawn; epochs: of each child, None for as many as the trunk's; checkpoint_epochs: at which a checkpoint is
+    kept, counted from the fork, None for every one. The optimizer and the schedule of the learning rate begin anew.
+    Source: Frankle et al., arXiv 1912.05671, section 2.
+    """
+
+    after: Annotated[tuple[Epoch, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    part: Parts = None
+    seeds: Count = 1
+    epochs: Epochs | None = None
+    checkpoint_epochs: tuple[Epoch, ...] | None = None
+
+
 class ZooSpec(BaseModel):
     """A grid: every field given as a list is varied, and `seeds` seeds are trained for each combination.
 
     With `fixed_seeds` the same seeds (`seed`, `seed` + 1, …) serve every combination (a *fix* zoo); without,
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
     order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `precision` is that of
-    convolutions and matrix products in training on a GPU, float32 if None. `per_dataset` holds, by dataset, the fields
-    that differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
+    convolutions and matrix products in training on a GPU, float32 if None. `part` names parts of the training and
+    validation images, each as the text or the fields of a `DataPart`, None for all; models are trained on each. `fork`
+    makes children of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et
+    al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -156,14 +194,19 @@ class ZooSpec(BaseModel):
     epochs: Epochs = 6
     checkpoint_epochs: tuple[Epoch, ...] | None = None
     train_images: Count | None = 6000
+    part: Parts = None
+    fork: Fork | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> ZooSpec:
-        if self.checkpoint_epochs is not None:
-            late = [epoch for epoch in self.checkpoint_epochs if epoch > self.epochs]
-            if late or not self.checkpoint_epochs:
-                raise ValueError(f"checkpoint_epochs must name epochs from 0 to epochs={self.epochs}")
+        named = {"checkpoint_epochs": (self.checkpoint_epochs, self.epochs)}
+        if self.fork is not None:
+            named["fork.after"] = (self.fork.after, self.epochs)
+            named["fork.checkpoint_epochs"] = (self.fork.checkpoint_epochs, self.fork.epochs or self.epochs)
+        for field, (epochs, last) in named.items():
+            if epochs is not None and not 0 < len(epochs) == sum(epoch <= last for epoch in epochs):
+                raise ValueError(f"{field} must name epochs from 0 to epochs={last}")
         return self
 
     @model_validator(mode="after")
@@ -180,13 +223,8 @@ class ZooSpec(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> ZooSpec:
         grids = [self.of_dataset(name) if name in self.per_dataset else self for name in self.datasets]
-        models = [
-            math.prod(len(getattr(grid, axis)) for axis in ("architectures", *AXES)) * grid.seeds for grid in grids
-        ]
-        kept = sum(
-            count * len(grid.checkpoint_epochs or range(grid.epochs)) for count, grid in zip(models, grids, strict=True)
-        )
-        for what, count, most in (("models", sum(models), MOST_MODELS), ("checkpoints", kept, MOST_CHECKPOINTS)):
+        models, kept = (sum(counts) for counts in zip(*(grid._counts() for grid in grids), strict=True))
+        for what, count, most in (("models", models, MOST_MODELS), ("checkpoints", kept, MOST_CHECKPOINTS)):
             if count > most:
                 raise ValueError(
                     f"the grid has {count:.6g} {what}, but a zoo holds at most {most:,}; lower seeds, vary less, or "
@@ -199,6 +237,17 @@ class ZooSpec(BaseModel):
         """So that cards of zoos from before there were `ADDED` fields are those of the same spec."""
         fields: dict[str, Any] = handler(self)
         return {name: value for name, value in fields.items() if value is not None or name not in ADDED}
+
+    def _counts(self) -> tuple[int, int]:
+        """How many models and checkpoints the grid of one dataset has at most."""
+        trunks = math.prod(len(getattr(self, axis)) for axis in ("architectures", *AXES)) * self.seeds
+        trunks *= len(self.part or (None,))
+        kept = len(self.checkpoint_epochs or range(self.epochs))
+        if (fork := self.fork) is None:
+            return trunks, trunks * kept
+        children = len(fork.after) * len(fork.part or (None,)) * fork.seeds
+        kept += len(fork.after) + children * len(fork.checkpoint_epochs or range(fork.epochs or self.epochs))
+        return trunks * (1 + children), trunks * kept
 
     def of_dataset(self, dataset: str) -> ZooSpec:
         """The grid of one dataset."""
@@ -217,32 +266,33 @@ class ZooSpec(BaseModel):
 
     @property
     def saved_epochs(self) -> tuple[int, ...]:
-        """Epochs at which a checkpoint is kept: the requested ones, or every one after training began."""
-        return tuple(sorted(set(self.checkpoint_epochs or range(1, self.epochs + 1))))
+        """Epochs at which a checkpoint is kept: the requested ones, or every one after training began; and those after
+        which children are made."""
+        return _saved(self.checkpoint_epochs, self.epochs, self.fork.after if self.fork else ())
 
     def models(self) -> list[ModelSpec]:
-        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost.
+        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all children.
 
         Values that an architecture does not use (its width, its image size) are not varied for it.
         """
         numbers = itertools.count()
-        models: dict[str, ModelSpec] = {}
-        for dataset in self.datasets:
-            for model in self.of_dataset(dataset)._grid(dataset, numbers):
-                models.setdefault(model.id, model)
-        return list(models.values())
+        grids = {dataset: self.of_dataset(dataset) for dataset in self.datasets}
+        trunks = [model for dataset in self.datasets for model in grids[dataset]._grid(dataset, numbers)]
+        seeds = max(model.seed for model in trunks) + 1 - self.seed
+        children = (child for trunk in trunks for child in grids[trunk.dataset]._children(trunk, seeds))
+        return list({model.id: model for model in (*trunks, *children)}.values())
 
     def _grid(self, dataset: str, numbers: Iterator[int]) -> Iterator[ModelSpec]:
         from zoo_generation.networks.architectures import get_architecture
 
         for name in self.architectures:
             architecture = get_architecture(name)
-            axes = {axis: getattr(self, axis) for axis in AXES}
+            axes = {axis: getattr(self, axis) for axis in AXES} | {"part": self.part or (None,)}
             if not architecture.has_width:
                 axes["width"] = (1.0,)
             grid = itertools.product(*axes.values(), range(self.seeds))
             for (*values, repeat), number in zip(grid, numbers, strict=False):
-                yield self._model(dataset, architecture, dict(zip(AXES, values, strict=True)), repeat, number)
+                yield self._model(dataset, architecture, dict(zip(axes, values, strict=True)), repeat, number)
 
     def _model(
         self, dataset: str, architecture: Architecture, fields: dict[str, Any], repeat: int, number: int
@@ -262,6 +312,28 @@ class ZooSpec(BaseModel):
             precision=self.precision,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )
+
+    def _children(self, trunk: ModelSpec, seeds: int) -> Iterator[ModelSpec]:
+        """A trunk's children. seeds: how many seeds there are from the zoo's up, all of which trunks may have."""
+        if (fork := self.fork) is None:
+            return
+        epochs = fork.epochs or self.epochs
+        for after, part, number in itertools.product(fork.after, fork.part or (trunk.part,), range(1, fork.seeds + 1)):
+            own = {
+                "part": part,
+                "parent": trunk.id,
+                "parent_epoch": after,
+                "epochs": epochs,
+                "checkpoint_epochs": _saved(fork.checkpoint_epochs, epochs),
+                "seed": trunk.seed + number * seeds,
+                "order_seed": None if trunk.order_seed is None else trunk.order_seed + number,
+            }
+            yield ModelSpec(**trunk.model_dump() | own)
+
+
+def _saved(chosen: tuple[int, ...] | None, epochs: int, besides: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Epochs at which a checkpoint is kept, ascending: the chosen ones, or all from 1 on, and those besides."""
+    return tuple(sorted({*(chosen or range(1, epochs + 1)), *besides}))
 
 
 def make_spec(values: dict[str, Any]) -> ZooSpec:

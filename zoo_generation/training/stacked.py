@@ -23,7 +23,7 @@ from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.training.spec import ModelSpec
 
 EVALUATION_BATCH = 64  # images; rows of larger batches fall out of the first-level cache
-OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout"}
+OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout", "parent", "parent_epoch"}
 """Fields in which the models of one stack may differ."""
 
 

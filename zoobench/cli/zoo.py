@@ -75,6 +75,7 @@ def build_zoo(
     epochs: Annotated[int | None, option("Epochs.", "6")] = None,
     checkpoint_epochs: Annotated[str | None, option("Epochs to keep.", "every one")] = None,
     train_images: Annotated[int | None, option("Training images at most.", "6000")] = None,
+    part: Annotated[str | None, option("Parts of the images, such as iid-0-of-2,iid-1-of-2.", "all images")] = None,
     image_size: Annotated[int | None, option("Pixels a side, where the architecture leaves a choice.")] = None,
     channels: Annotated[int | None, option("Convert images to grey (1) or RGB (3).", "the dataset's own")] = None,
     seed: Annotated[int | None, option("First seed.", "0")] = None,

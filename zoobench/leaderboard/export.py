@@ -74,7 +74,7 @@ def export_data(
             anchors = [around(each) for each in references.values()]
             write_token_set(aside / "anchors", Selection.of(anchors, token_size))
             for name, reference in references.items():
-                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))
+                _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
         (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")
 
 

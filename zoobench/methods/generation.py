@@ -79,8 +79,8 @@ def _jobs_of(
     best = max(fitting, key=lambda population: int((population.table.iloc[0][shape] == target.row[shape]).all()))
     chosen = choose_anchors(best, anchors)
     activation = wanted.activation or chosen.table["activation"].iloc[0]
-    cap = chosen.table["train_images"].iloc[0]
-    return [Job(_with(target, activation=activation, train_images=cap), chosen)]
+    seen = {name: chosen.row.get(name) for name in ("train_images", "data_part")}
+    return [Job(_with(target, activation=activation, **seen), chosen)]
 
 
 def _is(population: Population, wanted: TargetChoice) -> bool:

@@ -16,6 +16,8 @@ from zoo_generation.errors import AccessError, InputError
 from zoo_generation.networks.module import runnable_module
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zoo_generation.networks.capture import Moments
     from zoobench.populations.population import Population
 
@@ -58,21 +60,22 @@ class Evidence:
     def moments(self, images: int = 2000, layers: Collection[str] | None = None) -> Moments:
         """First and second moments of the inputs of each layer of each model.
 
-        images: how many of the training split they are of, its first ones; over these they are exact. All images are
-        used if the split has fewer. layers: names of some weight layers, None for all. Raises `AccessError` below
-        `Access.STATISTICS`, `InputError` for less than 1 image.
+        images: how many of the training split they are of, its first ones, of each model's own part; over these they
+        are exact. All images are used if the split has fewer. layers: names of some weight layers, None for all.
+        Raises `AccessError` below `Access.STATISTICS`, `InputError` for less than 1 image.
         """
         from zoo_generation.networks.capture import Moments, moments
 
         self._check(Access.STATISTICS, "train")
         if images < 1:
             raise InputError(f"moments were asked for on {images} images; take 1 or more")
-        shown, population = self._open("train").first(images).images, self._population()
-        places, parts = [], []
-        for _, rows in population.table.groupby("activation", dropna=False):  # weights do not show their activation
+        population, places, parts = self._population(), [], []
+        apart = [name for name in ("activation", "data_part") if name in population.table]  # weights do not show them
+        for _, rows in population.table.groupby(apart, dropna=False):
             places.append(torch.tensor(rows.index.tolist()))
-            weights = population.weights[places[-1]]
-            parts.append(moments(weights, population.layout, runnable_module(rows.iloc[0]), shown, layers))
+            weights, row = population.weights[places[-1]], rows.iloc[0]
+            shown = self._open("train", row).first(images).images
+            parts.append(moments(weights, population.layout, runnable_module(row), shown, layers))
         if len(parts) == 1:
             return parts[0]
         order = torch.cat(places).argsort()
@@ -85,16 +88,17 @@ class Evidence:
     def images(self, split: ImageSplit = "train") -> Tensor:
         """Normalised images [images, channels, size, size] float32, as the population's models see them.
 
-        Raises `AccessError` below `Access.IMAGES`, and for test images.
+        They are those of the part that all of them were trained on, or all images if there is no such part. Raises
+        `AccessError` below `Access.IMAGES`, and for test images.
         """
         self._check(Access.IMAGES, split)
-        return self._open(split).images
+        return self._open(split, self._population().row).images
 
     def labelled(self, split: ImageSplit = "train") -> Images:
         """The same images with their labels [images] int64. Raises `AccessError` below `Access.LABELS`, and for test
         images."""
         self._check(Access.LABELS, split)
-        return self._open(split)
+        return self._open(split, self._population().row)
 
     def _check(self, asked: Access, split: str) -> None:
         if split not in ("train", "val"):
@@ -110,8 +114,7 @@ class Evidence:
             raise InputError("a population without models does not have its own images; ask for those of another one")
         return self.population
 
-    def _open(self, split: str) -> Images:
-        row = self._population().table.iloc[0]
+    def _open(self, split: str, row: pd.Series) -> Images:
         if self.store is None:
             raise InputError("no images were granted with these models; only the engine grants them")
         return self.store.of(row, split)

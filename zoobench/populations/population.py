@@ -22,11 +22,21 @@ from zoobench.populations.rows import Rows
 from zoobench.populations.schema import SPLITS
 from zoobench.populations.tokenizer import Tokenizer
 
-OPEN = ["dataset", "train_images", "architecture", "width", "image_size", "activation", "channels", "classes"]
+OPEN = [
+    "dataset",
+    "train_images",
+    "data_part",
+    "architecture",
+    "width",
+    "image_size",
+    "activation",
+    "channels",
+    "classes",
+]
 """Columns that say which function checkpoints' weights compute, and on which images, but nothing that was measured of
 them, nor how they were trained."""
 
-HYPERPARAMETERS = [axis for axis in AXES if axis not in ("width", "schedule")]
+HYPERPARAMETERS = [*(axis for axis in AXES if axis not in ("width", "schedule")), "data_part"]
 
 Answer = TypeVar("Answer", Tensor, NDArray[Any])
 """A method's answer about checkpoints: one row each."""
@@ -62,6 +72,15 @@ class Population:
     def table(self) -> pd.DataFrame:
         """One row per checkpoint."""
         return self.read_table()
+
+    @property
+    def row(self) -> pd.Series:
+        """The columns of the first checkpoint, for what all share, such as their images: `data_part` is null if models
+        were trained on different parts, whose images together are those of all."""
+        row = self.table.iloc[0].copy()
+        if "data_part" in row and self.table["data_part"].nunique(dropna=False) > 1:
+            row["data_part"] = None
+        return row
 
     @cached_property
     def weights(self) -> Tensor:
@@ -216,9 +235,10 @@ def _chosen(population: Population, rows: NDArray[np.bool_]) -> pd.DataFrame:
 def varying_classes(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.str_]]]:
     """Names and values, as strings, of the hyperparameters that vary and are recorded of every checkpoint."""
     for column in HYPERPARAMETERS:
-        values = as_classes(table[column])
-        if len(set(values)) > 1 and table[column].notna().all():
-            yield column, values
+        if column in table and table[column].notna().all():
+            values = as_classes(table[column])
+            if len(set(values)) > 1:
+                yield column, values
 
 
 def as_classes(column: pd.Series) -> NDArray[np.str_]:

@@ -24,8 +24,8 @@ from zoobench.zoo import population_names
 class Target:
     """A population that may have no models yet.
 
-    row: the columns of a zoo that decide its module and images (dataset, train_images, architecture, width, image_size,
-    activation, init, channels, classes); tokenizer: of its models.
+    row: the columns of a zoo that decide its module and images (dataset, train_images, data_part, architecture, width,
+    image_size, activation, init, channels, classes); tokenizer: of its models.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Target:
     @classmethod
     def of(cls, population: Population) -> Target:
         """A further draw."""
-        return cls(population.name, population.table.iloc[0], population.tokenizer)
+        return cls(population.name, population.row, population.tokenizer)
 
     @classmethod
     def unseen(cls, population: Population) -> Target:
@@ -44,7 +44,7 @@ class Target:
         `row` holds the columns named above and no others.
         """
         target = cls.of(population)
-        return replace(target, row=target.row[[*OPEN, "init"]])
+        return replace(target, row=target.row.reindex([*OPEN, "init"]))
 
     @classmethod
     def new(
@@ -60,6 +60,7 @@ class Target:
         row: dict[str, Any] = {
             "dataset": dataset.name,
             "train_images": train_images,
+            "data_part": None,
             "architecture": architecture,
             "width": width,
             "image_size": dataset.size,

@@ -129,12 +129,12 @@ def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -
             f"models of {row['dataset']} {row['architecture']} cannot be trained further, because the zoo does "
             f"not say the {missing[0]} of model {row['model_id']}; take a zoo that says it"
         )
-    cap = row["train_images"]
+    cap, part = row["train_images"], row.get("data_part")
     spec = make_spec(
         {"datasets": row["dataset"], "architectures": row["architecture"], "schedule": "constant"}
         | {column: row[column] for column in COLUMNS}
         | {"train_images": None if pd.isna(cap) else int(cap), "image_size": int(row["image_size"])}
-        | {"channels": int(row["channels"])}
+        | {"channels": int(row["channels"]), "part": None if pd.isna(part) else part}
         | {"epochs": max(epochs), "checkpoint_epochs": epochs}
         | {"seeds": count, "seed": FIRST_SEED + SEEDS * seed}
     )

@@ -143,7 +143,7 @@ class Generation:
     def _known(self, setting: Setting) -> tuple[KnownModels, Images]:
         """The models that a method may know, and the test images on which mistakes are compared."""
         read = self.reads(setting.target)
-        test = setting.images.of(read.table.iloc[0], "test")
+        test = setting.images.of(read.row, "test")
         rows = np.linspace(0, len(test.labels) - 1, min(COMPARED_IMAGES, len(test.labels))).round().astype(int)
         compared = Images(test.images[torch.from_numpy(rows)], test.labels[torch.from_numpy(rows)])
         return KnownModels.of(read, compared, setting.device), compared

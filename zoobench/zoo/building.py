@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath
 from zoo_generation.networks.architectures import get_architecture, import_architecture
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.jobs import dataset_key, load_datasets, train_zoo
+from zoo_generation.training.jobs import Start, dataset_key, load_datasets, train_zoo
 from zoo_generation.training.memory import check_memory
 from zoo_generation.training.presets import preset_names
 from zoo_generation.training.spec import ModelSpec, ZooSpec, make_spec, read_spec
 from zoo_generation.training.train import stack_key
 from zoo_generation.training.trial import why_alone
+from zoobench.zoo.forking import Trunks, without_start
 from zoobench.zoo.sink import ZooSink
 from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
@@ -48,7 +50,7 @@ def build_zoo(
     progress: Progress = QUIET,
     stack_size: int | None = None,
 ) -> Zoo:
-    """Train the models of a spec that the zoo at `path` lacks, and return the zoo.
+    """Train the models of a spec that the zoo at `path` lacks, children after their trunks, and return the zoo.
 
     stack_size: models trained at once; None for as many as fit into memory. Raises `InputError` if another build holds
     the zoo, if there is a zoo of another spec, if the images cannot be loaded, or if a model is too large.
@@ -74,17 +76,30 @@ def build_zoo(
         present = len(models) - len(missing)
         progress.tell(f"Zoo {spec.title}: {len(models)} models, {present} already there, into {path}")
         _tell_unstackable(missing, images, progress)
-        train_zoo(
-            missing,
-            sink,
-            images,
-            workers=workspace.workers,
-            ray_address=workspace.ray_address,
-            resources=workspace.resources,
-            stack_size=stack_size,
-            already=present,
-            progress=progress,
-        )
+
+        def train(some: Sequence[ModelSpec], already: int, start: Start | None = None) -> None:
+            train_zoo(
+                some,
+                sink,
+                images,
+                start=start,
+                workers=workspace.workers,
+                ray_address=workspace.ray_address,
+                resources=workspace.resources,
+                stack_size=stack_size,
+                already=already,
+                progress=progress,
+            )
+
+        children = [model for model in missing if model.parent]
+        with workspace.ray() if children else nullcontext():  # one Ray for both
+            train([model for model in missing if not model.parent], present)
+            if children:
+                trunks = Trunks(Zoo(sink.path))
+                ready = [child for child in children if trunks.reached(child)]
+                if lost := [child for child in children if not trunks.reached(child)]:
+                    sink.write(without_start(lost, images))
+                train(ready, len(models) - len(ready), trunks.states)
     progress.tell(f"Zoo {spec.title}: {len(models)}/{len(models)} models trained")
     return Zoo(path)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from zoo_generation.networks.architectures import Layout
-from zoobench.zoo.schema import METRICS, MODELS, entries_of
+from zoobench.zoo.schema import ADDED, METRICS, MODELS, entries_of
 from zoobench.zoo.sink import Row
 
 IDS = "content/1"
@@ -28,7 +28,7 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
     """
     columns = FUNCTION if len(checkpoints) else APART
     said = [
-        {name: row[name] for name in columns},
+        _said(row, columns),
         entries_of(layout) if layout else None,
         [{name: checkpoint[name] for name in ("epoch", *METRICS)} for checkpoint in checkpoints],
     ]
@@ -40,5 +40,10 @@ def content_id(row: Row, checkpoints: Sequence[Row], weights: Tensor | None, lay
 
 def id_apart(content: str, row: Row) -> str:
     """The id of a model that has the content of another in its zoo, but other columns, such as its seed."""
-    said = [content, {name: row[name] for name in APART}]
+    said = [content, _said(row, APART)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _said(row: Row, columns: Sequence[str]) -> Row:
+    """These columns of a row; not those of `ADDED` that it lacks, so that ids are what they were before these."""
+    return {name: row[name] for name in columns if name not in ADDED or row.get(name) is not None}

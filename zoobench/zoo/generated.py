@@ -16,7 +16,7 @@ from zoo_generation.training.sink import Checkpoint, Metrics
 from zoobench.zoo.schema import METRICS, MODELS, POPULATION
 from zoobench.zoo.sink import Part, Row
 
-KNOWN = [*POPULATION, "train_images", "activation"]
+KNOWN = [*POPULATION, "train_images", "data_part", "activation"]
 """Columns of a generated model besides its source: those that it is evaluated with."""
 
 
@@ -30,15 +30,15 @@ def generated_part(
 ) -> Part:
     """Generated models [models, D] of one population as a part: one row and one checkpoint at epoch 0 per model.
 
-    of: the columns `KNOWN`; metrics and sources: one per model; validation: the images that decide `status`. Weights
-    that are not finite cannot be stored: such a model has status `diverged` and no checkpoint.
+    of: those of the columns `KNOWN` that are known; metrics and sources: one per model; validation: the images that
+    decide `status`. Weights that are not finite cannot be stored: such a model has status `diverged` and no checkpoint.
     """
     models, checkpoints, stored = [], [], []
     for number, (flat, measured, source) in enumerate(zip(weights, metrics, sources, strict=True)):
         text = json.dumps({"generated": source}, sort_keys=True)
         finite = bool(flat.isfinite().all())
         model_id = hashlib.sha256(text.encode() + flat.cpu().numpy().tobytes()).hexdigest()[:16]
-        row: Row = dict.fromkeys(MODELS.names) | {name: _value(of[name]) for name in KNOWN}
+        row: Row = dict.fromkeys(MODELS.names) | {name: _value(of.get(name)) for name in KNOWN}
         row |= {"model_id": model_id, "epochs": 0, "source": text}
         row["status"] = status_of([Checkpoint(0, measured, {})], not finite, validation)
         models.append(row)

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
 
+from zoo_generation.data.part import DataPart
+from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, local_copy, sha256_of
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import shown
@@ -39,6 +41,10 @@ STATUS: Rule = (
     lambda values: np.isin(values.astype(str), get_args(Status)),
     f"must be one of {', '.join(get_args(Status))}",
 )
+DATA_PART: Rule = (
+    lambda values: np.array([_is_part(value) for value in values], dtype=bool),
+    "must be the text of a part, such as iid-0-of-2",
+)
 RULES: dict[str, dict[str, Rule]] = {
     "models": {
         "status": STATUS,
@@ -47,6 +53,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "channels": POSITIVE,
         "classes": POSITIVE,
         "epochs": NOT_NEGATIVE,
+        "data_part": DATA_PART,
+        "parent_epoch": NOT_NEGATIVE,
     },
     "checkpoints": {
         "epoch": NOT_NEGATIVE,
@@ -55,6 +63,13 @@ RULES: dict[str, dict[str, Rule]] = {
     },
 }
 """The allowed values of a column beside null; the schema says which may be null."""
+
+
+def _is_part(text: str) -> bool:
+    try:
+        return str(DataPart.read(text)) == text
+    except InputError:
+        return False
 
 
 @dataclass(frozen=True)

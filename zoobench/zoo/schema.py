@@ -47,6 +47,9 @@ MODELS = pa.schema(
         _column("order_seed", pa.int64(), "Seed of the order of images, where it is not `seed`."),
         _column("channels", pa.int64(), "Channels of the images.", required=True),
         _column("classes", pa.int64(), "Classes of the dataset: outputs of the model.", required=True),
+        _column("data_part", pa.string(), "Part of training and validation images, such as `iid-0-of-2`; null: all."),
+        _column("parent", pa.string(), "`model_id` of the model whose weights training started from; null: none."),
+        _column("parent_epoch", pa.int64(), "The epoch after which the parent has these weights."),
         _column("seconds", pa.float64(), "Time one core trained the model, seconds."),
         _column(
             "source",
@@ -76,6 +79,9 @@ CHECKPOINTS = pa.schema(
 OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that are not of the checkpoint itself
 JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
 """Columns of a checkpoint and its model, wherever its weights lie."""
+
+ADDED = ("data_part", "parent", "parent_epoch")
+"""Columns that the first zoos did not have; where they are all null, they are not written, and not part of ids."""
 
 TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}
 METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accuracy"))]
@@ -123,13 +129,21 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """A data frame in Arrow: the schema's columns in its types, with nulls for missing integers."""
+    """A data frame in Arrow: the schema's columns in its types, with nulls for missing integers, and without unused
+    columns of `ADDED`."""
     known = [field for field in schema if field.name in frame.columns]
     others = [name for name in frame.columns if name not in schema.names]
     table = pa.Table.from_pandas(frame[[field.name for field in known]], pa.schema(known), preserve_index=False)
     for name in others:
         table = table.append_column(name, pa.array(frame[name], from_pandas=True))
-    return table.replace_schema_metadata()
+    return without_unused(table).replace_schema_metadata()
+
+
+def without_unused(table: pa.Table) -> pa.Table:
+    """The table without those columns of `ADDED` that hold nothing but nulls."""
+    return table.drop_columns(
+        [name for name in ADDED if name in table.column_names and table[name].null_count == len(table)]
+    )
 
 
 def entries_of(layout: Layout) -> list[list[Any]]:

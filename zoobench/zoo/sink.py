@@ -27,7 +27,7 @@ from zoo_generation.provenance import hardware, versions
 from zoo_generation.training.sink import TrainedModel
 from zoobench.zoo.lock import locked
 from zoobench.zoo.parts import FOLDERS, DamagedPartError, asked_at_once, models_of, part_file, part_names
-from zoobench.zoo.schema import FORMAT, TABLES, entries_of
+from zoobench.zoo.schema import FORMAT, TABLES, entries_of, without_unused
 
 TEMPORARY = ("*/.*.parquet.*", "*/.*.safetensors.*", "*/.*.sha256.*", ".*.json.*")  # as `written_aside` names them
 
@@ -164,7 +164,7 @@ def part_of(models: Sequence[TrainedModel]) -> Part:
 
 def _parquet(table: str, rows: Sequence[Row]) -> bytes:
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, TABLES[table]), buffer)
+    pq.write_table(without_unused(pa.Table.from_pylist(rows, TABLES[table])), buffer)
     return buffer.getvalue().to_pybytes()
 
 
@@ -180,7 +180,8 @@ def _model_row(model: TrainedModel) -> Row:
     return {
         "model_id": model.spec.id,
         "status": model.status,
-        **model.spec.model_dump(exclude={"checkpoint_epochs"}),
+        **model.spec.model_dump(exclude={"checkpoint_epochs", "part"}),
+        "data_part": model.spec.part,
         "channels": model.channels,
         "classes": model.classes,
         "seconds": model.seconds,

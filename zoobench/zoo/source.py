@@ -20,7 +20,7 @@ from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.spec import ModelSpec, ZooSpec
 from zoobench.zoo.building import build_zoo
 from zoobench.zoo.schema import POPULATION
-from zoobench.zoo.splits import split_models
+from zoobench.zoo.splits import families_of, split_models
 from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
 
@@ -30,7 +30,8 @@ class Kind:
     """The kind and the ids of a population's models.
 
     train_images: number of images they were trained on, None if it is not limited or not known; ids: of the models;
-    checkpoints: how many they have, or will have; channels: of their images, None for the dataset's own.
+    checkpoints: how many they have, or will have; channels: of their images, None for the dataset's own; parents: each
+    child's id and that of its parent.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Kind:
     ids: frozenset[str]
     checkpoints: int
     channels: int | None = None
+    parents: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Kind:
@@ -48,7 +50,9 @@ class Kind:
         row = table.iloc[0]
         images = None if pd.isna(row["train_images"]) else int(row["train_images"])
         shape = (row["dataset"], row["architecture"], float(row["width"]), int(row["image_size"]))
-        return cls(*shape, images, frozenset(table["model_id"]), len(table), int(row["channels"]))
+        children = table.reindex(columns=["model_id", "parent"]).dropna()
+        parents = frozenset(zip(children["model_id"], children["parent"], strict=True))
+        return cls(*shape, images, frozenset(table["model_id"]), len(table), int(row["channels"]), parents)
 
     @property
     def shape(self) -> tuple[str, float]:
@@ -68,7 +72,8 @@ class Kind:
     @property
     def training_models(self) -> int:
         """Number of models in its training split, if none of them fail."""
-        return int((split_models(pd.Series(sorted(self.ids))) == "train").sum())
+        ids = pd.Series(sorted(self.ids))
+        return int((split_models(families_of(ids, ids.map(dict(self.parents)))) == "train").sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +103,20 @@ class Source:
         for each in spec.user_architectures():
             import_architecture(each)
         models = spec.models()
-        saved = len([epoch for epoch in spec.saved_epochs if epoch])
+
+        def saved(model: ModelSpec) -> int:
+            return len([epoch for epoch in (model.checkpoint_epochs if model.parent else spec.saved_epochs) if epoch])
+
         shapes = sorted({_shape(each) for each in models})
         kinds = []
         for shape in shapes:
             of_kind = [each for each in models if _shape(each) == shape]
             ids = frozenset(each.id for each in of_kind)
             first = of_kind[0]
-            kinds.append(Kind(*shape, first.train_images, ids, len(ids) * saved, first.channels))
+            parents = frozenset((each.id, each.parent) for each in of_kind if each.parent)
+            kinds.append(Kind(*shape, first.train_images, ids, sum(map(saved, of_kind)), first.channels, parents))
         listed = ",".join(sorted(each.id for each in models))
-        content = hashlib.sha256(f"{len(models) * saved}:{listed}".encode()).hexdigest()
+        content = hashlib.sha256(f"{sum(map(saved, models))}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))
 
     @cached_property

@@ -26,12 +26,32 @@ def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
 
 
 def splits_of(models: pd.DataFrame, seed: int = 0) -> pd.Series:
-    """The split of each row's model: the one it was published in, if it was imported with one, else by `split_models`.
+    """The split of each row's model: the one it was published in, if it was imported with one, else by `split_models`
+    of its family, since a model and its children have much in common.
 
-    models: one or more rows per model, with columns model_id and source.
+    models: one or more rows per model, with columns model_id, parent and source.
     """
     published = published_splits(models["source"])
-    return published.where(published.notna(), split_models(models["model_id"], seed)).astype(str)
+    families = families_of(models["model_id"], models["parent"])
+    return published.where(published.notna(), split_models(families, seed)).astype(str)
+
+
+def families_of(ids: pd.Series, parents: pd.Series) -> pd.Series:
+    """For each model id, that of its first known ancestor, its own if it has no parent.
+
+    >>> families_of(pd.Series(["a", "b", "c"]), pd.Series([None, "a", "b"])).tolist()
+    ['a', 'a', 'a']
+    """
+    has = parents.notna()
+    known = dict(zip(ids[has], parents[has], strict=True))
+
+    def first(model: str) -> str:
+        line = [model]
+        while (parent := known.get(line[-1])) is not None and parent not in line:  # a damaged table may have a circle
+            line.append(parent)
+        return line[-1]
+
+    return ids.map({model: first(model) for model in known}).where(has, ids)
 
 
 def published_splits(sources: pd.Series) -> pd.Series:

@@ -19,6 +19,7 @@ from zoo_generation.names import file_name
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import percent, shown
 from zoobench.zoo.card import Card, card_of
+from zoobench.zoo.family_validation import check_families
 from zoobench.zoo.inspection import wanted_models
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
@@ -143,12 +144,14 @@ def _checked_files(zoo: StoragePath, progress: Progress) -> ValidationReport:
     problems += strays
     problems += (problem for part in findings for problem in part.problems)
     problems += _layouts(findings)
+    families, outside = check_families(findings)
+    problems += families
     return ValidationReport(
         name=card.name if card else file_name(zoo.name),
         path=str(zoo),
         checks=tuple(_counted(files, findings, problems)),
         problems=tuple(problems),
-        notes=(*notes, *_boundless(findings), *_models(card, findings)),
+        notes=(*notes, *outside, *_boundless(findings), *_models(card, findings)),
     )
 
 

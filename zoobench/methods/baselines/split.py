@@ -139,6 +139,6 @@ class SplitDensity(MatchedModels):
 
 
 def _kind(population: Population) -> str:
-    """What the models of a population are: the values of their `OPEN` columns."""
+    """What the models of a population are: the values of their `OPEN` columns, whatever part of the images they saw."""
     row = population.table.iloc[0]
-    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row)
+    return ", ".join(f"{name} {row[name]}" for name in OPEN if name in row and name != "data_part")

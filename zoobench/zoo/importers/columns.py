@@ -18,11 +18,11 @@ from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.found import Told
 from zoobench.zoo.importers.values import UntakenError, value_of
 from zoobench.zoo.published import CONFIG, SCHEDULES
-from zoobench.zoo.schema import MODELS
+from zoobench.zoo.schema import ADDED, MODELS
 from zoobench.zoo.sink import Row
 
 REQUIRED = {field.name for field in MODELS if not field.nullable}
-OF_THE_IMPORT = {"model_id", "source", "dataset"}  # columns that are not copied
+OF_THE_IMPORT = {"model_id", "source", "dataset", *ADDED}  # columns that are not copied
 
 Rule = tuple[Callable[[Any], bool], str]
 FROM_0: Rule = (lambda value: 0 <= value < math.inf, "is not 0 or more")
