@@ -48,6 +48,7 @@ BASELINES = (
     "anchors",
     "anchor_average",
     "matched_average",
+    "average",
     "weight_density",
     "training_mean",
     "hyperparameters",
@@ -68,7 +69,6 @@ CONTROLS = (
 """The baselines that critics of weight generation ask for: they are measured if they are named."""
 
 MERGERS = (
-    "average",
     "regmean",
     "regmean_plus",
     "pleas",
@@ -82,7 +82,7 @@ MERGERS = (
     "repair",
     "repair_pleas",
 )
-"""The methods that make one model of several; `matched_average` of the baselines is another."""
+"""The methods that make one model of several; of the baselines, `average` and `matched_average` do."""
 
 METHODS = Registry(
     "method",

@@ -41,7 +41,6 @@ def _merger(
     return Method(name, kind, made, random=random, learns=False, access=access, summary=summary, paper=paper)
 
 
-AVERAGE = _merger("average", Average, {}, Access.WEIGHTS, "Merges models by the mean of weights", "arXiv 2203.05482")
 REGMEAN = _merger(
     "regmean",
     RegMean,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -75,25 +75,17 @@ def _layer(layout: Layout, name: str, bias: bool, inputs: int) -> WeightLayer:
 def regression(grams: Tensor, matrices: Tensor, start: Tensor) -> Tensor:
     """The matrices W [groups, ..., inputs, outputs] that solve Σᵢ Gᵢ (W - Wᵢ) = 0, as near to `start` as that allows.
 
-    grams: Gᵢ [groups, size, ..., inputs, inputs], of which the sum is symmetric and has no negative eigenvalue;
-    matrices: Wᵢ [groups, size, ..., inputs, outputs]; start: [groups, ..., inputs, outputs]. All are float64. The
-    solution is (Σᵢ Gᵢ)⁻¹ Σᵢ Gᵢ Wᵢ; where inputs never vary, and the sum is singular, it is `start`. With Gᵢ = E[x xᵀ]
-    over model i's inputs it minimises Σᵢ E‖x W - x Wᵢ‖² (Jin et al., RegMean, arXiv 2212.09849).
+    grams: Gᵢ [groups, size, ..., inputs, inputs], symmetric, without negative eigenvalues; matrices: Wᵢ [groups, size,
+    ..., inputs, outputs]; start: [groups, ..., inputs, outputs]. All are float64. The solution is (Σᵢ Gᵢ)⁻¹ Σᵢ Gᵢ Wᵢ;
+    where inputs never vary, and the sum is singular, it is `start`. With Gᵢ = E[x xᵀ] over model i's inputs it
+    minimises Σᵢ E‖x W - x Wᵢ‖² (Jin et al., RegMean, arXiv 2212.09849).
     """
-    total = grams.sum(1)
+    return solved(grams.sum(1), (grams @ (matrices - start[:, None])).sum(1), start)
+
+
+def solved(total: Tensor, right: Tensor, start: Tensor) -> Tensor:
+    """`start` plus the solution D of `total` D = `right`; 0 in the directions in which `total` is 0."""
     scale = total.diagonal(dim1=-2, dim2=-1).mean(-1)
     ridge = RIDGE * torch.where(scale > 0, scale, torch.ones_like(scale))
     total = total + ridge[..., None, None] * torch.eye(total.shape[-1], dtype=total.dtype)
-    right = (grams @ (matrices - start[:, None])).sum(1)
     return start + torch.cholesky_solve(right, torch.linalg.cholesky(total))
-
-
-def merged_by(weights: Tensor, layers: Iterable[WeightLayer], grams: dict[str, Tensor], start: Tensor) -> Tensor:
-    """The groups' models [groups, D] whose layers solve `regression`; all else is as in `start` [groups, D].
-
-    weights: [groups, size, D]; grams: of each layer, by name, [groups, size, parts, inputs, inputs].
-    """
-    merged = start.clone()
-    for layer in layers:
-        layer.put(merged, regression(grams[layer.name], layer.matrix(weights), layer.matrix(start)))
-    return merged

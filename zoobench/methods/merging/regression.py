@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.capture import capture
-from zoobench.methods.merging.layers import WeightLayer, layers_of, merged_by
+from zoo_generation.networks.capture import Moments, capture
+from zoobench.methods.merging.layers import WeightLayer, layers_of, regression, solved
 from zoobench.methods.merging.members import MatchingMerger, Members
 from zoobench.populations import Population
 
@@ -39,13 +39,15 @@ class RegMean(MatchingMerger):
 
     def _merged(self, members: Members) -> Tensor:
         moments = members.models.evidence.moments(self.images)
-        layers = layers_of(members.layout, moments.inputs, bias=self.bias)
-        grams = {layer.name: self._gram(layer.gram(moments), members.size) for layer in layers}
-        return merged_by(members.weights, layers, grams, members.mean)
+        return self._solved(members, moments, members.mean)
 
-    def _gram(self, gram: Tensor, size: int) -> Tensor:
-        """Gram matrices [groups, size, ...] with off-diagonal elements multiplied by alpha."""
-        return off_diagonal_times(self.alpha, gram).unflatten(0, (-1, size))
+    def _solved(self, members: Members, moments: Moments, start: Tensor) -> Tensor:
+        """The models [groups, D] that are `start` but for the layers whose moments are given."""
+        merged = start.clone()
+        for layer in layers_of(members.layout, moments.inputs, bias=self.bias):
+            grams = off_diagonal_times(self.alpha, layer.gram(moments)).unflatten(0, (-1, members.size))
+            layer.put(merged, regression(grams, layer.matrix(members.weights), layer.matrix(start)))
+        return merged
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,7 @@ class RegMeanPlus(RegMean):
         names = members.models.evidence.moments(1).counts  # in the order in which layers run
         for name in names:
             moments = members.of_all(merged).evidence.moments(self.images, [name])
-            layers = layers_of(members.layout, moments.inputs, bias=self.bias)
-            grams = {layer.name: self._gram(layer.gram(moments), members.size) for layer in layers}
-            merged = merged_by(members.weights, layers, grams, merged)
+            merged = self._solved(members, moments, merged)
         return merged
 
 
@@ -96,15 +96,22 @@ def images_of_all(data: list[Population], count: int) -> Tensor:
 
 
 def _least_squares(members: Members, images: Tensor) -> Tensor:
-    grams: dict[str, Tensor] = {}
+    """The groups' models [groups, D]: E[x̄ x̄ᵀ] (W - W̄) = E[x̄ r], where r is the mean of xᵢ (Wᵢ - W̄), for each layer."""
+    totals: dict[str, Tensor] = {}
+    rights: dict[str, Tensor] = {}
     layers: list[WeightLayer] = []
     for seen in capture(members.models.weights, members.layout, members.module(), images, batch=BATCH):
         layers = layers_of(members.layout, {name: inputs.shape[1] for name, inputs in seen.items()})
         for layer in layers:
-            inputs = layer.inputs(seen[layer.name].double()).unflatten(0, (-1, members.size))
-            products = inputs.mean(1, keepdim=True) @ inputs.mT
-            grams[layer.name] = products + grams.get(layer.name, 0)
-    return merged_by(members.weights, layers, grams, members.mean)
+            inputs = layer.inputs(seen[layer.name]).unflatten(0, (-1, members.size))
+            apart = layer.matrix(members.weights - members.mean[:, None]).float()
+            mean, rest = inputs.mean(1).double(), (apart.mT @ inputs).mean(1).double()
+            totals[layer.name] = mean @ mean.mT + totals.get(layer.name, 0)
+            rights[layer.name] = mean @ rest.mT + rights.get(layer.name, 0)
+    merged = members.mean.clone()
+    for layer in layers:
+        layer.put(merged, solved(totals[layer.name], rights[layer.name], layer.matrix(members.mean)))
+    return merged
 
 
 def off_diagonal_times(factor: float, gram: Tensor) -> Tensor:
