@@ -114,7 +114,7 @@ def draw_groups(
 
     groups: dict[tuple[int, ...], list[int]] = {}  # by what is in them: a later draw may give one again
     for _ in range(draws):
-        waiting = random.permutation(order).tolist()
+        waiting = order[random.permutation(len(order))].tolist()
         if differ != "inits":
             waiting = [row for row in waiting if parts[row] is not None]
         while waiting:

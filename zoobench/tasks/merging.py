@@ -141,8 +141,8 @@ class Merging:
         some = Images(test.images[few], test.labels[few])
         size, members = groups.rows.shape[1], groups.models.weights[groups.rows].flatten(0, 1)
         ends = merged.repeat_interleave(size, 0)
-        finite = ends.isfinite().all(1, keepdim=True)
-        starts = torch.where(finite, match_closest(members, ends, layout, groups_of(groups.models)), members)
+        bounded = ends.square().sum(1, keepdim=True).isfinite()  # what is submitted may be anything
+        starts = match_closest(members, torch.where(bounded, ends, members), layout, groups_of(groups.models))
         between = torch.stack([starts.lerp(ends, share) for share in WAY], dim=1).flatten(0, 1)
         training = setting.images.of(groups.models.row, "train")
         between = condition_batch_norm(between, layout, module, training, self.passes, device=device)
