@@ -31,7 +31,6 @@ from zoobench.methods.protocols import (
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
-from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN = 12, 2, 3
@@ -126,7 +125,6 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     """What the model is asked, by name. Populations are given as tasks give them."""
     test, anchors = population.split("test"), population.split("train").alone().as_anchors()
     known, size = population.without("test"), population.layout.size
-    target = Target.of(anchors)
     asked: dict[str, Callable[[], Any]] = {}
 
     def matrix(name: str, ask: Callable[[], Any], *shape: int | range) -> None:
@@ -142,7 +140,8 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     if isinstance(model, Generator):
         matrix("generate", lambda: model.generate(anchors, DRAWN, 5), range(1, DRAWN + 1), size)
     if isinstance(model, Merger):
-        matrix("merge", lambda: model.merge([anchors], target, 5), range(1, 2**40), size)
+        pairs, bases = torch.arange(len(anchors) // 2 * 2).view(-1, 2), anchors.weights[: len(anchors) // 2]
+        matrix("merge", lambda: model.merge(anchors, pairs, bases, 5), len(pairs), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

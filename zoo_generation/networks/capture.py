@@ -49,25 +49,40 @@ class Moments:
     means: Mapping[str, Tensor]
     counts: Mapping[str, int]
 
+    @property
+    def inputs(self) -> dict[str, int]:
+        """How many inputs each layer has, in the order in which layers run."""
+        return {name: self.means[name].shape[1] for name in self.counts}
+
     def with_bias(self, layer: str) -> Tensor:
         """The Gram matrices of (x, 1), [models, inputs + 1, inputs + 1], to solve for a weight and its bias at once."""
-        gram, mean = self.grams[layer], self.means[layer]
-        last = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
-        return torch.cat([torch.cat([gram, mean[:, :, None]], dim=2), last[:, None]], dim=1)
+        return self.grouped(layer, 1, bias=True)[:, 0]
+
+    def grouped(self, layer: str, groups: int, *, bias: bool) -> Tensor:
+        """The Gram matrices of the inputs x of each group of a grouped convolution, or of (x, 1) if it has a `bias`.
+
+        [models, groups, inputs of a group, inputs of a group], with one more input for the bias.
+        """
+        gram = self.grams[layer].unflatten(2, (groups, -1)).unflatten(1, (groups, -1))
+        gram = gram.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        if not bias:
+            return gram
+        mean = self.means[layer].unflatten(1, (groups, -1))
+        last = torch.cat([mean, torch.ones_like(mean[..., :1])], dim=2)
+        return torch.cat([torch.cat([gram, mean[..., None]], dim=3), last[:, :, None]], dim=2)
 
     def outputs(self, layer: str, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [models, outputs], float64, of what the layer makes of its inputs.
 
         weight: [models, outputs, *shape]; bias: [models, outputs]. Nothing is run: they follow from the moments.
         """
-        gram, mean = self.grams[layer], self.means[layer]
+        mean = self.means[layer]
         weight = weight.double().flatten(2)
         groups = mean.shape[1] // weight.shape[2]
         weight, centre = weight.unflatten(1, (groups, -1)), mean.unflatten(1, (groups, -1))
-        covariance = gram - mean[:, :, None] * mean[:, None]
-        blocks = covariance.unflatten(2, (groups, -1)).unflatten(1, (groups, -1)).diagonal(dim1=1, dim2=3)
+        covariance = self.grouped(layer, groups, bias=False) - centre[..., None] * centre[:, :, None]
         output = (weight @ centre[..., None])[..., 0].flatten(1)
-        variance = ((weight @ blocks.permute(0, 3, 1, 2)) * weight).sum(-1).flatten(1)
+        variance = ((weight @ covariance) * weight).sum(-1).flatten(1)
         return output if bias is None else output + bias, variance.clamp(min=0).sqrt()
 
 

@@ -141,10 +141,16 @@ class Reconstructor(Protocol):
 
 @runtime_checkable
 class Merger(Protocol):
-    """Makes one or several models of those of one or several populations."""
+    """Makes one model of several, for many groups of models at once."""
 
-    def merge(self, sources: Sequence[Population], target: Target, seed: int) -> Tensor:
-        """Flat weights [models, D] of the target. `population.evidence` gives the images that may be seen."""
+    def merge(self, models: Population, groups: Tensor, bases: Tensor | None, seed: int) -> Tensor:
+        """Flat weights [groups, D], one model per group.
+
+        models: of one layout; each row of the table says on which images its model was trained, and `models.evidence`
+        gives these. groups: rows of the models, int64 [groups, models per group]. bases: the weights [groups, D] that
+        all models of a group were trained from, None if they have none in common. Raises `InapplicableError` if it
+        needs a base and has none.
+        """
         ...
 
 

@@ -48,6 +48,7 @@ BASELINES = (
     "anchors",
     "anchor_average",
     "matched_average",
+    "average",
     "weight_density",
     "training_mean",
     "hyperparameters",
@@ -67,6 +68,22 @@ CONTROLS = (
 )
 """The baselines that critics of weight generation ask for: they are measured if they are named."""
 
+MERGERS = (
+    "regmean",
+    "regmean_plus",
+    "pleas",
+    "fisher",
+    "empirical_fisher",
+    "greedy_soup",
+    "task_arithmetic",
+    "ties",
+    "dare",
+    "wudi",
+    "repair",
+    "repair_pleas",
+)
+"""The methods that make one model of several; of the baselines, `average` and `matched_average` do."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -84,6 +101,7 @@ METHODS = Registry(
         "probegen": "zoobench.methods.probegen:METHOD",
         "random_probes": "zoobench.methods.probegen:RANDOM_PROBES",
     }
+    | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

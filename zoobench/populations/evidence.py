@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
@@ -56,12 +57,12 @@ class Evidence:
         """The same access, for these models."""
         return replace(self, population=population)
 
-    def moments(self, images: int = 2000) -> Moments:
+    def moments(self, images: int = 2000, layers: Collection[str] | None = None) -> Moments:
         """First and second moments of the inputs of each layer of each model.
 
         images: how many of the training split they are of, its first ones, of each model's own part; over these they
-        are exact. All images are used if the split has fewer. Raises `AccessError` below `Access.STATISTICS`,
-        `InputError` for less than 1 image.
+        are exact. All images are used if the split has fewer. layers: names of some weight layers, None for all.
+        Raises `AccessError` below `Access.STATISTICS`, `InputError` for less than 1 image.
         """
         from zoo_generation.networks.capture import Moments, moments
 
@@ -74,7 +75,7 @@ class Evidence:
             places.append(torch.tensor(rows.index.tolist()))
             weights, row = population.weights[places[-1]], rows.iloc[0]
             shown = self._open("train", row).first(images).images
-            parts.append(moments(weights, population.layout, runnable_module(row), shown))
+            parts.append(moments(weights, population.layout, runnable_module(row), shown, layers))
         if len(parts) == 1:
             return parts[0]
         order = torch.cat(places).argsort()

@@ -36,6 +36,7 @@ TASKS: Registry[Task] = Registry(
         "generation": "zoobench.tasks.generation:GENERATION",
         "fine_tuning": "zoobench.tasks.fine_tuning:FINE_TUNING",
         "zero_shot": "zoobench.tasks.zero_shot:ZERO_SHOT",
+        "merging": "zoobench.tasks.merging:MERGING",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
     },
     _check,

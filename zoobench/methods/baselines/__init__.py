@@ -14,6 +14,7 @@ from zoobench.methods.baselines.split import (
     SplitDensity,
     WeightGaussian,
 )
+from zoobench.methods.merging.average import Average
 from zoobench.methods.method import Method
 from zoobench.methods.unlearned import Unlearned
 
@@ -22,6 +23,7 @@ __all__ = [
     "SPLIT_PRESETS",
     "AnchorAverage",
     "Anchors",
+    "Average",
     "FlatWeights",
     "Hyperparameters",
     "Interpolation",
@@ -67,6 +69,7 @@ ANCHOR_AVERAGE = _unlearned(AnchorAverage, "anchor_average", "Generates the mean
 MATCHED_AVERAGE = _unlearned(
     MatchedAverage, "matched_average", "Generates the mean of the anchors after matching units", "arXiv 2209.04836"
 )
+AVERAGE = _unlearned(Average, "average", "Merges models by the mean of their weights", "arXiv 2203.05482")
 WEIGHT_DENSITY = _unlearned(
     WeightDensity, "weight_density", "Generates from a kernel density over matched anchors", random=True
 )

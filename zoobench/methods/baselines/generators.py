@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoobench.methods.density import draw
+from zoobench.methods.merging.average import MatchedMean
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
 from zoobench.populations.symmetries import matched_to_best
@@ -37,7 +38,7 @@ class AnchorAverage(Unlearned):
         return anchors.weights.mean(0, keepdim=True)
 
 
-class MatchedAverage(Unlearned):
+class MatchedAverage(MatchedMean):
     """The mean of the anchors' weights after matching them to the best of them.
 
     Source: Ainsworth et al., Git Re-Basin, arXiv 2209.04836.
