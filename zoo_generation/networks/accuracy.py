@@ -65,6 +65,20 @@ def mistakes(weights: Tensor, layout: Layout, module: nn.Module, images: Images,
     return wrong
 
 
+@torch.no_grad()
+def logits(weights: Tensor, layout: Layout, module: nn.Module, images: Tensor, device: str = "cpu") -> Tensor:
+    """Logits [models, images, classes] float32, on the CPU, of the models [models, D], as `evaluate` runs them.
+
+    images: normalised, [images, channels, height, width]. Those of a model whose weights are not finite are NaN.
+    """
+    classes = module.to("cpu").eval()(images[:1]).shape[1]
+    found = torch.full((len(weights), len(images), classes), torch.nan)
+    unlabelled = Images(images, torch.zeros(len(images), dtype=torch.int64))
+    for rows, parts in _measured(weights, layout, module, unlabelled, device, lambda each, _: each.cpu(), QUIET):
+        found[rows] = torch.cat(parts, dim=2).mT.float()
+    return found
+
+
 def _measured(
     weights: Tensor,
     layout: Layout,

@@ -57,7 +57,7 @@ def export_data(
     holds no test images.
     """
     training = [zoos[name].without("test") for name in track.training]
-    forms = {name: form_of(track, reference) for name, reference in references.items()}
+    forms = {name: form_of(track, references, name) for name in references}
     with directory_written_aside(folder, new=True) as aside:
         write_token_set(aside / "training", Selection.of(training, token_size))
         if track.holds == "predictions":

@@ -125,9 +125,14 @@ class Population:
     def known(self) -> Population:
         """The same checkpoints, alone, with `OPEN` columns and splits: for a method that learns the rest in another
         way."""
+        return self.taken(torch.arange(len(self)))
+
+    def taken(self, numbers: Tensor) -> Population:
+        """The checkpoints of these numbers, in this order, also several times, with the columns of `known`."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        rows = self.rows.copied(torch.arange(len(self)))
-        return replace(self, rows=rows, read_table=partial(_given, self.table[columns].copy()))
+        table = self.table[columns].iloc[numbers.tolist()].reset_index(drop=True)
+        rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
+        return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
 
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.

@@ -37,6 +37,7 @@ TASKS: Registry[Task] = Registry(
         "fine_tuning": "zoobench.tasks.fine_tuning:FINE_TUNING",
         "zero_shot": "zoobench.tasks.zero_shot:ZERO_SHOT",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
+        "transfer": "zoobench.tasks.transfer:TRANSFER",
     },
     _check,
 )

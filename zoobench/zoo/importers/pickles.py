@@ -22,6 +22,7 @@ BYTES = 32 << 20  # of a pickle, at most
 NAME = 500  # letters of what it asks for, at most
 ARGUMENTS = 20  # of a call that makes a tensor, at most
 STEPS = 1_000_000  # of a pickle, at most; a network's takes about 40 an entry
+MOST = 2**62  # integers are below, unless they are left alone: a pickle may hold some of megabytes
 
 STORAGES = {
     "FloatStorage": torch.float32,
@@ -223,7 +224,7 @@ class _Machine:
                 self.stack.append(above)
             case "DICT":
                 made: dict[Any, Any] = {}
-                _set_items(made, above)
+                self._set_items(made, above)
                 self.stack.append(made)
             case "FROZENSET":
                 self.stack.append(SET)
@@ -240,13 +241,26 @@ class _Machine:
         if name.startswith("APPEND") and isinstance(into, list):
             into.extend(items)
         elif name.startswith("SETITEM") and isinstance(into, dict):
-            _set_items(into, items)
+            self._set_items(into, items)
         elif name.startswith("SETITEM") and isinstance(into, StandIn):
             into.items = {} if into.items is None else into.items
-            _set_items(into.items, items)
+            self._set_items(into.items, items)
+
+    def _set_items(self, into: dict[Any, Any], items: list[Any]) -> None:
+        """Keys are texts or plain integers: others could take forever to hash, and state dicts do not have them.
+
+        A long text costs more steps, because it may be the key of many mappings, and is searched in each.
+        """
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(key, str):
+                self._spend(len(key) // NAME)
+            elif not isinstance(key, int) or not -MOST < key < MOST:
+                continue
+            into[key] = value
 
     def _made(self, called: object, arguments: Any) -> object:
         """The result of a call, or a stand-in for it."""
+        self._spend(1)  # a call may hold calls, and be asked for again and again
         if not isinstance(called, Named) or not isinstance(arguments, tuple):
             raise RejectedError("its file is a pickle that calls what it has made itself; only tensors are unpickled")
         if called.path in DICTS:
@@ -280,12 +294,14 @@ class _Machine:
             return rest[0]
         named, key, _, numel, *view = rest
         dtype = STORAGES.get(named.path.rpartition(".")[2])
-        if kind != "storage" or dtype is None or not isinstance(numel, int) or not isinstance(key, str | int):
+        if kind != "storage" or dtype is None or not is_size(numel) or not (isinstance(key, str) or is_size(key)):
             raise ValueError("it asks for something that is not a storage")
         whole = self.storages.setdefault(key, Storage(key, dtype, numel))
         if not view or view[0] is None:
             return Storage(key, dtype, numel)
         _, start, size = view[0]
+        if not is_size(start) or not is_size(size):
+            raise ValueError("it asks for a part of a storage that cannot be")
         return Storage(whole.key, dtype, size, start)
 
     def _dict(self, arguments: tuple[Any, ...]) -> dict[Any, Any]:
@@ -294,15 +310,13 @@ class _Machine:
         pairs = arguments[-1] if arguments and isinstance(arguments[-1], list) else ()
         self._spend(len(pairs))
         for key, value in pairs:
-            _set_items(made, [key, value])
+            self._set_items(made, [key, value])
         return made
 
 
-def _set_items(into: dict[Any, Any], items: list[Any]) -> None:
-    """Keys are texts or plain integers: others could take forever to hash, and state dicts do not have them."""
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**60):
-            into[key] = value
+def is_size(value: object) -> bool:
+    """Whether it can be a number of elements: larger integers would take long to multiply, again and again."""
+    return isinstance(value, int) and 0 <= value < MOST
 
 
 def _named(module: Any, name: Any) -> Named:

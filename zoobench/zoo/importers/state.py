@@ -17,7 +17,7 @@ from torch import Tensor
 from zoobench.zoo.importers.files import RejectedError, open_inside
 from zoobench.zoo.importers.kinds import kind_of
 from zoobench.zoo.importers.mappings import ENTRIES, Entries, state_dict_in
-from zoobench.zoo.importers.pickles import DenseTensor, Storage
+from zoobench.zoo.importers.pickles import DenseTensor, Storage, is_size
 from zoobench.zoo.importers.torch_files import Fetch, read_archive, read_legacy, tensor_of
 
 SHARE = 8  # a file may take 1/8 of the free memory; several are read at once
@@ -109,7 +109,7 @@ def _tensors(entries: Entries, fetch: Fetch) -> dict[str, Tensor]:
 
 def _numel(place: DenseTensor) -> int:
     """The number of elements it claims, at most what its storage can hold; larger claims are refused later."""
-    plain = len(place.shape) <= 64 and all(isinstance(each, int) and each < 2**62 for each in place.shape)
+    plain = len(place.shape) <= 64 and all(map(is_size, place.shape))
     return min(math.prod(place.shape), place.storage.numel) if plain else 0
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoobench.zoo.importers.files import RejectedError
-from zoobench.zoo.importers.pickles import BYTES, DenseTensor, Odd, Storage, read_pickle
+from zoobench.zoo.importers.pickles import BYTES, DenseTensor, Odd, Storage, is_size, read_pickle
 
 DIRECTORY = 8 << 20  # bytes of an archive's list of records, at most
 END = struct.Struct("<4sHHHHIIH")  # of an archive, as the format has it
@@ -142,7 +142,7 @@ def tensor_of(name: str, entry: DenseTensor | Odd, fetch: Fetch) -> Tensor:
         raise RejectedError(f"its entry {name!r:.100} is not a dense tensor but a {entry.kind}: save it dense")
     shape, stride, storage = entry.shape, entry.stride, entry.storage
     sizes = (*shape, *stride, entry.offset, storage.numel, storage.start)
-    plain = all(isinstance(each, int) and 0 <= each < 2**62 for each in sizes) and len(shape) == len(stride) <= 64
+    plain = all(map(is_size, sizes)) and len(shape) == len(stride) <= 64
     elements = storage.numel * storage.dtype.itemsize // entry.dtype.itemsize
     if plain and math.prod(shape):
         last = entry.offset + sum((each - 1) * step for each, step in zip(shape, stride, strict=True))
