@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,12 +58,14 @@ def partitioned(lesson: Lesson, supervised: bool) -> Tensor:
     return targets
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(1, 3), st.booleans())
 def test_partitions_are_of_whoever_knows_best(seed: int, teachers: int, supervised: bool) -> None:
     lesson = lesson_of(seed, teachers=teachers)
     assert torch.equal(DataPartitioning(supervised=supervised).targets(lesson), partitioned(lesson, supervised))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 99))
 def test_a_teacher_that_is_the_student_teaches_nothing(seed: int) -> None:
     """The soft labels are exactly the student's own answers, whose gradient is zero."""
@@ -76,6 +78,7 @@ def test_a_teacher_that_is_the_student_teaches_nothing(seed: int) -> None:
     assert float(torch.autograd.grad(loss, logits)[0].abs().max()) < 1e-6
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 99), st.floats(0, 1))
 def test_losses_on_soft_labels_have_the_gradients_of_the_published_ones(seed: int, alpha: float) -> None:
     """alpha KL(teacher ‖ student) + (1 - alpha) XE(label); in a partition, the divergence from the chosen one."""

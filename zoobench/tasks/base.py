@@ -132,6 +132,11 @@ class Partnered(Protocol):
         """Those of `setting.others` whose models it reads."""
         ...
 
+    def asked(self, setting: Setting) -> list[list[str]]:
+        """For each model of the answer the names, see `Population.names`, of the models that it is made of: one of the
+        target's, which it begins as, and others."""
+        ...
+
 
 @runtime_checkable
 class Anchored(Protocol):

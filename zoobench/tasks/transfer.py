@@ -84,6 +84,13 @@ class Transfer:
         own = _same(setting.target)
         return [each for each in setting.others if len(each) and _same(each) == own]
 
+    def asked(self, setting: Setting) -> list[list[str]]:
+        """The name of each student, and those of its teachers."""
+        pairs = self._pairs(setting)
+        teachers = [name for each in pairs.teachers for name in each.names.tolist()]
+        students = pairs.students.names.tolist()
+        return [[students[row[0]], *(teachers[each] for each in row[1:])] for row in pairs.numbers.tolist()]
+
     def reads(self, target: Population) -> Population:
         """The last checkpoints of all test models."""
         return last_checkpoints(target.split("test"), len(target))
