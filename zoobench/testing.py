@@ -28,6 +28,7 @@ from zoobench.methods.protocols import (
     Predictor,
     Reconstructor,
     TablePredictor,
+    Transferrer,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
@@ -142,6 +143,11 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         matrix("generate", lambda: model.generate(anchors, DRAWN, 5), range(1, DRAWN + 1), size)
     if isinstance(model, Merger):
         matrix("merge", lambda: model.merge([anchors], target, 5), range(1, 2**40), size)
+    if isinstance(model, Transferrer):
+        taught = torch.tensor([[1], [0], [1]])
+        students = population.split("test").taken(torch.tensor([0, 2, 2]))
+        teachers = [population.split("test").taken(torch.tensor([0, 2]))]
+        matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)
