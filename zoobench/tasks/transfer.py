@@ -30,6 +30,9 @@ SAME = ["dataset", "train_images", "classes"]
 
 PAIR = ["student", "teacher"]
 
+AT_ONCE = 64
+"""Models whose logits are in memory at a time, while it is judged which images they have right."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
@@ -115,8 +118,11 @@ class Transfer:
         transferred, those of the positive flips that it has right after.
         """
         pairs = self._pairs(setting)
-        before, after = _right(pairs.students, setting), _right(pairs.taught().with_weights(answer.weights), setting)
-        teaching = torch.cat([_right(each, setting) for each in pairs.teachers])
+        before, teaching = (
+            _right(pairs.students, setting),
+            torch.cat([_right(each, setting) for each in pairs.teachers]),
+        )
+        after = _right(pairs.taught().with_weights(answer.weights), setting)
         rows = []
         for number, (student, *teachers) in enumerate(pairs.numbers.tolist()):
             was, now = before[student], after[number]
@@ -207,9 +213,11 @@ def _same(population: Population) -> tuple[object, ...]:
 
 def _right(population: Population, setting: Setting) -> Tensor:
     """Which test images each model classifies correctly [models, images]; none if its weights are not finite."""
-    test = setting.images.of(population.table.iloc[0], "test")
-    logits = logits_of(population, test.images, setting.device)
-    return (logits.argmax(2) == test.labels) & logits.isfinite().all(2)
+    test, parts = setting.images.of(population.table.iloc[0], "test"), []
+    for some in torch.arange(len(population)).split(AT_ONCE):
+        logits = logits_of(population.taken(some), test.images, setting.device)
+        parts.append((logits.argmax(2) == test.labels) & logits.isfinite().all(2))
+    return torch.cat(parts)
 
 
 TRANSFER = Transfer()
