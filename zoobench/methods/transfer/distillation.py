@@ -96,25 +96,27 @@ class Distillation(Unlearned):
 
     def transfer(self, students: Population, teachers: Sequence[Population], taught: Tensor, seed: int) -> Tensor:
         """See `Transferrer`. A student whose training diverges comes back with all weights 0: at chance."""
-        chosen, images = self._chosen(students, seed), self._images(students)
-        answers = torch.cat([self._probabilities(each, chosen) for each in teachers])
+        images = self._images(students)
+        order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))
+        chosen = order[: max(1, round(self.share * len(order)))]
+        shown = Images(images.images[chosen], images.labels[chosen])
+        answers = torch.cat([_probabilities(each, each.evidence.images("train")[chosen]) for each in teachers])
         if self.several == "parallel":
-            return self._trained(students, answers[taught], images, chosen, seed)
+            return self._trained(students, answers[taught], shown, seed)
         if self.access >= Access.LABELS:
-            accuracy = (answers.argmax(2) == images.labels[chosen]).double().mean(1)
+            accuracy = (answers.argmax(2) == shown.labels).double().mean(1)
             taught = taught.gather(1, accuracy[taught].argsort(dim=1, stable=True))
         for one in taught.T:
-            students = students.with_weights(self._trained(students, answers[one][:, None], images, chosen, seed))
+            students = students.with_weights(self._trained(students, answers[one][:, None], shown, seed))
         return students.weights
 
-    def _trained(self, students: Population, teachers: Tensor, images: Images, chosen: Tensor, seed: int) -> Tensor:
+    def _trained(self, students: Population, teachers: Tensor, shown: Images, seed: int) -> Tensor:
         """Weights [students, D] of the students after; teachers: their probabilities, as in `Lesson`."""
-        shown = Images(images.images[chosen], images.labels[chosen])
-        lesson = Lesson(self._probabilities(students, chosen), teachers, shown.labels, seed)
+        lesson = Lesson(_probabilities(students, shown.images), teachers, shown.labels, seed)
         soft = self.targets(lesson)
         weights = torch.zeros_like(students.weights)
         dataset, device = _dataset_of(students, shown), device_of("auto")
-        steps = self.epochs * math.ceil(len(chosen) / self.batch_size)
+        steps = self.epochs * math.ceil(len(shown.labels) / self.batch_size)
         for activation, rows in students.table.groupby("activation", dropna=False):
             places, spec = rows.index.tolist(), self._spec(students, activation, seed)
             trained = train_models(
@@ -137,17 +139,6 @@ class Distillation(Unlearned):
             return population.evidence.labelled("train")
         images = population.evidence.images("train")
         return Images(images, torch.zeros(len(images), dtype=torch.int64))
-
-    def _chosen(self, students: Population, seed: int) -> Tensor:
-        """The numbers of the training images that are used."""
-        images = len(students.evidence.images("train"))
-        order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
-        return order[: max(1, round(self.share * images))]
-
-    def _probabilities(self, population: Population, chosen: Tensor) -> Tensor:
-        """What the models answer to the chosen training images, [models, images, classes]."""
-        images = population.evidence.images("train")
-        return logits_of(population, images[chosen], device_of("auto")).softmax(2)
 
     def _spec(self, students: Population, activation: object, seed: int) -> ModelSpec:
         """How students of an activation are trained. Raises `InapplicableError` if it is not known."""
@@ -174,6 +165,11 @@ class Distillation(Unlearned):
             seed=seed,
             order_seed=seed,
         )
+
+
+def _probabilities(population: Population, images: Tensor) -> Tensor:
+    """What the models answer to the images, [models, images, classes]."""
+    return logits_of(population, images, device_of("auto")).softmax(2)
 
 
 def _dataset_of(students: Population, shown: Images) -> ImageDataset:
