@@ -28,6 +28,7 @@ from zoobench.methods.protocols import (
     Predictor,
     Reconstructor,
     TablePredictor,
+    Transferrer,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
@@ -142,6 +143,11 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     if isinstance(model, Merger):
         pairs, bases = torch.arange(len(anchors) // 2 * 2).view(-1, 2), anchors.weights[: len(anchors) // 2]
         matrix("merge", lambda: model.merge(anchors, pairs, bases, 5), len(pairs), size)
+    if isinstance(model, Transferrer):
+        taught = torch.tensor([[1], [0], [1]])
+        students = population.split("test").taken(torch.tensor([0, 2, 2]))
+        teachers = [population.split("test").taken(torch.tensor([0, 2]))]
+        matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

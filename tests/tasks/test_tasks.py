@@ -301,6 +301,12 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             return pd.DataFrame(table | columns | {"independent": 8.0, "independent_overlap": 0.3})
         case "fine_tuning" | "zero_shot":
             return pd.DataFrame({"model": models, "epoch": np.tile([0, 1, 5, 25], 6), "test_accuracy": share[0]})
+        case "transfer":
+            pairs = [(s, t) for s in range(6) for t in range(6) if s != t]
+            rows = pd.DataFrame(pairs, columns=["student", "teacher"]).map("m{}".format)
+            kinds = ("before", "after", "gained", "lost", "positive", "negative", "transferred")
+            counts = {name: random.integers(1, 50, len(rows)) for name in kinds}
+            return rows.assign(model=rows["student"], pair=range(len(rows)), share=1.0, images=100, **counts)
         case _:
             columns = {"original": share[0, :6], "reconstructed": share[1, :6]}
             return pd.DataFrame({"model": [f"m{number}" for number in range(6)]} | columns)
@@ -316,9 +322,9 @@ def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, see
     drawn = np.random.default_rng(seed).choice(observations["model"].unique(), 6)
     again = pd.concat([observations[observations["model"] == model] for model in drawn])
     redrawn = {}
-    if task.name != "generation":
+    if task.name not in ("generation", "transfer"):  # in pairs, both models are drawn: see test_transfer
         redrawn = values(task, again)
-    elif again["kept"].any():  # as many are asked for as are kept
+    elif task.name == "generation" and again["kept"].any():  # as many are asked for as are kept
         task = Generation(kept=3)
         redrawn = values(Generation(kept=int(again["kept"].sum())), again)
     scores = task.score(observations)
@@ -340,6 +346,7 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot", "reconstruction"]
+    names += ["transfer"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

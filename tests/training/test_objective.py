@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from training.test_stacked import apart
 from training.test_training import digits, model_spec
 
-from zoo_generation.data.images import normalised
+from zoo_generation.data.images import Split, normalised
 from zoo_generation.errors import InputError
 from zoo_generation.training.models import build_model
 from zoo_generation.training.objective import Objective
@@ -90,6 +91,41 @@ def test_without_an_objective_a_stack_has_the_plain_gradient_to_the_bit() -> Non
     plain = F.cross_entropy(logits, labels[chosen], reduction="none").mean(1).sum()
     ours = Objective(labels).loss(logits, chosen).sum()
     assert torch.equal(*(torch.autograd.grad(loss, logits)[0] for loss in (plain, ours)))
+
+
+@pytest.mark.parametrize("architecture", ["cnn_s", "resnet18"])
+def test_checkpoints_hold_averages_if_they_are_asked_for(architecture: str) -> None:
+    """Those of the plain loop, of statistics too; alone, and in a stack."""
+    fields = {"architectures": architecture, "width": 0.0625, "image_size": 16, "batch_size": 32, "epochs": 1}
+    spec, share = model_spec(**fields, optimizer="sgd", learning_rate=0.05), 0.7
+    dataset = digits(spec.image_size, images=80)
+    model, order = build_model(spec, dataset, "cpu"), order_generator(spec)
+    optimizer = optimizer_of(model, spec.optimizer, spec.learning_rate, 0.0)
+    images, labels = normalised(dataset, dataset.train, "cpu")
+    means = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+    for chosen in torch.randperm(len(images), generator=order).split(spec.batch_size):
+        optimizer.zero_grad()
+        F.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+        optimizer.step()
+        means = {name: share * mean + (1 - share) * model.state_dict()[name] for name, mean in means.items()}
+    alone, (stacked,) = train_model(spec, dataset, averaging=share), train_models([spec], dataset, 2, averaging=share)
+    for name, mean in means.items():
+        for found in (alone, stacked):
+            torch.testing.assert_close(state_of(found)[name], mean, rtol=1e-4, atol=1e-5)
+    assert alone.checkpoints[-1].metrics.val_loss == pytest.approx(stacked.checkpoints[-1].metrics.val_loss, rel=1e-3)
+    assert apart(alone, train_model(spec, dataset), 1.0) > 1e-3
+    with pytest.raises(InputError, match="averaging is 1"):
+        train_models([spec], dataset, 1, averaging=1.0)
+
+
+def test_splits_without_images_are_not_measured() -> None:
+    spec, dataset = model_spec(epochs=1), digits(28, images=40)
+    images, labels = normalised(dataset, dataset.train, "cpu")
+    none = Split(images[:0], labels[:0])
+    alone = replace(dataset, train=Split(images, labels), val=none, test=none)  # normalised already
+    for found in (train_model(spec, alone), *train_models([spec], alone, 2)):
+        assert found.status == "trained" and math.isnan(found.checkpoints[-1].metrics.test_accuracy)
+        assert apart(found, train_model(spec, dataset), 0.99) < 1e-5
 
 
 def objective_for(models: int, images: int) -> Objective:

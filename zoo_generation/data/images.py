@@ -18,7 +18,8 @@ RESIZE_BATCH = 1024  # images turned to float32 at once
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled images: uint8 [images, channels, height, width] and int64 [images]."""
+    """Labelled images: [images, channels, height, width], uint8, or float32 if they are normalised already; and int64
+    [images]."""
 
     images: Tensor
     labels: Tensor
@@ -91,7 +92,11 @@ class ImageDataset:
         return replace(self, train=train, val=val)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 images [..., channels, height, width] as float32, standardised by `mean` and `std`."""
+        """uint8 images [..., channels, height, width] as float32, standardised by `mean` and `std`. Those that are
+        float32 already are returned as they are.
+        """
+        if images.is_floating_point():
+            return images
         mean, std = (
             torch.tensor(values, device=images.device).view(-1, 1, 1) * 255 for values in (self.mean, self.std)
         )

@@ -42,10 +42,12 @@ def status_of(checkpoints: list[Checkpoint], diverged: bool, val: Split) -> Stat
     """The status of a trained model.
 
     It is `at_chance` if its last validation accuracy is not `CHANCE_DEVIATIONS` above the share of the largest class,
-    in standard deviations of a binomial distribution over the validation images.
+    in standard deviations of a binomial distribution over the validation images. Without any of these it is `trained`.
     """
     if diverged:
         return "diverged"
+    if not len(val):
+        return "trained"
     share = float(val.labels.bincount().max()) / len(val)
     chance = share + CHANCE_DEVIATIONS * math.sqrt(share * (1 - share) / len(val))
     return "trained" if checkpoints[-1].metrics.val_accuracy > chance else "at_chance"

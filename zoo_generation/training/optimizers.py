@@ -31,6 +31,16 @@ def rate_factors(schedule: Schedule, steps: int) -> list[float]:
     return factors
 
 
+@torch.no_grad()
+def average(means: Sequence[Tensor], values: Sequence[Tensor], kept: float) -> None:
+    """Move exponential moving averages, in place, towards the values; `kept` is the share of themselves they keep.
+
+    They are the slow weights of Stojanovski et al., arXiv 2211.03186.
+    """
+    for mean, value in zip(means, values, strict=True):
+        mean.lerp_(value, 1 - kept)
+
+
 class StackedOptimizer:
     """`torch.optim.Adam` or `torch.optim.SGD` with momentum for parameters [models, *shape], one spec per model."""
 

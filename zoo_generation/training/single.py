@@ -18,6 +18,7 @@ from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
+from zoo_generation.training.optimizers import average
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.training.spec import ModelSpec
@@ -32,10 +33,12 @@ def train_model(
     progress: Progress = QUIET,
     start: State | None = None,
     objective: Objective | None = None,
+    averaging: float = 0.0,
 ) -> TrainedModel:
     """Train one model, from the weights `start` if there are any, and keep its checkpoints.
 
-    It minimises `objective`, or the cross-entropy with the labels of the training images if that is None.
+    It minimises `objective`, or the cross-entropy with the labels of the training images if that is None. averaging: as
+    of `train_models`.
 
     Everything random (weights, dropout, noise, order of the images, augmentation) comes from `spec.seed`, so that the
     result depends on the spec, the images, the start and the objective alone. `dataset` must already have the channels
@@ -43,7 +46,7 @@ def train_model(
     Metrics are measured in a new network with the weights that a zoo keeps.
     """
     started = time.perf_counter()
-    training = ModelTraining(spec, dataset, device, start, objective)
+    training = ModelTraining(spec, dataset, device, start, objective, averaging)
     with seeded(training_seed(spec), device):
         checkpoints, diverged = _train(training, progress)
     threads = torch.get_num_threads() if device == "cpu" else 1
@@ -58,7 +61,8 @@ def train_model(
 
 
 class ModelTraining:
-    """One model in training; `shown` is another of its kind, in which metrics are measured."""
+    """One model in training; `shown` is another of its kind, in which metrics are measured; `average` one that holds
+    the average of its weights, None if these count as they are."""
 
     def __init__(
         self,
@@ -67,9 +71,11 @@ class ModelTraining:
         device: str,
         start: State | None = None,
         objective: Objective | None = None,
+        averaging: float = 0.0,
     ) -> None:
-        self.spec = spec
+        self.spec, self.averaging = spec, averaging
         self.model, self.shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
+        self.average = build_model(spec, dataset, device, start) if averaging else None
         layout = memory_format(self.model, spec.architecture)
         if layout is torch.channels_last:
             self.model, self.shown = self.model.to(memory_format=layout), self.shown.to(memory_format=layout)
@@ -96,6 +102,13 @@ class ModelTraining:
             loss.backward()
             self.optimizer.step()
             self.schedule.step()
+            if self.average is not None:
+                average(_floats(self.average), _floats(self.model), self.averaging)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    """Parameters and statistics, tied ones once."""
+    return [value.detach() for value in (*model.parameters(), *model.buffers()) if value.is_floating_point()]
 
 
 def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
@@ -116,7 +129,10 @@ def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
 
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of a model in evaluation mode; its random numbers are the same each time."""
+    """Mean cross-entropy and accuracy of a model in evaluation mode; its random numbers are the same each time. NaN
+    without images."""
+    if not len(images):
+        return math.nan, math.nan
     model.eval()
     loss = torch.zeros((), dtype=torch.float64)
     correct = 0
@@ -138,7 +154,7 @@ def optimizer_of(model: nn.Module, name: str, learning_rate: float, weight_decay
 
 
 def _train(training: ModelTraining, progress: Progress) -> tuple[list[Checkpoint], bool]:
-    spec, model = training.spec, training.model
+    spec, model = training.spec, training.average or training.model
     step = progress.stage(spec.id)
     checkpoints: list[Checkpoint] = []
     for epoch in range(spec.epochs + 1):

@@ -15,7 +15,7 @@ Status = Literal["trained", "at_chance", "diverged"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean cross-entropy and accuracy in [0, 1] on the three splits of the images."""
+    """Mean cross-entropy and accuracy in [0, 1] on the three splits of the images; NaN for a split without images."""
 
     train_loss: float
     train_accuracy: float

@@ -17,7 +17,7 @@ from zoo_generation.networks.stack import Stack
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
-from zoo_generation.training.optimizers import StackedOptimizer, rate_factors
+from zoo_generation.training.optimizers import StackedOptimizer, average, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
 from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
 from zoo_generation.training.spec import ModelSpec
@@ -40,15 +40,17 @@ def train_stack(
     progress: Progress = QUIET,
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
+    averaging: float = 0.0,
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`, with one forward and backward pass per step for all of them.
 
-    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. The results are
+    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. averaging: as of
+    `train_models`. The results are
     those of `train_model` within float tolerance, and no model's depends on the others. Raises `UnstackableError` if
     the architecture has a layer that stacks do not know.
     """
     started = time.perf_counter()
-    training = StackTraining(specs, dataset, device, start, objective)
+    training = StackTraining(specs, dataset, device, start, objective, averaging)
     steps = [progress.stage(spec.id) for spec in specs]
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
@@ -73,7 +75,10 @@ def train_stack(
 
 
 class StackTraining:
-    """A stack in training: weights [models, *shape] by name, and each model's position in its order of the images."""
+    """A stack in training: weights [models, *shape] by name, and each model's position in its order of the images.
+
+    shown: the weights that checkpoints hold: these, or their averages.
+    """
 
     def __init__(
         self,
@@ -82,8 +87,9 @@ class StackTraining:
         device: str,
         start: Sequence[State] | None = None,
         objective: Objective | None = None,
+        averaging: float = 0.0,
     ) -> None:
-        self.spec, self.models = specs[0], len(specs)
+        self.spec, self.models, self.averaging = specs[0], len(specs), averaging
         self.objective = (objective or Objective(dataset.train.labels)).to(device)
         self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
         modules = [
@@ -96,6 +102,7 @@ class StackTraining:
             for name, value in states[0].items()
             if value.is_floating_point()
         }
+        self.shown = {name: value.clone() for name, value in self.weights.items()} if averaging else self.weights
         self.parameters = [self.weights[name].requires_grad_() for name in self.stack.trained]
         self.optimizer = StackedOptimizer(self.parameters, specs)
         steps = math.ceil(len(dataset.train) / self.spec.batch_size)
@@ -124,15 +131,17 @@ class StackTraining:
             logits = self.stack(self.weights, maps, training=True).float()
         loss = self.objective.loss(logits, chosen).sum()
         self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))
+        if self.averaging:
+            average(list(self.shown.values()), list(self.weights.values()), self.averaging)
 
     def save(self, epoch: int) -> None:
         """Record which models have diverged, and keep a checkpoint of the others if one is due."""
-        finite = [value.detach().flatten(1).isfinite().all(1) for value in self.weights.values()]
+        finite = [value.detach().flatten(1).isfinite().all(1) for value in self.shown.values()]
         self.diverged |= ~torch.stack(finite).all(0).cpu()
         if epoch not in self.spec.checkpoint_epochs or self.diverged.all():
             return
         columns = [column for images, labels in self.splits for column in self.evaluate(images, labels)]
-        states = {name: value.detach().cpu() for name, value in self.weights.items()}
+        states = {name: value.detach().cpu() for name, value in self.shown.items()}
         for k in (~self.diverged).nonzero().flatten().tolist():
             metrics = Metrics(*(float(column[k]) for column in columns))
             state = {name: value[k].clone() for name, value in states.items()}
@@ -140,11 +149,13 @@ class StackTraining:
 
     @torch.no_grad()
     def evaluate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy and accuracy [models] in evaluation mode."""
+        """Mean cross-entropy and accuracy [models] in evaluation mode; NaN without images."""
         loss = torch.zeros(self.models, dtype=torch.float64, device=images.device)
         correct = torch.zeros_like(loss)
+        if not len(images):
+            return loss / 0, correct / 0
         for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-            logits = self.stack(self.weights, batch.permute(1, 2, 3, 0)[None].contiguous(), training=False)
+            logits = self.stack(self.shown, batch.permute(1, 2, 3, 0)[None].contiguous(), training=False)
             truth = truth.expand(self.models, -1)
             loss += F.cross_entropy(logits, truth, reduction="none").double().sum(1)
             correct += (logits.argmax(1) == truth).sum(1)

@@ -36,6 +36,7 @@ def train_models(
     progress: Progress = QUIET,
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
+    averaging: float = 0.0,
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`: in stacks of `size`, or one at a time if a stack does not compute the same.
 
@@ -43,10 +44,13 @@ def train_models(
 
     Each starts from its weights in `start`, or from its spec's initialization if that is None. Each minimises its part
     of `objective`, or the cross-entropy with the labels of the training images if that is None. Metrics and status are
-    always those of the network alone, without offsets, against the labels of the images. `progress` gets one stage per
-    model, named by the model's id. Raises `InputError` if a user's network cannot be trained, and if the objective does
-    not fit the models or the images.
+    always those of the network alone, without offsets, against the labels of the images. With `averaging` above 0,
+    checkpoints hold an exponential moving average of the weights, which keeps that share of itself at each step.
+    `progress` gets one stage per model, named by the model's id. Raises `InputError` if a user's network cannot be
+    trained, if the objective does not fit the models or the images, and unless `averaging` is from 0 to below 1.
     """
+    if not 0 <= averaging < 1:
+        raise InputError(f"averaging is {averaging:g}; give 0, for no averages, or more, and less than 1")
     if objective is not None:
         objective.check(len(specs), len(dataset.train), len(dataset.classes), specs[0].augment)
     if why_alone(specs[0], dataset, device) is None and (size > 1 or device == "cpu"):
@@ -61,6 +65,7 @@ def train_models(
                 progress,
                 start[part] if start else None,
                 objective.part(part) if objective else None,
+                averaging,
             )
         ]
     return [
@@ -71,6 +76,7 @@ def train_models(
             progress,
             start[place] if start else None,
             objective.part(slice(place, place + 1)) if objective else None,
+            averaging,
         )
         for place, spec in enumerate(specs)
     ]
@@ -83,9 +89,10 @@ def _train_alone(
     progress: Progress,
     start: State | None,
     objective: Objective | None,
+    averaging: float,
 ) -> TrainedModel:
     try:
-        return train_model(spec, dataset, device, progress, start, objective)
+        return train_model(spec, dataset, device, progress, start, objective, averaging)
     except Exception as error:  # whatever a user's forward pass raises on some batch
         if ":" not in spec.architecture or isinstance(error, InputError):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import time
 from collections import Counter
@@ -100,9 +101,9 @@ class Cells:
 
     def cell_path(self, cell: Cell) -> Path:
         """Where the results of a cell are kept."""
-        target = (self.names[cell.target.name], self.tokens[cell.target.name].name)
+        read = [(self.names[each.name], self.tokens[each.name].name) for each in (cell.target, *cell.others)]
         made_of = (self.fit_path(cell.fit).name, self._content(cell.sources), *_identity(cell.task))
-        return self.folder / "cells" / _key(*made_of, *target)
+        return self.folder / "cells" / _key(*made_of, *itertools.chain(*read))
 
     def fit(self, fit: Fit, progress: Progress = QUIET) -> Any:
         """The kept method, or one fitted now; an interrupted fit goes on where it stopped."""
@@ -150,8 +151,11 @@ class Cells:
         """What a task may read in a cell. Only this function grants evidence to a method for a measurement."""
         method, allowed = cell.fit.method, cell.task.access
         sources = () if cell.sources is None else self.training(cell.sources).populations
-        given = [granted(method, each, allowed, self.images) for each in (self.population(cell.target), *sources)]
-        return Setting(given[0], tuple(given[1:]), cell.fit.seed, self.images, self.device)
+        target, *others = (
+            granted(method, self.population(each), allowed, self.images) for each in (cell.target, *cell.others)
+        )
+        shown = tuple(granted(method, each, allowed, self.images) for each in sources)
+        return Setting(target, shown, cell.fit.seed, self.images, self.device, tuple(others))
 
     def observations(self, cell: Cell) -> pd.DataFrame:
         """The observations of a cell; empty if there are none."""

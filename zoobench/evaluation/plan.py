@@ -12,7 +12,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.training.sink import Status
 from zoobench.methods.method import Method
 from zoobench.populations import KEPT
-from zoobench.tasks.base import Task
+from zoobench.tasks.base import Partnered, Task
 from zoobench.zoo.source import Kind, Source
 
 if TYPE_CHECKING:
@@ -94,13 +94,15 @@ class Fit:
 class Cell:
     """A task that measures a fitted method on a target.
 
-    sources: the training models that the task itself reads, or that the method draws on. None if it needs none.
+    sources: the training models that the task itself reads, or that the method draws on. None if it needs none. others:
+    the other targets of the plan, if the task reads models of these too.
     """
 
     fit: Fit
     task: Task
     target: Origin
     sources: TrainingSet | None
+    others: tuple[Origin, ...] = ()
 
     @property
     def composition(self) -> str:
@@ -198,17 +200,20 @@ def _cells(
     def under(method: Method) -> Sequence[int]:
         return seeds if method.random else seeds[:1]
 
+    def beside(target: Origin, task: Task) -> tuple[Origin, ...]:
+        return tuple(each for each in targets if each is not target) if isinstance(task, Partnered) else ()
+
     for training in trainings:
         for method, config in methods.items():
             if method.learns:
                 for seed in under(method):
                     fit = Fit(method, training.configs.get(method, config), training, seed)
                     for task in (task for task in tasks if applies(task, method)):
-                        yield from (Cell(fit, task, target, training) for target in targets)
+                        yield from (Cell(fit, task, each, training, beside(each, task)) for each in targets)
     for method, config in methods.items():
         if not method.learns:
             for seed in under(method):
                 fit = Fit(method, config, None, seed)
                 for task in (task for task in tasks if applies(task, method)):
                     for sources in trainings if task.uses_sources else (None,):
-                        yield from (Cell(fit, task, target, sources) for target in targets)
+                        yield from (Cell(fit, task, each, sources, beside(each, task)) for each in targets)

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from safetensors.torch import save_file
 
+from zoo_generation.data.load import ImageStore
 from zoo_generation.text import quoted
 from zoobench.leaderboard.track import Track
 from zoobench.leaderboard.untrusted.files import Refused
@@ -37,12 +38,18 @@ COLUMNS = Columns(
 )
 
 
-def form_of(track: Track, reference: Population) -> Form:
+def setting_of(references: Mapping[str, Population], target: str, seed: int, images: ImageStore) -> Setting:
+    """What judging reads for a target of a track under a seed."""
+    others = tuple(each for name, each in references.items() if name != target)
+    return Setting(references[target], (), seed, images, others=others)
+
+
+def form_of(track: Track, references: Mapping[str, Population], target: str) -> Form:
     """What is asked of a target under each seed; for predictions, only the properties that the track reports."""
     task = track.get_task()
     if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
         task = replace(task, properties=track.properties)  # type: ignore[type-var]
-    form = task.form(Setting(reference))
+    form = task.form(setting_of(references, target, 0, ImageStore()))
     return form.of_properties(track.properties) if isinstance(form, PredictionForm) else form
 
 
@@ -51,7 +58,7 @@ def rows_of(track: Track, references: Mapping[str, Population], seeds: Sequence[
     several times is submitted once."""
     parts = []
     for target in track.targets:
-        form = form_of(track, references[target])
+        form = form_of(track, references, target)
         assert isinstance(form, PredictionForm), "a track holds one kind of answers"
         parts += [form.items.assign(target=target, seed=seed) for seed in seeds]
     return pd.concat(parts, ignore_index=True)
@@ -61,7 +68,7 @@ def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequenc
     """The tensors to submit, one for each target and seed."""
     shapes: dict[str, tuple[range, int]] = {}
     for target in track.targets:
-        form = form_of(track, references[target])
+        form = form_of(track, references, target)
         assert not isinstance(form, PredictionForm), "a track holds one kind of answers"
         if isinstance(form, WeightForm):
             shape = (form.models, form.size)
@@ -88,7 +95,7 @@ def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequ
     tensors = read_tensors(track.artefact, content, shapes_of(track, references, seeds))
     answers: dict[tuple[str, int], Answer] = {}
     for target in track.targets:
-        form = form_of(track, references[target])
+        form = form_of(track, references, target)
         for seed in seeds:
             tensor = tensors[f"{target}/{seed}"]
             if isinstance(form, WeightForm):
@@ -100,7 +107,7 @@ def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequ
 
 def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
     """Write a submission's file, in the order of names; predictions only for the requested properties."""
-    forms = {target: form_of(track, references[target]) for target in track.targets}
+    forms = {target: form_of(track, references, target) for target in track.targets}
     tables, tensors = [], {}
     for (target, seed), answer in answers.items():
         form = forms[target]

@@ -16,14 +16,14 @@ from zoo_generation.files import directory_written_aside, write_json
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import visible
 from zoobench.display.environment import environment
-from zoobench.leaderboard.answers import form_of
+from zoobench.leaderboard.answers import form_of, setting_of
 from zoobench.leaderboard.judging import classes_of
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored
+from zoobench.tasks.base import Anchored, Partnered
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -57,7 +57,7 @@ def export_data(
     holds no test images.
     """
     training = [zoos[name].without("test") for name in track.training]
-    forms = {name: form_of(track, reference) for name, reference in references.items()}
+    forms = {name: form_of(track, references, name) for name in references}
     with directory_written_aside(folder, new=True) as aside:
         write_token_set(aside / "training", Selection.of(training, token_size))
         if track.holds == "predictions":
@@ -68,8 +68,15 @@ def export_data(
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
+        elif isinstance(task := track.get_task(), Partnered):
+            asked = {}
+            for name, reference in references.items():
+                for seed in track.all_seeds:
+                    asked[f"{name}/{seed}"] = task.asked(setting_of(references, name, seed, ImageStore()))
+                _write_weights(aside / "test" / f"{name}.safetensors", task.reads(reference))
+                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))
+            write_json(aside / "asked.json", asked)
         else:
-            task = track.get_task()
             around = task.anchors_of if isinstance(task, Anchored) else task.reads
             anchors = [around(each) for each in references.values()]
             write_token_set(aside / "anchors", Selection.of(anchors, token_size))
@@ -116,7 +123,11 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
     tensors = {f"{name}/{seed}": form.words for name, form in forms.items() for seed in track.all_seeds}
     template = environment("zoobench.leaderboard", visible).get_template("data.md.j2")
     return template.render(
-        track=track, tensors=tensors, originals=_gives_back(forms), classes=_classes(track, training)
+        track=track,
+        tensors=tensors,
+        originals=_gives_back(forms),
+        partnered=isinstance(track.get_task(), Partnered),
+        classes=_classes(track, training),
     )
 
 

@@ -16,13 +16,12 @@ from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.text import quoted
 from zoo_generation.training.spec import ZooSpec
 from zoobench.evaluation.statistics import interval
-from zoobench.leaderboard.answers import Answers
+from zoobench.leaderboard.answers import Answers, setting_of
 from zoobench.leaderboard.entry import Score
 from zoobench.leaderboard.track import Track, spec_path, zoo_spec
 from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.populations import Population
 from zoobench.tasks.answers import Answer, Predictions
-from zoobench.tasks.base import Setting
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.probe import NUMBERS, as_classes, recorded
 
@@ -41,8 +40,9 @@ def judge(
     """
     task, scores, images = track.get_task(), [], ImageStore(data_root)
     for target in track.targets:
-        settings = {seed: Setting(references[target], (), seed, images) for seed in seeds}
-        estimates = [task.score(task.judge(answers[target, seed], settings[seed])) for seed in seeds]
+        settings = [setting_of(references, target, seed, images) for seed in seeds]
+        judged = [task.judge(answers[target, each.seed], each) for each in settings]
+        estimates = [task.score(observations) for observations in judged]
         scores += [_score(target, metric, estimates) for metric in track.metrics]
     return tuple(scores)
 

@@ -22,7 +22,7 @@ from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
 from zoobench.tasks.answers import Answer, Predictions, Weights
-from zoobench.tasks.forms import WeightForm
+from zoobench.tasks.forms import Form, WeightForm
 
 SHARE = 0.2
 """As a share of the zoo's spread of fingerprints: closer models are copies. In the tracks' own zoos the nearest two
@@ -67,6 +67,8 @@ def marks_of(
     if track.holds == "predictions":
         return _marks_of_predictions(track, references, answers, others)
     if track.holds == "weights":
+        if any(_begun(form_of(track, references, target)) for target in track.targets):
+            return _marks_of_begun(answers, others)
         return _marks_of_weights(leaderboards, track, references, answers, others)
     return ()
 
@@ -91,8 +93,25 @@ class _Ground:
         return fingerprint(weights, self.reference.layout, self.groups)
 
 
-def _ground(leaderboards: Path, track: Track, reference: Population) -> _Ground:
-    groups, form = groups_of(reference), form_of(track, reference)
+def _begun(form: Form) -> bool:
+    return isinstance(form, WeightForm) and form.begun
+
+
+def _marks_of_begun(answers: Answers, others: Sequence[Known]) -> tuple[str, ...]:
+    """Marks of models that begin as given ones, and stay close to them whoever trains them: only equal ones count."""
+    counted, models = Counter[str](), 0
+    for key, answer in answers.items():
+        weights = _tensor(answer)
+        models += len(weights)
+        for other in (each for each in others if key in each.answers):
+            same = torch.isclose(weights, _tensor(other.answers[key]), rtol=1e-5, atol=1e-7)
+            counted[f"copy of {other.entry.name}"] += int(same.all(1).sum())
+    return tuple(f"{what} ({count} of {models} models)" for what, count in counted.items() if count)
+
+
+def _ground(leaderboards: Path, track: Track, references: Mapping[str, Population], target: str) -> _Ground:
+    reference = references[target]
+    groups, form = groups_of(reference), form_of(track, references, target)
     assert isinstance(form, WeightForm), "a track holds one kind of answers"
     known = Fingerprints.of(reference.without("test"), groups)
     paths = {zoo: leaderboards / "zoos" / zoo / FILE for zoo in track.zoos}
@@ -109,7 +128,7 @@ def _ground(leaderboards: Path, track: Track, reference: Population) -> _Ground:
 def _marks_of_weights(
     leaderboards: Path, track: Track, references: Mapping[str, Population], answers: Answers, others: Sequence[Known]
 ) -> tuple[str, ...]:
-    grounds = {target: _ground(leaderboards, track, references[target]) for target in track.targets}
+    grounds = {target: _ground(leaderboards, track, references, target) for target in track.targets}
     counted: Counter[str] = Counter()
     models, fewest = 0, {}
     for (target, _), weights in answers.items():

@@ -156,10 +156,16 @@ class Merger(Protocol):
 
 @runtime_checkable
 class Transferrer(Protocol):
-    """Starts models of one kind from trained models of another, such as larger ones from smaller ones."""
+    """Teaches trained models, the students, what other trained models know, of any architecture with their classes."""
 
-    def transfer(self, source: Population, target: Target, count: int, seed: int) -> Tensor:
-        """Flat weights [count, D], or fewer, of the target, which may be larger than the source's models."""
+    def transfer(self, students: Population, teachers: Sequence[Population], taught: Tensor, seed: int) -> Tensor:
+        """Flat weights [students, D] of the students after.
+
+        A model that has several teachers one at a time is several students. teachers: populations, each with the images
+        of its models' size, which are the same images in the same order; taught: int64 [students, teachers of each],
+        the numbers of each student's teachers, counted through all populations. `students.evidence` and the teachers'
+        give the images that may be seen, of the splits `train` and `val`.
+        """
         ...
 
 

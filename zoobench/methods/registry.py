@@ -84,6 +84,17 @@ MERGERS = (
 )
 """The methods that make one model of several; of the baselines, `average` and `matched_average` do."""
 
+TRANSFER = (
+    "kl",
+    "xe_kl",
+    "mcl",
+    "data_partitioning",
+    "continued_training",
+    "self_distillation",
+    "permuted_teacher",
+)
+"""Methods of transfer, and their controls."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -102,6 +113,7 @@ METHODS = Registry(
         "random_probes": "zoobench.methods.probegen:RANDOM_PROBES",
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
+    | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )
@@ -111,8 +123,8 @@ def get_method(name: str) -> Method:
     """The method of that name: the built-in one, or else one of an installed package.
 
     `method-preset` is a method of its own, whose first configuration is that preset: so several presets of a method can
-    be measured side by side. Raises `InputError` with the nearest match if there is none, or if the package's method
-    cannot be used.
+    be measured side by side. It sees what that preset needs (its `access`), if that is less. Raises `InputError` with
+    the nearest match if there is none, or if the package's method cannot be used.
 
     >>> get_method("pca").baseline
     True
@@ -128,8 +140,9 @@ def _under(name: str, whole: str, preset: str) -> Method:
     """A method that is called `name`, whose first configuration is a preset of another; always the same object."""
     method = METHODS.get(whole)
     first = {preset: method.config(preset)}
+    access = getattr(first[preset], "access", method.access)
     summary = f"{method.summary}; preset {preset}"
-    return replace(method, name=name, summary=summary, presets=first | dict(method.presets))
+    return replace(method, name=name, summary=summary, access=access, presets=first | dict(method.presets))
 
 
 def method_names() -> list[str]:

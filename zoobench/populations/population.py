@@ -144,9 +144,14 @@ class Population:
     def known(self, hidden: Collection[str] = ()) -> Population:
         """The same checkpoints, alone, with `OPEN` columns and splits: for a method that learns the rest in another
         way. Columns that are `hidden` are null."""
+        return self.taken(torch.arange(len(self)), hidden)
+
+    def taken(self, numbers: Tensor, hidden: Collection[str] = ()) -> Population:
+        """The checkpoints of these numbers, in this order, also several times, with the columns of `known`."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        table = self.table[columns].copy().assign(**dict.fromkeys(hidden))  # a view would hold what was measured
-        return replace(self, rows=self.rows.copied(torch.arange(len(self))), read_table=partial(_given, table))
+        table = self.table[columns].iloc[numbers.tolist()].reset_index(drop=True).assign(**dict.fromkeys(hidden))
+        rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
+        return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
 
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.

@@ -22,7 +22,8 @@ class Setting:
     """Everything that a task may read in one cell. Methods never get it.
 
     target: the asked population, with all splits and columns; sources: what the method may draw on, training and
-    validation models only; seed: of all randomness; images: opens any split, for judging; device: `cpu`, `cuda`.
+    validation models only; seed: of all randomness; images: opens any split, for judging; device: `cpu`, `cuda`;
+    others: the other targets that are measured along with this one, for a task that is `Partnered`.
     """
 
     target: Population
@@ -30,6 +31,7 @@ class Setting:
     seed: int = 0
     images: ImageStore = field(default_factory=ImageStore)
     device: str = "cpu"
+    others: tuple[Population, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,20 @@ class Task(Protocol):
 
     def work(self, checkpoints: int, train_images: int) -> Work:
         """Estimated work of a cell, for a target of that many checkpoints and training images."""
+        ...
+
+
+@runtime_checkable
+class Partnered(Protocol):
+    """A task that reads models of other targets too."""
+
+    def partners(self, setting: Setting) -> list[Population]:
+        """Those of `setting.others` whose models it reads."""
+        ...
+
+    def asked(self, setting: Setting) -> list[list[str]]:
+        """For each model of the answer the names, see `Population.names`, of the models that it is made of: one of the
+        target's, which it begins as, and others."""
         ...
 
 

@@ -21,6 +21,10 @@ class Estimate:
     columns squared errors, squared truths, truths and count. models: their names; sums: [models, columns]; exact: the
     value, if it was computed in another way than from the sums, which rounds differently.
 
+    Observations of pairs of models have sums [models, models, columns], columns as of `mean`: kind `pairs`, their mean;
+    or `median`, the median over first models of each one's mean. A pair counts as often as both its models are drawn,
+    multiplied: pairs share models, so they are not independent.
+
     >>> found = Estimate.mean(pd.Series(["a", "a", "b"]), pd.Series([1.0, 0.0, 1.0]))
     >>> round(found.value(), 3)
     0.667
@@ -28,7 +32,7 @@ class Estimate:
     [1.0, 0.667]
     """
 
-    kind: Literal["mean", "r2"]
+    kind: Literal["mean", "r2", "pairs", "median"]
     models: tuple[str, ...]
     sums: Array
     exact: float | None = None
@@ -50,6 +54,24 @@ class Estimate:
         return cls._of("r2", models, {"error": error, "square": square, "truth": truth, "count": 1.0})
 
     @classmethod
+    def pairs(
+        cls, kind: Literal["pairs", "median"], pairs: pd.DataFrame, part: pd.Series, whole: pd.Series | float = 1.0
+    ) -> Estimate:
+        """Of pairs, one row per pair, by the names of their models in two columns: parts by wholes, or means of values.
+
+        >>> pairs = pd.DataFrame({"student": ["a", "a", "b"], "teacher": ["b", "c", "a"]})
+        >>> Estimate.pairs("pairs", pairs, pd.Series([1.0, 0.0, 0.5])).value()
+        0.5
+        """
+        first, second = (pairs[name].astype(str) for name in pairs)
+        models = sorted({*first, *second})
+        place = {name: number for number, name in enumerate(models)}
+        sums = np.zeros((len(models), len(models), 2))
+        values = np.stack([part.to_numpy(float), np.broadcast_to(np.asarray(whole, float), len(part))], axis=-1)
+        np.add.at(sums, (first.map(place).to_numpy(int), second.map(place).to_numpy(int)), values)
+        return cls(kind, tuple(models), sums)
+
+    @classmethod
     def constant(cls, value: float) -> Estimate:
         """A value that is not a function of sums over models, such as a rank correlation: it cannot be resampled."""
         return cls("mean", ("",), np.array([[value, 1.0]]), value)
@@ -69,10 +91,26 @@ class Estimate:
 
     def resampled(self, weights: Array) -> Array:
         """The metric [...] if each model counts as often as `weights` [..., models] say."""
-        totals = weights @ self.sums
         with np.errstate(divide="ignore", invalid="ignore"):
+            if self.kind in ("pairs", "median"):
+                rows = np.einsum("...t,stc->...sc", weights, self.sums)
+                if self.kind == "median":
+                    return _median(rows[..., 0] / rows[..., 1], np.where(rows[..., 1] > 0, weights, 0))
+                totals = np.einsum("...s,...sc->...c", weights, rows)
+                return np.asarray(totals[..., 0] / totals[..., 1])
+            totals = weights @ self.sums
             if self.kind == "mean":
                 return np.asarray(totals[..., 0] / totals[..., 1])
             error, square, truth, count = np.moveaxis(totals, -1, 0)
             spread = square - truth**2 / count
             return np.asarray(np.where(spread > 1e-12 * square, 1 - error / spread, np.nan))
+
+
+def _median(values: Array, counts: Array) -> Array:
+    """The median [...] of values [..., n], each as often as its count [..., n] says. NaN if there are none."""
+    order = np.argsort(values, axis=-1)  # NaN last, whose counts are 0
+    values, upto = np.take_along_axis(values, order, -1), np.take_along_axis(counts, order, -1).cumsum(-1)
+    half = upto[..., -1:] / 2
+    middle = [(upto >= half).argmax(-1), (upto > half).argmax(-1)]
+    low, high = (np.take_along_axis(values, each[..., None], -1)[..., 0] for each in middle)
+    return np.asarray((low + high) / 2)

@@ -38,6 +38,7 @@ TASKS: Registry[Task] = Registry(
         "zero_shot": "zoobench.tasks.zero_shot:ZERO_SHOT",
         "merging": "zoobench.tasks.merging:MERGING",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
+        "transfer": "zoobench.tasks.transfer:TRANSFER",
     },
     _check,
 )

@@ -1,0 +1,108 @@
+"""A track whose targets teach each other: run, written, read, judged, marked and exported alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tasks.test_transfer import Mixed, population
+
+from zoo_generation.data.load import ImageStore
+from zoobench.evaluation.plan import Origin, Plan
+from zoobench.leaderboard.answers import read_answers, setting_of, write_answers
+from zoobench.leaderboard.export import export_data
+from zoobench.leaderboard.judging import judge
+from zoobench.leaderboard.marks import Known, marks_of
+from zoobench.leaderboard.track import Track
+from zoobench.methods.registry import get_method
+from zoobench.populations import Population
+from zoobench.tasks.registry import get_task
+
+NAMES = ("mlp", "cnn_s")
+TRACK = Track(
+    format="zoobench-track/1",
+    name="transfer",
+    title="A track",
+    summary="For tests.",
+    scale="two-cores",
+    task="transfer",
+    settings={"models": 4},
+    zoos=dict.fromkeys(NAMES),
+    training=NAMES,
+    targets=NAMES,
+    seeds=2,
+    metrics=("delta", "success", "worst"),
+    tolerance=1e-6,
+    access="labels",
+)
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, Population]:
+    """As a leaderboard keeps them: what judging reads, and training models, of which one asks nothing."""
+    return {name: population(name, 4) for name in NAMES}
+
+
+def test_a_submission_is_judged_as_a_run_is(references: dict[str, Population], tmp_path: Path) -> None:
+    task = TRACK.get_task()
+    settings = {(n, s): setting_of(references, n, s, ImageStore()) for n in NAMES for s in TRACK.all_seeds}
+    answers = {key: task.ask(Mixed(), setting) for key, setting in settings.items()}
+    write_answers(tmp_path / "weights.safetensors", TRACK, references, answers)
+    kept = {name: task.reads(each) for name, each in references.items()}  # all that is recorded
+    read = read_answers(TRACK, kept, TRACK.all_seeds, (tmp_path / "weights.safetensors").read_bytes())
+    scores = judge(TRACK, kept, read, TRACK.all_seeds, None)
+    for score in scores:
+        observed = [task.judge(answers[score.target, s], settings[score.target, s]) for s in TRACK.all_seeds]
+        assert list(score.values) == [task.score(each)[score.metric].value() for each in observed]
+
+
+def test_students_may_be_alike_but_not_equal(references: dict[str, Population]) -> None:
+    """Whoever teaches them, they stay close to what they were, and so to one another."""
+    task = TRACK.get_task()
+    found = [
+        {(n, s): task.ask(Mixed(noise), setting_of(references, n, s, ImageStore())) for n in NAMES for s in (0, 1)}
+        for noise in (1e-3, 2e-3)
+    ]
+
+    class Entry:
+        name = "earlier"
+
+    def marks(before: int) -> tuple[str, ...]:
+        return marks_of(Path(), TRACK, references, found[1], [Known(Entry(), found[before])])  # type: ignore[arg-type]
+
+    models = sum(len(each.weights) for each in found[1].values())
+    assert marks(0) == () and marks(1) == (f"copy of earlier ({models} of {models} models)",)
+
+
+def test_exports_say_who_is_taught_by_whom_and_nothing_else(references: dict[str, Population], tmp_path: Path) -> None:
+    export_data(tmp_path / "out", TRACK, references, references, 288, None)
+    asked = json.loads((tmp_path / "out" / "asked.json").read_text())
+    weights = {}
+    for name in NAMES:
+        with safe_open(tmp_path / "out" / "test" / f"{name}.safetensors", "pt") as file:
+            weights |= zip(json.loads(file.metadata()["checkpoints"]), file.get_tensor("weights"), strict=True)
+    method = Mixed()
+    TRACK.get_task().ask(method, setting_of(references, "cnn_s", 1, ImageStore()))
+    for (student, teacher), row, (number,) in zip(
+        asked["cnn_s/1"], method.students.weights, method.taught, strict=True
+    ):
+        assert torch.equal(weights[student], row)
+        teachers = [model for each in method.teachers for model in each.weights]
+        assert torch.equal(weights[teacher], teachers[int(number)])
+    assert "val_labels" in load_file(tmp_path / "out" / "images" / "mlp.safetensors")
+
+
+def test_cells_know_the_other_targets_if_the_task_reads_them() -> None:
+    origins = [object.__new__(Origin) for _ in range(3)]
+    for number, origin in enumerate(origins):
+        object.__setattr__(origin, "name", f"zoo-{number}")
+    kl, pca = get_method("kl"), get_method("pca_gaussian")
+    tasks = [get_task("transfer"), get_task("generation")]
+    plan = Plan.of({kl: None, replace(pca, learns=False): None}, [], origins, tasks, [0])
+    others = {(cell.task.name, cell.target.name): [each.name for each in cell.others] for cell in plan.cells}
+    assert others["transfer", "zoo-1"] == ["zoo-0", "zoo-2"] and others["generation", "zoo-1"] == []
