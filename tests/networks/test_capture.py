@@ -109,6 +109,9 @@ def test_a_convolution_is_its_weight_times_its_patches(
     for model in range(2):
         layer.load_state_dict({"weight": weight[model].view_as(layer.weight), "bias": torch.zeros(6)})
         expected = layer(shown).detach().permute(1, 2, 3, 0).flatten(1)
+        rows = found["0"][model].double()
+        torch.testing.assert_close(statistics.grams["0"][model], rows @ rows.T / rows.shape[1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(statistics.means["0"][model], rows.mean(1), rtol=1e-12, atol=1e-12)
         patches = found["0"][model].unflatten(0, (groups, -1))
         output = torch.cat([w @ x for w, x in zip(weight[model].chunk(groups), patches, strict=True)])
         torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)

@@ -49,15 +49,14 @@ def test_models_on_the_same_images_differ_in_their_seed() -> None:
     models = models_to_merge(8, parts=HALVES)
     table = models.table.assign(seed=[0, 1, 0, 1, 2, 3, 4, 5])
     population = Population.of("seeds", models.tokenizer, models.weights, table)
-    groups = Merging(draws=2).groups(population)
+    groups = Merging().groups(population)
     assert groups.bases(population) is None
     for group in members(groups):
         assert group["seed"].is_unique and group["data_part"].nunique() == 1
-    once = Merging(draws=1).groups(population).rows.flatten().tolist()
+    once = groups.rows.flatten().tolist()
     assert len(set(once)) == len(once)
-    every = [frozenset(rows) for rows in groups.rows.tolist()]
-    assert len(set(every)) == len(every)
-    assert not torch.equal(Merging(draws=1, seed=1).groups(population).rows, Merging(draws=1).groups(population).rows)
+    assert groups.names.tolist() == [group["model_id"].iloc[0] for group in members(groups)]
+    assert not torch.equal(Merging(seed=1).groups(population).rows, groups.rows)
 
 
 @pytest.mark.parametrize("after", [0, 1])
@@ -67,8 +66,8 @@ def test_siblings_share_their_trunk_and_differ_in_their_images(after: int) -> No
     assert len(groups.rows) == 3
     bases = groups.bases(population)
     assert bases is not None
-    for group, base, joint in zip(members(groups), bases, groups.joint(), strict=True):
-        assert group["parent"].nunique() == 1 and set(group["data_part"]) == set(CLASSES)
+    for group, name, base, joint in zip(members(groups), groups.names, bases, groups.joint(), strict=True):
+        assert set(group["parent"]) == {name} and set(group["data_part"]) == set(CLASSES)
         assert set(group["epoch"]) == {2} and set(group["parent_epoch"]) == {after}
         trunk = population.table["model_id"] == group["parent"].iloc[0]
         if after:
@@ -167,7 +166,7 @@ def test_judging_is_that_of_a_loop_over_groups() -> None:
 def test_a_model_that_is_not_finite_is_wrong_on_every_image() -> None:
     population = family(2)
     setting = Setting(population, images=MadeUpImages())
-    task = Merging(draws=1)
+    task = Merging()
     (group,) = task.groups(population).rows
     broken = Weights(torch.full((1, population.layout.size), torch.nan))
     huge = task.judge(Weights(torch.full((1, population.layout.size), 1e30)), setting)

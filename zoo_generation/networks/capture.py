@@ -12,11 +12,10 @@ after the other. A layer that is called several times has the rows of all its ca
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +23,18 @@ from torch.nn import functional as F
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.grams import Sums, rows_of, sums_of
 from zoo_generation.networks.program import Program
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.networks.stack import WEIGHT_LAYERS, padded
 from zoo_generation.progress import QUIET, Progress
 
-PATCH_ELEMENTS = 2**22  # of a layer's inputs in memory at once, unless those of one image are more
+INPUT_ELEMENTS = 2**22  # of a layer's inputs in memory at once, unless those of one image are more
 
 Layers = Mapping[str, nn.Module]
-See = Callable[[str, Tensor], None]
-"""Receives a layer's name and its inputs [1 or models, inputs, rows], which are only valid during the call."""
+See = Callable[[str, nn.Module, Tensor], None]
+"""Receives a layer's name, the layer, and its inputs for 1 or all models as in `rows_of`, which are only valid during
+the call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +112,14 @@ def capture(
             program.load(each)
             seen: dict[str, list[Tensor]] = {}
 
-            def keep(name: str, rows: Tensor, models: int = len(each), seen: dict[str, list[Tensor]] = seen) -> None:
-                seen.setdefault(name, []).append(rows.clone().expand(models, -1, -1))
+            def keep(
+                name: str,
+                layer: nn.Module,
+                values: Tensor,
+                models: int = len(each),
+                seen: dict[str, list[Tensor]] = seen,
+            ) -> None:
+                seen.setdefault(name, []).append(rows_of(layer, values).clone().expand(models, -1, -1))
 
             _run(program, shown, chosen, keep)
             _check_ran(layers, seen)
@@ -140,51 +147,50 @@ def moments(
     program = Program(module, layout, images[:1].to(device), device)
     chunks = program.chunks(images[:1].to(device))
     chosen = _chosen(module, layers)
-    parts: list[_Sums] = []
+    parts: list[_Chunk] = []
     step = progress.stage("moments")
     for each in weights.split(chunks.models):
         program.load(each.to(device))
         size = 0
 
-        def measure(name: str, rows: Tensor) -> None:
+        def measure(name: str, layer: nn.Module, values: Tensor) -> None:
             nonlocal size
-            size = max(size, rows.shape[1:].numel())
+            size = max(size, sums_of(layer, values).size(values))
 
         _run(program, images[:1].to(device), chosen, measure)
-        parts.append(_Sums(len(each)))
-        for shown in images.split(max(1, min(chunks.batch, PATCH_ELEMENTS // (size * len(each) or 1)))):
+        parts.append(_Chunk(len(each)))
+        for shown in images.split(max(1, min(chunks.batch, INPUT_ELEMENTS // (size or 1)))):
             _run(program, shown.to(device), chosen, parts[-1].add)
-        _check_ran(layers, parts[-1].counts)
+        _check_ran(layers, parts[-1].sums)
         step(sum(part.models for part in parts), len(weights))
-    counts = dict(parts[0].counts)
+    counts = parts[0].counts
     return Moments(
-        {name: torch.cat([part.mean(part.grams, name) for part in parts]) for name in counts},
-        {name: torch.cat([part.mean(part.sums, name) for part in parts]) for name in counts},
+        {name: torch.cat([part.mean(name, "second") for part in parts]) for name in counts},
+        {name: torch.cat([part.mean(name, "first") for part in parts]) for name in counts},
         counts,
     )
 
 
-class _Sums:
-    """Sums over rows of some models' inputs; those that all models share are summed once."""
+class _Chunk:
+    """Sums over rows of some models' inputs, by layer and shape of inputs, which may differ where it is called twice;
+    those that all models share are summed once."""
 
     def __init__(self, models: int) -> None:
         self.models = models
-        self.grams: dict[str, Tensor] = {}
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = defaultdict(int)
+        self.sums: dict[str, dict[torch.Size, Sums]] = {}
 
-    def add(self, name: str, rows: Tensor) -> None:
-        each = [model.double() for model in rows]  # one at a time in double precision, which takes its memory twice
-        for sums, value in (
-            (self.grams, torch.stack([model @ model.T for model in each])),
-            (self.sums, torch.stack([model.sum(1) for model in each])),
-        ):
-            sums[name] = value if name not in sums else sums[name] + value
-        self.counts[name] += rows.shape[2]
+    def add(self, name: str, layer: nn.Module, values: Tensor) -> None:
+        of_layer = self.sums.setdefault(name, {})
+        of_layer.setdefault(values.shape[:-1], sums_of(layer, values)).add(values)
 
-    def mean(self, sums: Mapping[str, Tensor], name: str) -> Tensor:
-        value = sums[name].cpu() / self.counts[name]
-        return value.expand(self.models, *value.shape[1:])
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: sum(each.count for each in of_layer.values()) for name, of_layer in self.sums.items()}
+
+    def mean(self, name: str, which: Literal["first", "second"]) -> Tensor:
+        total: Tensor = sum(getattr(each, which)() for each in self.sums[name].values())
+        mean = total.cpu() / self.counts[name]
+        return mean.expand(self.models, *mean.shape[1:])
 
 
 def _chosen(module: nn.Module, layers: Collection[str] | None) -> Layers:
@@ -214,7 +220,7 @@ def _run(program: Program, images: Tensor, layers: Layers, see: See) -> None:
         def watch(name: str, values: Tensor) -> None:
             if name in layers:
                 layer = layers[name]
-                see(name, _patches(layer, padded(layer, values)) if isinstance(layer, nn.Conv2d) else values)
+                see(name, layer, padded(layer, values) if isinstance(layer, nn.Conv2d) else values)
 
         stack.watch = watch
     try:
@@ -233,18 +239,6 @@ def _show(see: See, name: str, layer: nn.Module, args: tuple[Any, ...], kwargs: 
     if isinstance(layer, nn.Conv2d):
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
         around = F.pad(values, layer._reversed_padding_repeated_twice, mode)
-        see(name, _patches(layer, around.permute(1, 2, 3, 0)[None]))
+        see(name, layer, around.permute(1, 2, 3, 0)[None])
     else:
-        see(name, values.reshape(-1, values.shape[-1]).T[None])
-
-
-def _patches(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Padded maps [models, channels, height, width, batch] as patches [models, channels · taps, positions · batch]."""
-    spans = [
-        [slice(tap * dilation, size - (taps - 1 - tap) * dilation, stride) for tap in range(taps)]
-        for size, taps, dilation, stride in zip(
-            maps.shape[2:4], layer.kernel_size, layer.dilation, layer.stride, strict=True
-        )
-    ]
-    taps = [maps[:, :, rows, columns] for rows in spans[0] for columns in spans[1]]
-    return torch.stack(taps, dim=2).flatten(1, 2).flatten(2)
+        see(name, layer, values.reshape(-1, values.shape[-1]).T[None])

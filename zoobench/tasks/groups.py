@@ -35,9 +35,13 @@ class Groups:
     rows: Tensor
 
     @property
-    def first(self) -> pd.Series:
-        """The id of the first model of each group."""
-        return self.models.table["model_id"].iloc[self.rows[:, 0].tolist()].reset_index(drop=True)
+    def names(self) -> pd.Series:
+        """By what each group is drawn again, for intervals: the id of the trunk of all its models, or of its first one.
+
+        No two groups share a model, but several may have the same trunk.
+        """
+        families = zip(self.of("parent"), self.of("model_id"), strict=True)
+        return pd.Series([trunks[0] if len(set(trunks)) == 1 and trunks[0] else ids[0] for trunks, ids in families])
 
     def of(self, column: str) -> list[list[str | None]]:
         """Values of a column, by group and model; None where it is null or missing."""
@@ -86,10 +90,8 @@ def last_checkpoints(population: Population, split: str, after: int | None) -> P
     return population.select(table.index.isin(last.index)).with_own_table()
 
 
-def draw_groups(
-    population: Population, split: str, differ: Differ, size: int, after: int | None, draws: int, seed: int
-) -> Groups:
-    """Draw groups of models of a split, of which each is in one group at most; several times, from all of them.
+def draw_groups(population: Population, split: str, differ: Differ, size: int, after: int | None, seed: int) -> Groups:
+    """Draw groups of models of a split, of which each is in one group at most.
 
     They share the activation. Raises `InapplicableError` if there is no such group.
     """
@@ -112,26 +114,25 @@ def draw_groups(
             return starts[row] == starts[group[0]] and seen[parts[row]] == 0
         return other_start and seen[parts[row]] == min(seen[part] for part in known)  # parts may be fewer than models
 
-    groups: dict[tuple[int, ...], list[int]] = {}  # by what is in them: a later draw may give one again
-    for _ in range(draws):
-        waiting = order[random.permutation(len(order))].tolist()
-        if differ != "inits":
-            waiting = [row for row in waiting if parts[row] is not None]
-        while waiting:
-            group = [waiting.pop(0)]
-            for row in list(waiting):
-                if len(group) < size and fits(group, row):
-                    group.append(row)
-            if len(group) == size:
-                groups.setdefault(tuple(sorted(group)), group)
-                waiting = [row for row in waiting if row not in group]
+    waiting = order[random.permutation(len(order))].tolist()
+    if differ != "inits":
+        waiting = [row for row in waiting if parts[row] is not None]
+    groups: list[list[int]] = []
+    while waiting:
+        group = [waiting.pop(0)]
+        for row in list(waiting):
+            if len(group) < size and fits(group, row):
+                group.append(row)
+        if len(group) == size:
+            groups.append(group)
+            waiting = [row for row in waiting if row not in group]
     if not groups:
         where = "that were not forked" if after is None else f"forked after epoch {after}"
         raise InapplicableError(
             f"{population.name} has no {size} {WANTED[differ]} among its {len(models)} {split} models {where}; take a "
             "larger zoo, smaller groups, or groups that differ in another way"
         )
-    return Groups(models, torch.tensor(list(groups.values())))
+    return Groups(models, torch.tensor(groups))
 
 
 def starts_of(table: pd.DataFrame) -> list[str]:

@@ -43,16 +43,15 @@ class Merging:
 
     differ: how the models of a group differ, see `groups.Differ`; size: models per group; after: they were forked from
     a trunk after so many epochs, 0 being its initialization, None: they were not forked; split: of the models, `val` to
-    choose between methods; draws: how often all models are dealt out to groups, by `seed`. barrier_images: test images,
-    evenly spaced, on which losses between models are measured; passes: batches of training images that set the merged
-    models' BatchNorm statistics.
+    choose between methods; seed: of dealing the models out to groups, each to one. barrier_images: test images, evenly
+    spaced, on which losses between models are measured; passes: batches of training images that set the merged models'
+    BatchNorm statistics.
     """
 
     differ: Differ = "inits"
     size: int = 2
     after: int | None = None
     split: str = "test"
-    draws: int = 3
     seed: int = 0
     barrier_images: int = 2000
     passes: int = 3
@@ -67,17 +66,14 @@ class Merging:
     uses_sources: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.size < 2 or self.draws < 1:
-            raise InputError(
-                f"merging was given groups of {self.size} models and {self.draws} draws; take 2 or more models, and 1 "
-                "or more draws"
-            )
+        if self.size < 2:
+            raise InputError(f"merging was given groups of {self.size} models; take 2 or more")
         if self.split not in ("val", "test"):
             raise InputError(f"merging was given models of the split '{self.split}'; take 'test', or 'val' to tune")
 
     def groups(self, target: Population) -> Groups:
         """The groups to merge."""
-        return draw_groups(target, self.split, self.differ, self.size, self.after, self.draws, self.seed)
+        return draw_groups(target, self.split, self.differ, self.size, self.after, self.seed)
 
     def form(self, setting: Setting) -> WeightForm:
         """One model per group."""
@@ -106,7 +102,7 @@ class Merging:
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
         """One row per group.
 
-        Columns: model, the id of the group's first model; of the merged model: accuracy and loss (nats) on all test
+        Columns: model, the group's, see `Groups.names`; of the merged model: accuracy and loss (nats) on all test
         images; part_accuracy, the mean over its models' parts of accuracy among the classes of the part; barrier, see
         `barrier`. Of what to read them against, accuracies on all test images: single, the models' mean; best_single,
         that of the best by validation images; ensembles, by the mean of logits and of probabilities; joint, of models
@@ -114,7 +110,7 @@ class Merging:
         """
         groups = self.groups(setting.target)
         of_merged = self._of_merged(answer.weights, groups, setting)
-        return pd.DataFrame({"model": groups.first, **of_merged, **_references(groups, setting)})
+        return pd.DataFrame({"model": groups.names, **of_merged, **_references(groups, setting)})
 
     def _of_merged(self, merged: Tensor, groups: Groups, setting: Setting) -> dict[str, Tensor]:
         """Columns [groups] about merged models [groups, D]."""
@@ -165,8 +161,8 @@ class Merging:
     def work(self, checkpoints: int, train_images: int) -> Work:
         """Every model once on all test images, every merged one twice, and the ways between on fewer."""
         models = checkpoints * SHARE
-        merged = self.draws * models / self.size
-        images = (models + 2 * merged) * TEST_IMAGES + self.draws * models * len(WAY) * self.barrier_images
+        merged = models / self.size
+        images = (models + 2 * merged) * TEST_IMAGES + models * len(WAY) * self.barrier_images
         return Work(models=merged, images=images)
 
 
