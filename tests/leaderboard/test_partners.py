@@ -1,4 +1,4 @@
-"""A track whose targets teach each other: run, written, read, judged, marked and exported alike."""
+"""Tracks whose models are made of given ones, by teaching or merging: run, judged, marked and exported alike."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from helpers.groups import MadeUpImages
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tasks.test_merging_groups import CLASSES, family
 from tasks.test_transfer import Mixed, population
 
 from zoo_generation.data.load import ImageStore
@@ -19,6 +23,7 @@ from zoobench.leaderboard.export import export_data
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.marks import Known, marks_of
 from zoobench.leaderboard.track import Track
+from zoobench.methods.merging import TaskArithmetic
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population
 from zoobench.tasks.registry import get_task
@@ -95,6 +100,32 @@ def test_exports_say_who_is_taught_by_whom_and_nothing_else(references: dict[str
         teachers = [model for each in method.teachers for model in each.weights]
         assert torch.equal(weights[teacher], teachers[int(number)])
     assert "val_labels" in load_file(tmp_path / "out" / "images" / "mlp.safetensors")
+
+
+def test_exports_say_what_is_merged(tmp_path: Path) -> None:
+    """What is written is enough to merge with a mean of one's own, and with the weights that all began as."""
+    made = family()
+    learned = made.table["model_id"].str.match("(?:trunk|child)-0")
+    table = made.table.assign(dataset="digits", split=np.where(learned, "train", "test"))
+    population = Population.of("digits", made.tokenizer, made.weights, table)
+    settings = {"task": "merging", "settings": {"differ": "data", "after": 1}, "zoos": {"digits": None}}
+    settings |= {"training": ("digits",), "targets": ("digits",), "metrics": ("accuracy",), "seeds": 1}
+    track = Track(**TRACK.model_dump() | settings)
+    export_data(tmp_path / "out", track, {"digits": population}, {"digits": population}, 288, None)
+    setting = setting_of({"digits": population}, "digits", 0, MadeUpImages())
+    merged = track.get_task().ask(get_method("average").fit(None, 0, None), setting).weights
+    added = track.get_task().ask(get_method("task_arithmetic").fit(None, 0, TaskArithmetic(0.5)), setting).weights
+    asked = json.loads((tmp_path / "out" / "asked.json").read_text())["digits/0"]
+    with safe_open(tmp_path / "out" / "test" / "digits.safetensors", "pt") as file:
+        weights = dict(zip(json.loads(file.metadata()["checkpoints"]), file.get_tensor("weights"), strict=True))
+    models = pd.read_parquet(tmp_path / "out" / "models.parquet").set_index("checkpoint")
+    bases = load_file(tmp_path / "out" / "bases" / "digits.safetensors")["0"]
+    assert len(asked) == 2
+    for names, base, mean, sum_of_changes in zip(asked, bases, merged, added, strict=True):
+        mine = torch.stack([weights[name] for name in names])
+        torch.testing.assert_close(mine.mean(0), mean)
+        torch.testing.assert_close(base + 0.5 * (mine - base).sum(0), sum_of_changes)
+        assert set(models.loc[names, "data_part"]) == set(CLASSES) and "test_accuracy" not in models
 
 
 def test_cells_know_the_other_targets_if_the_task_reads_them() -> None:

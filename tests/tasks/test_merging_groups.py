@@ -117,6 +117,10 @@ def test_judging_is_that_of_a_loop_over_groups() -> None:
     observed = task.judge(answer, setting)
     again = task.judge(answer, Setting(task.reads(population), images=images))
     pd.testing.assert_frame_equal(observed, again)
+    for after in (0, 1):
+        forked = Merging("data", after=after)
+        bases = [forked.bases(Setting(each)) for each in (population, forked.reads(population))]
+        assert torch.equal(*bases)
     groups = task.groups(population)
     test, val = (images.of(groups.models.row, split) for split in ("test", "val"))
 

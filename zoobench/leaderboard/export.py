@@ -23,7 +23,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Partnered
+from zoobench.tasks.base import Anchored, Combining
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -68,14 +68,10 @@ def export_data(
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
-        elif isinstance(task := track.get_task(), Partnered):
-            asked = {}
+        elif isinstance(task := track.get_task(), Combining):
+            _write_members(aside, track, task, references)
             for name, reference in references.items():
-                for seed in track.all_seeds:
-                    asked[f"{name}/{seed}"] = task.asked(setting_of(references, name, seed, ImageStore()))
-                _write_weights(aside / "test" / f"{name}.safetensors", task.reads(reference))
-                _write_images(aside / "images" / f"{name}.safetensors", reference.table.iloc[0], ImageStore(data_root))
-            write_json(aside / "asked.json", asked)
+                _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
         else:
             around = task.anchors_of if isinstance(task, Anchored) else task.reads
             anchors = [around(each) for each in references.values()]
@@ -98,6 +94,24 @@ def _write_asked(folder: Path, forms: Mapping[str, Form], references: Mapping[st
     rows.to_parquet(folder / "asked.parquet", index=False)
     for name, reference in references.items():
         _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"))
+
+
+def _write_members(folder: Path, track: Track, task: Combining, references: Mapping[str, Population]) -> None:
+    """Write the models that others are to be made of, what a method knows of each, and which of them are in which."""
+    asked: dict[str, list[list[str]]] = {}
+    tables = []
+    for name, reference in references.items():
+        models = track.get_task().reads(reference)
+        _write_weights(folder / "test" / f"{name}.safetensors", models)
+        tables.append(models.as_anchors().table.assign(target=name, checkpoint=models.names))
+        settings = {seed: setting_of(references, name, seed, ImageStore()) for seed in track.all_seeds}
+        asked |= {f"{name}/{seed}": task.members(setting) for seed, setting in settings.items()}
+        bases = {str(seed): task.bases(setting) for seed, setting in settings.items()}
+        if given := {seed: each for seed, each in bases.items() if each is not None}:
+            (folder / "bases").mkdir(exist_ok=True)
+            save_file(given, folder / "bases" / f"{name}.safetensors")
+    write_json(folder / "asked.json", asked)
+    pd.concat(tables).drop(columns="split").to_parquet(folder / "models.parquet", index=False)
 
 
 def _write_weights(path: Path, population: Population) -> None:
@@ -126,7 +140,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         track=track,
         tensors=tensors,
         originals=_gives_back(forms),
-        partnered=isinstance(track.get_task(), Partnered),
+        combining=isinstance(track.get_task(), Combining),
         classes=_classes(track, training),
     )
 

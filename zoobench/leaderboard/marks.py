@@ -22,7 +22,8 @@ from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
 from zoobench.tasks.answers import Answer, Predictions, Weights
-from zoobench.tasks.forms import Form, WeightForm
+from zoobench.tasks.base import Combining
+from zoobench.tasks.forms import WeightForm
 
 SHARE = 0.2
 """As a share of the zoo's spread of fingerprints: closer models are copies. In the tracks' own zoos the nearest two
@@ -67,8 +68,8 @@ def marks_of(
     if track.holds == "predictions":
         return _marks_of_predictions(track, references, answers, others)
     if track.holds == "weights":
-        if any(_begun(form_of(track, references, target)) for target in track.targets):
-            return _marks_of_begun(answers, others)
+        if isinstance(track.get_task(), Combining):
+            return _marks_of_combined(answers, others)
         return _marks_of_weights(leaderboards, track, references, answers, others)
     return ()
 
@@ -93,12 +94,9 @@ class _Ground:
         return fingerprint(weights, self.reference.layout, self.groups)
 
 
-def _begun(form: Form) -> bool:
-    return isinstance(form, WeightForm) and form.begun
-
-
-def _marks_of_begun(answers: Answers, others: Sequence[Known]) -> tuple[str, ...]:
-    """Marks of models that begin as given ones, and stay close to them whoever trains them: only equal ones count."""
+def _marks_of_combined(answers: Answers, others: Sequence[Known]) -> tuple[str, ...]:
+    """Marks of models that are made of given ones, and close to them whoever makes them: only equal ones count,
+    if they are more than half, since methods may choose alike."""
     counted, models = Counter[str](), 0
     for key, answer in answers.items():
         weights = _tensor(answer)
@@ -106,7 +104,7 @@ def _marks_of_begun(answers: Answers, others: Sequence[Known]) -> tuple[str, ...
         for other in (each for each in others if key in each.answers):
             same = torch.isclose(weights, _tensor(other.answers[key]), rtol=1e-5, atol=1e-7)
             counted[f"copy of {other.entry.name}"] += int(same.all(1).sum())
-    return tuple(f"{what} ({count} of {models} models)" for what, count in counted.items() if count)
+    return tuple(f"{what} ({count} of {models} models)" for what, count in counted.items() if 2 * count > models)
 
 
 def _ground(leaderboards: Path, track: Track, references: Mapping[str, Population], target: str) -> _Ground:

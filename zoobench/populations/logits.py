@@ -28,7 +28,8 @@ def logits_of(population: Population, images: Tensor, device: str = "cpu") -> Te
     cannot be run.
     """
     shown = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
-    functions = [repr(each) for each in population.table[OPEN].itertuples(index=False)]
+    known = population.table[[name for name in OPEN if name in population.table]]
+    functions = [repr(each) for each in known.itertuples(index=False)]
     keys: list[Key] = [(device, shown, *each) for each in zip(functions, population.names.tolist(), strict=True)]
     kept = _kept()
     found = {key: kept.pop(key) for key in dict.fromkeys(keys) if key in kept}

@@ -150,6 +150,7 @@ class Population:
         """The checkpoints of these numbers, in this order, also several times, with the columns of `known`."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
         table = self.table[columns].iloc[numbers.tolist()].reset_index(drop=True).assign(**dict.fromkeys(hidden))
+        table = table.copy()  # a view would hold what was measured
         rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
         return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
 

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+from torch import Tensor
 
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
@@ -132,9 +133,18 @@ class Partnered(Protocol):
         """Those of `setting.others` whose models it reads."""
         ...
 
-    def asked(self, setting: Setting) -> list[list[str]]:
+
+@runtime_checkable
+class Combining(Protocol):
+    """A task that asks for models that are made of trained ones, and may be close to these."""
+
+    def members(self, setting: Setting) -> list[list[str]]:
         """For each model of the answer the names, see `Population.names`, of the models that it is made of: one of the
-        target's, which it begins as, and others."""
+        target's first, and others."""
+        ...
+
+    def bases(self, setting: Setting) -> Tensor | None:
+        """The weights [models, D] that all members of a model were trained from; None if a method does not get any."""
         ...
 
 

@@ -80,15 +80,13 @@ class WeightForm:
     """Flat weights of models.
 
     models: how many are allowed; size: numbers per model; first, place: if each model answers for a requested
-    checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None; begun:
-    whether each model begins as one of the requested checkpoints, so that it may stay close to it.
+    checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None.
     """
 
     models: range
     size: int
     first: NDArray[np.int64] | None = None
     place: NDArray[np.int64] | None = None
-    begun: bool = False
 
     kind: ClassVar[Literal["weights"]] = "weights"
 

@@ -83,11 +83,24 @@ def last_checkpoints(population: Population, split: str, after: int | None) -> P
 
     None means of each that was not forked.
     """
+    last = _last(population.table, split, after)
+    return population.select(population.table.index.isin(last.index)).with_own_table()
+
+
+def with_trunks(population: Population, split: str, after: int | None) -> Population:
+    """The same, and the checkpoints from which one knows what they were forked from."""
     table = population.table
+    last = _last(table, split, after)
+    forked = last[_column(last, "parent").notna()].drop_duplicates(["parent", "parent_epoch"])
+    trunks = [_trunk(row, table) for _, row in forked.iterrows()]
+    return population.select(table.index.isin([*last.index, *(row for row in trunks if row is not None)]))
+
+
+def _last(table: pd.DataFrame, split: str, after: int | None) -> pd.DataFrame:
+    """The rows of `last_checkpoints`."""
     forked = pd.to_numeric(_column(table, "parent_epoch"))
     chosen = (table["split"] == split) & (forked.isna() if after is None else forked == after)
-    last = table[chosen].sort_values("epoch", kind="stable").drop_duplicates("model_id", keep="last")
-    return population.select(table.index.isin(last.index)).with_own_table()
+    return table[chosen].sort_values("epoch", kind="stable").drop_duplicates("model_id", keep="last")
 
 
 def draw_groups(population: Population, split: str, differ: Differ, size: int, after: int | None, seed: int) -> Groups:
@@ -149,17 +162,26 @@ def starts_of(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def _trunk(row: pd.Series, table: pd.DataFrame) -> int | None:
+    """The row of the checkpoint of its trunk that a model was forked from; of another one of the trunk, if it was
+    forked from the initialization, which can be drawn again; None if there is neither."""
+    trunk = table[table["model_id"] == row["parent"]]
+    there = trunk[trunk["epoch"] == row["parent_epoch"]]
+    if there.empty and row["parent_epoch"] == 0:
+        there = trunk
+    return None if there.empty else int(there.index[0])
+
+
 def _base(row: pd.Series, target: Population) -> Tensor | None:
     """The weights [D] that a model was trained from. None if they are not known."""
     if not pd.isna(row.get("parent")):
-        table = target.table
-        trunk = table[table["model_id"] == row["parent"]]
-        there = trunk[trunk["epoch"] == row["parent_epoch"]]
-        if len(there):
-            return target.weights[int(there.index[0])]
-        if trunk.empty or row["parent_epoch"] != 0:
+        number = _trunk(row, target.table)
+        if number is None:
             return None
-        row = trunk.iloc[0]
+        trunk = target.table.iloc[number]
+        if trunk["epoch"] == row["parent_epoch"]:
+            return target.weights[number]
+        row = trunk
     network = Network(
         row["architecture"], int(row["channels"]), int(row["classes"]), row["activation"], row["dropout"], row["width"]
     )

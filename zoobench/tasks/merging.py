@@ -28,7 +28,7 @@ from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import WeightForm
-from zoobench.tasks.groups import Differ, Groups, draw_groups, last_checkpoints
+from zoobench.tasks.groups import Differ, Groups, draw_groups, with_trunks
 
 WAY = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the way from a model to the merged one where losses are measured: both ways of a pair have 11 points."""
@@ -95,9 +95,20 @@ class Merging:
         conditioned = condition_batch_norm(tied, target.layout, module, training, self.passes, device=setting.device)
         return Weights(conditioned.cpu())
 
+    def members(self, setting: Setting) -> list[list[str]]:
+        """The names of the models of each group."""
+        groups = self.groups(setting.target)
+        names = groups.models.names
+        return [[str(names[row]) for row in group] for group in groups.rows.tolist()]
+
+    def bases(self, setting: Setting) -> Tensor | None:
+        """The weights [groups, D] that the models of each group were trained from; None if they are not known."""
+        return self.groups(setting.target).bases(setting.target)
+
     def reads(self, target: Population) -> Population:
-        """The last checkpoints of the models that may be drawn, and of those on all images beside them."""
-        return last_checkpoints(target, self.split, self.after)
+        """The last checkpoints of the models that may be drawn, of those on all images beside them, and the weights
+        that they were forked from."""
+        return with_trunks(target, self.split, self.after)
 
     def judge(self, answer: Weights, setting: Setting) -> pd.DataFrame:
         """One row per group.

@@ -26,7 +26,11 @@ from zoobench.tasks.forms import WeightForm
 from zoobench.tasks.reconstruction import last_checkpoints
 
 SAME = ["dataset", "train_images", "classes"]
-"""Columns that are equal for models that see the same images, each in its own size, and name the same classes."""
+"""Columns that are equal for models of the same images, each in its own size, or of parts of them, and of the same
+classes."""
+
+OF_A_PART = ["data_part"]
+"""Methods do not see which part of the images models were trained on, so that all of them teach and learn on all."""
 
 PAIR = ["student", "teacher"]
 
@@ -47,7 +51,7 @@ class _Pairs:
 
     def taught(self) -> Population:
         """The student of each pair."""
-        return self.students.taken(torch.from_numpy(self.numbers[:, 0]))
+        return self.students.taken(torch.from_numpy(self.numbers[:, 0]), OF_A_PART)
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,15 @@ class Transfer:
         own = _same(setting.target)
         return [each for each in setting.others if len(each) and _same(each) == own]
 
-    def asked(self, setting: Setting) -> list[list[str]]:
+    def members(self, setting: Setting) -> list[list[str]]:
         """The name of each student, and those of its teachers."""
         pairs = self._pairs(setting)
         teachers = [name for each in pairs.teachers for name in each.names.tolist()]
         students = pairs.students.names.tolist()
         return [[students[row[0]], *(teachers[each] for each in row[1:])] for row in pairs.numbers.tolist()]
+
+    def bases(self, setting: Setting) -> None:
+        """None: what students and teachers were trained from is not told."""
 
     def reads(self, target: Population) -> Population:
         """The last checkpoints of all test models."""
@@ -101,7 +108,7 @@ class Transfer:
     def form(self, setting: Setting) -> WeightForm:
         """One model for each student and its teachers, in the order of `_Pairs.numbers`."""
         pairs = len(self._pairs(setting).numbers)
-        return WeightForm(range(pairs, pairs + 1), setting.target.layout.size, begun=True)
+        return WeightForm.made(range(pairs, pairs + 1), setting.target.layout.size)
 
     def ask(self, method: Transferrer, setting: Setting) -> Weights:
         """Teach. The weights are those of the students after, one for each student and its teachers."""
@@ -183,10 +190,10 @@ class Transfer:
             ids = read.table["model_id"].astype(str)
             order = random.permutation(ids.sort_values().index)[: self.models]
             some = order[: len(range(number, self.models, len(populations)))]
-            teachers.append(read.taken(torch.from_numpy(some)))
+            teachers.append(read.taken(torch.from_numpy(some), OF_A_PART))
             teacher_names += ids[some].tolist()
             if not number:
-                students, student_names = read.taken(torch.from_numpy(order)), ids[order].tolist()
+                students, student_names = read.taken(torch.from_numpy(order), OF_A_PART), ids[order].tolist()
         count, own, rows = len(teacher_names), len(teachers[0]), []
         for student in range(len(students)):
             others = random.permutation([each for each in range(count) if each != student or student >= own])
