@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from helpers.browsing import unfold, violations, watched
@@ -123,10 +123,9 @@ def test_a_phone_shows_the_page_without_horizontal_scroll(page: Page) -> None:
     assert page.evaluate("[...document.querySelectorAll('.scroll')].some((each) => each.scrollWidth > 375)")
 
 
-@pytest.mark.parametrize("width", [1280, 375])
-def test_it_can_be_read_by_all(page: Page, width: int) -> None:
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (375, "dark")])
+def test_it_can_be_read_by_all(page: Page, width: int, theme: Literal["light", "dark"]) -> None:
     page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=theme)
     unfold(page)
-    assert violations(page) == []
-    page.emulate_media(color_scheme="dark")
     assert violations(page) == []

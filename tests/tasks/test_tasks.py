@@ -307,6 +307,10 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             kinds = ("before", "after", "gained", "lost", "positive", "negative", "transferred")
             counts = {name: random.integers(1, 50, len(rows)) for name in kinds}
             return rows.assign(model=rows["student"], pair=range(len(rows)), share=1.0, images=100, **counts)
+        case "merging":
+            names = ("accuracy", "loss", "part_accuracy", "barrier", "single", "best_single", "single_parts", "joint")
+            columns = dict(zip(names, random.random((8, 6)), strict=True))
+            return pd.DataFrame({"model": [f"m{number}" for number in range(6)]} | columns)
         case _:
             columns = {"original": share[0, :6], "reconstructed": share[1, :6]}
             return pd.DataFrame({"model": [f"m{number}" for number in range(6)]} | columns)
@@ -345,8 +349,8 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 
 def test_tasks_have_names() -> None:
-    names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot", "reconstruction"]
-    names += ["transfer"]
+    names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
+    names += ["merging", "reconstruction", "transfer"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

@@ -183,9 +183,7 @@ def import_(
     architecture: Annotated[
         str | None, option("The models' architecture, or a function package.module:function.", "recognised")
     ] = None,
-    layout: Annotated[
-        str | None, option("How the folder is laid out: 'zoobench list importers'.", "recognised")
-    ] = None,
+    layout: Annotated[str | None, option("The folder's layout: 'zoobench list importers'.", "recognised")] = None,
     home: Home = Path(),
     json: Json = False,
     quiet: Quiet = False,

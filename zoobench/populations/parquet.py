@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoobench.zoo.schema import with_added
 
 COLUMN = "weights"
 DTYPES: dict[str, tuple[torch.dtype, pa.DataType]] = {
@@ -80,9 +81,9 @@ def blocks_of(path: Path, size: int, dtype: str) -> list[Block]:
 
 
 def read_columns(path: Path) -> pd.DataFrame:
-    """The table without the weights."""
+    """The table without the weights, with the columns that are not written where they are null."""
     file = pq.ParquetFile(path)
-    return file.read([name for name in file.schema_arrow.names if name != COLUMN]).to_pandas()
+    return with_added(file.read([name for name in file.schema_arrow.names if name != COLUMN])).to_pandas()
 
 
 def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:

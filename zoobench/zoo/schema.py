@@ -146,6 +146,16 @@ def without_unused(table: pa.Table) -> pa.Table:
     )
 
 
+def with_added(table: pa.Table) -> pa.Table:
+    """The reverse: the table with those columns of `ADDED` that it lacks, null, each where `MODELS` has it."""
+    for name in ADDED:
+        if name not in table.column_names:
+            before = set(MODELS.names[: MODELS.get_field_index(name)])
+            place = max((number for number, each in enumerate(table.column_names, 1) if each in before), default=0)
+            table = table.add_column(place, name, pa.nulls(len(table), MODELS.field(name).type))
+    return table
+
+
 def entries_of(layout: Layout) -> list[list[Any]]:
     """A layout for JSON: a list of [name, shape], because order matters and JSON objects have none."""
     return [[entry.name, list(entry.shape)] for entry in layout]
