@@ -13,6 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Two tests run at a time, and Ray's workers beside them: more threads would wait for each other's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from helpers.made_up_boards import made_up_boards
 from helpers.made_up_report import made_up_report
