@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,20 @@ import torch
 from helpers.groups import HALVES, MadeUpImages, merged, models_to_merge
 from helpers.networks import Network, registered
 from networks.test_capture import seen_by_hooks
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoo_generation.data.images import Images
+from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import accuracies, logits
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.symmetry import random_symmetries
+from zoobench.methods.granting import granted
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.registry import get_method
-from zoobench.populations import Population
+from zoobench.populations import Access, Population
 from zoobench.populations.symmetries import groups_of
 
 SAME: dict[str, dict[str, Any]] = {
@@ -101,6 +106,28 @@ def test_groups_are_merged_as_each_alone(name: str) -> None:
     chosen = 0 if name.startswith("dare") else 1  # of dare each group draws something else
     alone = merged(name, models, [groups[chosen]], bases[chosen : chosen + 1])
     close(together[chosen], alone[0], rtol=1e-3, atol=1e-4)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordedImages(ImageStore):
+    """Of two parts, [2, images, 1, 28, 28]."""
+
+    images: Tensor
+
+    def of(self, row: pd.Series, split: str) -> Images:
+        shown = self.images[HALVES.index(row["data_part"])]
+        return Images(shown, torch.zeros(len(shown), dtype=torch.int64))
+
+
+def test_regmean_is_that_of_fusion_bench() -> None:
+    """Two perceptrons merged by its `regmean_merging` (commit 54c9e8c), in double precision, at 0.9 off the diagonal."""
+    recorded = load_file(Path(__file__).parent / "recorded" / "fusion_bench_regmean.safetensors")
+    models = models_to_merge(2, "mlp", "relu").with_weights(recorded["models"])
+    method = get_method("regmean-published")
+    shown = granted(method, models, Access.LABELS, RecordedImages(images=recorded["images"])).as_anchors()
+    found = method.fit(None, 0, method.config(None)).merge(shown, torch.tensor([[0, 1]]), None, 0)[0]
+    close(found, recorded["merged"], rtol=1e-6, atol=1e-6)
+    assert (recorded["merged"] - recorded["models"].mean(0)).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(("alpha", "bias"), [(0.0, True), (0.7, True), (1.0, True), (0.7, False)])
