@@ -120,7 +120,7 @@ class RecordedImages(ImageStore):
 
 
 def test_regmean_is_that_of_fusion_bench() -> None:
-    """Two perceptrons merged by its `regmean_merging` (commit 54c9e8c), in double precision, at 0.9 off the diagonal."""
+    """Of two perceptrons, by its `regmean_merging` (commit 54c9e8c) in double precision, at 0.9 off the diagonal."""
     recorded = load_file(Path(__file__).parent / "recorded" / "fusion_bench_regmean.safetensors")
     models = models_to_merge(2, "mlp", "relu").with_weights(recorded["models"])
     method = get_method("regmean-published")
