@@ -25,7 +25,7 @@ from zoobench.zoo.workspace import Workspace
 
 CNN = {"architectures": "cnn_s", "activation": "tanh", "learning_rate": 0.003, "epochs": 20}
 MLP = {"architectures": "mlp", "width": 0.25, "activation": "relu", "learning_rate": 0.001, "epochs": 12}
-SHARED = {"seeds": 80, "train_images": 6000}
+SHARED = {"seeds": 80, "train_images": 3000}
 CONTROLS = ("continued_training", "self_distillation", "permuted_teacher")
 METHODS = ("kl", "xe_kl", "mcl", "data_partitioning", "data_partitioning-unsupervised", *CONTROLS)
 IN_SEQUENCE = tuple(f"{name}-sequence" for name in ("kl", "xe_kl", "mcl", "data_partitioning"))
