@@ -3,8 +3,8 @@
     python benchmarks/reuse/merging.py --data-root DIR --out benchmarks/results/merging
 
 Zoos of MNIST are built under `--home`: children of trunks that were forked after 0, 1, 3 and 8 epochs, on two skewed
-halves of the images and on all; models of other initializations; and perceptrons of three widths. Each setting gives a table; all that was measured goes to summary.csv. The same command again goes on where it
-was.
+halves of the images and on all; models of other initializations; and perceptrons of three widths. Each setting gives a
+table; all that was measured goes to summary.csv. The same command again goes on where it was.
 """
 
 from __future__ import annotations
@@ -50,16 +50,9 @@ SETTINGS |= {
     "other inits, mlp of width 4": ("mlp-4", Merging()),
 }
 METHODS = (
-    *(
-        "average",
-        "matched_average",
-        "greedy_soup",
-        "regmean",
-        "regmean-matched",
-        "regmean_plus",
-        "regmean_plus-matched",
-    ),
-    *("pleas", "fisher", "task_arithmetic", "ties", "dare", "wudi", "repair", "repair-average", "repair_pleas"),
+    *("average", "matched_average", "greedy_soup", "regmean", "regmean-matched", "regmean_plus"),
+    *("regmean_plus-matched", "pleas", "fisher", "task_arithmetic", "ties", "dare", "wudi"),
+    *("repair", "repair-average", "repair_pleas"),
 )
 REFERENCES = ("single", "best_single", "ensemble_logits", "ensemble_probabilities", "joint")
 SHOWN = {
