@@ -27,6 +27,7 @@ from zoobench.methods.merging import TaskArithmetic
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population
 from zoobench.tasks.registry import get_task
+from zoobench.zoo.source import Kind
 
 NAMES = ("mlp", "cnn_s")
 TRACK = Track(
@@ -129,9 +130,11 @@ def test_exports_say_what_is_merged(tmp_path: Path) -> None:
 
 
 def test_cells_know_the_other_targets_if_the_task_reads_them() -> None:
-    origins = [object.__new__(Origin) for _ in range(3)]
+    origins = [object.__new__(Origin) for _ in range(4)]
     for number, origin in enumerate(origins):
         object.__setattr__(origin, "name", f"zoo-{number}")
+        kind = Kind("other" if number == 3 else "digits", "cnn_s", 1.0, 28, None, frozenset(), 1)
+        object.__setattr__(origin, "kind", kind)
     kl, pca = get_method("kl"), get_method("pca_gaussian")
     tasks = [get_task("transfer"), get_task("generation")]
     plan = Plan.of({kl: None, replace(pca, learns=False): None}, [], origins, tasks, [0])

@@ -307,7 +307,7 @@ def test_greedy_soups_are_those_of_a_loop() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     models = models_to_merge(2)
-    with pytest.raises(InapplicableError, match="trained from the same weights"):
+    with pytest.raises(InapplicableError, match="all models of a group were trained from"):
         merged("ties", models, [[0, 1]])
     refused: list[tuple[Callable[[], object], str]] = [
         (lambda: get_method("regmean").config(None, {"alpha": 1.5}), "alpha was given as 1.5"),
@@ -328,3 +328,13 @@ def test_models_of_other_parts_are_run_on_their_own_images() -> None:
     for name in ("regmean", "fisher", "regmean_plus"):
         one, other = (merged(name, each, [[0, 1]]) for each in (models, swapped))
         assert float((one - other).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["average", "regmean", "regmean_plus", "pleas"])
+def test_a_model_that_is_not_finite_spoils_its_own_group_alone(name: str) -> None:
+    models = models_to_merge(4)
+    alone = merged(name, models, [[0, 1]])[0]
+    models.weights[3] = torch.nan
+    found = merged(name, models, [[0, 1], [2, 3]])
+    close(found[0], alone, rtol=1e-4, atol=1e-5)
+    assert not found[1].isfinite().all()

@@ -83,6 +83,8 @@ class ImageDataset:
         if part is None:
             return self
         own = DataPart.read(part)
+        if len(own.classes(len(self.classes))) < 2:
+            raise InputError(f"the part {part} of '{self.name}' has fewer than two classes; take fewer parts")
         train, val = (split.of_part(own, len(self.classes)) for split in (self.train, self.val))
         if not len(train) or not len(val):
             raise InputError(

@@ -201,7 +201,11 @@ def _cells(
         return seeds if method.random else seeds[:1]
 
     def beside(target: Origin, task: Task) -> tuple[Origin, ...]:
-        return tuple(each for each in targets if each is not target) if isinstance(task, Partnered) else ()
+        if not isinstance(task, Partnered):
+            return ()
+        kind = target.kind  # others have nothing to teach, and would only make this another measurement
+        same = [each for each in targets if each.kind.dataset == kind.dataset and each is not target]
+        return tuple(each for each in same if each.kind.train_images == kind.train_images)
 
     for training in trainings:
         for method, config in methods.items():

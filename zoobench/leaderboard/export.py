@@ -53,8 +53,8 @@ def export_data(
 ) -> None:
     """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
 
-    Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing; it
-    holds no test images.
+    Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing, and
+    what a `Combining` task shows of them; it holds no test images.
     """
     training = [zoos[name].without("test") for name in track.training]
     forms = {name: form_of(track, references, name) for name in references}
@@ -71,7 +71,8 @@ def export_data(
         elif isinstance(task := track.get_task(), Combining):
             _write_members(aside, track, task, references)
             for name, reference in references.items():
-                _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
+                row = task.shown(reference).row
+                _write_images(aside / "images" / f"{name}.safetensors", row, ImageStore(data_root))
         else:
             around = task.anchors_of if isinstance(task, Anchored) else task.reads
             anchors = [around(each) for each in references.values()]
@@ -101,9 +102,9 @@ def _write_members(folder: Path, track: Track, task: Combining, references: Mapp
     asked: dict[str, list[list[str]]] = {}
     tables = []
     for name, reference in references.items():
-        models = track.get_task().reads(reference)
+        models = task.shown(reference)
         _write_weights(folder / "test" / f"{name}.safetensors", models)
-        tables.append(models.as_anchors().table.assign(target=name, checkpoint=models.names))
+        tables.append(models.table.assign(target=name, checkpoint=models.names))
         settings = {seed: setting_of(references, name, seed, ImageStore()) for seed in track.all_seeds}
         asked |= {f"{name}/{seed}": task.members(setting) for seed, setting in settings.items()}
         bases = {str(seed): task.bases(setting) for seed, setting in settings.items()}

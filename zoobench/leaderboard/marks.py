@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
+from zoo_generation.data.load import ImageStore
 from zoo_generation.networks.symmetry import Group, fingerprint
-from zoobench.leaderboard.answers import Answers, form_of
+from zoobench.leaderboard.answers import Answers, form_of, setting_of
 from zoobench.leaderboard.entry import Entry
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints, read_fingerprints
 from zoobench.leaderboard.track import Track
@@ -22,7 +23,7 @@ from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
 from zoobench.tasks.answers import Answer, Predictions, Weights
-from zoobench.tasks.base import Combining
+from zoobench.tasks.base import Combining, Partnered
 from zoobench.tasks.forms import WeightForm
 
 SHARE = 0.2
@@ -68,8 +69,8 @@ def marks_of(
     if track.holds == "predictions":
         return _marks_of_predictions(track, references, answers, others)
     if track.holds == "weights":
-        if isinstance(track.get_task(), Combining):
-            return _marks_of_combined(answers, others)
+        if isinstance(task := track.get_task(), Combining):
+            return _marks_of_combined(leaderboards, track, task, references, answers, others)
         return _marks_of_weights(leaderboards, track, references, answers, others)
     return ()
 
@@ -94,17 +95,40 @@ class _Ground:
         return fingerprint(weights, self.reference.layout, self.groups)
 
 
-def _marks_of_combined(answers: Answers, others: Sequence[Known]) -> tuple[str, ...]:
-    """Marks of models that are made of given ones, and close to them whoever makes them: only equal ones count,
-    if they are more than half, since methods may choose alike."""
+def _marks_of_combined(
+    leaderboards: Path,
+    track: Track,
+    task: Combining,
+    references: Mapping[str, Population],
+    answers: Answers,
+    others: Sequence[Known],
+) -> tuple[str, ...]:
+    """Marks of models that are made of given ones, and may be close to them and to each other.
+
+    Of other entries only equal models count, if they are more than half, since methods may choose alike. What is close
+    to a training model, or to a given model that it is not made of, is no merged or taught model.
+    """
     counted, models = Counter[str](), 0
-    for key, answer in answers.items():
-        weights = _tensor(answer)
+    for (target, seed), answer in answers.items():
+        weights, reference = _tensor(answer), references[target]
         models += len(weights)
-        for other in (each for each in others if key in each.answers):
-            same = torch.isclose(weights, _tensor(other.answers[key]), rtol=1e-5, atol=1e-7)
+        for other in (each for each in others if (target, seed) in each.answers):
+            same = torch.isclose(weights, _tensor(other.answers[target, seed]), rtol=1e-5, atol=1e-7)
             counted[f"copy of {other.entry.name}"] += int(same.all(1).sum())
-    return tuple(f"{what} ({count} of {models} models)" for what, count in counted.items() if 2 * count > models)
+        ground = _ground(leaderboards, track, references, target)
+        prints, near = ground.prints(weights), SHARE * ground.spread
+        learned = [each.nearest(prints) <= near for each in ground.training if len(each.prints)]
+        counted["copy of a training model"] += int(torch.stack(learned).any(0).sum()) if learned else 0
+        given = track.get_task().reads(reference)
+        members = task.members(setting_of(references, target, seed, ImageStore()))
+        if isinstance(task, Partnered):  # a student is itself, and no teacher
+            members = [each[:1] for each in members]
+        own = torch.tensor([[name in each for name in given.names.tolist()] for each in members])
+        apart = torch.cdist(prints, ground.prints(given.weights)).masked_fill(own, torch.inf)
+        counted["copy of a test model"] += int((apart.amin(1) <= near).sum())
+    always = {"copy of a training model", "copy of a test model"}
+    told = {what: count for what, count in counted.items() if count and (what in always or 2 * count > models)}
+    return tuple(f"{what} ({count} of {models} models)" for what, count in told.items())
 
 
 def _ground(leaderboards: Path, track: Track, references: Mapping[str, Population], target: str) -> _Ground:

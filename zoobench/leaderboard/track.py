@@ -15,7 +15,7 @@ from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
 from zoobench.evaluation.plan import Origin, Plan, TrainingSet, applies
 from zoobench.methods.method import Method
 from zoobench.populations import KEPT, Access
-from zoobench.tasks.base import Task
+from zoobench.tasks.base import Combining, Task
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo, zoo_path
 from zoobench.zoo.source import Source, check_apart
@@ -26,6 +26,10 @@ Seen = Literal["weights", "statistics", "images", "labels"]
 EVERYWHERE = (
     "The training and validation models of the training zoos, with all recorded columns. Of test models only their "
     "weights, when they are asked about. No other models."
+)
+COMBINED = (
+    "The training and validation models of the training zoos, with all recorded columns. Of the test models that "
+    "others are made of, their weights and what comes with them. No other models."
 )
 ALLOWED: dict[Seen, str] = {
     "weights": "No images.",
@@ -127,7 +131,8 @@ class Track(Fields):
     @property
     def rules(self) -> str:
         """What a method may use, in words."""
-        return " ".join(part for part in (EVERYWHERE, ALLOWED[self.access], self.note.strip()) if part)
+        everywhere = COMBINED if isinstance(self.get_task(), Combining) else EVERYWHERE
+        return " ".join(part for part in (everywhere, ALLOWED[self.access], self.note.strip()) if part)
 
     def allows(self, method: Method) -> bool:
         """Whether a method can do what the track asks for, with the access that the track allows."""

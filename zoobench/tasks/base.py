@@ -143,6 +143,10 @@ class Combining(Protocol):
         target's first, and others."""
         ...
 
+    def shown(self, target: Population) -> Population:
+        """The target's models that others are made of, and of them what a method sees."""
+        ...
+
     def bases(self, setting: Setting) -> Tensor | None:
         """The weights [models, D] that all members of a model were trained from; None if a method does not get any."""
         ...

@@ -93,17 +93,25 @@ class Estimate:
         """The metric [...] if each model counts as often as `weights` [..., models] say."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind in ("pairs", "median"):
-                rows = np.einsum("...t,stc->...sc", weights, self.sums)
-                if self.kind == "median":
-                    return _median(rows[..., 0] / rows[..., 1], np.where(rows[..., 1] > 0, weights, 0))
-                totals = np.einsum("...s,...sc->...c", weights, rows)
-                return np.asarray(totals[..., 0] / totals[..., 1])
+                return self._of_pairs(weights)
             totals = weights @ self.sums
             if self.kind == "mean":
                 return np.asarray(totals[..., 0] / totals[..., 1])
             error, square, truth, count = np.moveaxis(totals, -1, 0)
             spread = square - truth**2 / count
             return np.asarray(np.where(spread > 1e-12 * square, 1 - error / spread, np.nan))
+
+    def _of_pairs(self, weights: Array) -> Array:
+        """The same for pairs; where no pair is drawn, as among few models, that of each model counted once."""
+        rows = np.einsum("...t,stc->...sc", weights, self.sums)
+        if self.kind == "median":
+            found = _median(rows[..., 0] / rows[..., 1], np.where(rows[..., 1] > 0, weights, 0))
+        else:
+            totals = np.einsum("...s,...sc->...c", weights, rows)
+            found = np.asarray(totals[..., 0] / totals[..., 1])
+        if not np.isnan(found).any() or (weights == 1).all():
+            return found
+        return np.where(np.isnan(found), self._of_pairs(np.ones(len(self.models))), found)
 
 
 def _median(values: Array, counts: Array) -> Array:
@@ -113,4 +121,4 @@ def _median(values: Array, counts: Array) -> Array:
     half = upto[..., -1:] / 2
     middle = [(upto >= half).argmax(-1), (upto > half).argmax(-1)]
     low, high = (np.take_along_axis(values, each[..., None], -1)[..., 0] for each in middle)
-    return np.asarray((low + high) / 2)
+    return np.asarray(np.where(upto[..., -1] > 0, (low + high) / 2, np.nan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +22,7 @@ Differ = Literal["inits", "data", "inits_and_data"]
 
 WANTED = {
     "inits": "models of different seeds on the same images",
-    "data": "models on different parts of the images that were forked from one trunk",
+    "data": "models on different parts of the images that were forked from one trunk (say `after` how many epochs)",
     "inits_and_data": "models of different seeds on different parts of the images",
 }
 
@@ -36,12 +37,29 @@ class Groups:
 
     @property
     def names(self) -> pd.Series:
-        """By what each group is drawn again, for intervals: the id of the trunk of all its models, or of its first one.
+        """By what each group is drawn again, for intervals: the id of its first model's trunk, or else of this model.
 
         No two groups share a model, but several may have the same trunk.
         """
         families = zip(self.of("parent"), self.of("model_id"), strict=True)
-        return pd.Series([trunks[0] if len(set(trunks)) == 1 and trunks[0] else ids[0] for trunks, ids in families])
+        return pd.Series([trunks[0] or ids[0] for trunks, ids in families])
+
+    @property
+    def alone(self) -> Groups:
+        """The same groups, with no models but theirs."""
+        used, rows = self.rows.unique(return_inverse=True)
+        mask = np.isin(np.arange(len(self.models)), used.numpy())
+        return Groups(self.models.select(mask).with_own_table(), rows)
+
+    def by_activation(self) -> Iterator[tuple[Tensor, Groups]]:
+        """Which groups [n] have models of an activation, and these groups, with the models of that activation."""
+        activation = self.models.table["activation"].astype(str)
+        for each in activation.unique():
+            mask = (activation == each).to_numpy()
+            chosen = torch.from_numpy(mask)[self.rows[:, 0]].nonzero().flatten()
+            if len(chosen):
+                rows = torch.from_numpy(mask.cumsum() - 1)[self.rows[chosen]]
+                yield chosen, Groups(self.models.select(mask).with_own_table(), rows)
 
     def of(self, column: str) -> list[list[str | None]]:
         """Values of a column, by group and model; None where it is null or missing."""
@@ -139,7 +157,7 @@ def draw_groups(population: Population, split: str, differ: Differ, size: int, a
         if len(group) == size:
             groups.append(group)
             waiting = [row for row in waiting if row not in group]
-    if not groups:
+    if not groups or (differ != "inits" and len(known) < 2):
         where = "that were not forked" if after is None else f"forked after epoch {after}"
         raise InapplicableError(
             f"{population.name} has no {size} {WANTED[differ]} among its {len(models)} {split} models {where}; take a "

@@ -8,7 +8,7 @@ and the barrier between them).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import pandas as pd
 import torch
@@ -68,6 +68,15 @@ class Merging:
     def __post_init__(self) -> None:
         if self.size < 2:
             raise InputError(f"merging was given groups of {self.size} models; take 2 or more")
+        if self.differ not in get_args(Differ):
+            raise InputError(
+                f"merging was given models that differ in '{self.differ}'; take one of {', '.join(get_args(Differ))}"
+            )
+        if self.seed < 0 or self.barrier_images < 1 or self.passes < 1:
+            raise InputError(
+                f"merging was given the seed {self.seed}, {self.barrier_images} barrier_images and {self.passes} "
+                "passes; take a seed of 0 or more, and 1 or more of the others"
+            )
         if self.split not in ("val", "test"):
             raise InputError(f"merging was given models of the split '{self.split}'; take 'test', or 'val' to tune")
 
@@ -83,17 +92,20 @@ class Merging:
     def ask(self, method: Merger, setting: Setting) -> Weights:
         """Merge. Methods see the models as `Population.as_anchors` leaves them, and what they have in common."""
         target, groups = setting.target, self.groups(setting.target)
-        merged = method.merge(groups.models.as_anchors(), groups.rows, groups.bases(target), setting.seed)
+        shown = groups.alone  # without the models that were trained on all images, to judge by
+        merged = method.merge(shown.models.as_anchors(), shown.rows, groups.bases(target), setting.seed)
         if merged.shape != (len(groups.rows), target.layout.size):
             raise InputError(
                 f"the method gave weights of shape {list(merged.shape)} for {len(groups.rows)} groups; give "
                 f"[{len(groups.rows)}, {target.layout.size}]"
             )
-        module = _module(groups)
-        training = setting.images.of(groups.models.row, "train")
-        tied = with_ties(merged.to(setting.device), target.layout, module)
-        conditioned = condition_batch_norm(tied, target.layout, module, training, self.passes, device=setting.device)
-        return Weights(conditioned.cpu())
+        conditioned = torch.empty_like(merged)
+        for chosen, some in groups.by_activation():
+            module, training = _module(some), setting.images.of(some.models.row, "train")
+            tied = with_ties(merged[chosen].to(setting.device), target.layout, module)
+            made = condition_batch_norm(tied, target.layout, module, training, self.passes, device=setting.device)
+            conditioned[chosen] = made.cpu()
+        return Weights(conditioned)
 
     def members(self, setting: Setting) -> list[list[str]]:
         """The names of the models of each group."""
@@ -104,6 +116,10 @@ class Merging:
     def bases(self, setting: Setting) -> Tensor | None:
         """The weights [groups, D] that the models of each group were trained from; None if they are not known."""
         return self.groups(setting.target).bases(setting.target)
+
+    def shown(self, target: Population) -> Population:
+        """The models of all groups, with their validation accuracies and parts."""
+        return self.groups(target).alone.models.as_anchors()
 
     def reads(self, target: Population) -> Population:
         """The last checkpoints of the models that may be drawn, of those on all images beside them, and the weights
@@ -120,8 +136,13 @@ class Merging:
         trained on all images, NaN if there are none; and single_parts, of each model among the classes of its part.
         """
         groups = self.groups(setting.target)
-        of_merged = self._of_merged(answer.weights, groups, setting)
-        return pd.DataFrame({"model": groups.names, **of_merged, **_references(groups, setting)})
+        parts = []
+        for chosen, some in groups.by_activation():
+            of_merged = self._of_merged(answer.weights[chosen], some, setting)
+            parts.append(pd.DataFrame({**of_merged, **_references(some, setting)}, index=chosen.numpy()))
+        table = pd.concat(parts).sort_index()
+        table.insert(0, "model", groups.names)
+        return table
 
     def _of_merged(self, merged: Tensor, groups: Groups, setting: Setting) -> dict[str, Tensor]:
         """Columns [groups] about merged models [groups, D]."""
@@ -139,9 +160,9 @@ class Merging:
     def _barriers(self, merged: Tensor, groups: Groups, test: Images, setting: Setting) -> Tensor:
         """The barrier [groups] on the ways from the models of each group to the merged one.
 
-        Each model's units are matched to the merged one's, which changes no function. Halfway between two models of
-        linearly falling or rising loss one would expect the mean of both losses, and so on: the barrier is the largest
-        loss beyond that. For the mean of a pair, it is that of the line between the two.
+        Each model's units are matched to the merged one's, which changes no function. At the merged model one would
+        expect the mean of the models' own losses, and on the way there the mean by the share of the way: the barrier is
+        the largest loss beyond that. For the mean of a pair in correspondence, it is that of the line between the two.
         """
         layout, module, device = groups.models.layout, _module(groups), setting.device
         few = torch.linspace(0, len(test.labels) - 1, min(self.barrier_images, len(test.labels))).long()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoobench.methods.protocols import Transferrer
+from zoo_generation.networks.registry import known_activation
+from zoobench.methods.protocols import InapplicableError, Transferrer
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
 from zoobench.tasks.answers import Weights
@@ -89,7 +90,7 @@ class Transfer:
     def partners(self, setting: Setting) -> list[Population]:
         """The other targets whose models may be teachers."""
         own = _same(setting.target)
-        return [each for each in setting.others if len(each) and _same(each) == own]
+        return [each for each in setting.others if _same(each) == own and len(each.split("test")) and _known(each)]
 
     def members(self, setting: Setting) -> list[list[str]]:
         """The name of each student, and those of its teachers."""
@@ -97,6 +98,11 @@ class Transfer:
         teachers = [name for each in pairs.teachers for name in each.names.tolist()]
         students = pairs.students.names.tolist()
         return [[students[row[0]], *(teachers[each] for each in row[1:])] for row in pairs.numbers.tolist()]
+
+    def shown(self, target: Population) -> Population:
+        """The last checkpoints of all test models."""
+        read = self.reads(target)
+        return read.taken(torch.arange(len(read)), OF_A_PART)
 
     def bases(self, setting: Setting) -> None:
         """None: what students and teachers were trained from is not told."""
@@ -181,6 +187,11 @@ class Transfer:
 
         Raises `InputError` if a student has fewer other models than it needs teachers.
         """
+        if _same(setting.target) is None:
+            raise InapplicableError(
+                f"models of {setting.target.name} were trained on different numbers of images, by which these are "
+                "normalised; make a zoo of each"
+            )
         random = np.random.default_rng(setting.seed)
         populations = [setting.target, *self.partners(setting)]
         teachers: list[Population] = []
@@ -190,6 +201,8 @@ class Transfer:
             ids = read.table["model_id"].astype(str)
             order = random.permutation(ids.sort_values().index)[: self.models]
             some = order[: len(range(number, self.models, len(populations)))]
+            if not len(some):
+                continue  # more populations than models
             teachers.append(read.taken(torch.from_numpy(some), OF_A_PART))
             teacher_names += ids[some].tolist()
             if not number:
@@ -213,9 +226,16 @@ class Transfer:
         return Work(models=pairs, images=pairs * (7.5 * train_images + TEST_IMAGES))
 
 
-def _same(population: Population) -> tuple[object, ...]:
-    """What is equal for models that see the same images and name the same classes."""
+def _same(population: Population) -> tuple[object, ...] | None:
+    """What is equal for models that see the same images and name the same classes; None if it differs among these."""
+    if not len(population) or (population.table[SAME].nunique(dropna=False) > 1).any():
+        return None
     return tuple(None if pd.isna(value) else value for value in population.table.iloc[0][SAME])
+
+
+def _known(population: Population) -> bool:
+    """Whether all its models can be run."""
+    return all(known_activation(each) is not None for each in population.table["activation"].unique())
 
 
 def _right(population: Population, setting: Setting) -> Tensor:

@@ -31,7 +31,7 @@ class MatchedMean(Average):
 
 @dataclass(frozen=True)
 class GreedySoup(MatchingMerger):
-    """The mean of the models that help: from the best on, each is kept with which the mean does not get less accurate.
+    """The mean of the models that help: from the best on, each is kept if the mean with it is no less accurate.
 
     Accuracy is that on validation images, the mean over the members' own.
     Source: Wortsman et al., arXiv 2203.05482, recipe 1.

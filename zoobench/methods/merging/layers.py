@@ -84,8 +84,13 @@ def regression(grams: Tensor, matrices: Tensor, start: Tensor) -> Tensor:
 
 
 def solved(total: Tensor, right: Tensor, start: Tensor) -> Tensor:
-    """`start` plus the solution D of `total` D = `right`; 0 in the directions in which `total` is 0."""
+    """`start` plus the solution D of `total` D = `right`; 0 in the directions in which `total` is 0.
+
+    NaN for systems that are not finite.
+    """
+    finite = total.isfinite().flatten(-2).all(-1)[..., None, None]
+    total = torch.where(finite, total, torch.eye(total.shape[-1], dtype=total.dtype))
     scale = total.diagonal(dim1=-2, dim2=-1).mean(-1)
     ridge = RIDGE * torch.where(scale > 0, scale, torch.ones_like(scale))
     total = total + ridge[..., None, None] * torch.eye(total.shape[-1], dtype=total.dtype)
-    return start + torch.cholesky_solve(right, torch.linalg.cholesky(total))
+    return torch.where(finite, start + torch.cholesky_solve(right, torch.linalg.cholesky(total)), torch.nan)

@@ -83,8 +83,8 @@ class Members:
         """The bases [groups, D]; raises as `vectors` does."""
         if self.bases is None:
             raise InapplicableError(
-                "task vectors need models that were trained from the same weights, and these were not; merge siblings "
-                "of a fork, or choose a method that needs no base"
+                "task vectors need the weights that all models of a group were trained from, and these differ or are "
+                "not in the zoo; merge siblings of a fork, or choose a method that needs no base"
             )
         return self.bases
 
@@ -145,8 +145,14 @@ class GroupMerger(Unlearned):
         raise NotImplementedError
 
     def merge(self, models: Population, groups: Tensor, bases: Tensor | None, seed: int) -> Tensor:
-        """Weights [groups, D] of one model per group; see `Merger`."""
-        return self.combine(self.align(Members.of(models, groups, bases)), seed).float()
+        """Weights [groups, D] of one model per group, whose models share an activation; see `Merger`."""
+        merged = torch.empty(len(groups), models.layout.size)
+        activation = models.table["activation"].astype(str).to_numpy()[groups[:, 0].numpy()]
+        for each in dict.fromkeys(activation):
+            chosen = torch.from_numpy(activation == each)
+            own = None if bases is None else bases[chosen]
+            merged[chosen] = self.combine(self.align(Members.of(models, groups[chosen], own)), seed).float()
+        return merged
 
 
 @dataclass(frozen=True)

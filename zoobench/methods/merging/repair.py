@@ -22,8 +22,8 @@ LEAST = 1e-6  # of a unit's deviation in the members: a merged unit that varies 
 class Repair(GroupMerger):
     """Another method's merged models, repaired: see `repaired`.
 
-    of: the method; images: on which statistics are taken, of each member's. It wraps a method, because it needs more
-    data than many that it repairs: each of both declares its own access.
+    of: the method; images: on which statistics are taken, of each member's. It wraps a method, because it may need more
+    data than the method that it repairs, and each declares its own access.
     """
 
     of: str = "matched_average"
@@ -52,16 +52,16 @@ class Repair(GroupMerger):
 def repaired(merged: Tensor, members: Members, data: list[Population], images: int) -> Tensor:
     """Merged models [groups, D] whose hidden units have the mean members' mean and deviation before the activation.
 
-    Each layer but the last is rescaled and shifted after those before it, on the images of all members together: the
-    first `images` of each model of `data`. Networks with BatchNorm stay as they are: measuring its statistics
-    again, which every merged model gets, does the same. Source: Jordan et al., arXiv 2211.08403.
+    Each layer that has a bias, but the last layer, is rescaled and shifted after those before it, on the images of all
+    members together: the first `images` of each model of `data`. Networks with BatchNorm stay as they are: measuring
+    its statistics again, which every merged model gets, does the same. Source: Jordan et al., arXiv 2211.08403.
     """
     layout = members.layout
     if norms_of(members.module()):
         return merged
     wanted = _statistics(members.weights.flatten(0, 1), data, images)
     changed = merged.clone()
-    for name in list(wanted)[:-1]:
+    for name in wanted:
         weight, bias = layout[f"{name}.weight"].span, layout[f"{name}.bias"].span
         mean, deviation = (each.unflatten(0, (-1, members.size)).mean(1) for each in wanted[name])
         found_mean, found_deviation = _statistics(changed, data, images, [name])[name]
@@ -75,7 +75,7 @@ def repaired(merged: Tensor, members: Members, data: list[Population], images: i
 def _statistics(
     weights: Tensor, data: list[Population], images: int, layers: Collection[str] | None = None
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and deviation [models, units] of the outputs of layers that have a bias, in the order in which they run.
+    """Mean and deviation [models, units] of the outputs of hidden layers with a bias, in the order in which they run.
 
     weights: [models, D]; they are taken over the images of all of `data` together.
     """
@@ -83,7 +83,8 @@ def _statistics(
     for some in weights.split(models_at_once(layout)):
         moments = mean_of([running(model, some).evidence.moments(images, layers) for model in data])
         state = layout.unflatten(some)
-        names = [name for name in moments.counts if f"{name}.bias" in layout]
+        hidden = list(moments.counts) if layers else list(moments.counts)[:-1]
+        names = [name for name in hidden if f"{name}.bias" in layout and f"{name}.weight" in layout]
         found.append({name: moments.outputs(name, state[f"{name}.weight"], state[f"{name}.bias"]) for name in names})
     return {
         name: (torch.cat([part[name][0] for part in found]), torch.cat([part[name][1] for part in found]))

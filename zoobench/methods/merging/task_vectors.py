@@ -16,7 +16,7 @@ from zoobench.methods.sampling import NEXT_SEED
 
 @dataclass(frozen=True)
 class TaskArithmetic(GroupMerger):
-    """θ₀ + scale · Σᵢ τᵢ, of the task vectors τᵢ = θᵢ - θ₀; a scale of 1 by the number of models is the mean.
+    """θ₀ + scale · Σᵢ τᵢ, of the task vectors τᵢ = θᵢ - θ₀; a scale of 1 divided by the number of models is the mean.
 
     Source: Ilharco et al., arXiv 2212.04089.
     """

@@ -28,6 +28,8 @@ from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
 
+MOST_EPOCHS = 1_000_000  # of a training, as of a zoo's
+
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
@@ -78,6 +80,8 @@ class Distillation(Unlearned):
                 f"transfer was given {self.epochs} epochs, batches of {self.batch_size} and a share of {self.share:g}; "
                 "take 1 or more epochs, batches of 1 or more, and a share above 0 and up to 1"
             )
+        if self.epochs > MOST_EPOCHS:
+            raise InputError(f"transfer was given {self.epochs} epochs; take {MOST_EPOCHS} at most")
         if not self.learning_rate > 0 or self.weight_decay < 0:
             raise InputError("transfer takes a learning_rate above 0, and a weight_decay of 0 or more")
 
@@ -96,6 +100,8 @@ class Distillation(Unlearned):
 
     def transfer(self, students: Population, teachers: Sequence[Population], taught: Tensor, seed: int) -> Tensor:
         """See `Transferrer`. A student whose training diverges comes back with all weights 0: at chance."""
+        for activation in students.table["activation"].unique():
+            self._spec(students, activation, seed)  # refuses an unknown one
         images = self._images(students)
         order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))
         chosen = order[: max(1, round(self.share * len(order)))]
@@ -168,8 +174,10 @@ class Distillation(Unlearned):
 
 
 def _probabilities(population: Population, images: Tensor) -> Tensor:
-    """What the models answer to the images, [models, images, classes]."""
-    return logits_of(population, images, device_of("auto")).softmax(2)
+    """What the models answer to the images, [models, images, classes]: all classes alike where that is not finite."""
+    answers = logits_of(population, images, device_of("auto"))
+    known = answers.isfinite().all(2, keepdim=True)  # the weights of a model that ran away may be finite
+    return torch.where(known, answers, 0.0).softmax(2)
 
 
 def _dataset_of(students: Population, shown: Images) -> ImageDataset:
