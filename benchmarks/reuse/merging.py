@@ -35,7 +35,7 @@ MLP = CNN | {"architectures": "mlp", "activation": "relu", "learning_rate": 0.00
 FORK = {"after": [0, 1, 3, 8], "part": [*HALVES, None], "epochs": 5, "checkpoint_epochs": [5]}
 ZOOS: dict[str, dict[str, Any]] = {
     "forks": CNN | {"seeds": 60, "fork": FORK},
-    "inits": CNN | {"seeds": 130},
+    "inits": CNN | {"seeds": 260},
     "mlp-quarter": MLP | {"width": 0.25},
     "mlp-1": MLP,
     "mlp-4": MLP | {"width": 4},
