@@ -96,8 +96,8 @@ def main() -> None:
     with workspace.ray():
         for setting in [given.only] if given.only else SETTINGS:
             found.append(measured(setting, workspace))
-            print(f"\n## {setting}\n\n{table(found[-1]).to_markdown()}", flush=True)
-    tables = [f"## {each['setting'].iloc[0]}\n\n{table(each).to_markdown()}\n" for each in found]
+            print(f"\n## {setting}\n\n{table(found[-1]).to_markdown(disable_numparse=True)}", flush=True)
+    tables = [f"## {each['setting'].iloc[0]}\n\n{table(each).to_markdown(disable_numparse=True)}\n" for each in found]
     (given.out / "tables.md").write_text("\n".join(tables), encoding="utf-8")
     with written_aside(given.out / "summary.csv") as aside:
         pd.concat(found).round(5).to_csv(aside, index=False)

@@ -85,7 +85,7 @@ def main() -> None:
             )
             found.append(results.summary().assign(setting=setting))
             for target, rows in found[-1].groupby("target"):
-                tables.append(f"## {target}, {setting}\n\n{table(rows).to_markdown()}\n")
+                tables.append(f"## {target}, {setting}\n\n{table(rows).to_markdown(disable_numparse=True)}\n")
                 print(f"\n{tables[-1]}", flush=True)
     (given.out / "tables.md").write_text("\n".join(tables), encoding="utf-8")
     with written_aside(given.out / "summary.csv") as aside:
