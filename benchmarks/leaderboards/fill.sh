@@ -12,12 +12,17 @@ controls=(weight_density noise_10 noise_20 noise_40 noise_80 interpolation soup 
 readers=(flat_weights layer_statistics spectral_statistics pca statnn statnn-pooled neural_graph nfn probegen random_probes)
 generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around p_diff hyper_representation
     hyper_representation-released d2nwg d2nwg-unconditional d2nwg_lite)
+mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_plus regmean_plus-matched pleas fisher
+    fisher-matched empirical_fisher greedy_soup task_arithmetic ties dare wudi repair repair-regmean_matched repair_pleas)
+teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
+    permuted_teacher)
 
-[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}"
+[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do
-        # Refused where a track ranks by τ and predictions are constant, as those of training_mean are.
+        # Refused where a track ranks by τ and predictions are constant, as those of training_mean are, and where two
+        # methods make the same, as `average` and `matched_average` of siblings that need no matching.
         zoobench submit "$result" --replace --authors "The zoobench authors" --licence MIT || echo "$result is left out"
     done
 done

@@ -55,7 +55,7 @@ class Groups:
         """Which groups [n] have models of an activation, and these groups, with the models of that activation."""
         activation = self.models.table["activation"].astype(str)
         for each in activation.unique():
-            mask = (activation == each).to_numpy()
+            mask = np.array(activation == each)
             chosen = torch.from_numpy(mask)[self.rows[:, 0]].nonzero().flatten()
             if len(chosen):
                 rows = torch.from_numpy(mask.cumsum() - 1)[self.rows[chosen]]
