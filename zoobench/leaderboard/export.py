@@ -71,7 +71,7 @@ def export_data(
         elif isinstance(task := track.get_task(), Combining):
             _write_members(aside, track, task, references)
             for name, reference in references.items():
-                row = task.shown(reference).row
+                row = task.given(reference).row
                 _write_images(aside / "images" / f"{name}.safetensors", row, ImageStore(data_root))
         else:
             around = task.anchors_of if isinstance(task, Anchored) else task.reads
@@ -102,7 +102,7 @@ def _write_members(folder: Path, track: Track, task: Combining, references: Mapp
     asked: dict[str, list[list[str]]] = {}
     tables = []
     for name, reference in references.items():
-        models = task.shown(reference)
+        models = task.given(reference)
         _write_weights(folder / "test" / f"{name}.safetensors", models)
         tables.append(models.table.assign(target=name, checkpoint=models.names))
         settings = {seed: setting_of(references, name, seed, ImageStore()) for seed in track.all_seeds}

@@ -143,7 +143,7 @@ class Combining(Protocol):
         target's first, and others."""
         ...
 
-    def shown(self, target: Population) -> Population:
+    def given(self, target: Population) -> Population:
         """The target's models that others are made of, and of them what a method sees."""
         ...
 

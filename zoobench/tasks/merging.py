@@ -117,7 +117,7 @@ class Merging:
         """The weights [groups, D] that the models of each group were trained from; None if they are not known."""
         return self.groups(setting.target).bases(setting.target)
 
-    def shown(self, target: Population) -> Population:
+    def given(self, target: Population) -> Population:
         """The models of all groups, with their validation accuracies and parts."""
         return self.groups(target).alone.models.as_anchors()
 

@@ -99,7 +99,7 @@ class Transfer:
         students = pairs.students.names.tolist()
         return [[students[row[0]], *(teachers[each] for each in row[1:])] for row in pairs.numbers.tolist()]
 
-    def shown(self, target: Population) -> Population:
+    def given(self, target: Population) -> Population:
         """The last checkpoints of all test models."""
         read = self.reads(target)
         return read.taken(torch.arange(len(read)), OF_A_PART)
