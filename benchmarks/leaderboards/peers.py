@@ -116,9 +116,8 @@ def seconds(costs: pd.DataFrame, tracks: list[str]) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """A table of text, by method."""
-    rows = [["method", *table.columns], ["---"] * (1 + len(table.columns))]
-    rows += [[f"`{method}`", *row] for method, row in zip(table.index, table.fillna("–").to_numpy(), strict=True)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    shown = table.fillna("–").rename(index="`{}`".format).rename_axis("method")
+    return shown.to_markdown(disable_numparse=True) + "\n"
 
 
 def main() -> None:
