@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from zoo_generation.data.images import Images
 from zoo_generation.data.part import DataPart
 from zoo_generation.errors import InputError
-from zoo_generation.networks.accuracy import accuracies, accuracies_among, condition_batch_norm, evaluate, logits
+from zoo_generation.networks.accuracy import accuracies_among, condition_batch_norm, evaluate
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.program import with_ties
 from zoo_generation.networks.symmetry import match_closest
 from zoobench.methods.protocols import Merger
 from zoobench.populations import Access, Population
+from zoobench.populations.logits import logits_of
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
@@ -200,11 +201,10 @@ class Merging:
 
 def _references(groups: Groups, setting: Setting) -> dict[str, Tensor]:
     """Columns [groups] about what merged models are to be read against."""
-    layout, module, weights = groups.models.layout, _module(groups), groups.models.weights
     test, val = (setting.images.of(groups.models.row, split) for split in ("test", "val"))
-    answers = logits(weights, layout, module, test.images, setting.device)
+    answers, chosen = (logits_of(groups.models, each.images, setting.device) for each in (test, val))
     right = (answers.argmax(2) == test.labels).double().mean(1)
-    best = accuracies(weights, layout, module, val, setting.device)[groups.rows].argmax(1, keepdim=True)
+    best = (chosen.argmax(2) == val.labels).double().mean(1)[groups.rows].argmax(1, keepdim=True)
     own = [
         torch.tensor([_among(answers[row], test.labels, part) for row, part in zip(rows, parts, strict=True)]).mean()
         for rows, parts in zip(groups.rows.tolist(), _parts(groups), strict=True)
