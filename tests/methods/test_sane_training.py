@@ -257,6 +257,7 @@ def test_training_ends_when_validation_gets_no_better(tokens: TokenSet, monkeypa
     assert told[-1][0] < 100 and {"validation", "validation r2", "r2", "contrastive"} <= told[-1][1].keys()
 
 
+@pytest.mark.faults
 def test_workers_learn_what_one_does(tokens: TokenSet) -> None:
     """Each step's gradients are those of the whole batch, contrastive loss included."""
     config = replace(SMALL, normalization="batch", steps=4)

@@ -97,6 +97,7 @@ def visit(folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> None
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.mark.faults
 def test_networks_of_a_user_are_trained_and_not_run_unless_named(tmp_path: Path) -> None:
     (tmp_path / "mynets.py").write_text(CODE)
     code, output = zoobench(
@@ -116,6 +117,7 @@ def test_networks_of_a_user_are_trained_and_not_run_unless_named(tmp_path: Path)
     assert not imported.exists()
 
 
+@pytest.mark.faults
 def test_what_is_recorded_and_generated_of_a_users_network_is_so(
     run: Run, own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
