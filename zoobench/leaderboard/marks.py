@@ -94,6 +94,11 @@ class _Ground:
     def prints(self, weights: Tensor) -> Tensor:
         return fingerprint(weights, self.reference.layout, self.groups)
 
+    def copies(self, prints: Tensor, of: Sequence[Fingerprints]) -> int:
+        """How many models with these fingerprints are copies of any of others."""
+        near = [each.nearest(prints) <= SHARE * self.spread for each in of if len(each.prints)]
+        return int(torch.stack(near).any(0).sum()) if near else 0
+
 
 def _marks_of_combined(
     leaderboards: Path,
@@ -109,23 +114,23 @@ def _marks_of_combined(
     to a training model, or to a given model that it is not made of, is no merged or taught model.
     """
     counted, models = Counter[str](), 0
+    grounds = {target: _ground(leaderboards, track, references, target) for target in track.targets}
+    given = {target: track.get_task().reads(references[target]) for target in track.targets}
+    given_prints = {target: grounds[target].prints(each.weights) for target, each in given.items()}
     for (target, seed), answer in answers.items():
-        weights, reference = _tensor(answer), references[target]
+        weights, ground, names = _tensor(answer), grounds[target], given[target].names
         models += len(weights)
         for other in (each for each in others if (target, seed) in each.answers):
             same = torch.isclose(weights, _tensor(other.answers[target, seed]), rtol=1e-5, atol=1e-7)
             counted[f"copy of {other.entry.name}"] += int(same.all(1).sum())
-        ground = _ground(leaderboards, track, references, target)
-        prints, near = ground.prints(weights), SHARE * ground.spread
-        learned = [each.nearest(prints) <= near for each in ground.training if len(each.prints)]
-        counted["copy of a training model"] += int(torch.stack(learned).any(0).sum()) if learned else 0
-        given = track.get_task().reads(reference)
+        prints = ground.prints(weights)
+        counted["copy of a training model"] += ground.copies(prints, ground.training)
         members = task.members(setting_of(references, target, seed, ImageStore()))
         if isinstance(task, Partnered):  # a student is itself, and no teacher
             members = [each[:1] for each in members]
-        own = torch.tensor([[name in each for name in given.names.tolist()] for each in members])
-        apart = torch.cdist(prints, ground.prints(given.weights)).masked_fill(own, torch.inf)
-        counted["copy of a test model"] += int((apart.amin(1) <= near).sum())
+        own = torch.from_numpy(np.stack([np.isin(names, each) for each in members]))
+        apart = torch.cdist(prints, given_prints[target]).masked_fill(own, torch.inf)
+        counted["copy of a test model"] += int((apart.amin(1) <= SHARE * ground.spread).sum())
     always = {"copy of a training model", "copy of a test model"}
     told = {what: count for what, count in counted.items() if count and (what in always or 2 * count > models)}
     return tuple(f"{what} ({count} of {models} models)" for what, count in told.items())
@@ -160,8 +165,7 @@ def _marks_of_weights(
         for other in others:
             counted[f"copy of {other.entry.name}"] += int(_copied(prints, target, ground, other).sum())
         for name, there in (("training", ground.training), ("test", ground.test)):
-            near = [each.nearest(prints) <= SHARE * ground.spread for each in there]
-            counted[f"copy of a {name} model"] += int(torch.stack(near).any(0).sum()) if near else 0
+            counted[f"copy of a {name} model"] += ground.copies(prints, there)
         if ground.originals is not None:
             given_back = (prints - ground.originals).norm(dim=1) <= ROUNDING * ground.spread
             counted["input given back"] += int(given_back.sum())
