@@ -98,7 +98,7 @@ class Track(Fields):
         """The task with its settings."""
         return get_task(self.task, self.settings)
 
-    @property
+    @cached_property
     def task_version(self) -> int:
         """The version of the task: entries that another version scored are not compared with others."""
         return self.get_task().version
