@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.networks.module import Network
@@ -47,9 +48,8 @@ class Groups:
     @property
     def alone(self) -> Groups:
         """The same groups, with no models but theirs."""
-        used, rows = self.rows.unique(return_inverse=True)
-        mask = np.isin(np.arange(len(self.models)), used.numpy())
-        return Groups(self.models.select(mask).with_own_table(), rows)
+        used = np.isin(np.arange(len(self.models)), self.rows.numpy())
+        return self._within(used, self.rows)
 
     def by_activation(self) -> Iterator[tuple[Tensor, Groups]]:
         """Which groups [n] have models of an activation, and these groups, with the models of that activation."""
@@ -58,8 +58,11 @@ class Groups:
             mask = np.array(activation == each)
             chosen = torch.from_numpy(mask)[self.rows[:, 0]].nonzero().flatten()
             if len(chosen):
-                rows = torch.from_numpy(mask.cumsum() - 1)[self.rows[chosen]]
-                yield chosen, Groups(self.models.select(mask).with_own_table(), rows)
+                yield chosen, self._within(mask, self.rows[chosen])
+
+    def _within(self, mask: NDArray[np.bool_], rows: Tensor) -> Groups:
+        """These groups, of the models that the mask keeps, renumbered."""
+        return Groups(self.models.select(mask).with_own_table(), torch.from_numpy(mask.cumsum() - 1)[rows])
 
     def of(self, column: str) -> list[list[str | None]]:
         """Values of a column, by group and model; None where it is null or missing."""

@@ -150,10 +150,9 @@ class Merging:
         layout, module, device = groups.models.layout, _module(groups), setting.device
         test, parts = setting.images.of(groups.models.row, "test"), _parts(groups)
         loss, accuracy = evaluate(merged, layout, module, test, device)
-        among = {
-            part: accuracies_among(merged, layout, module, test, part, device)
-            for part in {part for group in parts for part in group}
-        }
+        among = {tuple(range(int(groups.models.row["classes"]))): accuracy}  # of parts with all classes
+        for part in {part for group in parts for part in group} - among.keys():
+            among[part] = accuracies_among(merged, layout, module, test, part, device)
         of_parts = [torch.stack([among[part][row] for part in group]).mean() for row, group in enumerate(parts)]
         barriers = self._barriers(merged, groups, test, setting)
         return {"accuracy": accuracy, "loss": loss, "part_accuracy": torch.stack(of_parts), "barrier": barriers}
