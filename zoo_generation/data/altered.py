@@ -38,12 +38,12 @@ def _rotated(images: Tensor, rows: Tensor, split: int) -> Tensor:
 
 def _noisy(images: Tensor, rows: Tensor, split: int) -> Tensor:
     """A quarter of the pixels, drawn for each image, of any brightness."""
-    noisy = images.clone()
-    for image, row in zip(noisy, rows.tolist(), strict=True):
+    drawn = np.empty(images.shape, np.int16)
+    for place, row in enumerate(rows.tolist()):
         random = np.random.RandomState([NOISE_SEED, split, row])  # NumPy promises that it never changes
-        drawn = torch.from_numpy(random.randint(0, 256 * NOISY, image.shape, np.int64))
-        image[drawn < 256] = drawn[drawn < 256].to(torch.uint8)
-    return noisy
+        drawn[place] = random.randint(0, 256 * NOISY, images.shape[1:], np.int16)
+    noise = torch.from_numpy(drawn)
+    return torch.where(noise < 256, noise.to(torch.uint8), images)
 
 
 ALTERATIONS: dict[str, Alteration] = {"inverted": _inverted, "rotated": _rotated, "noisy": _noisy}
