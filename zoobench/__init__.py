@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from zoobench.methods import Tracer as Tracer
     from zoobench.methods import Transferrer as Transferrer
     from zoobench.methods import Unlearned as Unlearned
+    from zoobench.methods import ValueLearner as ValueLearner
+    from zoobench.methods import ValueNetworks as ValueNetworks
     from zoobench.methods.fitting import Fitted as Fitted
     from zoobench.methods.generation import Generated as Generated
     from zoobench.methods.generation import TargetChoice as TargetChoice
@@ -124,7 +126,7 @@ _TYPES = {
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
         "Attributor Embedder Execution Generator InapplicableError LayerEmbedder Merger Method Predictor Reconstructor "
-        "TablePredictor Tracer Transferrer Unlearned"
+        "TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

@@ -18,10 +18,14 @@ from zoobench.methods.protocols import (
     TablePredictor,
     Tracer,
     Transferrer,
+    ValueLearner,
 )
 
 PARTS = ("fit", "save", "load")
-PROTOCOLS = (Embedder, Predictor, TablePredictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
+PROTOCOLS = (
+    *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
+    *(Merger, Transferrer, ValueLearner, Attributor, Tracer),
+)
 
 
 def checked(name: str, found: object) -> Method:
@@ -95,6 +99,9 @@ TRANSFER = (
 )
 """Methods of transfer, and their controls."""
 
+VALUE = ("residual_value", "cascade_value", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value")
+"""Methods that add logits to those of trained models, and their controls."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -114,6 +121,7 @@ METHODS = Registry(
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
+    | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

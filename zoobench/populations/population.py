@@ -154,6 +154,12 @@ class Population:
         rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
         return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
 
+    def onto(self, dataset: str, train_images: int | None) -> Population:
+        """The same checkpoints as models for all images of another dataset, of which so many are to train on, None for
+        all: these are what `evidence` gives. Images keep the size and channels that the models see."""
+        table = self.table.assign(dataset=dataset, train_images=train_images, data_part=None)
+        return replace(self, read_table=partial(_given, table))
+
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.
 
