@@ -149,8 +149,13 @@ class Population:
     def taken(self, numbers: Tensor, hidden: Collection[str] = ()) -> Population:
         """The checkpoints of these numbers, in this order, also several times, with the columns of `known`."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        table = self.table[columns].iloc[numbers.tolist()].reset_index(drop=True).assign(**dict.fromkeys(hidden))
-        table = table.copy()  # a view would hold what was measured
+        found = self.ordered(numbers)
+        table = found.table[columns].assign(**dict.fromkeys(hidden)).copy()  # a view would hold what was measured
+        return replace(found, read_table=partial(_given, table))
+
+    def ordered(self, numbers: Tensor) -> Population:
+        """The checkpoints of these numbers, in this order, also several times, with all columns."""
+        table = self.table.iloc[numbers.tolist()].reset_index(drop=True)
         rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
         return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
 

@@ -53,8 +53,8 @@ class ResidualValue(ValueTraining):
 class CascadeValue(ResidualValue):
     """The same, of networks that see the base's probabilities too, as planes beside the image.
 
-    The published Cascade sees the base's answer in the place of the input, as the embedding of a mean token, and Cascade+
-    beside it. Images have no tokens, so that a plane per class stands for it; this is Cascade+.
+    The published Cascade sees the base's answer in the place of the input, as the mean embedding of tokens, and
+    Cascade+ beside it. Images have no tokens, so that a plane for each class stands for it: this is Cascade+.
     """
 
     def learn(self, bases: Population, seed: int) -> ValueNetworks:
