@@ -18,7 +18,7 @@ from zoo_generation.networks.module import Network
 from zoo_generation.networks.program import device_of
 from zoo_generation.networks.registry import known_activation
 from zoo_generation.networks.stack import Stack, UnstackableError
-from zoo_generation.networks.trial import proven_stack
+from zoo_generation.networks.trial import built, proven_stack
 from zoobench.methods.descent import Descent, Losses, Parameters, descend, steps_of
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.unlearned import Unlearned
@@ -143,7 +143,7 @@ def _stack(networks: list[Network], size: int, name: str) -> Stack:
     """Raises `InapplicableError` if they cannot be run as one."""
     first = networks[0]
     try:
-        modules = [each.build(0, INIT).to(device_of("auto")) for each in networks]
-        return proven_stack(modules, (first.channels, size, size), device_of("auto"))
+        device = device_of("auto")
+        return proven_stack([built(each, 0, device) for each in networks], (first.channels, size, size), device)
     except UnstackableError as error:
         raise InapplicableError(f"networks like the models of {name} cannot be trained as one stack: {error}") from None
