@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.flat_models import narrow
 from helpers.networks import Network, registered
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,7 +71,7 @@ def test_gradients_of_soft_labels_are_those_of_the_divergence_from_them() -> Non
 
 @pytest.mark.parametrize("architecture", ["cnn_s", "mlp", "resnet18"])
 def test_without_an_objective_training_is_the_plain_loop_to_the_bit(architecture: str) -> None:
-    spec = model_spec(architectures=architecture, width=0.0625, image_size=16, batch_size=32)
+    spec = model_spec(architectures=architecture, width=narrow(architecture), image_size=16, batch_size=32)
     dataset = digits(spec.image_size, images=80)
     model = build_model(spec, dataset, "cpu")
     order, optimizer = order_generator(spec), optimizer_of(model, spec.optimizer, spec.learning_rate, 0.0)
