@@ -17,15 +17,14 @@ from zoo_generation.training.memory import stack_size_for
 from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.train import stack_key, train_models
 from zoobench.populations import Population
-from zoobench.tasks.fine_tuning import accuracy_after, specs_like
+from zoobench.tasks.fine_tuning import specs_like
 
 
-def retrained(population: Population, epochs: int, data_root: Path | None, device: str, *, fresh: bool) -> Tensor:
-    """Test accuracies [checkpoints] float64 of the models when they are trained on the images of their rows; or of
-    fresh networks like them, each of a seed of its own.
+def retrained(population: Population, epochs: int, data_root: Path | None, device: str, *, fresh: bool) -> Population:
+    """The models after training on the images of their rows; or fresh networks like them, each of a seed of its own.
 
-    Each is trained as its row says that it was, at a constant rate, and once in a process. 0 if one diverges. Raises
-    `InputError` if a row does not say how.
+    Each is trained as its row says that it was, at a constant rate, and once in a process. One that diverges has all
+    weights 0. Raises `InputError` if a row does not say how.
     """
     layout, known = population.layout, _known()
     keys: list[Hashable] = []
@@ -42,11 +41,13 @@ def retrained(population: Population, epochs: int, data_root: Path | None, devic
         images = load_images(dataset_key(specs[0]), data_root)
         size = stack_size_for(specs[0], images, device)
         models = train_models(specs, images, size, device, start=None if fresh else states)
-        known |= {key: accuracy_after(model, epochs) for key, model in zip(missing, models, strict=True)}
-    return torch.tensor([known[key] for key in keys], dtype=torch.float64)
+        for key, model in zip(missing, models, strict=True):
+            last = [each for each in model.checkpoints if each.epoch == epochs]
+            known[key] = layout.flatten(last[0].state) if last else torch.zeros(layout.size)
+    return population.with_weights(torch.stack([known[key] for key in keys]))
 
 
 @cache
-def _known() -> dict[Hashable, float]:
-    """The accuracies that this process has measured."""
+def _known() -> dict[Hashable, Tensor]:
+    """The weights [D] that this process has trained."""
     return {}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.data.altered import MARK
+from zoo_generation.data.images import Images
 from zoo_generation.data.part import DataPart
 from zoo_generation.data.registry import find_dataset
 from zoo_generation.errors import InputError
@@ -94,13 +95,14 @@ class Value:
     dataset of as many classes, or `whole`: all classes, if the bases were trained on a part of them. models: how many
     bases are shown at most, and as many others are not. train_images: how many of the images there are to train on,
     None for as many as the bases had. epochs: for which the judge trains bases, and fresh networks, to read the
-    networks against.
+    networks against. test_images: on which they are judged at most, evenly spaced.
     """
 
     onto: str = "+inverted"
     models: int = 8
     train_images: int | None = None
     epochs: int = 10
+    test_images: int = 2000
 
     name: ClassVar[str] = "value"
     version: ClassVar[int] = 1
@@ -112,10 +114,11 @@ class Value:
     uses_sources: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.models < 1 or self.epochs < 1 or (self.train_images is not None and self.train_images < 1):
+        few = self.train_images is not None and self.train_images < 1
+        if few or self.models < 1 or self.epochs < 1 or self.test_images < 1:
             raise InputError(
-                f"value was given {self.models} models, {self.epochs} epochs and {self.train_images} train_images; "
-                "take 1 or more of each"
+                f"value was given {self.models} models, {self.epochs} epochs, {self.train_images} train_images and "
+                f"{self.test_images} test_images; take 1 or more of each"
             )
 
     def partners(self, setting: Setting) -> list[Population]:
@@ -165,18 +168,17 @@ class Value:
         networks, ids = Sums.of(answer, shown), _ids(shown)
         others = (self._bases(each)[1] for each in self.partners(setting))
         judged = [("own", shown), ("unseen", unseen), *(("other", each) for each in others)]
-        store, device, here = setting.images, setting.device, self._onto(shown)
-        test, every = store.of(here.row, "test"), torch.ones(len(shown), dtype=torch.bool)
+        device, here = setting.device, self._onto(shown)
+        test, every = self._test(here.row, here.row, setting), torch.ones(len(shown), dtype=torch.bool)
         nothing = torch.zeros(len(test.labels), int(here.row["classes"]))
         alone = _right(networks.answers(test.images, nothing, every, device), test.labels)
-        fresh = retrained(here, self.epochs, store.data_root, device, fresh=True) * len(test.labels)
-        of_network = pd.DataFrame({"network": ids, "alone": alone, "scratch": fresh})
+        of_network = pd.DataFrame({"network": ids, "alone": alone, "scratch": self._trained(here, setting, fresh=True)})
         parts = []
         for kind, bases in judged:
             there = self._onto(bases)
-            tuned = retrained(there, self.epochs, store.data_root, device, fresh=False) * len(test.labels)
             plugged = self._plugged(networks, here.row, there, kind, setting)
             former = self._plugged(networks, shown.row, bases, kind, setting).add_prefix("former_")
+            tuned = self._trained(there, setting, fresh=False)
             of_base = pd.DataFrame({"place": range(len(bases)), "tuned": tuned})
             rows = pd.concat([plugged, former], axis=1).merge(of_base, on="place")
             base_model = _ids(bases)[rows["place"]]
@@ -190,20 +192,32 @@ class Value:
 
         row: of the networks' own bases, which says how these see the same images.
         """
-        store, device = setting.images, setting.device
-        seen, test = store.of(row, "test"), store.of(bases.row, "test")
-        counted = torch.isin(test.labels, torch.tensor(_classes_of(bases.row)))
-        images, labels = seen.images[counted], test.labels[counted]
+        device = setting.device
+        seen, test = self._test(row, bases.row, setting), self._test(bases.row, bases.row, setting)
+        labels = test.labels
         rows = []
-        for place, known in enumerate(logits_of(bases, test.images[counted], device)):
+        for place, known in enumerate(logits_of(bases, test.images, device)):
             which = torch.ones(len(networks.unread), dtype=torch.bool)
             if kind == "own":
                 which = torch.arange(len(which)) == place
-            sums = known + networks.answers(images, known, which, device)
+            sums = known + networks.answers(seen.images, known, which, device)
             right = zip(which.nonzero().flatten().tolist(), _right(sums, labels), strict=True)
             base = _right(known[None], labels)[0]
             rows += [(number, place, len(labels), base, count) for number, count in right]
         return pd.DataFrame(rows, columns=["number", "place", "images", "base", "sum"])
+
+    def _trained(self, bases: Population, setting: Setting, *, fresh: bool) -> list[int]:
+        """How many test images each of the bases has right when it is trained on its row's images, or a fresh one."""
+        trained = retrained(bases, self.epochs, setting.images.data_root, setting.device, fresh=fresh)
+        test = self._test(bases.row, bases.row, setting)
+        return _right(logits_of(trained, test.images, setting.device), test.labels)
+
+    def _test(self, row: pd.Series, base: pd.Series, setting: Setting) -> Images:
+        """Test images as models of a row see them, of the classes that the row of a base has images of."""
+        test = setting.images.of(row, "test")
+        known = torch.isin(test.labels, torch.tensor(_classes_of(base))).nonzero().flatten()
+        some = known[torch.linspace(0, len(known) - 1, min(self.test_images, len(known))).long()]
+        return Images(test.images[some], test.labels[some])
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """By kind of base (`own`, `unseen`, `other`), as `gain_unseen`: `accuracy` of the sum; `gain`, that accuracy
