@@ -33,7 +33,7 @@ from zoobench.methods.protocols import (
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
-from zoobench.populations.planes import layout_of
+from zoobench.populations.planes import layout_like
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN = 12, 2, 3
@@ -151,7 +151,7 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         teachers = [population.split("test").taken(torch.tensor([0, 2]))]
         matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
     if isinstance(model, ValueLearner):
-        both = layout_of(population.row).size
+        both = layout_like(population.row).size
         learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))
         matrix("learn", learned, 2, range(both, both + size + 1, size))
     if isinstance(model, Predictor):

@@ -18,7 +18,7 @@ from zoobench.methods.registry import VALUE, get_method
 from zoobench.methods.value import CascadeValue, LogitEnsemble, ProxyTuning, ResidualValue, ValueAlone, learning
 from zoobench.populations import Access, Population, Tokenizer, TokenSet
 from zoobench.populations.logits import logits_of
-from zoobench.populations.planes import alone, idle, layout_of, seeing, with_planes
+from zoobench.populations.planes import alone, idle, layout_like, seeing, with_planes
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.value import SUBTRACTED, Sums
 from zoobench.testing import check_method, made_up
@@ -50,7 +50,7 @@ def trained_plainly(population: Population, number: int, known: Tensor, planes: 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return layout_of(population.row, planes).flatten(module.state_dict()).detach()
+    return layout_like(population.row, planes).flatten(module.state_dict()).detach()
 
 
 @pytest.mark.parametrize("planes", [False, True])
@@ -101,7 +101,7 @@ def test_networks_that_read_no_planes_compute_the_same(architecture: str, width:
     population = made_up().taken(torch.arange(3))
     row = population.row.copy()
     row["architecture"], row["width"], row["image_size"] = architecture, width, 28
-    layout = layout_of(row, planes=False)
+    layout = layout_like(row, planes=False)
     random = torch.Generator().manual_seed(0)
     weights = torch.rand(3, layout.size, generator=random) + 0.1
     padded = idle(weights, row)
@@ -162,7 +162,7 @@ def test_methods_keep_the_contract(name: str) -> None:
     check_method(method, **({} if name == "zero_value" else FEW))
     config = method.config(None, {} if name == "zero_value" else FEW)
     found = method.fit(TokenSet(288, ()), 0, config).learn(bases(), 5)  # type: ignore[attr-defined]
-    assert found.added.shape == (4, layout_of(bases().row).size) and bool(found.added.isfinite().all())
+    assert found.added.shape == (4, layout_like(bases().row).size) and bool(found.added.isfinite().all())
 
 
 @pytest.mark.parametrize(

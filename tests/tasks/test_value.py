@@ -18,7 +18,7 @@ from zoo_generation.networks.module import build_module
 from zoobench.methods.protocols import InapplicableError, ValueNetworks
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population
-from zoobench.populations.planes import alone, idle, layout_of
+from zoobench.populations.planes import alone, idle, layout_like
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import Setting
 from zoobench.tasks.value import Value
@@ -38,7 +38,7 @@ class Random:
     def learn(self, bases: Population, seed: int) -> ValueNetworks:
         self.bases = bases
         random = torch.Generator().manual_seed(seed)
-        added = 0.1 * torch.randn(len(bases), layout_of(bases.row).size, generator=random)
+        added = 0.1 * torch.randn(len(bases), layout_like(bases.row).size, generator=random)
         added[:1] = idle(alone(added[:1], bases.row)[0], bases.row)
         subtracted = 0.1 * torch.randn(bases.weights.shape, generator=random)
         subtracted[1:] = 0
@@ -48,7 +48,7 @@ class Random:
 def logits(row: pd.Series, weights: Tensor, images: Tensor) -> Tensor:
     """Of a model alone, by its plain module."""
     module = build_module(row)
-    layout = layout_of(row, planes=False)
+    layout = layout_like(row, planes=False)
     module.load_state_dict(layout.unflatten(weights), strict=False)
     with torch.no_grad():
         return module.eval()(images).double()

@@ -16,7 +16,7 @@ from zoobench.populations.population import Population
 from zoobench.populations.tokenizer import Tokenizer
 
 
-def layout_of(row: pd.Series, planes: bool = True) -> Layout:
+def layout_like(row: pd.Series, planes: bool = True) -> Layout:
     """The layout of a network like those of a row of a zoo, with planes or without."""
     channels = int(row["channels"]) + planes * int(row["classes"])
     return get_architecture(row["architecture"]).layout(channels, int(row["classes"]), float(row["width"]))
@@ -25,7 +25,7 @@ def layout_of(row: pd.Series, planes: bool = True) -> Layout:
 def seeing(bases: Population, weights: Tensor) -> Population:
     """Networks of these weights [bases, D'] that see planes, one like each of the bases."""
     table = bases.table.assign(channels=bases.table["channels"] + bases.table["classes"])
-    return Population.of(bases.name, Tokenizer.of(layout_of(bases.row)), weights, table)
+    return Population.of(bases.name, Tokenizer.of(layout_like(bases.row)), weights, table)
 
 
 def with_planes(images: Tensor, logits: Tensor) -> Tensor:
@@ -37,23 +37,23 @@ def with_planes(images: Tensor, logits: Tensor) -> Tensor:
 
 def idle(weights: Tensor, row: pd.Series) -> Tensor:
     """Networks [models, D'] that see planes and do not read them, of those [models, D] that see images alone."""
-    parts = layout_of(row, planes=False).unflatten(weights)
+    parts = layout_like(row, planes=False).unflatten(weights)
     padded = {}
     for entry, spare in _spare(row):
         padded[entry.name] = F.pad(parts[entry.name], (0, 0) * (len(entry.shape) - 2) + (0, spare))
-    return layout_of(row).flatten(parts | padded)
+    return layout_like(row).flatten(parts | padded)
 
 
 def alone(weights: Tensor, row: pd.Series) -> tuple[Tensor, Tensor]:
     """The networks [models, D] that see images alone, of those [models, D'] that see planes; and which of these
     [models] do not read the planes, so that the two compute the same."""
-    parts = layout_of(row).unflatten(weights)
+    parts = layout_like(row).unflatten(weights)
     unread = torch.ones(len(weights), dtype=torch.bool)
     for entry, spare in _spare(row):
         own = entry.shape[1] - spare
         unread &= (parts[entry.name][:, :, own:] == 0).flatten(1).all(1)
         parts[entry.name] = parts[entry.name][:, :, :own]
-    return layout_of(row, planes=False).flatten(parts), unread
+    return layout_like(row, planes=False).flatten(parts), unread
 
 
 def _spare(row: pd.Series) -> Iterator[tuple[LayoutEntry, int]]:
@@ -61,7 +61,7 @@ def _spare(row: pd.Series) -> Iterator[tuple[LayoutEntry, int]]:
 
     Raises `InputError` if planes change anything but the number of inputs.
     """
-    for one, other in zip(layout_of(row, planes=False), layout_of(row), strict=True):
+    for one, other in zip(layout_like(row, planes=False), layout_like(row), strict=True):
         if one.shape == other.shape:
             continue
         if len(one.shape) < 2 or (one.shape[0], one.shape[2:]) != (other.shape[0], other.shape[2:]):

@@ -23,7 +23,7 @@ from zoo_generation.errors import InputError
 from zoobench.methods.protocols import InapplicableError, ValueLearner
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
-from zoobench.populations.planes import alone, layout_of, seeing, with_planes
+from zoobench.populations.planes import alone, layout_like, seeing, with_planes
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.estimates import Estimate
@@ -145,8 +145,8 @@ class Value:
     def form(self, setting: Setting) -> WeightForm:
         """One network for each base that is shown, and one to subtract."""
         shown, row = len(self._bases(setting.target)[0]), setting.target.row
-        subtracted = {SUBTRACTED: layout_of(row, planes=False).size}
-        return WeightForm.made(range(shown, shown + 1), layout_of(row).size, subtracted)
+        subtracted = {SUBTRACTED: layout_like(row, planes=False).size}
+        return WeightForm.of_networks(range(shown, shown + 1), layout_like(row), subtracted)
 
     def ask(self, method: ValueLearner, setting: Setting) -> Weights:
         """Learn."""

@@ -23,7 +23,7 @@ from zoobench.methods.descent import Descent, Losses, Parameters, descend, steps
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
-from zoobench.populations.planes import layout_of, with_planes
+from zoobench.populations.planes import layout_like, with_planes
 
 AT_ONCE = 32
 """Networks that are trained as one stack; more fall out of a CPU's cache."""
@@ -77,7 +77,7 @@ class ValueTraining(Unlearned):
         """
         planes = beside is not None and beside.planes
         networks = [_network(row, planes) for _, row in bases.table.iterrows()]
-        layout, shown = layout_of(bases.row, planes), bases.evidence.labelled("train")
+        layout, shown = layout_like(bases.row, planes), bases.evidence.labelled("train")
         if start is None:
             built = (each.build(SEEDS * seed + number, INIT) for number, each in enumerate(networks))
             start = torch.stack([layout.flatten(module.state_dict()) for module in built]).detach()

@@ -18,7 +18,7 @@ from zoobench.methods.unlearned import Unlearned
 from zoobench.methods.value.learning import Beside, ValueTraining
 from zoobench.populations import Population
 from zoobench.populations.logits import logits_of
-from zoobench.populations.planes import idle, layout_of
+from zoobench.populations.planes import idle, layout_like
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class ZeroValue(Unlearned):
     """Adds nothing: the base alone."""
 
     def learn(self, bases: Population, seed: int) -> ValueNetworks:
-        return ValueNetworks(torch.zeros(len(bases), layout_of(bases.row).size))
+        return ValueNetworks(torch.zeros(len(bases), layout_like(bases.row).size))
