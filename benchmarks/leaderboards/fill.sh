@@ -16,8 +16,11 @@ mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_p
     fisher-matched empirical_fisher greedy_soup task_arithmetic ties dare wudi repair repair-regmean_matched repair_pleas)
 teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
     permuted_teacher)
+plugged=(residual_value residual_value-norm_0 residual_value-norm_0.1 residual_value-norm_1 residual_value-fresh
+    residual_value-several cascade_value cascade_value-several proxy_tuning logit_ensemble value_alone zero_value)
 
-[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}"
+[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
+    "${plugged[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do
