@@ -32,7 +32,7 @@ def retrained(population: Population, epochs: int, data_root: Path | None, devic
     for number, (_, row) in enumerate(population.table.iterrows()):
         seeds = number + 1 if fresh else 1
         spec, start = specs_like(row, seeds, (epochs,), 0)[-1], layout.unflatten(population.weights[number])
-        key = (spec.id, data_root, device, None if fresh else population.names[number])
+        key: Hashable = (spec.id, data_root, device, None if fresh else population.names[number])
         keys.append(key)
         if key not in known:
             stacks[stack_key(spec)][key] = spec, start

@@ -122,8 +122,9 @@ class Value:
             )
 
     def partners(self, setting: Setting) -> list[Population]:
-        """The other targets whose bases were trained on the same images."""
-        return partners_of(setting, ALIKE)
+        """The other targets whose bases were trained on the same images, if they have any that are not shown."""
+        found = partners_of(setting, ALIKE)
+        return [each for each in found if each.split("test").table["model_id"].nunique() > 1]
 
     def members(self, setting: Setting) -> list[list[str]]:
         """The name of the base of each network."""
@@ -171,8 +172,8 @@ class Value:
         device, here = setting.device, self._onto(shown)
         test, every = self._test(here.row, here.row, setting), torch.ones(len(shown), dtype=torch.bool)
         nothing = torch.zeros(len(test.labels), int(here.row["classes"]))
-        alone = _right(networks.answers(test.images, nothing, every, device), test.labels)
-        of_network = pd.DataFrame({"network": ids, "alone": alone, "scratch": self._trained(here, setting, fresh=True)})
+        own = _right(networks.answers(test.images, nothing, every, device), test.labels)
+        of_network = pd.DataFrame({"network": ids, "alone": own, "scratch": self._trained(here, setting, fresh=True)})
         parts = []
         for kind, bases in judged:
             there = self._onto(bases)
