@@ -20,7 +20,7 @@ from zoobench.populations import Access, Population, Tokenizer, TokenSet
 from zoobench.populations.logits import logits_of
 from zoobench.populations.planes import alone, idle, layout_like, seeing, with_planes
 from zoobench.tasks.answers import Weights
-from zoobench.tasks.value import SUBTRACTED, Sums
+from zoobench.tasks.value import SUBTRACTED, PluggedNetworks
 from zoobench.testing import check_method, made_up
 
 FEW = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
@@ -89,7 +89,7 @@ def test_what_proxy_tuning_adds_to_its_own_base_is_the_tuned_base() -> None:
     assert torch.equal(found.added, tuned) and found.subtracted is population.weights
     images = population.evidence.images("val")
     expected = logits_of(population.with_weights(alone(tuned, population.row)[0]), images).double()
-    networks = Sums.of(Weights(found.added, beside={SUBTRACTED: found.subtracted}), population)
+    networks = PluggedNetworks.of(Weights(found.added, beside={SUBTRACTED: found.subtracted}), population)
     for place, known in enumerate(logits_of(population, images)):
         own = torch.arange(4) == place
         added = networks.answers(images, known, own, "cpu")[0]

@@ -50,7 +50,7 @@ PAIR = ["network", "base_model"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class PluggedNetworks:
     """Networks of an answer, in the order of their bases.
 
     added: networks that see planes; plain: those of them that read no plane, as networks that see the image alone;
@@ -63,7 +63,7 @@ class Sums:
     unread: Tensor
 
     @classmethod
-    def of(cls, answer: Weights, bases: Population) -> Sums:
+    def of(cls, answer: Weights, bases: Population) -> PluggedNetworks:
         plain, unread = alone(answer.weights, bases.row)
         subtracted = bases.with_weights(answer.beside[SUBTRACTED])
         return cls(seeing(bases, answer.weights), bases.with_weights(plain), subtracted, unread)
@@ -166,7 +166,7 @@ class Value:
         whole. And the first three, such as former_images, of test images of what the base was trained on.
         """
         shown, unseen = self._bases(setting.target)
-        networks, ids = Sums.of(answer, shown), _ids(shown)
+        networks, ids = PluggedNetworks.of(answer, shown), _ids(shown)
         others = (self._bases(each)[1] for each in self.partners(setting))
         judged = [("own", shown), ("unseen", unseen), *(("other", each) for each in others)]
         device, here = setting.device, self._onto(shown)
@@ -188,7 +188,9 @@ class Value:
         table = pd.concat(parts, ignore_index=True).drop(columns=["number", "place", "former_number", "former_place"])
         return table.assign(model=table["network"])
 
-    def _plugged(self, networks: Sums, row: pd.Series, bases: Population, kind: str, setting: Setting) -> pd.DataFrame:
+    def _plugged(
+        self, networks: PluggedNetworks, row: pd.Series, bases: Population, kind: str, setting: Setting
+    ) -> pd.DataFrame:
         """Counts of test images of the bases' rows, one row for each network, its number, and base, its place.
 
         row: of the networks' own bases, which says how these see the same images.

@@ -5,6 +5,7 @@ models by proxy, arXiv 2401.08565.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from zoobench.methods.method import Method
 from zoobench.methods.unlearned import Unlearned
@@ -43,11 +44,9 @@ def _learner(name: str, made: ResidualValue, summary: str) -> Method:
     return Method(name, type(made), presets, learns=False, access=Access.LABELS, summary=summary, paper=PAPER)
 
 
-def _control(name: str, made: Unlearned, summary: str, *, baseline: bool = True, paper: str = PAPER) -> Method:
-    access = Access.WEIGHTS if isinstance(made, ZeroValue) else Access.LABELS
-    return Method(
-        name, type(made), {"default": made}, baseline, learns=False, access=access, summary=summary, paper=paper
-    )
+def _control(name: str, made: Unlearned, summary: str, **fields: Any) -> Method:
+    given = {"baseline": True, "access": Access.LABELS, "paper": PAPER} | fields
+    return Method(name, type(made), {"default": made}, learns=False, summary=summary, **given)
 
 
 RESIDUAL_VALUE = _learner("residual_value", ResidualValue(), "Learns logits to add, from the image")
@@ -61,4 +60,4 @@ PROXY_TUNING = _control(
 )
 LOGIT_ENSEMBLE = _control("logit_ensemble", LogitEnsemble(), "Adds the logits of the trained base")
 VALUE_ALONE = _control("value_alone", ValueAlone(), "Adds the logits of a network that knows no base")
-ZERO_VALUE = _control("zero_value", ZeroValue(), "Adds nothing to the base")
+ZERO_VALUE = _control("zero_value", ZeroValue(), "Adds nothing to the base", random=False, access=Access.WEIGHTS)
