@@ -45,7 +45,7 @@ def _learner(name: str, made: ResidualValue, summary: str) -> Method:
 
 
 def _control(name: str, made: Unlearned, summary: str, **fields: Any) -> Method:
-    given = {"baseline": True, "access": Access.LABELS, "paper": PAPER} | fields
+    given: dict[str, Any] = {"baseline": True, "access": Access.LABELS, "paper": PAPER} | fields
     return Method(name, type(made), {"default": made}, learns=False, summary=summary, **given)
 
 
