@@ -35,7 +35,7 @@ ZOOS = {
 }
 FIVE = "classes-0-of-2"
 IMAGES = 1000
-"""To learn networks on: half as many as the models were trained on."""
+"""To learn networks on, half as many as the models were trained on; and as many to judge them on."""
 ONTO = {
     "noisy": "+noisy",
     "rotated": "+rotated",
@@ -46,8 +46,8 @@ ONTO = {
 }
 NORMS = ("residual_value-norm_0", "residual_value-norm_0.1", "residual_value-norm_1")
 METHODS = (
-    *("residual_value", *NORMS, "residual_value-fresh", "residual_value-several"),
-    *("cascade_value", "cascade_value-several", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value"),
+    *("residual_value", *NORMS, "residual_value-fresh", "residual_value-several", "cascade_value"),
+    *("proxy_tuning", "logit_ensemble", "value_alone", "zero_value"),
 )
 SHOWN = {
     "gain_own": "gain, own",
@@ -75,7 +75,7 @@ def zoos(part: str | None, workspace: Workspace) -> list[Zoo]:
 def measured(onto: str, on: list[Zoo], seeds: int, workspace: Workspace) -> pd.DataFrame:
     """The summary of all methods, learned beside the first zoo. Raises `InputError` if images are missing."""
     methods = [get_method(each) for each in METHODS]
-    plan = plan_of(methods, on, [Value(onto=onto, train_images=IMAGES)], False, range(seeds), KEPT)
+    plan = plan_of(methods, on, [Value(onto=onto, train_images=IMAGES, test_images=IMAGES)], False, range(seeds), KEPT)
     own = [cell for cell in plan.cells if cell.target.kind.shape == ("cnn_s", 1.0)]
     results = run(replace(plan, cells=tuple(own)), workspace)
     if results.failures:
