@@ -12,6 +12,7 @@ from zoobench.methods.protocols import (
     Attributor,
     Embedder,
     Generator,
+    Grower,
     Merger,
     Predictor,
     Reconstructor,
@@ -21,7 +22,10 @@ from zoobench.methods.protocols import (
 )
 
 PARTS = ("fit", "save", "load")
-PROTOCOLS = (Embedder, Predictor, TablePredictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
+PROTOCOLS = (
+    *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
+    *(Merger, Transferrer, Grower, Attributor, Tracer),
+)
 
 
 def checked(name: str, found: object) -> Method:
@@ -95,6 +99,19 @@ TRANSFER = (
 )
 """Methods of transfer, and their controls."""
 
+GROWERS = (
+    "net2net",
+    "ligo",
+    "mango",
+    "aki",
+    "stack",
+    "interleave",
+    "random_padding",
+    "knowledge_inheritance",
+    "scratch",
+)
+"""Methods that make large models of small ones, and their floor `scratch`."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -114,6 +131,7 @@ METHODS = Registry(
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
+    | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )
