@@ -37,6 +37,7 @@ RIGHT = PREDICTIONS.items.assign(
     predicted_class=np.where(PREDICTIONS.items["kind"] == "class", "adam", None),
 )
 WEIGHTS, EACH = WeightForm.made(range(1, 4), 4), WeightForm.of_each(population())
+TOLD = WeightForm.made(range(1, 4), 4, beside={"flops": 1})
 SCORES = ScoreForm(("x", "y"), ("m", "n", "o"))
 
 
@@ -51,6 +52,7 @@ def scores(**changes: Any) -> Scores:
         (PREDICTIONS, Predictions(RIGHT.sample(frac=1, random_state=0))),
         (WEIGHTS, Weights(torch.zeros(3, 4))),
         (EACH, Weights(torch.zeros(4, 4))),
+        (TOLD, Weights(torch.zeros(2, 4), beside={"flops": torch.zeros(2, 1)})),
         (SCORES, scores()),
     ],
 )
@@ -73,6 +75,9 @@ def test_a_form_takes_what_it_asks_for(form: Form, answer: Answer) -> None:
         (WEIGHTS, Weights(torch.zeros(4)), r"shape \[4\]"),
         (EACH, Weights(torch.zeros(3, 4)), r"shape \[3, 4\]; give weights \[3 models, 4\]"),
         (EACH, Weights(torch.zeros(4, 5)), r"shape \[4, 5\]"),
+        (TOLD, Weights(torch.zeros(2, 4)), r"has nothing; give flops \[2, 1\]"),
+        (TOLD, Weights(torch.zeros(2, 4), beside={"flops": torch.zeros(3, 1)}), r"flops \[3, 1\]; give flops \[2, 1\]"),
+        (WEIGHTS, Weights(torch.zeros(1, 4), beside={"flops": torch.zeros(1, 1)}), "give nothing"),
         (SCORES, scores(rows=("y", "x")), "other rows or columns"),
         (SCORES, scores(values=torch.zeros(3, 2)), r"\[3, 2\]; give scores \[2 rows, 3 columns\]"),
         (SCORES, scores(values=torch.zeros(2, 3).double()), "float64"),

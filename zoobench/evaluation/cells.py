@@ -41,6 +41,9 @@ from zoobench.zoo.workspace import Workspace
 CELL = "cell.json"
 """What a piece depends on and how many seconds it took, saved beside it."""
 
+BESIDE = "beside/"
+"""Of the names of what is handed in with models, before each."""
+
 AGAIN = "run the same command again, which makes it again"
 
 
@@ -267,6 +270,7 @@ def _write(answer: Answer, folder: Path) -> None:
         answer.table.to_parquet(folder / "predictions.parquet", index=False)
     elif isinstance(answer, Weights):
         made = {"weights": answer.weights, "of_copies": answer.of_copies}
+        made |= {BESIDE + name: values for name, values in answer.beside.items()}
         tensors = {name: each.contiguous() for name, each in made.items() if each is not None}
         save_file(tensors, folder / "weights.safetensors")
         if answer.draws is not None:
@@ -284,7 +288,8 @@ def _read(folder: Path) -> Answer | None:
         draws = folder / "draws.parquet"
         tensors = load_file(folder / "weights.safetensors")
         table = pd.read_parquet(draws) if draws.exists() else None
-        return Weights(tensors["weights"], table, tensors.get("of_copies"))
+        beside = {name.removeprefix(BESIDE): each for name, each in tensors.items() if name.startswith(BESIDE)}
+        return Weights(tensors["weights"], table, tensors.get("of_copies"), beside)
     if (folder / "scores.safetensors").exists():
         names = read_json(folder / "scores.json", "the names of scores")
         values = load_file(folder / "scores.safetensors")["values"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from safetensors.torch import save_file
+from torch import Tensor
 
 from zoo_generation.data.load import ImageStore
 from zoo_generation.text import quoted
@@ -70,11 +71,11 @@ def shapes_of(track: Track, references: Mapping[str, Population], seeds: Sequenc
     for target in track.targets:
         form = form_of(track, references, target)
         assert not isinstance(form, PredictionForm), "a track holds one kind of answers"
-        if isinstance(form, WeightForm):
-            shape = (form.models, form.size)
-        else:
-            shape = (range(len(form.rows), len(form.rows) + 1), len(form.columns))
-        shapes |= {f"{target}/{seed}": shape for seed in seeds}
+        for name in (f"{target}/{seed}" for seed in seeds):
+            if isinstance(form, WeightForm):
+                shapes |= {each: (form.models, size) for each, size in form.tensors(name).items()}
+            else:
+                shapes[name] = (range(len(form.rows), len(form.rows) + 1), len(form.columns))
     return shapes
 
 
@@ -97,9 +98,13 @@ def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequ
     for target in track.targets:
         form = form_of(track, references, target)
         for seed in seeds:
-            tensor = tensors[f"{target}/{seed}"]
+            name = f"{target}/{seed}"
+            tensor = tensors[name]
             if isinstance(form, WeightForm):
-                answers[target, seed] = Weights(form.judged(tensor))
+                beside = {each: form.judged(tensors[f"{name}/{each}"]) for each in form.beside}
+                if strange := [each for each, values in beside.items() if len(values) != len(tensor)]:
+                    raise Refused([f"{track.artefact}: '{name}/{strange[0]}' has not as many rows as '{name}'"])
+                answers[target, seed] = Weights(form.judged(tensor), beside=beside)
             elif isinstance(form, ScoreForm):
                 answers[target, seed] = Scores(tensor, form.rows, form.columns)
     return answers
@@ -108,7 +113,8 @@ def read_answers(track: Track, references: Mapping[str, Population], seeds: Sequ
 def write_answers(path: Path, track: Track, references: Mapping[str, Population], answers: Answers) -> None:
     """Write a submission's file, in the order of names; predictions only for the requested properties."""
     forms = {target: form_of(track, references, target) for target in track.targets}
-    tables, tensors = [], {}
+    tables: list[pd.DataFrame] = []
+    tensors: dict[str, Tensor] = {}
     for (target, seed), answer in answers.items():
         form = forms[target]
         if isinstance(answer, Predictions) and isinstance(form, PredictionForm):
@@ -116,7 +122,9 @@ def write_answers(path: Path, track: Track, references: Mapping[str, Population]
             rows = wanted.merge(answer.table, on=ITEM, validate="one_to_one")
             tables.append(rows.assign(target=target, seed=seed).drop_duplicates(KEY).reindex(columns=[*KEY, *VALUES]))
         elif isinstance(answer, Weights) and isinstance(form, WeightForm):
-            tensors[f"{target}/{seed}"] = form.handed_in(answer.weights).contiguous()
+            name = f"{target}/{seed}"
+            every = {name: answer.weights} | {f"{name}/{each}": values for each, values in answer.beside.items()}
+            tensors |= {each: form.handed_in(values).contiguous() for each, values in every.items()}
         elif isinstance(answer, Scores):
             tensors[f"{target}/{seed}"] = answer.values.contiguous()
     if track.holds != "predictions":
@@ -132,8 +140,9 @@ def content_digest(answers: Answers) -> str:
     for (target, seed), answer in sorted(answers.items(), key=lambda item: item[0]):
         digest.update(f"{target}:{seed}:".encode())
         if not isinstance(answer, Predictions):
-            values = answer.weights if isinstance(answer, Weights) else answer.values
-            digest.update((values + 0.0).contiguous().numpy().tobytes())  # makes -0.0 the same number as 0.0
+            beside = [] if isinstance(answer, Scores) else [answer.beside[name] for name in sorted(answer.beside)]
+            for values in (answer.values if isinstance(answer, Scores) else answer.weights, *beside):
+                digest.update((values + 0.0).contiguous().numpy().tobytes())  # makes -0.0 the same number as 0.0
             continue
         rows = answer.table.sort_values(ITEM)[[*ITEM, *VALUES]]
         for model, epoch, name, number, kind in rows.itertuples(index=False):

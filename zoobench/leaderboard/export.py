@@ -135,7 +135,11 @@ def _write_images(path: Path, row: pd.Series, store: ImageStore) -> None:
 
 
 def _readme(track: Track, forms: Mapping[str, Form], training: list[Population]) -> str:
-    tensors = {f"{name}/{seed}": form.words for name, form in forms.items() for seed in track.all_seeds}
+    tensors = {}
+    for name, form in ((f"{name}/{seed}", form) for name, form in forms.items() for seed in track.all_seeds):
+        tensors[name] = form.words
+        if isinstance(form, WeightForm):
+            tensors |= {f"{name}/{each}": f"[as many models, {size}]" for each, size in form.beside.items()}
     template = environment("zoobench.leaderboard", visible).get_template("data.md.j2")
     return template.render(
         track=track,

@@ -111,18 +111,25 @@ def _marks_of_combined(
     """Marks of models that are made of given ones, and may be close to them and to each other.
 
     Of other entries only equal models count, if they are more than half, since methods may choose alike. What is close
-    to a training model, or to a given model that it is not made of, is no merged or taught model.
+    to a training model, or to a given model that it is not made of, is no merged or taught model. Models of another
+    size than the given ones are compared with those of other entries alone.
     """
     counted, models = Counter[str](), 0
-    grounds = {target: _ground(leaderboards, track, references, target) for target in track.targets}
+    sizes = {target: form_of(track, references, target) for target in track.targets}
+    grounds = {
+        target: _ground(leaderboards, track, references, target)
+        for target, form in sizes.items()
+        if isinstance(form, WeightForm) and form.size == references[target].layout.size
+    }
     given = {target: track.get_task().reads(references[target]) for target in track.targets}
-    given_prints = {target: grounds[target].prints(each.weights) for target, each in given.items()}
+    given_prints = {target: ground.prints(given[target].weights) for target, ground in grounds.items()}
     for (target, seed), answer in answers.items():
-        weights, ground, names = _tensor(answer), grounds[target], given[target].names
+        weights, names = _tensor(answer), given[target].names
         models += len(weights)
         for other in (each for each in others if (target, seed) in each.answers):
-            same = torch.isclose(weights, _tensor(other.answers[target, seed]), rtol=1e-5, atol=1e-7)
-            counted[f"copy of {other.entry.name}"] += int(same.all(1).sum())
+            counted[f"copy of {other.entry.name}"] += int(_same(answer, other.answers[target, seed]).sum())
+        if (ground := grounds.get(target)) is None:
+            continue
         prints = ground.prints(weights)
         counted["copy of a training model"] += ground.copies(prints, ground.training)
         members = task.members(setting_of(references, target, seed, ImageStore()))
@@ -134,6 +141,14 @@ def _marks_of_combined(
     always = {"copy of a training model", "copy of a test model"}
     told = {what: count for what, count in counted.items() if count and (what in always or 2 * count > models)}
     return tuple(f"{what} ({count} of {models} models)" for what, count in told.items())
+
+
+def _same(one: Answer, other: Answer) -> Tensor:
+    """Which models [models] are equal, with all that is handed in with them but single numbers, which are only told."""
+    assert isinstance(one, Weights) and isinstance(other, Weights), "a track holds one kind of answers"
+    pairs = [(one.weights, other.weights)]
+    pairs += [(values, other.beside[name]) for name, values in one.beside.items() if values.shape[1] > 1]
+    return torch.stack([torch.isclose(*pair, rtol=1e-5, atol=1e-7).all(1) for pair in pairs]).all(0)
 
 
 def _ground(leaderboards: Path, track: Track, references: Mapping[str, Population], target: str) -> _Ground:

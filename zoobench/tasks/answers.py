@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 from torch import Tensor
@@ -26,12 +27,13 @@ class Weights:
     draws: one row per model that was drawn, from which these were kept; None if there were no others, or they are not
     known. Columns: model, its number as a string; val_accuracy in [0, 1]; place, its row among the weights, -1 if it
     was not kept. A task may add columns. of_copies: what was made of copies of the same inputs, which compute the same
-    functions, [models, D]; None if that is not known.
+    functions, [models, D]; None if that is not known. beside: what is handed in with each model, by name [models, n].
     """
 
     weights: Tensor
     draws: pd.DataFrame | None = None
     of_copies: Tensor | None = None
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

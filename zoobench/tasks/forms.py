@@ -5,8 +5,8 @@ The same form checks a method's answer and describes a submission: leaderboards 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -80,20 +80,22 @@ class WeightForm:
     """Flat weights of models.
 
     models: how many are allowed; size: numbers per model; first, place: if each model answers for a requested
-    checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None.
+    checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None. beside: what
+    is handed in with the models, numbers per model by name.
     """
 
     models: range
     size: int
     first: NDArray[np.int64] | None = None
     place: NDArray[np.int64] | None = None
+    beside: Mapping[str, int] = field(default_factory=dict)
 
     kind: ClassVar[Literal["weights"]] = "weights"
 
     @classmethod
-    def made(cls, models: range, size: int) -> WeightForm:
+    def made(cls, models: range, size: int, beside: Mapping[str, int] | None = None) -> WeightForm:
         """Of new models, the best first."""
-        return cls(models, size)
+        return cls(models, size, beside=beside or {})
 
     @classmethod
     def of_each(cls, asked: Population) -> WeightForm:
@@ -105,6 +107,10 @@ class WeightForm:
     def words(self) -> str:
         """The content of a submission, in words."""
         return f"weights [{counted(self.models)} models, {self.size}], float32"
+
+    def tensors(self, name: str) -> dict[str, int]:
+        """Numbers per model of each tensor of a submission, for models of that name."""
+        return {name: self.size} | {f"{name}/{each}": size for each, size in self.beside.items()}
 
     def handed_in(self, judged: Tensor) -> Tensor:
         """Weights in the order of judging, from the order of a submission."""
@@ -122,6 +128,10 @@ class WeightForm:
         models = self.models if self.place is None else range(len(self.place), len(self.place) + 1)
         if len(shape) != 2 or shape[0] not in models or shape[1] != self.size:
             raise InputError(f"the answer has the shape {list(shape)}; give {self.words}")
+        given = {name: list(each.shape) for name, each in answer.beside.items()}
+        wanted = {name: [shape[0], size] for name, size in self.beside.items()}
+        if given != wanted:
+            raise InputError(f"beside the weights the answer has {_listed(given)}; give {_listed(wanted)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +166,10 @@ Form = PredictionForm | WeightForm | ScoreForm
 def counted(numbers: range) -> str:
     """A range in words: `10`, or `1 to 10`."""
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _listed(shapes: Mapping[str, list[int]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
 
 
 def _other(words: str, answer: object) -> InputError:
