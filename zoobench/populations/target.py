@@ -13,6 +13,7 @@ from zoo_generation.data import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.architectures.init import initialise
+from zoo_generation.networks.flops import forward_flops
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.registry import INITIALIZATIONS
 from zoobench.populations import Population, Tokenizer
@@ -97,6 +98,13 @@ class Target:
     @property
     def layout(self) -> Layout:
         return self.tokenizer.layout
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of one image through a model."""
+        row = self.row
+        sizes = (int(row["channels"]), int(row["classes"]), float(row["width"]), int(row["image_size"]))
+        return forward_flops(str(row["architecture"]), *sizes)
 
     def module(self) -> nn.Module:
         """The module, in evaluation mode, not yet with the weights of a model."""

@@ -2,7 +2,8 @@
 
 Sources: Chen et al., Net2Net, arXiv 1511.05641; Wang et al., LEMON, arXiv 2310.07999, for uneven shares of copies; Gong
 et al., Efficient Training of BERT by Progressively Stacking, 2019, and
-Chang et al., Multi-level Residual Networks, arXiv 1710.10348, for layers; Chen et al., bert2BERT, arXiv 2110.07143, for `aki`.
+Chang et al., Multi-level Residual Networks, arXiv 1710.10348, for layers; Chen et al., bert2BERT, arXiv 2110.07143, for
+the knowledge of the next layer.
 """
 
 from __future__ import annotations

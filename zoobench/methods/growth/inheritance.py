@@ -16,7 +16,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.program import device_of
 from zoobench.methods.descent import Parameters
 from zoobench.methods.growth.enlargement import Enlargement, State
-from zoobench.methods.growth.learned import LearnedGrowth, operations_of
+from zoobench.methods.growth.learned import LearnedGrowth
 from zoobench.populations.logits import logits_of
 from zoobench.populations.target import Target
 
@@ -50,4 +50,4 @@ class KnowledgeInheritance(LearnedGrowth):
         return self.alpha * teacher + (1 - self.alpha) * F.one_hot(images.labels, teacher.shape[2]).float()
 
     def further(self, plan: Enlargement) -> float:
-        return operations_of(Target.enlarged(plan.small, None, None))
+        return Target.of(plan.small).operations

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from zoo_generation.data.images import Images
 from zoo_generation.networks.accuracy import condition_batch_norm
-from zoo_generation.networks.flops import TRAINING, counted, forward_flops
+from zoo_generation.networks.flops import TRAINING, counted
 from zoo_generation.networks.program import device_of
+from zoo_generation.networks.randomness import seed_dropout
 from zoo_generation.networks.stack import UnstackableError
 from zoo_generation.networks.trial import proven_stack
 from zoobench.methods.descent import Descent, Parameters, descend
@@ -78,16 +79,9 @@ class LearnedGrowth(Unlearned):
     def _gigaflops(self, plan: Enlargement, parameters: Parameters, conditioned: bool) -> float:
         """Of each model: making and training the large weights, a backward pass counting as two forward ones."""
         building = TRAINING * counted(lambda: self.built(plan, parameters)) / len(plan.small)
-        image = operations_of(plan.large)
+        image = plan.large.operations
         step = building + self.batch_size * (TRAINING * image + self.further(plan))
         return (self.steps * step + (PASSES * BATCH * image if conditioned else 0.0)) / 1e9
-
-
-def operations_of(target: Target) -> float:
-    """Floating-point operations of one image through a model."""
-    row = target.row
-    sizes = (int(row["channels"]), int(row["classes"]), float(row["width"]), int(row["image_size"]))
-    return forward_flops(str(row["architecture"]), *sizes)
 
 
 class _Run:
@@ -98,6 +92,7 @@ class _Run:
         channels, height, width = images.shape[1:]
         try:
             module = target.module().to(self.device)
+            seed_dropout(module, torch.Generator(self.device))  # there is none, but stacks know no other layer for it
             self.stack = proven_stack([module], (channels, height, width), self.device)
         except UnstackableError as error:
             name = target.row["architecture"]

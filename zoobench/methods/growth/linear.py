@@ -48,7 +48,7 @@ def deepened(state: State, layers: Sequence[Layers], mixing: Mixing) -> State:
 
 def chosen(layers: Sequence[Layers], sources: Sequence[Sequence[int]]) -> dict[str, Tensor]:
     """The mixing [1, large, wide] that takes each layer from another one: for each container the places of these."""
-    mixing = {}
+    mixing: dict[str, Tensor] = {}
     for each, places in zip(layers, sources, strict=True):
         shares = torch.eye(len(each.wide))[list(places)][None]
         mixing |= {each.container + suffix: shares for suffix in each.suffixes}
