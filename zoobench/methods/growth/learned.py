@@ -60,7 +60,7 @@ class LearnedGrowth(Unlearned):
         """See `Grower`."""
         plan, images = Enlargement.of(small, target), small.evidence.labelled("train")
         start, labels = self.start(plan, seed), self.labels(plan, images)
-        run = _Run(target, images.images)
+        run = _LargeModels(target, images.images)
 
         def losses(parameters: Parameters, chosen: Tensor) -> Tensor:
             logits = run(self.built(plan, parameters), chosen)
@@ -84,7 +84,7 @@ class LearnedGrowth(Unlearned):
         return (self.steps * step + (PASSES * BATCH * image if conditioned else 0.0)) / 1e9
 
 
-class _Run:
+class _LargeModels:
     """Many models of a target, with weights that are functions of others, on training images."""
 
     def __init__(self, target: Target, images: Tensor) -> None:
