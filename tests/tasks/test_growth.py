@@ -22,6 +22,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.flops import forward_flops
 from zoo_generation.networks.module import build_module
+from zoobench.evaluation.plan import applies
 from zoobench.leaderboard.answers import read_answers, setting_of, write_answers
 from zoobench.leaderboard.export import export_data
 from zoobench.leaderboard.judging import judge
@@ -157,7 +158,7 @@ def test_what_growth_spends_counts_and_less_than_nothing_does_not() -> None:
 
 def test_what_is_no_larger_is_a_sentence() -> None:
     with pytest.raises(InputError, match="which is no larger; set 'width' or 'architecture'"):
-        Growth().form(setting())
+        Growth(width=0.0625).form(setting())
     with pytest.raises(InputError, match="needs images of 32×32, and small has models for 28 pixels"):
         Growth(architecture="cnn_l").form(setting())
     with pytest.raises(InputError, match="4 points or more"):
@@ -187,7 +188,9 @@ class Drawing:
 
 
 def test_a_generator_makes_models_of_the_large_size() -> None:
-    answer = asked(replace(TASK, drawn=2), Sampler(), setting("scratch"))
+    answer = asked(replace(TASK, drawn=2, generators=True), Sampler(), setting("scratch"))
+    assert not applies(TASK, get_method("sane")) and applies(replace(TASK, generators=True), get_method("sane"))
+    assert Growth().enlarged(small()).row["width"] == 0.125
     assert len(answer.weights) == 3 and float(answer.beside[SPENT].min()) > 0  # type: ignore[union-attr]
 
 

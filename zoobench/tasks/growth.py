@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import UnionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor
 from zoo_generation.data.load import load_images
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import accuracies
+from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.flops import TRAINING, counted
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.program import with_ties
@@ -30,7 +32,7 @@ from zoo_generation.training.memory import stack_size_for
 from zoo_generation.training.sink import Point
 from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.train import stack_key, train_models
-from zoobench.methods.protocols import Generator, Grower, Grown, Samplable
+from zoobench.methods.protocols import Generator, Grower, Grown, InapplicableError, Samplable
 from zoobench.methods.sampling import Draw, choose_anchors, generate
 from zoobench.populations import Access, Population
 from zoobench.populations.target import Target, corresponding
@@ -56,11 +58,11 @@ FUNCTION = ["activation", "init"]
 class Growth:
     """Grow each of the target's test models, at its last checkpoint, into a large one, which the task then trains.
 
-    architecture, width: of the large network, None for the small one's; models: at most, evenly spread; epochs: of
-    training, as the small model was trained, at a constant learning rate; points: how often test accuracy is measured,
-    evenly over the steps, beside before; drawn: models from which a generator's best are kept, by validation images,
-    for each one that is asked for. New models, from scratch, are trained beside them: on the same images in the same
-    order.
+    architecture, width: of the large network, None for the small one's, and twice its width if both are None; models:
+    at most, evenly spread; epochs: of training, as the small model was trained, at a constant learning rate; points:
+    how often test accuracy is measured, evenly over the steps, beside before. New models, from scratch, are trained
+    beside them: on the same images in the same order. generators: whether methods that generate models of any size are
+    asked too; drawn: how many they draw for each that is kept, the best by validation images.
     """
 
     architecture: str | None = None
@@ -68,6 +70,7 @@ class Growth:
     models: int = 8
     epochs: int = 10
     points: int = 40
+    generators: bool = False
     drawn: int = 5
 
     name: ClassVar[str] = "growth"
@@ -75,7 +78,6 @@ class Growth:
     summary: ClassVar[str] = "Grow small models into large ones, and train these: what it saves beside new ones"
     paper: ClassVar[str] = "arXiv 2303.00980"
     primary: ClassVar[str] = "saved"
-    asks: ClassVar = Grower | Samplable
     access: ClassVar[Access] = Access.LABELS
     uses_sources: ClassVar[bool] = False
 
@@ -86,9 +88,19 @@ class Growth:
                 "drawn models for each; take 1 or more, and 4 points or more"
             )
 
+    @property
+    def asks(self) -> type | UnionType:
+        """Methods that grow, and generators if they are asked too."""
+        return Grower | Samplable if self.generators else Grower
+
     def enlarged(self, target: Population) -> Target:
         """The large network. Raises `InputError` if the settings name the small one."""
-        large = Target.enlarged(self.reads(target), self.architecture, self.width)
+        width = self.width
+        if width is None and self.architecture is None:
+            width = 2 * float(target.row["width"])
+            if not get_architecture(str(target.row["architecture"])).has_width:
+                raise InapplicableError(f"{target.name} has one width only; name an 'architecture' to grow it into")
+        large = Target.enlarged(self.reads(target), self.architecture, width)
         if large.layout == target.layout:
             raise InputError(
                 f"growth was asked to make {large.name} of {target.name}, which is no larger; set 'width' or "
@@ -214,10 +226,10 @@ class Growth:
 
     def _specs(self, small: Population, seed: int) -> list[ModelSpec]:
         """How each large model is trained."""
-        specs = []
+        specs, network = [], self.enlarged(small)
         for place, (_, row) in enumerate(small.table.iterrows()):
             large = row.copy()
-            large["architecture"], large["width"] = self.architecture or row["architecture"], self.width or row["width"]
+            large["architecture"], large["width"] = network.row["architecture"], network.row["width"]
             specs.append(specs_like(large, len(small), (self.epochs,), seed)[place])
         if len({(spec.batch_size, dataset_key(spec)) for spec in specs}) > 1:
             raise InputError(

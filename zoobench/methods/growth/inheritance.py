@@ -29,7 +29,7 @@ class KnowledgeInheritance(LearnedGrowth):
     once, after `steps` (there its share falls step by step), since the training that follows is the same for all.
     """
 
-    learning_rate: float = 0.003
+    learning_rate: float = 0.01
     alpha: float = 0.5
 
     def __post_init__(self) -> None:

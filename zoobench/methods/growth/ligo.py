@@ -27,7 +27,7 @@ class Ligo(LearnedGrowth):
     biases. Each kind of entry has learned shares of the small network's layers in each large one.
 
     As published: ties, what stays the unit matrix, rows that sum to 1 at the start, shares that begin with stacking,
-    frozen small weights, 100 steps. Not as published: Adam with a learning rate chosen for small networks (the released
+    frozen small weights. Not as published: Adam with a learning rate chosen for small networks (the released
     command hardly moves the operator, by a warm-up of 10,000 steps), convolutions (a matrix for each side, the same for
     all places of the kernel), BatchNorm's statistics taken anew.
     """

@@ -29,10 +29,11 @@ class Mango(LearnedGrowth):
     of its kernels; it is multiplied by a ring of four tensors, one per mode, connected by `rank`. What is not in those
     layers goes through the same matrices of outputs and inputs, and the layers' norms through that of layers too.
 
-    As published: the ring, rank 1 by default, 100 steps. Ours: the mapping to convolutions, the start (the unit matrix
+    As published: the ring, and rank 1 by default. Ours: the mapping to convolutions, the start (the unit matrix
     for matrices; as in LiGO for outputs, inputs and layers; small random numbers beyond rank 1), Adam and its rate.
     """
 
+    learning_rate: float = 0.01
     rank: int = 1
 
     def __post_init__(self) -> None:
