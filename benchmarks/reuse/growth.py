@@ -105,7 +105,7 @@ def main() -> None:
             found.append(results.summary().assign(setting=setting))
             means[setting] = curves(results)
             against = 100 * found[-1].groupby("metric")["mean"].mean()
-            ends = f"Test accuracy of the small models: {against['small']:.1f} %; from scratch: {against['scratch']:.1f} %."
+            ends = f"Small models: {against['small']:.1f} %; from scratch: {against['scratch']:.1f} %."
             text = table(found[-1]).to_markdown(disable_numparse=True)
             tables.append(f"## {given.dataset}, {setting}\n\n{ends}\n\n{text}\n")
             print(f"\n{tables[-1]}", flush=True)

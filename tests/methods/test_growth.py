@@ -142,9 +142,9 @@ def test_a_ring_is_its_sum_over_all_connections() -> None:
     )  # [2, layers, outputs, inputs, 9]
     weights = small_weights.permute(0, 4, 2, 1, 3).flatten(0, 1)
     operator = torch.einsum(
-        "rsab,stpo,tukl,urij->apkibolj", *(ring[name][0] for name in ("matrices", "outputs", "layers", "inputs"))
+        "rsab,stqo,tukl,urij->aqkibolj", *(ring[name][0] for name in ("matrices", "outputs", "layers", "inputs"))
     )
-    expected = torch.einsum("apkibolj,bolj->apki", operator, weights)
+    expected = torch.einsum("aqkibolj,bolj->aqki", operator, weights)
     for layer in range(4):
         for n, name in enumerate(names):
             mine = expected[9 * n : 9 * n + 9, :, layer].permute(1, 2, 0)

@@ -150,7 +150,7 @@ def test_what_growth_spends_counts_and_less_than_nothing_does_not() -> None:
     here = setting("ligo")
     answer = asked(TASK, fitted("ligo", steps=3), here)
     image = forward_flops("mlp", 1, 10, 0.125, 28)
-    assert float(answer.beside[SPENT].min()) > 3 * 64 * 3 * image / 1e9  # type: ignore[union-attr]
+    assert float(answer.beside[SPENT].min()) > 3 * 32 * 3 * image / 1e9  # type: ignore[union-attr]
     told = [Weights(answer.weights, beside={SPENT: torch.full((3, 1), each)}) for each in (-5.0, 0.0, 1e3)]
     saved = [values(TASK, TASK.judge(each, here))["saved"] for each in told]
     assert saved[0] == saved[1] > saved[2]

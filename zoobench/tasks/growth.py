@@ -42,7 +42,7 @@ from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.fine_tuning import specs_like
 from zoobench.tasks.forms import WeightForm
 from zoobench.tasks.reconstruction import last_checkpoints
-from zoobench.tasks.saving import Saving, ends
+from zoobench.tasks.saving import WINDOW, Saving, ends
 
 SPENT = "gigaflops"
 """What is handed in beside the weights: what the growth itself took."""
@@ -168,6 +168,11 @@ class Growth:
         seen, batch = len(images.train), specs[0].batch_size
         steps = math.ceil(seen / batch)
         wanted = sorted({round(each) for each in np.linspace(0, steps * self.epochs, self.points + 1)})
+        if len(wanted) < WINDOW:
+            raise InputError(
+                f"growth trains for {wanted[-1]} step, and needs {WINDOW - 1} or more to find when an accuracy is "
+                "reached; set more 'epochs', or take a zoo of more training images"
+            )
         curves = [self._trained(each, large, specs, wanted, setting) for each in (answer.weights, scratch)]
         table, per_image = small.table, TRAINING * large.operations / 1e9
         before = self._accuracies(small, setting)
