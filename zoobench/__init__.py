@@ -90,6 +90,8 @@ if TYPE_CHECKING:
     from zoobench.methods import Tracer as Tracer
     from zoobench.methods import Transferrer as Transferrer
     from zoobench.methods import Unlearned as Unlearned
+    from zoobench.methods import ValueLearner as ValueLearner
+    from zoobench.methods import ValueNetworks as ValueNetworks
     from zoobench.methods.fitting import Fitted as Fitted
     from zoobench.methods.generation import Generated as Generated
     from zoobench.methods.generation import TargetChoice as TargetChoice
@@ -126,7 +128,7 @@ _TYPES = {
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
         "Attributor Embedder Execution Generator Grower Grown InapplicableError LayerEmbedder Merger Method Predictor "
-        "Reconstructor TablePredictor Tracer Transferrer Unlearned"
+        "Reconstructor TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

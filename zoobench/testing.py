@@ -30,9 +30,11 @@ from zoobench.methods.protocols import (
     Reconstructor,
     TablePredictor,
     Transferrer,
+    ValueLearner,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.planes import layout_like
 from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
@@ -154,6 +156,10 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         small = population.split("test").taken(torch.tensor([0, 2]))
         target = Target.enlarged(small, None, 0.25)
         matrix("grow", lambda: model.grow(small, target, 5).weights, len(small), target.layout.size)
+    if isinstance(model, ValueLearner):
+        both = layout_like(population.row).size
+        learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))
+        matrix("learn", learned, 2, range(both, both + size + 1, size))
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)
@@ -161,6 +167,12 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         for name, values in _properties(known).items():
             asked[f"predict_from() of {name}"] = partial(_predicted_from, model, known, values, test)
     return asked
+
+
+def _learned(model: ValueLearner, bases: Population) -> Tensor:
+    """Weights of what is added, and then of what is subtracted [bases, D' or D' + D]."""
+    found = model.learn(bases, 5)
+    return torch.cat([each for each in (found.added, found.subtracted) if each is not None], dim=1)
 
 
 def _properties(known: Population) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def export_data(
             _write_members(aside, track, task, references)
             if isinstance(task, Enlarging):
                 write_json(aside / "large.json", {name: _network(task, each) for name, each in references.items()})
+            if layouts := _layouts(forms):
+                write_json(aside / "layouts.json", layouts)
             for name, reference in references.items():
                 row = task.given(reference).row
                 _write_images(aside / "images" / f"{name}.safetensors", row, ImageStore(data_root))
@@ -83,6 +85,12 @@ def export_data(
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
         (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")
+
+
+def _layouts(forms: Mapping[str, Form]) -> dict[str, object]:
+    """By target the entries of what is handed in, where that is not of the target's own layout."""
+    found = {name: form.layout for name, form in forms.items() if isinstance(form, WeightForm)}
+    return {name: entries_of(layout) for name, layout in found.items() if layout is not None}
 
 
 def _gives_back(forms: Mapping[str, Form]) -> bool:
@@ -157,6 +165,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         originals=_gives_back(forms),
         combining=isinstance(track.get_task(), Combining),
         enlarging=isinstance(track.get_task(), Enlarging),
+        layouts=_layouts(forms),
         classes=_classes(track, training),
     )
 

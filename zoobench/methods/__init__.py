@@ -18,6 +18,8 @@ from zoobench.methods.protocols import Samplable as Samplable
 from zoobench.methods.protocols import TablePredictor as TablePredictor
 from zoobench.methods.protocols import Tracer as Tracer
 from zoobench.methods.protocols import Transferrer as Transferrer
+from zoobench.methods.protocols import ValueLearner as ValueLearner
+from zoobench.methods.protocols import ValueNetworks as ValueNetworks
 from zoobench.methods.unlearned import Unlearned as Unlearned
 from zoobench.populations.evidence import Access as Access
 from zoobench.populations.evidence import Evidence as Evidence

@@ -19,12 +19,13 @@ from zoobench.methods.protocols import (
     TablePredictor,
     Tracer,
     Transferrer,
+    ValueLearner,
 )
 
 PARTS = ("fit", "save", "load")
 PROTOCOLS = (
     *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
-    *(Merger, Transferrer, Grower, Attributor, Tracer),
+    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer),
 )
 
 
@@ -112,6 +113,9 @@ GROWERS = (
 )
 """Methods that make large models of small ones, and their floor `scratch`."""
 
+VALUE = ("residual_value", "cascade_value", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value")
+"""Methods that add logits to those of trained models, and their controls."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -132,6 +136,7 @@ METHODS = Registry(
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
     | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
+    | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

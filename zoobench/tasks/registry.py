@@ -40,6 +40,7 @@ TASKS: Registry[Task] = Registry(
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
         "transfer": "zoobench.tasks.transfer:TRANSFER",
         "growth": "zoobench.tasks.growth:GROWTH",
+        "value": "zoobench.tasks.value:VALUE",
     },
     _check,
 )
