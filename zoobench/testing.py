@@ -22,6 +22,7 @@ from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
     Embedder,
     Generator,
+    Grower,
     InapplicableError,
     LayerEmbedder,
     Merger,
@@ -34,6 +35,7 @@ from zoobench.methods.protocols import (
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.planes import layout_like
+from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN = 12, 2, 3
@@ -150,6 +152,10 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         students = population.split("test").taken(torch.tensor([0, 2, 2]))
         teachers = [population.split("test").taken(torch.tensor([0, 2]))]
         matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
+    if isinstance(model, Grower):
+        small = population.split("test").taken(torch.tensor([0, 2]))
+        target = Target.enlarged(small, None, 0.25)
+        matrix("grow", lambda: model.grow(small, target, 5).weights, len(small), target.layout.size)
     if isinstance(model, ValueLearner):
         both = layout_like(population.row).size
         learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))

@@ -7,6 +7,8 @@ from zoobench.methods.protocols import Attributor as Attributor
 from zoobench.methods.protocols import Embedder as Embedder
 from zoobench.methods.protocols import Execution as Execution
 from zoobench.methods.protocols import Generator as Generator
+from zoobench.methods.protocols import Grower as Grower
+from zoobench.methods.protocols import Grown as Grown
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.methods.protocols import LayerEmbedder as LayerEmbedder
 from zoobench.methods.protocols import Merger as Merger

@@ -170,6 +170,34 @@ class Transferrer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Grown:
+    """Large models before their training.
+
+    weights: [models, D] float32; gigaflops: 10⁹ floating-point operations that were spent on each, [models] or one
+    number for all. Those of products and convolutions with images count, a multiplication and an addition as two.
+    """
+
+    weights: Tensor
+    gigaflops: Tensor | float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+@runtime_checkable
+class Grower(Protocol):
+    """Makes larger models of small trained ones, to be trained further."""
+
+    def grow(self, small: Population, target: Target, seed: int) -> Grown:
+        """A model of the target for each small one.
+
+        small: of one layout and activation; `small.evidence` gives the images that may be seen, which are the target's
+        too; target: without models; of more units or layers. Raises `InapplicableError` if it cannot grow such models.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class ValueNetworks:
     """Networks whose logits are added to those of trained models, and others that are subtracted, one of each for each
     of some bases.
