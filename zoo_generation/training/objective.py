@@ -20,10 +20,10 @@ class Objective:
 
     labels: classes, int64 [images]; or probabilities, float32 [images, classes], or [models, images, classes] if each
     model has its own. offsets: added to the logits, float32 [1 or models, images, classes]; None for no offsets. Images
-    are those of the training split, in its order. weights: of each image's loss, float32 [1 or models, images], None for
-    1 each; the mean is over all images of a batch, so that a weight of 0 leaves an image out, and changes nothing else:
-    models that are trained in one order differ by their weights alone. The factor temperature² keeps the size of the gradients (Hinton et
-    al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
+    are those of the training split, in its order. weights: of each image's loss, float32 [1 or models, images], None
+    for 1 each; the mean is over all images of a batch, so that a weight of 0 leaves an image out, and changes nothing
+    else: models that are trained in one order differ by their weights alone. The factor temperature² keeps the size of
+    the gradients (Hinton et al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
 
     >>> uniform = Objective(torch.full((4, 10), 0.1))
     >>> uniform.loss(torch.zeros(1, 10, 2), torch.tensor([[0, 3]]))

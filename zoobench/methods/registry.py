@@ -95,6 +95,24 @@ TRANSFER = (
 )
 """Methods of transfer, and their controls."""
 
+ATTRIBUTION = (
+    "random_scores",
+    "same_class",
+    "pixel_similarity",
+    "penultimate_similarity",
+    "grad_dot",
+    "grad_cos",
+    "tracin",
+    "gas",
+    "trak",
+    "influence_exact",
+    "source",
+    "empirical_influence",
+    "datamodel_ridge",
+    "datamodel_lasso",
+)
+"""Methods that say what each training image contributed, the simplest first."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -114,6 +132,7 @@ METHODS = Registry(
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
+    | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

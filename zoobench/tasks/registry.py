@@ -39,6 +39,7 @@ TASKS: Registry[Task] = Registry(
         "merging": "zoobench.tasks.merging:MERGING",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
         "transfer": "zoobench.tasks.transfer:TRANSFER",
+        "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
     },
     _check,
 )
