@@ -16,8 +16,11 @@ mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_p
     fisher-matched empirical_fisher greedy_soup task_arithmetic ties dare wudi repair repair-regmean_matched repair_pleas)
 teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
     permuted_teacher)
+attributors=(random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas trak-members_1
+    trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
 
-[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}"
+[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
+    "${attributors[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do

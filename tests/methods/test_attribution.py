@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.subset_models import IMAGES, asked, bank_of, dataset, specs_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.func import functional_call
 
 from zoo_generation.data.images import Images, normalised
+from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.networks.gradients import Projection
 from zoo_generation.training.models import build_model
@@ -24,7 +29,7 @@ from zoobench.methods.attribution.metagradient import metagradients, trained
 from zoobench.methods.attribution.subsets import RIDGES, EmpiricalInfluence, LassoDatamodel, RidgeDatamodel
 from zoobench.methods.protocols import Attributor, InapplicableError
 from zoobench.methods.registry import ATTRIBUTION, get_method
-from zoobench.populations import Population, TokenSet
+from zoobench.populations import Access, Evidence, Population, TokenSet
 
 
 def answers(member: Member, parameters: Tensor, images: Images) -> Tensor:
@@ -68,6 +73,18 @@ def test_trak_is_the_formula_of_the_paper() -> None:
     expected = torch.where(mean.abs() > 1e-4, mean - 1e-4 * mean.sign(), 0.0)
     torch.testing.assert_close(method.attribute(bank_of(), asked()).double(), expected, rtol=1e-3, atol=1e-6)
     assert (expected == 0).any() and (expected != 0).any()
+
+
+def test_trak_is_the_package_of_its_authors() -> None:
+    """What traker 0.3.2 says of one network with our projection: `benchmarks/speed/attribution.py --record`."""
+    recorded = load_file(Path(__file__).parent / "recorded" / "traker.safetensors")
+    row = {"dataset": "digits", "train_images": 60, "architecture": "mlp", "width": 0.03125, "image_size": 28}
+    row |= {"activation": "tanh", "channels": 1, "classes": 10, "split": "train", "data_part": None, "epoch": 1}
+    table = pd.DataFrame([row | {"model_id": "0" * 16}])
+    models = Population.of("recorded", bank_of().tokenizer, recorded["weights"], table)
+    found = Trak(members=1, size=8).attribute(models.shown(Evidence(Access.LABELS, ImageStore())), asked(5))
+    both = torch.stack([found.flatten(), recorded["scores"].flatten()]).double()
+    assert found.shape == recorded["scores"].shape == (5, IMAGES) and torch.corrcoef(both)[0, 1] > 0.999
 
 
 def test_trak_needs_fewer_numbers_than_images_or_a_ridge() -> None:

@@ -114,8 +114,9 @@ class Attribution:
             "half": of_model[half == 0].groupby("subset").mean(),
             "other_half": of_model[half == 1].groupby("subset").mean().reindex(truth.index),
         }
-        long = [each.rename_axis(columns="model").stack(future_stack=True).rename(name) for name, each in wide.items()]
-        return pd.concat(long, axis=1).reset_index()
+        columns = {name: each.to_numpy().ravel() for name, each in wide.items()}
+        index = pd.MultiIndex.from_product([truth.index, truth.columns], names=["subset", "model"])
+        return pd.DataFrame(columns, index=index).reset_index()
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Means over test images of correlations over subsets: `lds`, of what was predicted and the margins;
@@ -136,8 +137,8 @@ class Attribution:
         twice = wide["other_half"].notna().all(axis=1).to_numpy()
         if twice.sum() < FEWEST:
             return scores
-        halves = (wide[name].to_numpy()[twice] for name in ("half", "other_half"))
-        agreed = spearman(*halves, counts[:, twice]).clip(min=0)
+        half, other = (wide[name].to_numpy()[twice] for name in ("half", "other_half"))
+        agreed = spearman(half, other, counts[:, twice]).clip(min=0)
         ceiling = np.sqrt(2 * agreed / (1 + agreed))
         return scores | {"ceiling": Estimate.drawn(names, ceiling), "of_ceiling": Estimate.drawn(names, found, ceiling)}
 

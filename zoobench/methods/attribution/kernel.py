@@ -56,10 +56,8 @@ class Trak(Unlearned):
         scores, doubts, count = torch.zeros(()), torch.zeros(()), 0
         for member in bank.members(self.members):
             project = None if self.size is None else Projection(self.size, self.seed + SEEDS_APART * count)
-            scores = scores + kernel_scores(
-                *(member.gradients(images, "margin", project=project) for images in (bank.train, bank.asked)),
-                self.ridge,
-            )
+            train, shown = (member.gradients(each, "margin", project=project) for each in (bank.train, bank.asked))
+            scores = scores + kernel_scores(train, shown, self.ridge)
             doubts = doubts + _doubts(member)
             count += 1
         return soft_threshold(scores / count * (doubts / count), self.threshold).float()
