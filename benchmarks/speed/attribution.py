@@ -5,8 +5,9 @@
     python benchmarks/speed/attribution.py --record tests/methods/recorded/traker.safetensors
 
 Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projection; for
-the time, its own. Both run on one core. Each of several repetitions times ours and theirs; prints medians. `--record`
-writes what `traker` says of one small network, with its weights, for a test.
+the time, its own. Time is that of the process on one core, so that other work beside changes little of it. Each of
+several repetitions times ours and theirs; prints medians. `--record` writes what `traker` says of one small network,
+with its weights, for a test.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from timing import seconds
 from torch import Tensor
 
 from zoo_generation.data.images import Images
@@ -103,6 +105,13 @@ def correlation(one: Tensor, other: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([one.flatten().double(), other.flatten().double()]))[0, 1])
 
 
+def core_seconds(work: Callable[[], object]) -> float:
+    """Time of this process."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
 def record(path: Path) -> None:
     """One small network: its weights, and what traker says of five test images."""
     models = members_of(1, 60, "mlp", 0.03125)
@@ -136,10 +145,10 @@ def main() -> None:
         print(f"member {number}: correlation {correlation(mine, other):.6f}")
     method, times = Trak(members=args.members, size=args.size), {"ours": list[float](), "traker": list[float]()}
     for _ in range(args.repeats):
-        times["ours"].append(seconds(lambda: method.attribute(models, asked)))
-        times["traker"].append(seconds(lambda: theirs(models, asked, args.size)))
+        times["ours"].append(core_seconds(lambda: method.attribute(models, asked)))
+        times["traker"].append(core_seconds(lambda: theirs(models, asked, args.size)))
     ours, traker = (statistics.median(each) for each in times.values())
-    print(f"{args.members} members: ours {ours:.1f} s, traker {traker:.1f} s, ratio {traker / ours:.1f}")
+    print(f"{args.members} members: ours {ours:.1f} core-seconds, traker {traker:.1f}, ratio {traker / ours:.1f}")
 
 
 if __name__ == "__main__":

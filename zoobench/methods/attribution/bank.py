@@ -65,6 +65,12 @@ class Bank:
         return cls(models, models.evidence.labelled("train"), asked)
 
     @cached_property
+    def every(self) -> Images:
+        """The training images, and after them the asked ones."""
+        pixels = torch.cat([self.train.images, self.asked.images])
+        return Images(pixels, torch.cat([self.train.labels, self.asked.labels]))
+
+    @cached_property
     def _paths(self) -> list[list[int]]:
         """For each model the numbers of its checkpoints, by epoch."""
         ordered = self.models.table.sort_values(["model_id", "epoch"])

@@ -14,7 +14,7 @@ from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import margins
 from zoo_generation.networks.gradients import Projection
-from zoobench.methods.attribution.bank import Bank, Member
+from zoobench.methods.attribution.bank import Bank
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
@@ -53,14 +53,15 @@ class Trak(Unlearned):
                 f"TRAK cannot solve for {self.size or 'all'} numbers with {len(bank.train.labels)} images alone; take "
                 "a smaller size, or a ridge above 0"
             )
-        scores, doubts, count = torch.zeros(()), torch.zeros(()), 0
-        for member in bank.members(self.members):
-            project = None if self.size is None else Projection(self.size, self.seed + SEEDS_APART * count)
-            train, shown = (member.gradients(each, "margin", project=project) for each in (bank.train, bank.asked))
-            scores = scores + kernel_scores(train, shown, self.ridge)
-            doubts = doubts + _doubts(member)
-            count += 1
-        return soft_threshold(scores / count * (doubts / count), self.threshold).float()
+        found = []
+        for number, member in enumerate(bank.members(self.members)):
+            project = None if self.size is None else Projection(self.size, self.seed + SEEDS_APART * number)
+            gradients = member.gradients(bank.every, "margin", project=project)
+            found.append(kernel_scores(*gradients.split([len(bank.train.labels), len(asked.labels)]), self.ridge))
+        models = bank.last.taken(torch.arange(len(found)))
+        answers = logits_of(models, bank.train.images).double()
+        doubts = torch.sigmoid(-margins(answers, bank.train.labels)).mean(0)  # 1 − p
+        return soft_threshold(torch.stack(found).mean(0) * doubts, self.threshold).float()
 
 
 def kernel_scores(train: Tensor, asked: Tensor, ridge: float = 0.0) -> Tensor:
@@ -88,10 +89,3 @@ def soft_threshold(values: Tensor, by: float) -> Tensor:
     tensor([-2.,  0.,  1.])
     """
     return values.sign() * (values.abs() - by).clamp(min=0)
-
-
-def _doubts(member: Member) -> Tensor:
-    """1 − p of each training image's label, as the model sees it: float64 [images]."""
-    last = member.path.taken(torch.tensor([len(member.path) - 1]))
-    answers = logits_of(last, member.train.images)[0].double()
-    return torch.sigmoid(-margins(answers, member.train.labels))
