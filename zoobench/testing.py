@@ -24,6 +24,7 @@ from zoobench.methods.protocols import (
     Attributor,
     Embedder,
     Generator,
+    Grower,
     InapplicableError,
     LayerEmbedder,
     Merger,
@@ -31,9 +32,12 @@ from zoobench.methods.protocols import (
     Reconstructor,
     TablePredictor,
     Transferrer,
+    ValueLearner,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.planes import layout_like
+from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN, IMAGES = 12, 2, 3, 300
@@ -153,6 +157,14 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         students = population.split("test").taken(torch.tensor([0, 2, 2]))
         teachers = [population.split("test").taken(torch.tensor([0, 2]))]
         matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
+    if isinstance(model, Grower):
+        small = population.split("test").taken(torch.tensor([0, 2]))
+        target = Target.enlarged(small, None, 0.25)
+        matrix("grow", lambda: model.grow(small, target, 5).weights, len(small), target.layout.size)
+    if isinstance(model, ValueLearner):
+        both = layout_like(population.row).size
+        learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))
+        matrix("learn", learned, 2, range(both, both + size + 1, size))
     if isinstance(model, Attributor):
         bank = replace(made_up(width=NARROW), granted=population.granted)
         shown = Images(torch.linspace(-1, 1, DRAWN * 28 * 28).view(DRAWN, 1, 28, 28), torch.arange(DRAWN))
@@ -164,6 +176,12 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         for name, values in _properties(known).items():
             asked[f"predict_from() of {name}"] = partial(_predicted_from, model, known, values, test)
     return asked
+
+
+def _learned(model: ValueLearner, bases: Population) -> Tensor:
+    """Weights of what is added, and then of what is subtracted [bases, D' or D' + D]."""
+    found = model.learn(bases, 5)
+    return torch.cat([each for each in (found.added, found.subtracted) if each is not None], dim=1)
 
 
 def _properties(known: Population) -> dict[str, Any]:

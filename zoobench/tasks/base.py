@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.populations import Access, Population
+from zoobench.populations.target import Target
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import Form
@@ -149,6 +150,15 @@ class Combining(Protocol):
 
     def bases(self, setting: Setting) -> Tensor | None:
         """The weights [models, D] that all members of a model were trained from; None if a method does not get any."""
+        ...
+
+
+@runtime_checkable
+class Enlarging(Protocol):
+    """A task that asks for models of another network than the target's."""
+
+    def enlarged(self, target: Population) -> Target:
+        """The network of the answer's models."""
         ...
 
 
