@@ -28,6 +28,7 @@ from zoobench.methods.protocols import (
     Predictor,
     Reconstructor,
     TablePredictor,
+    Tracer,
     Transferrer,
 )
 from zoobench.methods.registry import checked
@@ -148,6 +149,9 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         students = population.split("test").taken(torch.tensor([0, 2, 2]))
         teachers = [population.split("test").taken(torch.tensor([0, 2]))]
         matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
+    if isinstance(model, Tracer):
+        candidates = population.taken(torch.arange(3))
+        matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

@@ -288,8 +288,8 @@ class ZooSpec(BaseModel):
         return _saved(self.checkpoint_epochs, self.epochs, self.fork.after if self.fork else ())
 
     def models(self) -> list[ModelSpec]:
-        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all descendants, each
-        before its own.
+        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all descendants,
+        each before its own.
 
         Values that an architecture does not use (its width, its image size) are not varied for it.
         """

@@ -95,6 +95,19 @@ TRANSFER = (
 )
 """Methods of transfer, and their controls."""
 
+TRACERS = (
+    "random_parents",
+    "weight_distance",
+    "matched_distance",
+    "layer_cosine",
+    "mother",
+    "phylogeny",
+    "independence",
+    "cka",
+    "behaviour",
+)
+"""Methods that say which model another one was trained from; embedders are read by the task."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -114,6 +127,7 @@ METHODS = Registry(
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
+    | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )
