@@ -23,7 +23,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining
+from zoobench.tasks.base import Anchored, Combining, Comparing
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -65,6 +65,11 @@ def export_data(
         elif track.holds == "scores":
             named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
             write_json(aside / "asked.json", named)
+            if isinstance(task := track.get_task(), Comparing):
+                for name in references:
+                    setting = setting_of(references, name, track.all_seeds[0], ImageStore())
+                    _write_compared(aside, name, task.compared(setting))
+                    _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, ImageStore(data_root))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
@@ -115,6 +120,15 @@ def _write_members(folder: Path, track: Track, task: Combining, references: Mapp
     pd.concat(tables).drop(columns="split").to_parquet(folder / "models.parquet", index=False)
 
 
+def _write_compared(folder: Path, name: str, models: tuple[Population, Population]) -> None:
+    """Write the weights [models, D] that stand in rows, and those in columns, with the layout of D as metadata."""
+    rows, columns = models
+    path = folder / "compared" / f"{name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    tensors = {"rows": rows.weights.contiguous(), "columns": columns.weights.clone().contiguous()}
+    save_file(tensors, path, {"layout": json.dumps(entries_of(rows.layout))})
+
+
 def _write_weights(path: Path, population: Population) -> None:
     """Weights [checkpoints, D] in the order of names, with these and the layout of D as metadata."""
     path.parent.mkdir(exist_ok=True)
@@ -146,6 +160,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         tensors=tensors,
         originals=_gives_back(forms),
         combining=isinstance(track.get_task(), Combining),
+        comparing=isinstance(track.get_task(), Comparing),
         classes=_classes(track, training),
     )
 

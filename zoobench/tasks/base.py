@@ -153,6 +153,15 @@ class Combining(Protocol):
 
 
 @runtime_checkable
+class Comparing(Protocol):
+    """A task that asks for scores of pairs of models, those in rows with those in columns."""
+
+    def compared(self, setting: Setting) -> tuple[Population, Population]:
+        """The models in rows and those in columns, in the order of the form, as a method sees them."""
+        ...
+
+
+@runtime_checkable
 class Anchored(Protocol):
     """A task that gives methods anchors: some of the target's models, to generate others around."""
 

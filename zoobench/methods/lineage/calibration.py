@@ -15,7 +15,7 @@ from torch import Tensor
 from zoobench.populations import Population
 from zoobench.populations.lineage import NONE, Lineage
 
-FAMILIES = 6
+FAMILIES = 4
 """Of a population's training models, drawn at random: their models are compared in pairs."""
 
 PENALTY = 0.3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class MeasureTracer:
     @classmethod
     def fit(cls, tokens: TokenSet, seed: int, config: Measure, execution: Execution = HERE) -> MeasureTracer:
         """Calibrate on families of training models. In a zoo without children, no candidate is ever near enough."""
-        trait = None if config.direction is None else lambda models: trait_of(models, config.direction)
+        trait = None if config.direction is None else partial(trait_of, direction=config.direction)
         return cls(config, calibrated(few(tokens.split("train").populations, seed), config.apart, trait))
 
     def trace(self, children: Population, candidates: Population) -> Tensor:
