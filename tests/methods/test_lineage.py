@@ -14,11 +14,9 @@ from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoobench.methods.lineage import Cka, MeasureTracer, WeightDistance, p_values
 from zoobench.methods.lineage.calibration import calibrated
-from zoobench.methods.registry import TRACERS, get_method
 from zoobench.populations import Access, Evidence, Population, TokenSet
 from zoobench.populations.lineage import NONE, Lineage
 from zoobench.tasks.copies import copied
-from zoobench.testing import check_method
 
 
 def evaded(models: Population, seed: int = 1) -> Population:
@@ -27,11 +25,6 @@ def evaded(models: Population, seed: int = 1) -> Population:
 
 def tokens(*populations: Population) -> TokenSet:
     return TokenSet(288, populations)
-
-
-@pytest.mark.parametrize("name", TRACERS)
-def test_tracers_keep_the_contract(name: str) -> None:
-    check_method(get_method(name), **({"permutations": 19} if name == "independence" else {}))
 
 
 def test_p_values_of_independent_models_are_uniform() -> None:

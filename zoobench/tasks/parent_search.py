@@ -166,11 +166,11 @@ class ParentSearch:
         found = {}
         for of, rows in parts.items():
             first = (rows["rank"] == 1).astype(float)
-            columns = {"top1": first, "mrr": 1 / rows["rank"], "none": first[~rows["present"]]}
+            columns = {"top1": first, "mrr": 1 / rows["rank"], "none": first.where(~rows["present"])}
             columns |= {"closest": rows["closest"], "auc": rows["below"], "tpr": rows["detected"]}
             for name, column in (columns | {"same_init": rows["same_init"]}).items():
-                known = column.dropna()
-                found[name + of] = Estimate.mean(rows.loc[known.index, "model"], known)
+                if (known := column.notna()).any():
+                    found[name + of] = Estimate.mean(rows["model"][known], column[known])
         return found
 
     def _question(self, target: Population) -> _Question:
