@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from zoobench.methods import Embedder as Embedder
     from zoobench.methods import Execution as Execution
     from zoobench.methods import Generator as Generator
+    from zoobench.methods import Grower as Grower
+    from zoobench.methods import Grown as Grown
     from zoobench.methods import InapplicableError as InapplicableError
     from zoobench.methods import LayerEmbedder as LayerEmbedder
     from zoobench.methods import Merger as Merger
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
     from zoobench.methods import Tracer as Tracer
     from zoobench.methods import Transferrer as Transferrer
     from zoobench.methods import Unlearned as Unlearned
+    from zoobench.methods import ValueLearner as ValueLearner
+    from zoobench.methods import ValueNetworks as ValueNetworks
     from zoobench.methods.fitting import Fitted as Fitted
     from zoobench.methods.generation import Generated as Generated
     from zoobench.methods.generation import TargetChoice as TargetChoice
@@ -123,8 +127,8 @@ _TYPES = {
     "zoobench.leaderboard.rebuilding": "Rebuilt Refreshed",
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
-        "Attributor Embedder Execution Generator InapplicableError LayerEmbedder Merger Method Predictor Reconstructor "
-        "TablePredictor Tracer Transferrer Unlearned"
+        "Attributor Embedder Execution Generator Grower Grown InapplicableError LayerEmbedder Merger Method Predictor "
+        "Reconstructor TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

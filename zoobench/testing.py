@@ -22,6 +22,7 @@ from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
     Embedder,
     Generator,
+    Grower,
     InapplicableError,
     LayerEmbedder,
     Merger,
@@ -30,9 +31,12 @@ from zoobench.methods.protocols import (
     TablePredictor,
     Tracer,
     Transferrer,
+    ValueLearner,
 )
 from zoobench.methods.registry import checked
 from zoobench.populations import Population, Tokenizer, TokenSet
+from zoobench.populations.planes import layout_like
+from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN = 12, 2, 3
@@ -149,6 +153,14 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         students = population.split("test").taken(torch.tensor([0, 2, 2]))
         teachers = [population.split("test").taken(torch.tensor([0, 2]))]
         matrix("transfer", lambda: model.transfer(students, teachers, taught, 5), len(taught), size)
+    if isinstance(model, Grower):
+        small = population.split("test").taken(torch.tensor([0, 2]))
+        target = Target.enlarged(small, None, 0.25)
+        matrix("grow", lambda: model.grow(small, target, 5).weights, len(small), target.layout.size)
+    if isinstance(model, ValueLearner):
+        both = layout_like(population.row).size
+        learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))
+        matrix("learn", learned, 2, range(both, both + size + 1, size))
     if isinstance(model, Tracer):
         candidates = population.taken(torch.arange(3))
         matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))
@@ -159,6 +171,12 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         for name, values in _properties(known).items():
             asked[f"predict_from() of {name}"] = partial(_predicted_from, model, known, values, test)
     return asked
+
+
+def _learned(model: ValueLearner, bases: Population) -> Tensor:
+    """Weights of what is added, and then of what is subtracted [bases, D' or D' + D]."""
+    found = model.learn(bases, 5)
+    return torch.cat([each for each in (found.added, found.subtracted) if each is not None], dim=1)
 
 
 def _properties(known: Population) -> dict[str, Any]:

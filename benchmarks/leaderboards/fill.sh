@@ -18,8 +18,13 @@ tracers=(random_parents weight_distance matched_distance layer_cosine layer_cosi
     phylogeny-matched independence cka behaviour)
 teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
     permuted_teacher)
+growers=(scratch net2net net2net-exact net2net-uneven ligo mango mango-rank_2 aki stack interleave random_padding
+    knowledge_inheritance)
+plugged=(residual_value residual_value-norm_0 residual_value-norm_0.1 residual_value-norm_1 residual_value-fresh
+    residual_value-several cascade_value cascade_value-several proxy_tuning logit_ensemble value_alone zero_value)
 
-[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" "${tracers[@]}"
+[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
+    "${growers[@]}" "${plugged[@]}" "${tracers[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do

@@ -8,8 +8,17 @@ from torch.func import functional_call
 
 from zoo_generation.networks.architectures import Layout, get_architecture
 
+WIDE = ("mlp", "small_cnn", "resnet10", "resnet18")
+"""Networks that are wide at width 1."""
 
-def build(name: str, activation: str, channels: int = 3, width: float = 0.125) -> nn.Module:
+
+def narrow(name: str) -> float:
+    """A width at which a network is quick to train."""
+    return 0.0625 if name in WIDE else 0.5
+
+
+def build(name: str, activation: str, channels: int = 3, width: float | None = None) -> nn.Module:
+    width = 2 * narrow(name) if width is None else width
     return get_architecture(name).build(channels=channels, classes=10, activation=activation, dropout=0.5, width=width)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from helpers.flat_models import narrow
 from torch import Tensor
 
 from zoo_generation.data.images import Images
@@ -38,7 +39,8 @@ def models_to_merge(
     count: int, architecture: str = "cnn_s", activation: str = "tanh", parts: tuple[str | None, ...] = HALVES
 ) -> Population:
     """Models with random weights, on these parts of the images in turn."""
-    row = {"dataset": "made-up", "train_images": None, "architecture": architecture, "width": 0.125, "image_size": 28}
+    row = {"dataset": "made-up", "train_images": None, "architecture": architecture, "image_size": 28}
+    row["width"] = 2 * narrow(architecture)
     row |= {"activation": activation, "channels": 1, "classes": 10, "init": "kaiming_uniform", "dropout": 0.0}
     torch.manual_seed(0)
     modules = [build_module(pd.Series(row)) for _ in range(count)]

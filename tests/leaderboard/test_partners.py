@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tasks.test_merging_groups import CLASSES, family
 from tasks.test_transfer import Mixed, population
+from tasks.test_value import Random, zoo
 
 from zoo_generation.data.load import ImageStore
 from zoobench.evaluation.plan import Origin, Plan
@@ -26,6 +27,8 @@ from zoobench.leaderboard.track import Track
 from zoobench.methods.merging import TaskArithmetic
 from zoobench.methods.registry import get_method
 from zoobench.populations import Population
+from zoobench.populations.planes import layout_like
+from zoobench.tasks.answers import Weights
 from zoobench.tasks.registry import get_task
 from zoobench.zoo.source import Kind
 
@@ -140,3 +143,40 @@ def test_cells_know_the_other_targets_if_the_task_reads_them() -> None:
     plan = Plan.of({kl: None, replace(pca, learns=False): None}, [], origins, tasks, [0])
     others = {(cell.task.name, cell.target.name): [each.name for each in cell.others] for cell in plan.cells}
     assert others["transfer", "zoo-1"] == ["zoo-0", "zoo-2"] and others["generation", "zoo-1"] == []
+
+
+def test_exports_say_which_networks_to_plug_into_what(tmp_path: Path) -> None:
+    """What is written is enough to learn on the new images, and to know the order of the weights."""
+    own, other = zoo(), zoo("cnn_s")
+    references = {"mlp": own, "cnn_s": other}
+    settings = {"task": "value", "settings": {"models": 2, "epochs": 1}, "metrics": ("gain_unseen", "gain_other")}
+    settings |= {"seeds": 1}
+    track = Track(**TRACK.model_dump() | settings)
+    export_data(tmp_path / "out", track, references, references, 288, None)
+    images = load_file(tmp_path / "out" / "images" / "cnn_s.safetensors")
+    expected = ImageStore().of(other.onto("digits+inverted", 300).row, "train")
+    assert torch.equal(images["train_images"], expected.images) and torch.equal(images["train_labels"], expected.labels)
+    layout = json.loads((tmp_path / "out" / "layouts.json").read_text())["cnn_s"]
+    assert layout == [[each.name, list(each.shape)] for each in layout_like(other.row)]
+    task, method = track.get_task(), Random()
+    keys = [(name, seed) for name in NAMES for seed in track.all_seeds]
+    cells = {(name, seed): setting_of(references, name, seed, ImageStore()) for name, seed in keys}
+    answers = {key: task.ask(method, each) for key, each in cells.items()}
+    write_answers(tmp_path / "weights.safetensors", track, references, answers)
+    asked = json.loads((tmp_path / "out" / "asked.json").read_text())["mlp/0"]
+    kept = {name: task.reads(each) for name, each in references.items()}
+    read = read_answers(track, kept, track.all_seeds, (tmp_path / "weights.safetensors").read_bytes())
+    assert asked == task.members(setting_of(kept, "mlp", 0, ImageStore()))
+    scores = {(each.target, each.metric): each for each in judge(track, kept, read, track.all_seeds, None)}
+    ran = [task.score(task.judge(answers["mlp", seed], cells["mlp", seed])) for seed in track.all_seeds]
+    for metric in track.metrics:
+        assert list(scores["mlp", metric].values) == [each[metric].value() for each in ran]
+
+    class Entry:
+        name = "earlier"
+
+    def marks(answers: dict[tuple[str, int], Weights], before: dict[tuple[str, int], Weights]) -> tuple[str, ...]:
+        return marks_of(Path(), track, references, answers, [Known(Entry(), before)])  # type: ignore[arg-type]
+
+    others = {key: replace(each, beside={"subtracted": each.beside["subtracted"] + 1}) for key, each in answers.items()}
+    assert marks(answers, others) == () and marks(answers, answers) == ("copy of earlier (4 of 4 models)",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
+from helpers.flat_models import narrow
 from torch import Tensor, nn
 
 from zoo_generation.data.images import Images
@@ -32,7 +33,7 @@ def module_of(name: str) -> nn.Module:
     if name == "unstackable":
         return WithLayerNorm().eval()
     return build_module(
-        pd.Series({"architecture": name, "channels": 1, "classes": 10, "activation": "relu", "width": 0.03125})
+        pd.Series({"architecture": name, "channels": 1, "classes": 10, "activation": "relu", "width": narrow(name) / 2})
     )
 
 

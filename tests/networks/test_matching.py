@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from helpers.flat_models import build, flat, outputs, randomised
+from helpers.flat_models import build, flat, narrow, outputs, randomised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ def counted(layout: Layout) -> Tensor:
 @settings(deadline=None, max_examples=10)
 def test_matching_undoes_permutations_and_flips(seed: int, name: str) -> None:
     torch.manual_seed(seed)
-    module = build(name, "tanh", width=0.0625)
+    module = build(name, "tanh", width=narrow(name))
     layout, groups = Layout.of(module.state_dict()), symmetry_groups(module, (3, 28, 28))
     reference = layout.flatten(module.state_dict())
     index, factor = random_symmetries(layout, groups, 4, torch.Generator().manual_seed(seed))
@@ -85,7 +85,7 @@ def test_matching_leaves_functions_and_broken_models_alone(seed: int, flips: boo
 @pytest.mark.parametrize("name", ["cnn_s", "resnet18"])
 def test_balanced_scales_are_canonical(name: str) -> None:
     """Scaled copies of a model are balanced to the same weights, of the smallest norm; a function stays itself."""
-    module = randomised(build(name, "relu", width=0.0625))
+    module = randomised(build(name, "relu", width=narrow(name)))
     layout, weights = flat(module)
     groups = symmetry_groups(module, (3, 28, 28))
     _, factor = random_symmetries(

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.flat_models import narrow
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -26,7 +27,7 @@ from zoobench.populations.selection import Selection, Stored
 
 
 def source(name: str, architecture: str, checkpoints: int, token_size: int) -> Stored:
-    layout = get_architecture(architecture).layout(1, 10, 0.0625)
+    layout = get_architecture(architecture).layout(1, 10, narrow(architecture))
     weights = torch.randn(checkpoints, layout.size, generator=torch.Generator().manual_seed(checkpoints))
     table = pd.DataFrame({"model_id": [f"{name}{i // 2}" for i in range(checkpoints)], "epoch": range(checkpoints)})
     cut = np.array(["train", "val", "test"]).repeat([checkpoints - 4, 2, 2])

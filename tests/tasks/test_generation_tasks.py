@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.flat_models import narrow
 from helpers.measuring import observed, values
 from torch import Tensor
 from torch.nn import functional as F
@@ -219,7 +220,12 @@ def test_fine_tuning_is_the_plain_loop_from_the_generated_weights(population: Po
 def test_training_from_weights_is_the_same_in_a_stack(
     monkeypatch: pytest.MonkeyPatch, name: str, activation: str, size: int
 ) -> None:
-    fields: dict[str, Any] = {"architectures": name, "activation": activation, "width": 0.0625, "image_size": size}
+    fields: dict[str, Any] = {
+        "architectures": name,
+        "activation": activation,
+        "width": narrow(name),
+        "image_size": size,
+    }
     fields |= {"optimizer": "sgd", "learning_rate": 0.01}
     specs = [model_spec(**fields, seed=seed, epochs=1, checkpoint_epochs=[0, 1]) for seed in (5, 6)]
     images = digits(size, images=48)

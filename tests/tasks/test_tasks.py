@@ -307,6 +307,11 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             kinds = ("before", "after", "gained", "lost", "positive", "negative", "transferred")
             counts = {name: random.integers(1, 50, len(rows)) for name in kinds}
             return rows.assign(model=rows["student"], pair=range(len(rows)), share=1.0, images=100, **counts)
+        case "growth":
+            steps = {"step": np.tile([0, 8, 16, 24], 6), "images": np.tile([0.0, 80.0, 160.0, 240.0], 6)}
+            curves = {"accuracy": share[0] + steps["step"] / 30, "scratch": share[1] / 2 + steps["step"] / 30}
+            fixed = {"per_image": 0.01, "small_spent": 0.5, "small": np.repeat(share[2, :6], 4)}
+            return pd.DataFrame({"model": models} | steps | curves | fixed | {"spent": np.repeat(share[2, 6:12], 4)})
         case "lineage":
             columns = dict(
                 zip(("drift", "closest", "below", "detected", "same_init"), random.random((5, 24)), strict=True)
@@ -366,7 +371,7 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
-    names += ["merging", "reconstruction", "transfer", "lineage", "model_tree"]
+    names += ["merging", "reconstruction", "transfer", "growth", "value", "lineage", "model_tree"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

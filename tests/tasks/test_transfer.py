@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.flat_models import narrow
 from helpers.measuring import asked, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,13 +31,14 @@ EPOCHS = 2
 def population(architecture: str = "mlp", models: int = 6, **columns: Any) -> Population:
     """Test models, and two training models, of random weights, each with two checkpoints; two activations in turn."""
     size = get_architecture(architecture).image_size
-    layout = get_architecture(architecture).layout(1, 10, 0.125)
+    width = 2 * narrow(architecture)
+    layout = get_architecture(architecture).layout(1, 10, width)
     number = np.repeat(np.arange(models + 2), EPOCHS)
     shared = {
         "dataset": "digits",
         "train_images": 300,
         "architecture": architecture,
-        "width": 0.125,
+        "width": width,
         "image_size": size,
     }
     table = pd.DataFrame(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.flat_models import narrow
 from helpers.networks import Network, registered
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,7 +71,7 @@ def test_gradients_of_soft_labels_are_those_of_the_divergence_from_them() -> Non
 
 @pytest.mark.parametrize("architecture", ["cnn_s", "mlp", "resnet18"])
 def test_without_an_objective_training_is_the_plain_loop_to_the_bit(architecture: str) -> None:
-    spec = model_spec(architectures=architecture, width=0.0625, image_size=16, batch_size=32)
+    spec = model_spec(architectures=architecture, width=narrow(architecture), image_size=16, batch_size=32)
     dataset = digits(spec.image_size, images=80)
     model = build_model(spec, dataset, "cpu")
     order, optimizer = order_generator(spec), optimizer_of(model, spec.optimizer, spec.learning_rate, 0.0)
@@ -96,7 +97,13 @@ def test_without_an_objective_a_stack_has_the_plain_gradient_to_the_bit() -> Non
 @pytest.mark.parametrize("architecture", ["cnn_s", "resnet18"])
 def test_checkpoints_hold_averages_if_they_are_asked_for(architecture: str) -> None:
     """Those of the plain loop, of statistics too; alone, and in a stack."""
-    fields = {"architectures": architecture, "width": 0.0625, "image_size": 16, "batch_size": 32, "epochs": 1}
+    fields = {
+        "architectures": architecture,
+        "width": narrow(architecture),
+        "image_size": 16,
+        "batch_size": 32,
+        "epochs": 1,
+    }
     spec, share = model_spec(**fields, optimizer="sgd", learning_rate=0.05), 0.7
     dataset = digits(spec.image_size, images=80)
     model, order = build_model(spec, dataset, "cpu"), order_generator(spec)
@@ -137,7 +144,13 @@ def objective_for(models: int, images: int) -> Objective:
 @pytest.mark.parametrize("architecture", ["cnn_s", "mlp", "resnet18"])
 def test_each_model_of_a_stack_has_its_own_part(architecture: str) -> None:
     """Alone it is the same within float tolerance; in stacks of any size the same to the bit."""
-    fields = {"architectures": architecture, "width": 0.0625, "image_size": 16, "activation": "tanh", "dropout": 0.2}
+    fields = {
+        "architectures": architecture,
+        "width": narrow(architecture),
+        "image_size": 16,
+        "activation": "tanh",
+        "dropout": 0.2,
+    }
     specs = [model_spec(**fields, optimizer="sgd", learning_rate=1e-2, epochs=1)] * 5  # but for their objective, one
     dataset = digits(specs[0].image_size, images=60)
     objective = objective_for(5, 60)

@@ -36,10 +36,11 @@ def test_a_spec_is_a_grid(seeds: int, rates: list[float], activations: set[str],
 
 
 def test_width_is_varied_only_where_there_is_one() -> None:
-    spec = make_spec({"datasets": "digits", "architectures": ["cnn_s", "resnet18"], "width": [0.25, 0.5], "seeds": 1})
+    names = ["wild_cnn-8x3r", "resnet18"]
+    spec = make_spec({"datasets": "digits", "architectures": names, "width": [0.25, 0.5], "seeds": 1})
     widths = [(model.architecture, model.width) for model in spec.models() if model.learning_rate == 1e-3]
     assert {("resnet18", 0.25), ("resnet18", 0.5)} < set(widths)
-    assert {width for name, width in widths if name == "cnn_s"} == {1.0}
+    assert {width for name, width in widths if name == "wild_cnn-8x3r"} == {1.0}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.flat_models import narrow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -171,7 +172,7 @@ def assert_trained_alone(model: TrainedModel, images: ImageDataset, tolerance: f
     shared_order=st.booleans(),
 )
 def test_a_stacked_model_is_the_model_trained_alone(architecture: str, models: int, **fields: Any) -> None:
-    specs = stack_of(models, architectures=architecture, width=0.0625, image_size=16, **fields)
+    specs = stack_of(models, architectures=architecture, width=narrow(architecture), image_size=16, **fields)
     images = digits(specs[0].image_size, images=80)
     stacked = train_stack(specs, images)
     for spec, model in zip(specs, stacked, strict=True):
@@ -182,7 +183,7 @@ def test_a_stacked_model_is_the_model_trained_alone(architecture: str, models: i
 @pytest.mark.parametrize("architecture", architecture_names())
 def test_no_model_depends_on_its_stack(architecture: str) -> None:
     """To the last bit: so a zoo that was killed and went on is the zoo that was not."""
-    specs = stack_of(5, architectures=architecture, width=0.0625, image_size=16, augment=True)
+    specs = stack_of(5, architectures=architecture, width=narrow(architecture), image_size=16, augment=True)
     images = digits(specs[0].image_size, images=100)
     alone = [model for spec in specs for model in train_stack([spec], images)]
     for size in (2, 5):

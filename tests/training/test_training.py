@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from helpers.flat_models import narrow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def model_spec(**fields: object) -> ModelSpec:
 
 @pytest.mark.parametrize("architecture", architecture_names())
 def test_training_depends_on_the_spec_alone(architecture: str) -> None:
-    spec = model_spec(architectures=architecture, width=0.0625, image_size=16, dropout=0.2, augment=True)
+    spec = model_spec(architectures=architecture, width=narrow(architecture), image_size=16, dropout=0.2, augment=True)
     images = digits(spec.image_size, images=100)
     first = train_model(spec, images)
     torch.rand(7)  # what others draw does not matter

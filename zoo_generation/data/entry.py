@@ -26,7 +26,7 @@ class DatasetEntry:
     channels, size: of its images, size in pixels; classes: their names, empty if they come with the data;
     unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
     how torchvision reads it; read: makes or reads its images, instead of the files that zoobench looks for; summary:
-    one line; paper: where it comes from.
+    one line; paper: where it comes from; alterations: of its images after they are read, by name, see `altered`.
     """
 
     channels: int
@@ -38,6 +38,7 @@ class DatasetEntry:
     read: Callable[[], ImageSource] | None = None
     summary: str = ""
     paper: str = ""
+    alterations: tuple[str, ...] = ()
 
     @property
     def class_count(self) -> int:

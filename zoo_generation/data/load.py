@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
+from zoo_generation.data.altered import MARK, altered
 from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.data.images import ImageDataset, Images, normalised
 from zoo_generation.data.readers.folder import is_image_folder, read_image_folder
@@ -43,22 +44,23 @@ def load_dataset(
     Looks under `data_root` (default: `default_data_root()`), in this order, for a Parquet export of the Hugging Face
     Hub, torchvision's files and an image folder; then torchvision downloads the dataset, unless `download` is off.
     `train_images` keeps the first images of a fixed order of the training images, all if there are fewer; validation
-    and test images stay the same. Raises `InputError` for a dataset that is unknown, missing or damaged.
+    and test images stay the same. The images of `name+alteration` are those of `name`, altered: see `altered`. Raises
+    `InputError` for a dataset that is unknown, missing or damaged.
     """
-    entry = get_dataset(name)
+    entry, plain = get_dataset(name), name.partition(MARK)[0]
     if train_images is not None and train_images < 1:
         raise InputError(f"train_images must be at least 1, not {train_images}")
     root = data_root or default_data_root()
     if data_root and not root.is_dir() and not entry.read:
         raise InputError(f"the data root {root} is not a folder; create it, or name the one that holds '{name}'")
-    read = _find(name, entry, root)
+    read = _find(plain, entry, root)
     failure = ""
     if read is None and download:
         failure = _download(entry, root)
-        read = _find(name, entry, root)
+        read = _find(plain, entry, root)
     if read is None:
-        raise _absent(name, entry, root, failure)
-    return divide(name, read(), train_images)
+        raise _absent(plain, entry, root, failure)
+    return divide(name, altered(read(), entry.alterations), train_images)
 
 
 def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], ImageSource] | None:

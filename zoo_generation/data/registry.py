@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
+from zoo_generation.data.altered import MARK, parted
 from zoo_generation.data.entry import DatasetEntry
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.registry import Registry
@@ -15,8 +17,9 @@ Dataset = DatasetEntry | Callable[..., DatasetEntry]
 
 
 def _check(name: str, found: object) -> Dataset:
-    if "-" in name:
-        raise InputError("has a name with '-', which separates a dataset's numbers from its name; take '_'")
+    for mark, what in (("-", "numbers"), (MARK, "alterations")):
+        if mark in name:
+            raise InputError(f"has a name with '{mark}', which separates a dataset's {what} from its name; take '_'")
     if isinstance(found, DatasetEntry):
         return found
     if not callable(found):
@@ -57,11 +60,21 @@ def dataset_names() -> tuple[str, ...]:
 def get_dataset(name: str) -> DatasetEntry:
     """What is known of a dataset, whether or not its images are here.
 
-    Raises `InputError`, with the nearest match, if there is none of that name, or its numbers cannot be taken.
+    `name+alteration` is a dataset with altered images, see `altered`. Raises `InputError`, with the nearest match, if
+    there is none of that name, or its numbers cannot be taken.
 
     >>> get_dataset("parity-16-2").size
     4
     """
+    plain, alterations = parted(name)
+    entry = _plain(plain)
+    if not alterations:
+        return entry
+    return replace(entry, summary=", ".join((entry.summary, *alterations)), alterations=alterations)
+
+
+def _plain(name: str) -> DatasetEntry:
+    """What is known of a dataset of no alteration."""
     base, *numbers = name.split("-")
     if base not in DATASETS or (numbers and isinstance(DATASETS.get(base), DatasetEntry)):
         raise unknown("dataset", name, DATASETS)

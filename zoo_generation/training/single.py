@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from zoo_generation.training.models import build_model, status_of, tell_epoch, t
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import average
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
-from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
+from zoo_generation.training.sink import Checkpoint, Metrics, Point, TrainedModel
 from zoo_generation.training.spec import ModelSpec
 
 EVALUATION_BATCH = 500  # images; larger batches fall out of the cache on a CPU
@@ -34,11 +35,12 @@ def train_model(
     start: State | None = None,
     objective: Objective | None = None,
     averaging: float = 0.0,
+    curve: Collection[int] = (),
 ) -> TrainedModel:
     """Train one model, from the weights `start` if there are any, and keep its checkpoints.
 
-    It minimises `objective`, or the cross-entropy with the labels of the training images if that is None. averaging: as
-    of `train_models`.
+    It minimises `objective`, or the cross-entropy with the labels of the training images if that is None. averaging,
+    curve: as of `train_models`.
 
     Everything random (weights, dropout, noise, order of the images, augmentation) comes from `spec.seed`, so that the
     result depends on the spec, the images, the start and the objective alone. `dataset` must already have the channels
@@ -46,7 +48,7 @@ def train_model(
     Metrics are measured in a new network with the weights that a zoo keeps.
     """
     started = time.perf_counter()
-    training = ModelTraining(spec, dataset, device, start, objective, averaging)
+    training = ModelTraining(spec, dataset, device, start, objective, averaging, curve)
     with seeded(training_seed(spec), device):
         checkpoints, diverged = _train(training, progress)
     threads = torch.get_num_threads() if device == "cpu" else 1
@@ -57,12 +59,13 @@ def train_model(
         channels=dataset.channels,
         classes=len(dataset.classes),
         checkpoints=tuple(checkpoints),
+        curve=tuple(training.points),
     )
 
 
 class ModelTraining:
     """One model in training; `shown` is another of its kind, in which metrics are measured; `average` one that holds
-    the average of its weights, None if these count as they are."""
+    the average of its weights, None if these count as they are; `points` are those of its curve so far."""
 
     def __init__(
         self,
@@ -72,8 +75,10 @@ class ModelTraining:
         start: State | None = None,
         objective: Objective | None = None,
         averaging: float = 0.0,
+        curve: Collection[int] = (),
     ) -> None:
         self.spec, self.averaging = spec, averaging
+        self.wanted, self.steps, self.points = frozenset(curve), 0, list[Point]()
         self.model, self.shown = build_model(spec, dataset, device, start), build_model(spec, dataset, device)
         self.average = build_model(spec, dataset, device, start) if averaging else None
         layout = memory_format(self.model, spec.architecture)
@@ -88,6 +93,11 @@ class ModelTraining:
         self.optimizer = optimizer_of(self.model, spec.optimizer, spec.learning_rate, spec.weight_decay)
         self.schedule = _schedule(self.optimizer, spec, steps * spec.epochs)
         self.order = order_generator(spec)
+
+    @property
+    def counted(self) -> nn.Module:
+        """The model whose weights checkpoints hold."""
+        return self.average or self.model
 
     def epoch(self) -> None:
         """Show the model every training image once."""
@@ -104,6 +114,17 @@ class ModelTraining:
             self.schedule.step()
             if self.average is not None:
                 average(_floats(self.average), _floats(self.model), self.averaging)
+            self.steps += 1
+            self.measure()
+
+    def measure(self) -> None:
+        """Add the point of this step to the curve, if it is wanted, and the weights are finite."""
+        if self.steps not in self.wanted:
+            return
+        state = kept(self.counted.state_dict())
+        if _is_finite(state):
+            load(self.shown, state)
+            self.points.append(Point(self.steps, *evaluate(self.shown, *self.splits[2])))
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
@@ -154,20 +175,25 @@ def optimizer_of(model: nn.Module, name: str, learning_rate: float, weight_decay
 
 
 def _train(training: ModelTraining, progress: Progress) -> tuple[list[Checkpoint], bool]:
-    spec, model = training.spec, training.average or training.model
+    spec, model = training.spec, training.counted
     step = progress.stage(spec.id)
     checkpoints: list[Checkpoint] = []
+    training.measure()
     for epoch in range(spec.epochs + 1):
         if epoch > 0:
             training.epoch()
         state = kept(model.state_dict())
-        if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        if not _is_finite(state):
             return checkpoints, True
         if epoch in spec.checkpoint_epochs:
             checkpoints.append(Checkpoint(epoch, _metrics(training.shown, state, training.splits), _snapshot(model)))
         if epoch > 0:
             tell_epoch(step, spec, epoch, checkpoints)
     return checkpoints, False
+
+
+def _is_finite(state: State) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in state.values())
 
 
 def _metrics(shown: nn.Module, state: State, splits: list[tuple[Tensor, Tensor]]) -> Metrics:

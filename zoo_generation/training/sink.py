@@ -35,8 +35,20 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Point:
+    """Mean cross-entropy and accuracy in [0, 1] on the test images after a number of optimizer steps; 0 is before."""
+
+    step: int
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
 class TrainedModel:
-    """A model and its checkpoints; `diverged` if a weight stopped being finite."""
+    """A model and its checkpoints; `diverged` if a weight stopped being finite.
+
+    curve: the points that were asked for, as long as its weights were finite; zoos do not keep them.
+    """
 
     spec: ModelSpec
     status: Status
@@ -44,6 +56,7 @@ class TrainedModel:
     channels: int
     classes: int
     checkpoints: tuple[Checkpoint, ...]
+    curve: tuple[Point, ...] = ()
 
 
 class Sink(Protocol):

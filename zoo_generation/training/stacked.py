@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from zoo_generation.training.models import build_model, status_of, tell_epoch, t
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import StackedOptimizer, average, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
-from zoo_generation.training.sink import Checkpoint, Metrics, TrainedModel
+from zoo_generation.training.sink import Checkpoint, Metrics, Point, TrainedModel
 from zoo_generation.training.spec import ModelSpec
 
 EVALUATION_BATCH = 64  # images; rows of larger batches fall out of the first-level cache
@@ -41,16 +41,17 @@ def train_stack(
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
     averaging: float = 0.0,
+    curve: Collection[int] = (),
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`, with one forward and backward pass per step for all of them.
 
-    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. averaging: as of
-    `train_models`. The results are
-    those of `train_model` within float tolerance, and no model's depends on the others. Raises `UnstackableError` if
-    the architecture has a layer that stacks do not know.
+    Each starts from its weights in `start` if there are any, and minimises its part of `objective`. averaging,
+    curve: as of `train_models`. The results are those of `train_model` within float tolerance, and no model's depends
+    on the others. Raises `UnstackableError` if the architecture has a layer that stacks do not know.
     """
     started = time.perf_counter()
-    training = StackTraining(specs, dataset, device, start, objective, averaging)
+    training = StackTraining(specs, dataset, device, start, objective, averaging, curve)
+    training.measure()
     steps = [progress.stage(spec.id) for spec in specs]
     for epoch in range(specs[0].epochs + 1):
         if epoch > 0:
@@ -69,15 +70,18 @@ def train_stack(
             channels=dataset.channels,
             classes=len(dataset.classes),
             checkpoints=tuple(checkpoints),
+            curve=tuple(points),
         )
-        for spec, diverged, checkpoints in zip(specs, training.diverged.tolist(), training.checkpoints, strict=True)
+        for spec, diverged, checkpoints, points in zip(
+            specs, training.diverged.tolist(), training.checkpoints, training.points, strict=True
+        )
     ]
 
 
 class StackTraining:
     """A stack in training: weights [models, *shape] by name, and each model's position in its order of the images.
 
-    shown: the weights that checkpoints hold: these, or their averages.
+    shown: the weights that checkpoints hold: these, or their averages; points: of each model's curve so far.
     """
 
     def __init__(
@@ -88,7 +92,10 @@ class StackTraining:
         start: Sequence[State] | None = None,
         objective: Objective | None = None,
         averaging: float = 0.0,
+        curve: Collection[int] = (),
     ) -> None:
+        self.wanted, self.steps = frozenset(curve), 0
+        self.points: list[list[Point]] = [[] for _ in specs]
         self.spec, self.models, self.averaging = specs[0], len(specs), averaging
         self.objective = (objective or Objective(dataset.train.labels)).to(device)
         self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
@@ -133,11 +140,25 @@ class StackTraining:
         self.optimizer.step(torch.autograd.grad(loss, self.parameters), next(self.factors))
         if self.averaging:
             average(list(self.shown.values()), list(self.weights.values()), self.averaging)
+        self.steps += 1
+        self.measure()
+
+    def measure(self) -> None:
+        """Add the points of this step to the curves of models whose weights are finite, if it is wanted."""
+        if self.steps not in self.wanted:
+            return
+        finite, (loss, accuracy) = self._finite(), self.evaluate(*self.splits[2])
+        for k in finite.nonzero().flatten().tolist():
+            self.points[k].append(Point(self.steps, float(loss[k]), float(accuracy[k])))
+
+    def _finite(self) -> Tensor:
+        """Whether all weights that a checkpoint would hold are finite [models], on the CPU."""
+        finite = [value.detach().flatten(1).isfinite().all(1) for value in self.shown.values()]
+        return torch.stack(finite).all(0).cpu()
 
     def save(self, epoch: int) -> None:
         """Record which models have diverged, and keep a checkpoint of the others if one is due."""
-        finite = [value.detach().flatten(1).isfinite().all(1) for value in self.shown.values()]
-        self.diverged |= ~torch.stack(finite).all(0).cpu()
+        self.diverged |= ~self._finite()
         if epoch not in self.spec.checkpoint_epochs or self.diverged.all():
             return
         columns = [column for images, labels in self.splits for column in self.evaluate(images, labels)]

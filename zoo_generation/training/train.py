@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from zoo_generation.data import ImageDataset
 from zoo_generation.errors import InputError
@@ -37,6 +37,7 @@ def train_models(
     start: Sequence[State] | None = None,
     objective: Objective | None = None,
     averaging: float = 0.0,
+    curve: Collection[int] = (),
 ) -> list[TrainedModel]:
     """Train models of one `stack_key`: in stacks of `size`, or one at a time if a stack does not compute the same.
 
@@ -46,6 +47,8 @@ def train_models(
     of `objective`, or the cross-entropy with the labels of the training images if that is None. Metrics and status are
     always those of the network alone, without offsets, against the labels of the images. With `averaging` above 0,
     checkpoints hold an exponential moving average of the weights, which keeps that share of itself at each step.
+    curve: numbers of optimizer steps, 0 for before the first, after which the weights that a checkpoint would hold are
+    measured on the test images; what is trained does not depend on it.
     `progress` gets one stage per model, named by the model's id. Raises `InputError` if a user's network cannot be
     trained, if the objective does not fit the models or the images, and unless `averaging` is from 0 to below 1.
     """
@@ -66,6 +69,7 @@ def train_models(
                 start[part] if start else None,
                 objective.part(part) if objective else None,
                 averaging,
+                curve,
             )
         ]
     return [
@@ -77,6 +81,7 @@ def train_models(
             start[place] if start else None,
             objective.part(slice(place, place + 1)) if objective else None,
             averaging,
+            curve,
         )
         for place, spec in enumerate(specs)
     ]
@@ -90,9 +95,10 @@ def _train_alone(
     start: State | None,
     objective: Objective | None,
     averaging: float,
+    curve: Collection[int],
 ) -> TrainedModel:
     try:
-        return train_model(spec, dataset, device, progress, start, objective, averaging)
+        return train_model(spec, dataset, device, progress, start, objective, averaging, curve)
     except Exception as error:  # whatever a user's forward pass raises on some batch
         if ":" not in spec.architecture or isinstance(error, InputError):
             raise

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_generation.data.registry import get_dataset
 from zoo_generation.errors import InputError
 from zoo_generation.files import read_json
 from zoo_generation.machine import cores
+from zoo_generation.networks import flops
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.text import duration
 from zoobench.evaluation.plan import Cell, Fit, Plan, TrainingSet
@@ -145,19 +145,9 @@ def cell_seconds(cell: Cell, rates: Rates) -> float:
     return OVERHEAD + work.seconds + work.models * coded + work.images * image
 
 
-@lru_cache(maxsize=64)
 def forward_flops(kind: Kind) -> float:
     """Floating-point operations per image through a model, counted without data."""
-    channels, classes = _shape(kind)
-    architecture = get_architecture(kind.architecture)
-    with torch.device("meta"):
-        module = architecture.build(
-            channels=channels, classes=classes, activation="relu", dropout=0.0, width=kind.width
-        )
-        images = torch.empty(1, channels, kind.image_size, kind.image_size)
-        with FlopCounterMode(display=False) as counter:
-            module.eval()(images)
-    return float(counter.get_total_flops())
+    return flops.forward_flops(kind.architecture, *_shape(kind), kind.width, kind.image_size)
 
 
 def _shape(kind: Kind) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from safetensors.torch import save_file
@@ -23,7 +24,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining, Comparing
+from zoobench.tasks.base import Anchored, Combining, Comparing, Enlarging
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -75,6 +76,10 @@ def export_data(
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
         elif isinstance(task := track.get_task(), Combining):
             _write_members(aside, track, task, references)
+            if isinstance(task, Enlarging):
+                write_json(aside / "large.json", {name: _network(task, each) for name, each in references.items()})
+            if layouts := _layouts(forms):
+                write_json(aside / "layouts.json", layouts)
             for name, reference in references.items():
                 row = task.given(reference).row
                 _write_images(aside / "images" / f"{name}.safetensors", row, ImageStore(data_root))
@@ -85,6 +90,12 @@ def export_data(
             for name, reference in references.items():
                 _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
         (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")
+
+
+def _layouts(forms: Mapping[str, Form]) -> dict[str, object]:
+    """By target the entries of what is handed in, where that is not of the target's own layout."""
+    found = {name: form.layout for name, form in forms.items() if isinstance(form, WeightForm)}
+    return {name: entries_of(layout) for name, layout in found.items() if layout is not None}
 
 
 def _gives_back(forms: Mapping[str, Form]) -> bool:
@@ -118,6 +129,13 @@ def _write_members(folder: Path, track: Track, task: Combining, references: Mapp
             save_file(given, folder / "bases" / f"{name}.safetensors")
     write_json(folder / "asked.json", asked)
     pd.concat(tables).drop(columns="split").to_parquet(folder / "models.parquet", index=False)
+
+
+def _network(task: Enlarging, reference: Population) -> dict[str, Any]:
+    """The network of the models to hand in, and the layout of their weights."""
+    large = task.enlarged(reference)
+    kept = {name: large.row[name] for name in ("architecture", "width", "init")}
+    return {name: None if pd.isna(each) else each for name, each in kept.items()} | {"layout": entries_of(large.layout)}
 
 
 def _write_compared(folder: Path, name: str, models: tuple[Population, Population]) -> None:
@@ -160,6 +178,8 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         tensors=tensors,
         originals=_gives_back(forms),
         combining=isinstance(track.get_task(), Combining),
+        enlarging=isinstance(track.get_task(), Enlarging),
+        layouts=_layouts(forms),
         comparing=isinstance(track.get_task(), Comparing),
         classes=_classes(track, training),
     )

@@ -7,6 +7,8 @@ from zoobench.methods.protocols import Attributor as Attributor
 from zoobench.methods.protocols import Embedder as Embedder
 from zoobench.methods.protocols import Execution as Execution
 from zoobench.methods.protocols import Generator as Generator
+from zoobench.methods.protocols import Grower as Grower
+from zoobench.methods.protocols import Grown as Grown
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.methods.protocols import LayerEmbedder as LayerEmbedder
 from zoobench.methods.protocols import Merger as Merger
@@ -16,6 +18,8 @@ from zoobench.methods.protocols import Samplable as Samplable
 from zoobench.methods.protocols import TablePredictor as TablePredictor
 from zoobench.methods.protocols import Tracer as Tracer
 from zoobench.methods.protocols import Transferrer as Transferrer
+from zoobench.methods.protocols import ValueLearner as ValueLearner
+from zoobench.methods.protocols import ValueNetworks as ValueNetworks
 from zoobench.methods.unlearned import Unlearned as Unlearned
 from zoobench.populations.evidence import Access as Access
 from zoobench.populations.evidence import Evidence as Evidence

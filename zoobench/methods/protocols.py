@@ -169,6 +169,65 @@ class Transferrer(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """Large models before their training.
+
+    weights: [models, D] float32; gigaflops: 10⁹ floating-point operations that were spent on each, [models] or one
+    number for all. Those of products and convolutions with images count, a multiplication and an addition as two.
+    """
+
+    weights: Tensor
+    gigaflops: Tensor | float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+@runtime_checkable
+class Grower(Protocol):
+    """Makes larger models of small trained ones, to be trained further."""
+
+    def grow(self, small: Population, target: Target, seed: int) -> Grown:
+        """A model of the target for each small one.
+
+        small: of one layout and activation; `small.evidence` gives the images that may be seen, which are the target's
+        too; target: without models; of more units or layers. Raises `InapplicableError` if it cannot grow such models.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ValueNetworks:
+    """Networks whose logits are added to those of trained models, and others that are subtracted, one of each for each
+    of some bases.
+
+    added: weights [bases, D'] of networks like the bases that see planes, see `zoobench.populations.planes`: the image
+    and, beside it, for each class a plane of the base's probability. subtracted: weights [bases, D] of networks that
+    see the image alone; None for nothing.
+    """
+
+    added: Tensor
+    subtracted: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.added)
+
+
+@runtime_checkable
+class ValueLearner(Protocol):
+    """Learns what to add to the logits of trained models, the bases, which stay as they are, on images that these were
+    not trained on."""
+
+    def learn(self, bases: Population, seed: int) -> ValueNetworks:
+        """A network for each base, which is then plugged into others as well.
+
+        `bases.evidence` gives the images to learn, of the splits `train` and `val`, with their labels, as the bases see
+        them.
+        """
+        ...
+
+
 @runtime_checkable
 class Attributor(Protocol):
     """Says how much each training image contributed to the outputs of models."""

@@ -12,16 +12,21 @@ from zoobench.methods.protocols import (
     Attributor,
     Embedder,
     Generator,
+    Grower,
     Merger,
     Predictor,
     Reconstructor,
     TablePredictor,
     Tracer,
     Transferrer,
+    ValueLearner,
 )
 
 PARTS = ("fit", "save", "load")
-PROTOCOLS = (Embedder, Predictor, TablePredictor, Generator, Reconstructor, Merger, Transferrer, Attributor, Tracer)
+PROTOCOLS = (
+    *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
+    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer),
+)
 
 
 def checked(name: str, found: object) -> Method:
@@ -95,6 +100,22 @@ TRANSFER = (
 )
 """Methods of transfer, and their controls."""
 
+GROWERS = (
+    "net2net",
+    "ligo",
+    "mango",
+    "aki",
+    "stack",
+    "interleave",
+    "random_padding",
+    "knowledge_inheritance",
+    "scratch",
+)
+"""Methods that make large models of small ones, and their floor `scratch`."""
+
+VALUE = ("residual_value", "cascade_value", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value")
+"""Methods that add logits to those of trained models, and their controls."""
+
 TRACERS = (
     "random_parents",
     "weight_distance",
@@ -127,6 +148,8 @@ METHODS = Registry(
     }
     | {name: f"zoobench.methods.merging:{name.upper()}" for name in MERGERS}
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
+    | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
+    | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,

@@ -149,10 +149,21 @@ class Population:
     def taken(self, numbers: Tensor, hidden: Collection[str] = ()) -> Population:
         """The checkpoints of these numbers, in this order, also several times, with the columns of `known`."""
         columns = [name for name in (*OPEN, "split") if name in self.table]
-        table = self.table[columns].iloc[numbers.tolist()].reset_index(drop=True).assign(**dict.fromkeys(hidden))
-        table = table.copy()  # a view would hold what was measured
+        found = self.ordered(numbers)
+        table = found.table[columns].assign(**dict.fromkeys(hidden)).copy()  # a view would hold what was measured
+        return replace(found, read_table=partial(_given, table))
+
+    def ordered(self, numbers: Tensor) -> Population:
+        """The checkpoints of these numbers, in this order, also several times, with all columns."""
+        table = self.table.iloc[numbers.tolist()].reset_index(drop=True)
         rows, splits = self.rows.copied(numbers), self.splits[numbers.numpy()]
         return replace(self, rows=rows, splits=splits, read_table=partial(_given, table))
+
+    def onto(self, dataset: str, train_images: int | None) -> Population:
+        """The same checkpoints as models for all images of another dataset, of which so many are to train on, None for
+        all: these are what `evidence` gives. Images keep the size and channels that the models see."""
+        table = self.table.assign(dataset=dataset, train_images=train_images, data_part=None)
+        return replace(self, read_table=partial(_given, table))
 
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.

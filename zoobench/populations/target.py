@@ -13,6 +13,7 @@ from zoo_generation.data import ImageDataset
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.architectures.init import initialise
+from zoo_generation.networks.flops import forward_flops
 from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.registry import INITIALIZATIONS
 from zoobench.populations import Population, Tokenizer
@@ -73,9 +74,37 @@ class Target:
         layout = get_architecture(architecture).layout(dataset.channels, len(dataset.classes), width)
         return cls(population_names([series])[0], series, Tokenizer.of(layout, token_size))
 
+    @classmethod
+    def enlarged(cls, population: Population, architecture: str | None, width: float | None) -> Target:
+        """Larger models for the population's images; None means its own architecture or width.
+
+        `row` holds the columns of `unseen`. Raises `InputError` if they have other images, or not that width.
+        """
+        row = cls.unseen(population).row.copy()
+        large = get_architecture(architecture or str(row["architecture"]))
+        if width is not None and width != 1 and not large.has_width:
+            raise InputError(f"{large.name} has one width only, and width {width:g} was asked for; leave it out")
+        if large.fixed_image_size and large.image_size != row["image_size"]:
+            raise InputError(
+                f"{large.name} needs {large.needs}, and {population.name} has models for {row['image_size']} pixels; "
+                "name an architecture for the same images"
+            )
+        row["architecture"] = large.name
+        row["width"] = float(row["width"] if width is None else width) if large.has_width else 1.0
+        layout = large.layout(int(row["channels"]), int(row["classes"]), row["width"])
+        tokenizer = Tokenizer.of(layout, population.tokenizer.token_size)
+        return cls(population_names([row])[0], row, tokenizer)
+
     @property
     def layout(self) -> Layout:
         return self.tokenizer.layout
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of one image through a model."""
+        row = self.row
+        sizes = (int(row["channels"]), int(row["classes"]), float(row["width"]), int(row["image_size"]))
+        return forward_flops(str(row["architecture"]), *sizes)
 
     def module(self) -> nn.Module:
         """The module, in evaluation mode, not yet with the weights of a model."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.populations import Access, Population
+from zoobench.populations.target import Target
 from zoobench.tasks.answers import Answer
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import Form
@@ -158,6 +159,15 @@ class Comparing(Protocol):
 
     def compared(self, setting: Setting) -> tuple[Population, Population]:
         """The models in rows and those in columns, in the order of the form, as a method sees them."""
+        ...
+
+
+@runtime_checkable
+class Enlarging(Protocol):
+    """A task that asks for models of another network than the target's."""
+
+    def enlarged(self, target: Population) -> Target:
+        """The network of the answer's models."""
         ...
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoo_generation.networks.architectures import Layout
 from zoobench.populations import Population
 from zoobench.tasks.answers import Answer, Predictions, Scores, Weights
 
@@ -81,7 +82,7 @@ class WeightForm:
 
     models: how many are allowed; size: numbers per model; first, place: if each model answers for a requested
     checkpoint, the map to the order of the checkpoints' names and back, see `Population.order`; else None. beside: what
-    is handed in with the models, numbers per model by name.
+    is handed in with the models, numbers per model by name. layout: of the weights, None for that of the target.
     """
 
     models: range
@@ -89,6 +90,7 @@ class WeightForm:
     first: NDArray[np.int64] | None = None
     place: NDArray[np.int64] | None = None
     beside: Mapping[str, int] = field(default_factory=dict)
+    layout: Layout | None = None
 
     kind: ClassVar[Literal["weights"]] = "weights"
 
@@ -96,6 +98,11 @@ class WeightForm:
     def made(cls, models: range, size: int, beside: Mapping[str, int] | None = None) -> WeightForm:
         """Of new models, the best first."""
         return cls(models, size, beside=beside or {})
+
+    @classmethod
+    def of_networks(cls, models: range, layout: Layout, beside: Mapping[str, int] | None = None) -> WeightForm:
+        """Of networks that are not those of the target."""
+        return cls(models, layout.size, beside=beside or {}, layout=layout)
 
     @classmethod
     def of_each(cls, asked: Population) -> WeightForm:

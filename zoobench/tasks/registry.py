@@ -39,6 +39,8 @@ TASKS: Registry[Task] = Registry(
         "merging": "zoobench.tasks.merging:MERGING",
         "reconstruction": "zoobench.tasks.reconstruction:RECONSTRUCTION",
         "transfer": "zoobench.tasks.transfer:TRANSFER",
+        "growth": "zoobench.tasks.growth:GROWTH",
+        "value": "zoobench.tasks.value:VALUE",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
     },

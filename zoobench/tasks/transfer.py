@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.errors import InputError
-from zoo_generation.networks.registry import known_activation
 from zoobench.methods.protocols import InapplicableError, Transferrer
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
@@ -24,11 +23,8 @@ from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import WeightForm
+from zoobench.tasks.partners import partners_of, shared
 from zoobench.tasks.reconstruction import last_checkpoints
-
-SAME = ["dataset", "train_images", "classes"]
-"""Columns that are equal for models of the same images, each in its own size, or of parts of them, and of the same
-classes."""
 
 OF_A_PART = ["data_part"]
 """Methods do not see which part of the images models were trained on, so that all of them teach and learn on all."""
@@ -89,8 +85,7 @@ class Transfer:
 
     def partners(self, setting: Setting) -> list[Population]:
         """The other targets whose models may be teachers."""
-        own = _same(setting.target)
-        return [each for each in setting.others if _same(each) == own and len(each.split("test")) and _known(each)]
+        return partners_of(setting)
 
     def members(self, setting: Setting) -> list[list[str]]:
         """The name of each student, and those of its teachers."""
@@ -187,7 +182,7 @@ class Transfer:
 
         Raises `InputError` if a student has fewer other models than it needs teachers.
         """
-        if _same(setting.target) is None:
+        if shared(setting.target) is None:
             raise InapplicableError(
                 f"models of {setting.target.name} were trained on different numbers of images, by which these are "
                 "normalised; make a zoo of each"
@@ -224,18 +219,6 @@ class Transfer:
         backward pass counts as two forward ones), and all test images."""
         pairs = self.models * (self.models - 1) // self.teachers
         return Work(models=pairs, images=pairs * (7.5 * train_images + TEST_IMAGES))
-
-
-def _same(population: Population) -> tuple[object, ...] | None:
-    """What is equal for models that see the same images and name the same classes; None if it differs among these."""
-    if not len(population) or (population.table[SAME].nunique(dropna=False) > 1).any():
-        return None
-    return tuple(None if pd.isna(value) else value for value in population.table.iloc[0][SAME])
-
-
-def _known(population: Population) -> bool:
-    """Whether all its models can be run."""
-    return all(known_activation(each) is not None for each in population.table["activation"].unique())
 
 
 def _right(population: Population, setting: Setting) -> Tensor:

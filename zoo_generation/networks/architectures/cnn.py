@@ -25,10 +25,14 @@ class CNN(nn.Module):
         return self.module_list(images)
 
 
-def _two_scales(
-    channels: int, first: int, second: int, third: int, classes: int, activation: str, dropout: float
-) -> nn.Module:
+def scaled(units: tuple[int, ...], width: float) -> tuple[int, ...]:
+    """Numbers of units times the width, rounded, 1 at least."""
+    return tuple(max(1, round(each * width)) for each in units)
+
+
+def _two_scales(channels: int, units: tuple[int, ...], classes: int, activation: str, dropout: float) -> nn.Module:
     """Two 5×5 convolutions with pooling, a 2×2 convolution, two linear layers, for images of 28×28."""
+    first, second, third, hidden = units
     return CNN(
         nn.Conv2d(channels, first, 5),
         nn.MaxPool2d(2),
@@ -39,51 +43,52 @@ def _two_scales(
         nn.Conv2d(second, third, 2),
         activate(activation),
         nn.Flatten(),
-        nn.Linear(9 * third, 20),
+        nn.Linear(9 * third, hidden),
         activate(activation, dropout),
-        nn.Linear(20, classes),
+        nn.Linear(hidden, classes),
     )
 
 
-@architecture(image_size=28, fixed_image_size=True, paper=PAPER)
+@architecture(image_size=28, fixed_image_size=True, has_width=True, paper=PAPER)
 def cnn_s(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:
-    """8, 6 and 4 channels: 2,464 parameters at 1×28×28 and ten classes, 2,864 in RGB."""
-    return _two_scales(channels, 8, 6, 4, classes, activation, dropout)
+    """8, 6 and 4 channels, times the width: 2,464 parameters at 1×28×28 and ten classes, 2,864 in RGB."""
+    return _two_scales(channels, scaled((8, 6, 4, 20), width), classes, activation, dropout)
 
 
-@architecture(image_size=28, fixed_image_size=True, paper=PAPER)
+@architecture(image_size=28, fixed_image_size=True, has_width=True, paper=PAPER)
 def cnn_m(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:
-    """6, 9 and 6 channels: 3,347 parameters at 3×28×28 and ten classes."""
-    return _two_scales(channels, 6, 9, 6, classes, activation, dropout)
+    """6, 9 and 6 channels, times the width: 3,347 parameters at 3×28×28 and ten classes."""
+    return _two_scales(channels, scaled((6, 9, 6, 20), width), classes, activation, dropout)
 
 
-@architecture(image_size=32, fixed_image_size=True, paper=PAPER)
+@architecture(image_size=32, fixed_image_size=True, has_width=True, paper=PAPER)
 def cnn_l(
     *, channels: int, classes: int = 10, activation: str = "tanh", dropout: float = 0.0, width: float = 1.0
 ) -> nn.Module:
-    """Three wider convolutions, two linear layers: 10,853 parameters at 3×32×32 and ten classes."""
+    """16, 32 and 15 channels, times the width: 10,853 parameters at 3×32×32 and ten classes."""
+    first, second, third, hidden = scaled((16, 32, 15, 20), width)
     return CNN(
-        nn.Conv2d(channels, 16, 3),
+        nn.Conv2d(channels, first, 3),
         nn.MaxPool2d(2),
         activate(activation),
         nn.Dropout(dropout),
-        nn.Conv2d(16, 32, 3),
+        nn.Conv2d(first, second, 3),
         nn.MaxPool2d(2),
         activate(activation),
         nn.Dropout(dropout),
-        nn.Conv2d(32, 15, 3),
+        nn.Conv2d(second, third, 3),
         nn.MaxPool2d(2),
         activate(activation),
         nn.Dropout(dropout),
         nn.Flatten(),
-        nn.Linear(60, 20),
+        nn.Linear(4 * third, hidden),
         activate(activation),
         nn.Dropout(dropout),
-        nn.Linear(20, classes),
+        nn.Linear(hidden, classes),
     )
 
 
@@ -97,7 +102,7 @@ def small_cnn(
 
     The Small CNN Zoo's network. Convolutions are not padded, as in Keras by default.
     """
-    units = max(1, round(16 * width))
+    (units,) = scaled((16,), width)
     return CNN(
         nn.Conv2d(channels, units, 3, stride=2),
         activate(activation, dropout),
