@@ -42,6 +42,8 @@ TASKS: Registry[Task] = Registry(
         "growth": "zoobench.tasks.growth:GROWTH",
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
+        "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
+        "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
     },
     _check,
 )
