@@ -316,6 +316,10 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             table = pd.DataFrame([(s, f"m{z}") for s in range(5) for z in range(6)], columns=["subset", "model"])
             columns = ("predicted", "margin", "half", "other_half")
             return table.assign(**{name: random.random(len(table)) for name in columns})
+        case "brittleness":
+            rows = pd.DataFrame([(f"m{z}", k, s) for z in range(6) for k in (1, 2) for s in (0, 1)])
+            rows.columns = ["model", "left_out", "seed"]
+            return rows.assign(right=True, flipped=random.random(24) < 0.5, flipped_at_random=random.random(24) < 0.2)
         case "merging":
             names = ("accuracy", "loss", "part_accuracy", "barrier", "single", "best_single", "single_parts", "joint")
             columns = dict(zip(names, random.random((8, 6)), strict=True))
@@ -359,7 +363,7 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
-    names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution"]
+    names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")
