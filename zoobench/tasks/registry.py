@@ -44,6 +44,7 @@ TASKS: Registry[Task] = Registry(
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
+        "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
     },
     _check,
 )
