@@ -31,6 +31,7 @@ from zoobench.methods.protocols import (
     Predictor,
     Reconstructor,
     TablePredictor,
+    Tracer,
     Transferrer,
     ValueLearner,
 )
@@ -169,6 +170,9 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         bank = replace(made_up(width=NARROW), granted=population.granted)
         shown = Images(torch.linspace(-1, 1, DRAWN * 28 * 28).view(DRAWN, 1, 28, 28), torch.arange(DRAWN))
         matrix("attribute", lambda: model.attribute(bank.without("test"), shown), DRAWN, IMAGES)
+    if isinstance(model, Tracer):
+        candidates = population.taken(torch.arange(3))
+        matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

@@ -320,6 +320,22 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             rows = pd.DataFrame([(f"m{z}", k, s) for z in range(6) for k in (1, 2) for s in (0, 1)])
             rows.columns = ["model", "left_out", "seed"]
             return rows.assign(right=True, flipped=random.random(24) < 0.5, flipped_at_random=random.random(24) < 0.2)
+        case "lineage":
+            columns = dict(
+                zip(("drift", "closest", "below", "detected", "same_init"), random.random((5, 24)), strict=True)
+            )
+            kinds, ranks = random.choice(["trained", "evaded"], 24), random.integers(1, 4, 24)
+            rows = pd.DataFrame({"model": models, "kind": kinds, "present": random.random(24) < 0.7, "rank": ranks})
+            told = pd.DataFrame(columns)
+            told.loc[~rows["present"], ["closest", "below", "detected"]] = np.nan
+            return rows.join(told)
+        case "model_tree":
+            names = ("child", "placed", "right", "joined", "agrees")
+            table = pd.DataFrame(dict(zip(names, random.random((5, 24)) < 0.6, strict=True)))
+            table = table.assign(right=table["right"] & table["child"], joined=table["joined"] & table["child"])
+            trees = np.unique(models, return_inverse=True)[1] * 2 + random.integers(0, 2, 24)
+            drift = np.where(table["child"], random.random(24) / 3, np.nan)
+            return table.assign(model=models, tree=trees, found_tree=random.integers(0, 4, 24), drift=drift)
         case "merging":
             names = ("accuracy", "loss", "part_accuracy", "barrier", "single", "best_single", "single_parts", "joint")
             columns = dict(zip(names, random.random((8, 6)), strict=True))
@@ -363,7 +379,17 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
-    names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
+    names += [
+        "merging",
+        "reconstruction",
+        "transfer",
+        "growth",
+        "value",
+        "attribution",
+        "brittleness",
+        "lineage",
+        "model_tree",
+    ]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

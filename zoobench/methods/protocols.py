@@ -241,8 +241,12 @@ class Attributor(Protocol):
 class Tracer(Protocol):
     """Says which models others were trained from."""
 
-    def trace(self, children: Population, candidates: Sequence[Population]) -> Tensor:
-        """Scores [children, candidates] float32: a candidate population with a higher score is the likelier parent."""
+    def trace(self, children: Population, candidates: Population) -> Tensor:
+        """Scores [children, candidates] float32: the higher, the likelier is the candidate the child's parent; above 0
+        if it rather is than not.
+
+        Both share a layout, and may be the same models: what is said of a model and itself does not count.
+        """
         ...
 
 

@@ -134,6 +134,19 @@ ATTRIBUTION = (
 )
 """Methods that say what each training image contributed, the simplest first."""
 
+TRACERS = (
+    "random_parents",
+    "weight_distance",
+    "matched_distance",
+    "layer_cosine",
+    "mother",
+    "phylogeny",
+    "independence",
+    "cka",
+    "behaviour",
+)
+"""Methods that say which model another one was trained from; embedders are read by the task."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -156,6 +169,7 @@ METHODS = Registry(
     | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
     | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
+    | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

@@ -43,6 +43,8 @@ TASKS: Registry[Task] = Registry(
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
         "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
+        "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
+        "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
     },
     _check,
 )
