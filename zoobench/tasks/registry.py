@@ -42,9 +42,9 @@ TASKS: Registry[Task] = Registry(
         "growth": "zoobench.tasks.growth:GROWTH",
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
+        "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
-        "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
     },
     _check,
 )

@@ -34,7 +34,7 @@ class Trak(Unlearned):
     """
 
     members: int = 50
-    size: int | None = 512
+    size: int | None = 256
     ridge: float = 0.0
     threshold: float = 0.0
     seed: int = 0
