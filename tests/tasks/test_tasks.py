@@ -328,6 +328,14 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             trees = np.unique(models, return_inverse=True)[1] * 2 + random.integers(0, 2, 24)
             drift = np.where(table["child"], random.random(24) / 3, np.nan)
             return table.assign(model=models, tree=trees, found_tree=random.integers(0, 4, 24), drift=drift)
+        case "extraction":
+            rows = pd.DataFrame([(v, b, q) for b in ("none", "true") for q in (10, 50) for v in range(6)])
+            rows.columns = ["victim", "base", "budget"]
+            return rows.assign(
+                model=[f"m{victim // 2}" for victim in rows["victim"]],
+                agreement=random.choice([0.5, 0.94, 0.96], 24),
+                accuracy=random.random(24),
+            )
         case "merging":
             names = ("accuracy", "loss", "part_accuracy", "barrier", "single", "best_single", "single_parts", "joint")
             columns = dict(zip(names, random.random((8, 6)), strict=True))
@@ -371,7 +379,7 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
-    names += ["merging", "reconstruction", "transfer", "growth", "value", "lineage", "model_tree"]
+    names += ["merging", "reconstruction", "transfer", "growth", "value", "lineage", "model_tree", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

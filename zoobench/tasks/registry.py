@@ -43,6 +43,7 @@ TASKS: Registry[Task] = Registry(
         "value": "zoobench.tasks.value:VALUE",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
+        "extraction": "zoobench.tasks.extraction:EXTRACTION",
     },
     _check,
 )
