@@ -312,6 +312,10 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             curves = {"accuracy": share[0] + steps["step"] / 30, "scratch": share[1] / 2 + steps["step"] / 30}
             fixed = {"per_image": 0.01, "small_spent": 0.5, "small": np.repeat(share[2, :6], 4)}
             return pd.DataFrame({"model": models} | steps | curves | fixed | {"spent": np.repeat(share[2, 6:12], 4)})
+        case "attribution":
+            table = pd.DataFrame([(s, f"m{z}") for s in range(5) for z in range(6)], columns=["subset", "model"])
+            columns = ("predicted", "margin", "half", "other_half")
+            return table.assign(**{name: random.random(len(table)) for name in columns})
         case "lineage":
             columns = dict(
                 zip(("drift", "closest", "below", "detected", "same_init"), random.random((5, 24)), strict=True)
@@ -355,7 +359,7 @@ def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, see
     drawn = np.random.default_rng(seed).choice(observations["model"].unique(), 6)
     again = pd.concat([observations[observations["model"] == model] for model in drawn])
     redrawn = {}
-    if task.name not in ("generation", "transfer"):  # in pairs, both models are drawn: see test_transfer
+    if task.name not in ("generation", "transfer", "attribution"):  # both models of a pair are drawn: see test_transfer
         redrawn = values(task, again)
     elif task.name == "generation" and again["kept"].any():  # as many are asked for as are kept
         task = Generation(kept=3)
@@ -379,7 +383,8 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
-    names += ["merging", "reconstruction", "transfer", "growth", "value", "lineage", "model_tree", "extraction"]
+    names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution"]
+    names += ["lineage", "model_tree", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

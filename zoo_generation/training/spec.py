@@ -67,6 +67,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=100)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
 Channels = Literal[1, 3]  # grey or RGB
 PartText = Annotated[str | None, BeforeValidator(_part_text)]
@@ -94,7 +95,7 @@ OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_da
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
-ADDED = {"channels", "precision", "part", "fork"}
+ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
 
 ADDED_TO_FORK = {"learning_rate", "fork"}
@@ -131,6 +132,10 @@ class ModelSpec(BaseModel):
     """Of convolutions and matrix products in training on a GPU; None means float32, as always on a CPU."""
     part: PartText = None
     """The part of the training and validation images, as the text of a `DataPart`; None means all."""
+    subset_fraction: Fraction | None = None
+    """The share of the training images that the model sees, drawn at random; None means all."""
+    subset_seed: Seed | None = None
+    """The seed of this subset, see `subset_rows`."""
     parent: str | None = None
     """The id of the model whose weights training starts from; None means the initialization."""
     parent_epoch: Epoch | None = None
@@ -183,9 +188,12 @@ class ZooSpec(BaseModel):
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
     order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `precision` is that of
     convolutions and matrix products in training on a GPU, float32 if None. `part` names parts of the training and
-    validation images, each as the text or the fields of a `DataPart`, None for all; models are trained on each. `fork`
-    makes children of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et
-    al., arXiv 2209.14764, section 3.
+    validation images, each as the text or the fields of a `DataPart`, None for all; models are trained on each.
+    `subset_fraction` is the share of the training images that a model sees: `subsets` different random subsets (one if
+    None), on each of which `seeds` models are trained. Subsets are numbered from `seed` + `subset_seed` (0 if None) on,
+    and so are models' seeds, so that zoos of one `seed` share neither if their numbers lie apart. `fork` makes children
+    of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et al., arXiv
+    2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -214,6 +222,9 @@ class ZooSpec(BaseModel):
     checkpoint_epochs: tuple[Epoch, ...] | None = None
     train_images: Count | None = 6000
     part: Parts = None
+    subset_fraction: Fraction | None = None
+    subset_seed: Seed | None = None
+    subsets: Count | None = None
     fork: Fork | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -228,6 +239,15 @@ class ZooSpec(BaseModel):
         for field, (epochs, last) in named.items():
             if epochs is not None and not 0 < len(epochs) == sum(epoch <= last for epoch in epochs):
                 raise ValueError(f"{field} must name epochs from 0 to epochs={last}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_subsets_or_not(self) -> ZooSpec:
+        if self.subset_fraction is None:
+            if self.subset_seed is not None or self.subsets is not None:
+                raise ValueError("subset_seed and subsets say which subsets; give a subset_fraction too")
+        elif self.shared_order:
+            raise ValueError("models on different subsets cannot have a shared_order; leave one of the two out")
         return self
 
     @model_validator(mode="after")
@@ -261,7 +281,7 @@ class ZooSpec(BaseModel):
     def _counts(self) -> tuple[int, int]:
         """How many models and checkpoints the grid of one dataset has at most."""
         trunks = math.prod(len(getattr(self, axis)) for axis in ("architectures", *AXES)) * self.seeds
-        trunks *= len(self.part or (None,))
+        trunks *= len(self.part or (None,)) * (self.subsets or 1)
         kept = len(self.checkpoint_epochs or range(self.epochs))
         descendants, besides = (0, 0) if self.fork is None else self.fork.counts(self.epochs)
         return trunks * (1 + descendants), trunks * (kept + besides)
@@ -293,7 +313,7 @@ class ZooSpec(BaseModel):
 
         Values that an architecture does not use (its width, its image size) are not varied for it.
         """
-        numbers = itertools.count()
+        numbers = itertools.count(self.subset_seed or 0)
         grids = {dataset: self.of_dataset(dataset) for dataset in self.datasets}
         trunks = [model for dataset in self.datasets for model in grids[dataset]._grid(dataset, numbers)]
         seeds = max(model.seed for model in trunks) + 1 - self.seed
@@ -306,11 +326,18 @@ class ZooSpec(BaseModel):
         for name in self.architectures:
             architecture = get_architecture(name)
             axes = {axis: getattr(self, axis) for axis in AXES} | {"part": self.part or (None,)}
+            axes["subset_seed"] = self._subset_seeds
             if not architecture.has_width:
                 axes["width"] = (1.0,)
             grid = itertools.product(*axes.values(), range(self.seeds))
             for (*values, repeat), number in zip(grid, numbers, strict=False):
                 yield self._model(dataset, architecture, dict(zip(axes, values, strict=True)), repeat, number)
+
+    @property
+    def _subset_seeds(self) -> tuple[int, ...] | tuple[None]:
+        """The seed of each subset; one None if models see all images."""
+        first = self.seed + (self.subset_seed or 0)
+        return (None,) if self.subset_fraction is None else tuple(range(first, first + (self.subsets or 1)))
 
     def _model(
         self, dataset: str, architecture: Architecture, fields: dict[str, Any], repeat: int, number: int
@@ -328,6 +355,7 @@ class ZooSpec(BaseModel):
             order_seed=self.seed if self.shared_order else None,
             channels=self.channels,
             precision=self.precision,
+            subset_fraction=self.subset_fraction,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )
 

@@ -117,6 +117,24 @@ GROWERS = (
 VALUE = ("residual_value", "cascade_value", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value")
 """Methods that add logits to those of trained models, and their controls."""
 
+ATTRIBUTION = (
+    "random_scores",
+    "same_class",
+    "pixel_similarity",
+    "penultimate_similarity",
+    "grad_dot",
+    "grad_cos",
+    "tracin",
+    "gas",
+    "trak",
+    "influence_exact",
+    "source",
+    "empirical_influence",
+    "datamodel_ridge",
+    "datamodel_lasso",
+)
+"""Methods that say what each training image contributed, the simplest first."""
+
 TRACERS = (
     "random_parents",
     "weight_distance",
@@ -154,6 +172,7 @@ METHODS = Registry(
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
     | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
     | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
+    | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
     | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
     | {name: f"zoobench.methods.extraction:{name.upper()}" for name in EXTRACTORS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},

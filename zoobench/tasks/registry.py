@@ -41,6 +41,7 @@ TASKS: Registry[Task] = Registry(
         "transfer": "zoobench.tasks.transfer:TRANSFER",
         "growth": "zoobench.tasks.growth:GROWTH",
         "value": "zoobench.tasks.value:VALUE",
+        "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
         "extraction": "zoobench.tasks.extraction:EXTRACTION",
