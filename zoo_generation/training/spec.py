@@ -6,13 +6,12 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,55 +24,32 @@ from pydantic import (
 )
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
-from zoo_generation.registry import Registry
 from zoo_generation.settings import Fields, as_tuple, read_fields, sentence
+from zoo_generation.training.fields import (
+    Activation,
+    Channels,
+    Count,
+    Decay,
+    Dropout,
+    Epoch,
+    Epochs,
+    Fraction,
+    ImageSize,
+    Init,
+    Optimizer,
+    Parts,
+    PartText,
+    Precision,
+    Rate,
+    Schedule,
+    Seed,
+    Width,
+)
 from zoo_generation.training.presets import preset_names, preset_path
 
 if TYPE_CHECKING:
     from zoo_generation.networks.architectures import Architecture
 
-
-def _of(registry: Registry[Any]) -> Callable[[str], str]:
-    """Checks that a name is registered."""
-
-    def check(name: str) -> str:
-        if name not in registry:
-            raise ValueError(f"known are {', '.join(registry)}")
-        return name
-
-    return check
-
-
-def _part_text(value: Any) -> str | None:
-    """The text of a part of the images, of its text or its fields."""
-    from zoo_generation.data.part import DataPart
-
-    return None if value is None else str(DataPart.read(value))
-
-
-def _parts(value: Any) -> Any:
-    return value if value is None else tuple(map(_part_text, as_tuple(value)))
-
-
-Activation = Annotated[str, AfterValidator(_of(ACTIVATIONS))]
-Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
-Precision = Literal["bfloat16"]
-Optimizer = Literal["adam", "sgd"]
-Schedule = Literal["constant", "onecycle"]
-Rate = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
-Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
-Width = Annotated[float, Field(gt=0, le=100)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
-Channels = Literal[1, 3]  # grey or RGB
-PartText = Annotated[str | None, BeforeValidator(_part_text)]
-Parts = Annotated[Annotated[tuple[str | None, ...], Field(min_length=1)] | None, BeforeValidator(_parts)]
-Count = Annotated[int, Field(gt=0, lt=2**31)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
 MOST_MODELS = 100_000  # of a zoo
 MOST_CHECKPOINTS = 10_000_000

@@ -11,9 +11,10 @@ from zoo_generation.data import ImageDataset, Split
 from zoo_generation.data.images import Images
 from zoo_generation.networks.program import device_of
 from zoo_generation.networks.registry import known_activation
+from zoo_generation.training.fields import Optimizer
 from zoo_generation.training.memory import stack_size_for
 from zoo_generation.training.objective import Objective
-from zoo_generation.training.spec import ModelSpec, Optimizer
+from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.train import train_models
 from zoobench.methods.protocols import InapplicableError
 from zoobench.populations import Population
