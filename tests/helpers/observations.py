@@ -66,6 +66,14 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             rows = pd.DataFrame([(f"m{z}", k, s) for z in range(6) for k in (1, 2) for s in (0, 1)])
             rows.columns = ["model", "left_out", "seed"]
             return rows.assign(right=True, flipped=random.random(24) < 0.5, flipped_at_random=random.random(24) < 0.2)
+        case "extraction":
+            rows = pd.DataFrame([(v, b, q) for b in ("none", "true") for q in (10, 50) for v in range(6)])
+            rows.columns = ["victim", "base", "budget"]
+            return rows.assign(
+                model=[f"m{victim // 2}" for victim in rows["victim"]],
+                agreement=random.choice([0.5, 0.94, 0.96], 24),
+                accuracy=random.random(24),
+            )
         case "merging":
             names = ("accuracy", "loss", "part_accuracy", "barrier", "single", "best_single", "single_parts", "joint")
             columns = dict(zip(names, random.random((8, 6)), strict=True))
