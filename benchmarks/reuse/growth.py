@@ -90,9 +90,10 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="a folder for the tables")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, help="processes of a local Ray; all cores by default")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     given = parser.parse_args()
-    workspace = Workspace(given.home, given.data_root)
+    workspace = Workspace(given.home, given.data_root, workers=given.workers)
     given.out.mkdir(parents=True, exist_ok=True)
     found, tables, means = [], [], {}
     with workspace.ray():

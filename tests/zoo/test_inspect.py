@@ -45,7 +45,7 @@ def home(tmp_path: Path) -> Path:
     """A home with a zoo in the making: five models of cnn_s, one of them diverged, and none of resnet18."""
     sink = ZooSink(tmp_path / "zoos" / "small")
     sink.write_card("small", SPEC.model_dump(mode="json"))
-    models = [replace(model, seconds=36.0) for model in trained("cnn_s", 5)]
+    models = [replace(model, seconds=36.0) for model in trained("cnn_s", 5, width=SPEC.width[0])]
     sink.write(models[:2])
     sink.write([replace(models[2], status="at_chance"), replace(models[3], status="diverged"), models[4]])
     return tmp_path
@@ -58,7 +58,11 @@ def test_a_report_counts_what_is_there_and_what_is_missing(home: Path) -> None:
     assert resnet.models == {"trained": 0, "at_chance": 0, "diverged": 0, "missing": 5}
     assert (cnn.checkpoints, resnet.checkpoints) == (15, 0)
     assert sum(cnn.accuracy_histogram) == 4 and len(cnn.accuracy_histogram) == BINS
-    last = [model.checkpoints[-1].metrics.test_accuracy for i, model in enumerate(trained("cnn_s", 5)) if i != 3]
+    last = [
+        model.checkpoints[-1].metrics.test_accuracy
+        for i, model in enumerate(trained("cnn_s", 5, width=SPEC.width[0]))
+        if i != 3
+    ]
     assert cnn.accuracy_mean == pytest.approx(sum(last) / 4)
     assert [each.epoch for each in cnn.accuracy_by_epoch] == [0, 1, 2]
     assert cnn.models_per_core_hour == pytest.approx(100) and cnn.model_epochs_per_core_hour == pytest.approx(200)

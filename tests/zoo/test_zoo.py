@@ -20,9 +20,11 @@ from zoobench.populations import TokenSet, select_checkpoints, write_token_set
 from zoobench.zoo import Zoo, ZooSink, latest_zoo, split_models
 
 
-def trained(architecture: str, seeds: int, epochs: int = 2, status: Status = "trained") -> list[TrainedModel]:
+def trained(
+    architecture: str, seeds: int, epochs: int = 2, status: Status = "trained", width: float | None = None
+) -> list[TrainedModel]:
     """Models of random weights, as a trainer hands them over."""
-    width = 0.0625 if architecture == "resnet18" else 1.0
+    width = width or (0.0625 if architecture == "resnet18" else 1.0)
     spec = make_spec(
         {"datasets": "digits", "architectures": architecture, "width": width, "learning_rate": 1e-3}
         | {"seeds": seeds, "epochs": epochs}
