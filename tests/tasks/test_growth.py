@@ -78,7 +78,10 @@ def slow_saving(table: pd.DataFrame, before: str) -> tuple[float, float]:
     wanted, cost = three["scratch"][-1], {}
     for column, each in three.items():
         place = next((at for at, value in enumerate(each) if value > wanted - 1e-9), len(steps) - 1)
-        cost[column] = steps[place] * table["per_image"].iloc[0]
+        seen = steps[place]
+        if 0 < place < len(each):
+            seen -= (steps[place] - steps[place - 1]) * (each[place] - wanted) / (each[place] - each[place - 1])
+        cost[column] = seen * table["per_image"].iloc[0]
     spent = table[table["images"] == 0][before].mean()
     reached = []
     for _, rows in table.groupby("model"):
