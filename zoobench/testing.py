@@ -14,13 +14,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import AccessError, InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoobench.methods.granting import granted
 from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
+    Attributor,
     Embedder,
+    Extractor,
     Generator,
     Grower,
     InapplicableError,
@@ -29,16 +32,19 @@ from zoobench.methods.protocols import (
     Predictor,
     Reconstructor,
     TablePredictor,
+    Tracer,
     Transferrer,
     ValueLearner,
 )
 from zoobench.methods.registry import checked
+from zoobench.methods.victims import Victims
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.planes import layout_like
 from zoobench.populations.target import Target
 
 TOKEN_SIZE = 288
-MODELS, EPOCHS, DRAWN = 12, 2, 3
+MODELS, EPOCHS, DRAWN, IMAGES = 12, 2, 3, 300
+NARROW = 1 / 64  # width of networks of which methods may solve for all weights at once
 TRAINED = ("activation", "optimizer", "epoch", "split")
 """Columns that the check shows to a `TablePredictor`."""
 
@@ -85,14 +91,14 @@ def check_method(method: Method, *, preset: str | None = None, **settings: Any) 
     _check_rows(fitted[0], population)
 
 
-def made_up(seed: int = 0) -> Population:
+def made_up(seed: int = 0, width: float = 0.125) -> Population:
     """Checkpoints of small networks for the bundled digits, with made-up measurements: nothing was trained."""
     random = np.random.default_rng(seed)
-    layout = get_architecture("mlp").layout(1, 10, 0.125)
+    layout = get_architecture("mlp").layout(1, 10, width)
     count = MODELS * EPOCHS
     model = np.repeat(np.arange(MODELS), EPOCHS)
-    shared = {"dataset": "digits", "architecture": "mlp", "width": 0.125, "image_size": 28}
-    shared |= {"train_images": 300, "data_part": None}
+    shared = {"dataset": "digits", "architecture": "mlp", "width": width, "image_size": 28}
+    shared |= {"train_images": IMAGES, "data_part": None}
     same = {"channels": 1, "classes": 10, "init": "kaiming_uniform", "optimizer": "adam", "weight_decay": 0.0}
     columns = {
         "model_id": [f"{number:016x}" for number in model],
@@ -100,6 +106,8 @@ def made_up(seed: int = 0) -> Population:
         "activation": "relu",
         "learning_rate": np.where(model % 2, 0.001, 0.01),
         "seed": model,
+        "subset_fraction": 0.5,
+        "subset_seed": model,
         "split": np.array(["train", "train", "train", "val", "test", "test"])[model % 6],
     }
     measured = {f"{split}_{name}": random.random(count) for split in ("train", "val", "test") for name in METRICS}
@@ -160,6 +168,16 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         both = layout_like(population.row).size
         learned = partial(_learned, model, population.split("test").taken(torch.tensor([0, 2])))
         matrix("learn", learned, 2, range(both, both + size + 1, size))
+    if isinstance(model, Attributor):
+        bank = replace(made_up(width=NARROW), granted=population.granted)
+        shown = Images(torch.linspace(-1, 1, DRAWN * 28 * 28).view(DRAWN, 1, 28, 28), torch.arange(DRAWN))
+        matrix("attribute", lambda: model.attribute(bank.without("test"), shown), DRAWN, IMAGES)
+    if isinstance(model, Tracer):
+        candidates = population.taken(torch.arange(3))
+        matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))
+    if isinstance(model, Extractor):
+        given = population.split("train").taken(torch.arange(len(test)))
+        matrix("extract", lambda: model.extract(Victims(test, "probabilities", 7), given, 5), len(test), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

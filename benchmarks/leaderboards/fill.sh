@@ -14,15 +14,19 @@ generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around 
     hyper_representation-released d2nwg d2nwg-unconditional d2nwg_lite)
 mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_plus regmean_plus-matched pleas fisher
     fisher-matched empirical_fisher greedy_soup task_arithmetic ties dare wudi repair repair-regmean_matched repair_pleas)
+tracers=(random_parents weight_distance matched_distance layer_cosine layer_cosine-matched mother mother-matched phylogeny
+    phylogeny-matched independence cka behaviour)
 teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
     permuted_teacher)
 growers=(scratch net2net net2net-exact net2net-uneven ligo mango mango-rank_2 aki stack interleave random_padding
     knowledge_inheritance)
 plugged=(residual_value residual_value-norm_0 residual_value-norm_0.1 residual_value-norm_1 residual_value-fresh
     residual_value-several cascade_value cascade_value-several proxy_tuning logit_ensemble value_alone zero_value)
+attributors=(random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas trak-members_1
+    trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
 
 [ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
-    "${growers[@]}" "${plugged[@]}"
+    "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${tracers[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do

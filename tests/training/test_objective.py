@@ -31,18 +31,26 @@ from zoo_generation.training.train import train_model, train_models
     kind=st.sampled_from(["classes", "shared", "own"]),
     offsets=st.sampled_from([None, "shared", "own"]),
     temperature=st.sampled_from([1.0, 0.5, 4.0]),
+    weighted=st.sampled_from([None, "shared", "own"]),
     same_batch=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_the_loss_is_what_the_formula_says_image_by_image(
-    models: int, kind: str, offsets: str | None, temperature: float, same_batch: bool, seed: int
+    models: int,
+    kind: str,
+    offsets: str | None,
+    temperature: float,
+    weighted: str | None,
+    same_batch: bool,
+    seed: int,
 ) -> None:
     images, classes, batch = 7, 4, 5
     random = torch.Generator().manual_seed(seed)
     soft = torch.randn(models, images, classes, generator=random).softmax(-1)
     labels = {"classes": soft[0].argmax(-1), "shared": soft[0], "own": soft}[kind]
     added = torch.randn(models if offsets == "own" else 1, images, classes, generator=random) if offsets else None
-    objective = Objective(labels, added, temperature)
+    counted = torch.rand(models if weighted == "own" else 1, images, generator=random) if weighted else None
+    objective = Objective(labels, added, temperature, counted)
     chosen = torch.randint(images, (1 if same_batch else models, batch), generator=random)
     logits = torch.randn(models, classes, batch, generator=random)
     found = objective.loss(logits, chosen)
@@ -55,7 +63,8 @@ def test_the_loss_is_what_the_formula_says_image_by_image(
                 z = z + added[model % len(added), image].double()
             own = soft[model if kind == "own" else 0, image]
             target = F.one_hot(labels[image], classes) if kind == "classes" else own
-            total -= float((target.double() * (z / temperature).log_softmax(0)).sum()) * temperature**2
+            often = 1.0 if counted is None else float(counted[model % len(counted), image])
+            total -= float((target.double() * (z / temperature).log_softmax(0)).sum()) * temperature**2 * often
         assert float(found[model]) == pytest.approx(total / batch, rel=1e-5)
         alone = objective.part(slice(model, model + 1)).loss(logits[model].T, chosen[model % len(chosen)])
         torch.testing.assert_close(alone, found[model])

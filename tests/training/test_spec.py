@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo_generation.errors import InputError
-from zoo_generation.training.spec import make_spec
+from zoo_generation.training.spec import ModelSpec, make_spec
 
 
 @given(
@@ -58,6 +59,10 @@ def test_width_is_varied_only_where_there_is_one() -> None:
         ({"datasets": "digits", "epochs": 3, "checkpoint_epochs": [4]}, "checkpoint_epochs must name epochs from 0 to"),
         ({"datasets": "digits", "epochs": 3, "fork": {"after": [4]}}, "fork.after must name epochs from 0 to epochs=3"),
         ({"datasets": "digits", "fork": {"after": 1, "epoch": 1}}, "unknown spec field 'fork.epoch'"),
+        (
+            {"datasets": "digits", "fork": {"after": 1, "epochs": 2, "fork": {"after": 3}}},
+            "fork.fork.after must name epochs from 0 to epochs=2",
+        ),
         ({"datasets": "digits", "fork": {"after": []}}, "'fork.after' was given"),
         ({"datasets": "digits", "part": []}, "'part' was given"),
         ({"datasets": "digits", "part": "half"}, "'part' was given 'half': 'half' is not a part of a dataset"),
@@ -137,6 +142,31 @@ def test_a_fork_makes_children_of_every_model(
     brothers = {(child.parent, child.parent_epoch, child.part, child.seed, child.order_seed) for child in children}
     assert len(brothers) == len(children)
     assert make_spec(spec.model_dump(mode="json")) == spec
+
+
+def test_a_fork_of_a_fork_makes_grandchildren_and_is_counted() -> None:
+    below = {"after": [1, 2], "learning_rate": [0.1, 0.2], "seeds": 2, "checkpoint_epochs": [2]}
+    fork = {"after": [0, 3], "part": [None, "iid-0-of-2"], "seeds": 3, "epochs": 2, "fork": below}
+    spec = make_spec({"datasets": "digits", "seeds": 2, "learning_rate": 0.3, "epochs": 3, "fork": fork})
+    models = {model.id: model for model in spec.models()}
+    depth = {name: sum(1 for _ in ancestors(model, models)) for name, model in models.items()}
+    assert [list(depth.values()).count(each) for each in range(4)] == [2, 24, 192, 0]
+    for name, model in models.items():
+        if depth[name] == 2:
+            parent = models[model.parent or ""]
+            assert (model.part, model.epochs) == (parent.part, 2) and model.learning_rate in (0.1, 0.2)
+            assert {1, 2} <= set(parent.checkpoint_epochs) and model.parent_epoch in (1, 2)
+    seeds = [{model.seed for name, model in models.items() if depth[name] == each} for each in range(3)]
+    assert not seeds[0] & seeds[1] and not seeds[1] & seeds[2] and not seeds[0] & seeds[2]
+    assert make_spec(spec.model_dump(mode="json")) == spec
+    kept = sum(len(model.checkpoint_epochs) for model in models.values())
+    assert spec._counts()[0] == len(models) and kept <= spec._counts()[1] <= 1.5 * kept
+
+
+def ancestors(model: ModelSpec, models: dict[str, ModelSpec]) -> Iterator[ModelSpec]:
+    while model.parent:
+        model = models[model.parent]
+        yield model
 
 
 def test_models_on_other_parts_share_fixed_seeds() -> None:

@@ -102,6 +102,19 @@ def test_a_build_that_was_cut_short_goes_on_to_the_same_weights(forked: Zoo, cop
         assert all(torch.equal(again[place], flat) for place, flat in weights(forked).items())
 
 
+def test_grandchildren_start_from_children_and_learn_at_their_own_rate(tmp_path: Path) -> None:
+    below = {"after": [1], "learning_rate": [0.01, 0.1], "epochs": 1, "checkpoint_epochs": [0, 1]}
+    fork = {"after": [1], "epochs": 1, "fork": below}
+    spec = SPEC | {"learning_rate": 0.05, "epochs": 1, "train_images": 64, "fork": fork}
+    zoo = zb.build_zoo(**spec, out=tmp_path / "zoo")
+    table, stored = zoo.models.set_index("model_id"), weights(zoo)
+    (child,) = table.index[table["parent"].isin(table.index[table["parent"].isna()])]
+    grandchildren = table[table["parent"] == child]
+    assert sorted(grandchildren["learning_rate"]) == [0.01, 0.1] and len(table) == 4
+    assert all(torch.equal(stored[name, 0], stored[child, 1]) for name in grandchildren.index)
+    assert splits_of(table.reset_index()).nunique() == 1 and validate_zoo(zoo.path).valid
+
+
 def test_a_family_is_in_one_split(forked: Zoo) -> None:
     """As many copies of the zoo's families as make splits, under other names."""
     copies = [

@@ -111,6 +111,17 @@ def logits(weights: Tensor, layout: Layout, module: nn.Module, images: Tensor, d
     return found
 
 
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """The log-odds of the label, [..., images]: its logit minus the logarithm of the sum of the exponentials of the
+    others (Park et al., arXiv 2303.14186, section 3). logits: [..., images, classes]; labels: [images] int64.
+
+    >>> margins(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0]))
+    tensor([0.3069])
+    """
+    own = torch.arange(logits.shape[-1], device=logits.device) == labels[..., None]
+    return (logits * own).sum(-1) - logits.masked_fill(own, -torch.inf).logsumexp(-1)
+
+
 def _measured(
     weights: Tensor,
     layout: Layout,

@@ -22,8 +22,10 @@ from torch.nn import functional as F
 
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError, unknown
+from zoo_generation.networks.accuracy import margins
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.architectures.layout import LayoutEntry
+from zoo_generation.networks.layerwise import layer_gradients, plain_layers
 from zoo_generation.networks.module import first_line
 from zoo_generation.networks.program import Program, norms_of
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
@@ -31,13 +33,13 @@ from zoo_generation.networks.trial import IMAGES, near
 from zoo_generation.progress import QUIET, Progress
 
 Of = Literal["loss", "logit", "margin"]
-"""What is differentiated: the cross-entropy with an image's label; the label's logit; or TRAK's margin, which is the
-label's logit minus the logarithm of the sum of the exponentials of the others (Park et al., arXiv 2303.14186)."""
+"""What is differentiated: the cross-entropy with an image's label; the label's logit; or its margin, see `margins`."""
 
 GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
 LARGEST_BATCH = 64  # images
 BLOCK_ELEMENTS = 2**20  # signs of a projection that are made at once
 APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
+AGREE = 1e-5  # how far, as a share of the largest, gradients by layers may be from those image by image
 
 
 def positions(layout: Layout, module: nn.Module) -> Tensor:
@@ -71,17 +73,27 @@ def per_example(
     def output(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         return _output(functional_call(module, parameters, (image[None],)), label[None], of)
 
+    def image_by_image(pixels: Tensor, truth: Tensor) -> Tensor:
+        parameters = {name: value.detach() for name, value in module.named_parameters() if name in names}
+        gradients = vmap(grad(output), (None, 0, 0))(parameters, pixels, truth)
+        return torch.cat([gradients[name].flatten(1) for name in names], dim=1)
+
+    def layer_by_layer(pixels: Tensor, truth: Tensor) -> Tensor:
+        return layer_gradients(module, layers, names, pixels, lambda logits: _output(logits, truth, of))
+
+    layers = plain_layers(module, names)
     step, found = progress.stage("gradients"), []
     with _program(module, layout, images, device, weights.dtype, alone=True) as (program, shown, labels):
         batch = min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
         for number, each in enumerate(weights.to(device).split(1)):
             program.load(each)
             _check_independent(program, shown)
-            parameters = {name: value.detach() for name, value in module.named_parameters() if name in names}
-            rows = []
+            if layers and not number:  # a user's network may use a layer's weights otherwise than by calling it
+                few = shown[:IMAGES], labels[:IMAGES]
+                layers = layers if near(layer_by_layer(*few), image_by_image(*few), AGREE) else {}
+            gradients, rows = layer_by_layer if layers else image_by_image, []
             for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
-                gradients = vmap(grad(output), (None, 0, 0))(parameters, pixels, truth)
-                flat = torch.cat([gradients[name].flatten(1) for name in names], dim=1)
+                flat = gradients(pixels, truth)
                 rows.append((project(flat) if project else flat).cpu())
             found.append(torch.cat(rows))
             step(number + 1, len(weights))
@@ -212,11 +224,7 @@ def _output(logits: Tensor, labels: Tensor, of: Of) -> Tensor:
     """The sum over images of what is differentiated, of logits [images, classes]."""
     if of == "loss":
         return F.cross_entropy(logits, labels, reduction="sum")
-    own = logits.gather(1, labels[:, None])
-    if of == "logit":
-        return own.sum()
-    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == labels[:, None], -torch.inf)
-    return (own[:, 0] - others.logsumexp(1)).sum()
+    return logits.gather(1, labels[:, None]).sum() if of == "logit" else margins(logits, labels).sum()
 
 
 def _leaves(program: Program, trained: list[LayoutEntry]) -> list[Tensor]:

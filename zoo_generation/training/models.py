@@ -6,9 +6,10 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_generation.data import ImageDataset, Split
+from zoo_generation.data.subset import subset_rows
 from zoo_generation.networks.module import Network, State
 from zoo_generation.networks.randomness import seed_dropout
 from zoo_generation.progress import Step
@@ -29,6 +30,13 @@ def build_model(spec: ModelSpec, dataset: ImageDataset, device: str, start: Stat
         model.load_state_dict({**model.state_dict(), **start})  # the counters of BatchNorm are not among flat weights
     seed_dropout(model, dropout_generator(spec, device))
     return model.to(device)
+
+
+def seen_images(spec: ModelSpec, images: int) -> Tensor:
+    """Which of that many training images a model is trained on: int64, ascending; all, unless it has a subset."""
+    if spec.subset_fraction is None or spec.subset_seed is None:
+        return torch.arange(images)
+    return subset_rows(images, spec.subset_fraction, spec.subset_seed)
 
 
 def training_precision(spec: ModelSpec, device: torch.device) -> AbstractContextManager[object]:

@@ -20,8 +20,10 @@ class Objective:
 
     labels: classes, int64 [images]; or probabilities, float32 [images, classes], or [models, images, classes] if each
     model has its own. offsets: added to the logits, float32 [1 or models, images, classes]; None for no offsets. Images
-    are those of the training split, in its order. The factor temperature² keeps the size of the gradients (Hinton et
-    al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
+    are those of the training split, in its order. weights: of each image's loss, float32 [1 or models, images], None
+    for 1 each; the mean is over all images of a batch, so that a weight of 0 leaves an image out, and changes nothing
+    else: models that are trained in one order differ by their weights alone. The factor temperature² keeps the size of
+    the gradients (Hinton et al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
 
     >>> uniform = Objective(torch.full((4, 10), 0.1))
     >>> uniform.loss(torch.zeros(1, 10, 2), torch.tensor([[0, 3]]))
@@ -31,6 +33,7 @@ class Objective:
     labels: Tensor
     offsets: Tensor | None = None
     temperature: float = 1.0
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -50,6 +53,10 @@ class Objective:
                 f"logit offsets are {_kind(self.offsets)}; give float32 [models, images, classes], or "
                 "[1, images, classes] for all models"
             )
+        if self.weights is not None and (self.weights.dim() != 2 or self.weights.dtype != torch.float32):
+            raise InputError(
+                f"weights of images are {_kind(self.weights)}; give float32 [models, images], or [1, images] for all"
+            )
 
     def loss(self, logits: Tensor, chosen: Tensor) -> Tensor:
         """The mean loss of each model over its batch.
@@ -61,9 +68,9 @@ class Objective:
         alone, chosen = logits.dim() == 2, chosen.to(self.labels.device)
 
         def laid_out(values: Tensor) -> Tensor:
-            """The rows of the chosen images from [1 or models, images, classes], in the order of the logits."""
+            """The rows of the chosen images from [1 or models, images, ...], in the order of the logits."""
             rows = values[torch.arange(len(values), device=values.device)[:, None], chosen]
-            return rows[0] if alone else rows.mT
+            return rows[0] if alone else rows.mT if values.dim() == 3 else rows
 
         if self.labels.dim() == 1:
             truth = self.labels[chosen] if alone else self.labels[chosen].expand(len(logits), -1)
@@ -73,21 +80,24 @@ class Objective:
             logits = logits + laid_out(self.offsets)
         if self.temperature != 1:
             logits = logits / self.temperature
-        loss = F.cross_entropy(logits, truth, reduction="none").mean(-1)
+        losses = F.cross_entropy(logits, truth, reduction="none")
+        if self.weights is not None:
+            losses = losses * laid_out(self.weights)
+        loss = losses.mean(-1)
         return loss if self.temperature == 1 else loss * self.temperature**2
 
     def part(self, models: slice) -> Objective:
         """The objective of some of the models."""
         labels = self.labels[models] if self.labels.dim() == 3 and len(self.labels) > 1 else self.labels
-        offsets = self.offsets
-        if offsets is not None and len(offsets) > 1:
-            offsets = offsets[models]
-        return replace(self, labels=labels, offsets=offsets)
+        offsets, weights = (
+            each if each is None or len(each) == 1 else each[models] for each in (self.offsets, self.weights)
+        )
+        return replace(self, labels=labels, offsets=offsets, weights=weights)
 
     def to(self, device: str) -> Objective:
         """The objective with its tensors on the device."""
-        offsets = None if self.offsets is None else self.offsets.to(device)
-        return replace(self, labels=self.labels.to(device), offsets=offsets)
+        offsets, weights = (None if each is None else each.to(device) for each in (self.offsets, self.weights))
+        return replace(self, labels=self.labels.to(device), offsets=offsets, weights=weights)
 
     def check(self, models: int, images: int, classes: int, augmented: bool) -> None:
         """Raise `InputError` unless it fits that many models, training images and classes, augmented or not."""
@@ -101,6 +111,11 @@ class Objective:
                 raise InputError(
                     f"the objective's {name} are of shape {list(values.shape)}, but this training needs {needed}"
                 )
+        if self.weights is not None and tuple(self.weights.shape) not in ((models, images), (1, images)):
+            raise InputError(
+                f"the objective's weights are of shape {list(self.weights.shape)}, but this training needs "
+                f"{[models, images]}"
+            )
         if self.labels.dim() == 1 and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < classes:
             raise InputError(f"the objective's labels are not all from 0 to {classes - 1}, the classes of the images")
         if augmented and self.offsets is not None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from zoo_generation.training.spec import ModelSpec, Schedule
+from zoo_generation.training.fields import Schedule
+from zoo_generation.training.spec import ModelSpec
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)

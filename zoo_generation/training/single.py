@@ -17,7 +17,7 @@ from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State, kept, load
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
+from zoo_generation.training.models import build_model, seen_images, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import average
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
@@ -89,7 +89,8 @@ class ModelTraining:
             images, labels = normalised(dataset, split, device)
             self.splits.append((images.contiguous(memory_format=layout), labels))
         self.objective = (objective or Objective(dataset.train.labels)).to(device)
-        steps = math.ceil(len(dataset.train) / spec.batch_size)
+        self.seen = seen_images(spec, len(dataset.train))
+        steps = math.ceil(len(self.seen) / spec.batch_size)
         self.optimizer = optimizer_of(self.model, spec.optimizer, spec.learning_rate, spec.weight_decay)
         self.schedule = _schedule(self.optimizer, spec, steps * spec.epochs)
         self.order = order_generator(spec)
@@ -100,9 +101,10 @@ class ModelTraining:
         return self.average or self.model
 
     def epoch(self) -> None:
-        """Show the model every training image once."""
+        """Show the model every training image that it sees once."""
         images, spec = self.splits[0][0], self.spec
-        for chosen in torch.randperm(len(images), generator=self.order).to(images.device).split(spec.batch_size):
+        order = self.seen[torch.randperm(len(self.seen), generator=self.order)]
+        for chosen in order.to(images.device).split(spec.batch_size):
             batch = images[chosen]
             if spec.augment:
                 batch = Augmentation.draw(len(chosen), self.order)(batch)

@@ -6,13 +6,12 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,54 +24,32 @@ from pydantic import (
 )
 
 from zoo_generation.errors import InputError, unknown
-from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
-from zoo_generation.registry import Registry
 from zoo_generation.settings import Fields, as_tuple, read_fields, sentence
+from zoo_generation.training.fields import (
+    Activation,
+    Channels,
+    Count,
+    Decay,
+    Dropout,
+    Epoch,
+    Epochs,
+    Fraction,
+    ImageSize,
+    Init,
+    Optimizer,
+    Parts,
+    PartText,
+    Precision,
+    Rate,
+    Schedule,
+    Seed,
+    Width,
+)
 from zoo_generation.training.presets import preset_names, preset_path
 
 if TYPE_CHECKING:
     from zoo_generation.networks.architectures import Architecture
 
-
-def _of(registry: Registry[Any]) -> Callable[[str], str]:
-    """Checks that a name is registered."""
-
-    def check(name: str) -> str:
-        if name not in registry:
-            raise ValueError(f"known are {', '.join(registry)}")
-        return name
-
-    return check
-
-
-def _part_text(value: Any) -> str | None:
-    """The text of a part of the images, of its text or its fields."""
-    from zoo_generation.data.part import DataPart
-
-    return None if value is None else str(DataPart.read(value))
-
-
-def _parts(value: Any) -> Any:
-    return value if value is None else tuple(map(_part_text, as_tuple(value)))
-
-
-Activation = Annotated[str, AfterValidator(_of(ACTIVATIONS))]
-Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
-Precision = Literal["bfloat16"]
-Optimizer = Literal["adam", "sgd"]
-Schedule = Literal["constant", "onecycle"]
-Rate = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
-Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
-Width = Annotated[float, Field(gt=0, le=100)]
-ImageSize = Annotated[int, Field(gt=0, le=1024)]  # pixels per side
-Channels = Literal[1, 3]  # grey or RGB
-PartText = Annotated[str | None, BeforeValidator(_part_text)]
-Parts = Annotated[Annotated[tuple[str | None, ...], Field(min_length=1)] | None, BeforeValidator(_parts)]
-Count = Annotated[int, Field(gt=0, lt=2**31)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range of every generator of random numbers
 
 MOST_MODELS = 100_000  # of a zoo
 MOST_CHECKPOINTS = 10_000_000
@@ -94,8 +71,11 @@ OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_da
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
-ADDED = {"channels", "precision", "part", "fork"}
+ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
+
+ADDED_TO_FORK = {"learning_rate", "fork"}
+"""The same of forks."""
 
 
 class ModelSpec(BaseModel):
@@ -128,6 +108,10 @@ class ModelSpec(BaseModel):
     """Of convolutions and matrix products in training on a GPU; None means float32, as always on a CPU."""
     part: PartText = None
     """The part of the training and validation images, as the text of a `DataPart`; None means all."""
+    subset_fraction: Fraction | None = None
+    """The share of the training images that the model sees, drawn at random; None means all."""
+    subset_seed: Seed | None = None
+    """The seed of this subset, see `subset_rows`."""
     parent: str | None = None
     """The id of the model whose weights training starts from; None means the initialization."""
     parent_epoch: Epoch | None = None
@@ -146,8 +130,9 @@ class Fork(Fields):
     after: epochs of the trunk, of which 0 is its initialization; part: the children's parts of the images, as in
     `ZooSpec`, None for the trunk's own; seeds: children for each of these, which differ in the order of images and in
     what is drawn; epochs: of each child, None for as many as the trunk's; checkpoint_epochs: at which a checkpoint is
-    kept, counted from the fork, None for every one. The optimizer and the schedule of the learning rate begin anew.
-    Source: Frankle et al., arXiv 1912.05671, section 2.
+    kept, counted from the fork, None for every one; learning_rate: the children's, None for the trunk's own; fork: of
+    the children in turn. The optimizer and the schedule of the learning rate begin anew. Source: Frankle et al., arXiv
+    1912.05671, section 2.
     """
 
     after: Annotated[tuple[Epoch, ...], BeforeValidator(as_tuple), Field(min_length=1)]
@@ -155,6 +140,21 @@ class Fork(Fields):
     seeds: Count = 1
     epochs: Epochs | None = None
     checkpoint_epochs: tuple[Epoch, ...] | None = None
+    learning_rate: Annotated[tuple[Rate, ...], BeforeValidator(as_tuple), Field(min_length=1)] | None = None
+    fork: Fork | None = None
+
+    def counts(self, epochs: int) -> tuple[int, int]:
+        """How many descendants a trunk of so many epochs has, and how many checkpoints of its own and of theirs are
+        kept for that, at most."""
+        epochs = self.epochs or epochs
+        children = len(self.after) * len(self.part or (None,)) * len(self.learning_rate or (None,)) * self.seeds
+        below, kept = (0, 0) if self.fork is None else self.fork.counts(epochs)
+        kept += len(self.checkpoint_epochs or range(epochs))
+        return children * (1 + below), len(self.after) + children * kept
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _used(handler(self), ADDED_TO_FORK)
 
 
 class ZooSpec(BaseModel):
@@ -164,9 +164,12 @@ class ZooSpec(BaseModel):
     every model has a seed of its own (a *rand* zoo). With `shared_order` all models see the same images in the same
     order, which trains a little faster. `channels` converts images to grey (1) or RGB (3). `precision` is that of
     convolutions and matrix products in training on a GPU, float32 if None. `part` names parts of the training and
-    validation images, each as the text or the fields of a `DataPart`, None for all; models are trained on each. `fork`
-    makes children of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et
-    al., arXiv 2209.14764, section 3.
+    validation images, each as the text or the fields of a `DataPart`, None for all; models are trained on each.
+    `subset_fraction` is the share of the training images that a model sees: `subsets` different random subsets (one if
+    None), on each of which `seeds` models are trained. Subsets are numbered from `seed` + `subset_seed` (0 if None) on,
+    and so are models' seeds, so that zoos of one `seed` share neither if their numbers lie apart. `fork` makes children
+    of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et al., arXiv
+    2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -195,18 +198,32 @@ class ZooSpec(BaseModel):
     checkpoint_epochs: tuple[Epoch, ...] | None = None
     train_images: Count | None = 6000
     part: Parts = None
+    subset_fraction: Fraction | None = None
+    subset_seed: Seed | None = None
+    subsets: Count | None = None
     fork: Fork | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> ZooSpec:
         named = {"checkpoint_epochs": (self.checkpoint_epochs, self.epochs)}
-        if self.fork is not None:
-            named["fork.after"] = (self.fork.after, self.epochs)
-            named["fork.checkpoint_epochs"] = (self.fork.checkpoint_epochs, self.fork.epochs or self.epochs)
+        fork, name, trained = self.fork, "fork", self.epochs
+        while fork is not None:
+            named[f"{name}.after"], trained = (fork.after, trained), fork.epochs or trained
+            named[f"{name}.checkpoint_epochs"] = (fork.checkpoint_epochs, trained)
+            fork, name = fork.fork, f"{name}.fork"
         for field, (epochs, last) in named.items():
             if epochs is not None and not 0 < len(epochs) == sum(epoch <= last for epoch in epochs):
                 raise ValueError(f"{field} must name epochs from 0 to epochs={last}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_subsets_or_not(self) -> ZooSpec:
+        if self.subset_fraction is None:
+            if self.subset_seed is not None or self.subsets is not None:
+                raise ValueError("subset_seed and subsets say which subsets; give a subset_fraction too")
+        elif self.shared_order:
+            raise ValueError("models on different subsets cannot have a shared_order; leave one of the two out")
         return self
 
     @model_validator(mode="after")
@@ -235,19 +252,15 @@ class ZooSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """So that cards of zoos from before there were `ADDED` fields are those of the same spec."""
-        fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if value is not None or name not in ADDED}
+        return _used(handler(self), ADDED)
 
     def _counts(self) -> tuple[int, int]:
         """How many models and checkpoints the grid of one dataset has at most."""
         trunks = math.prod(len(getattr(self, axis)) for axis in ("architectures", *AXES)) * self.seeds
-        trunks *= len(self.part or (None,))
+        trunks *= len(self.part or (None,)) * (self.subsets or 1)
         kept = len(self.checkpoint_epochs or range(self.epochs))
-        if (fork := self.fork) is None:
-            return trunks, trunks * kept
-        children = len(fork.after) * len(fork.part or (None,)) * fork.seeds
-        kept += len(fork.after) + children * len(fork.checkpoint_epochs or range(fork.epochs or self.epochs))
-        return trunks * (1 + children), trunks * kept
+        descendants, besides = (0, 0) if self.fork is None else self.fork.counts(self.epochs)
+        return trunks * (1 + descendants), trunks * (kept + besides)
 
     def of_dataset(self, dataset: str) -> ZooSpec:
         """The grid of one dataset."""
@@ -271,15 +284,16 @@ class ZooSpec(BaseModel):
         return _saved(self.checkpoint_epochs, self.epochs, self.fork.after if self.fork else ())
 
     def models(self) -> list[ModelSpec]:
-        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all children.
+        """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all descendants,
+        each before its own.
 
         Values that an architecture does not use (its width, its image size) are not varied for it.
         """
-        numbers = itertools.count()
+        numbers = itertools.count(self.subset_seed or 0)
         grids = {dataset: self.of_dataset(dataset) for dataset in self.datasets}
         trunks = [model for dataset in self.datasets for model in grids[dataset]._grid(dataset, numbers)]
         seeds = max(model.seed for model in trunks) + 1 - self.seed
-        children = (child for trunk in trunks for child in grids[trunk.dataset]._children(trunk, seeds))
+        children = (each for trunk in trunks for each in _descendants(trunk, grids[trunk.dataset].fork, seeds))
         return list({model.id: model for model in (*trunks, *children)}.values())
 
     def _grid(self, dataset: str, numbers: Iterator[int]) -> Iterator[ModelSpec]:
@@ -288,11 +302,18 @@ class ZooSpec(BaseModel):
         for name in self.architectures:
             architecture = get_architecture(name)
             axes = {axis: getattr(self, axis) for axis in AXES} | {"part": self.part or (None,)}
+            axes["subset_seed"] = self._subset_seeds
             if not architecture.has_width:
                 axes["width"] = (1.0,)
             grid = itertools.product(*axes.values(), range(self.seeds))
             for (*values, repeat), number in zip(grid, numbers, strict=False):
                 yield self._model(dataset, architecture, dict(zip(axes, values, strict=True)), repeat, number)
+
+    @property
+    def _subset_seeds(self) -> tuple[int, ...] | tuple[None]:
+        """The seed of each subset; one None if models see all images."""
+        first = self.seed + (self.subset_seed or 0)
+        return (None,) if self.subset_fraction is None else tuple(range(first, first + (self.subsets or 1)))
 
     def _model(
         self, dataset: str, architecture: Architecture, fields: dict[str, Any], repeat: int, number: int
@@ -310,25 +331,37 @@ class ZooSpec(BaseModel):
             order_seed=self.seed if self.shared_order else None,
             channels=self.channels,
             precision=self.precision,
+            subset_fraction=self.subset_fraction,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )
 
-    def _children(self, trunk: ModelSpec, seeds: int) -> Iterator[ModelSpec]:
-        """A trunk's children. seeds: how many seeds there are from the zoo's up, all of which trunks may have."""
-        if (fork := self.fork) is None:
-            return
-        epochs = fork.epochs or self.epochs
-        for after, part, number in itertools.product(fork.after, fork.part or (trunk.part,), range(1, fork.seeds + 1)):
-            own = {
-                "part": part,
-                "parent": trunk.id,
-                "parent_epoch": after,
-                "epochs": epochs,
-                "checkpoint_epochs": _saved(fork.checkpoint_epochs, epochs),
-                "seed": trunk.seed + number * seeds,
-                "order_seed": None if trunk.order_seed is None else trunk.order_seed + number,
-            }
-            yield ModelSpec(**trunk.model_dump() | own)
+
+def _descendants(trunk: ModelSpec, fork: Fork | None, seeds: int) -> Iterator[ModelSpec]:
+    """A trunk's children, each before its own. seeds: how many there are from the zoo's up, all of which trunks may
+    have."""
+    if fork is None:
+        return
+    epochs, besides = fork.epochs or trunk.epochs, fork.fork.after if fork.fork else ()
+    rates, parts = fork.learning_rate or (trunk.learning_rate,), fork.part or (trunk.part,)
+    for after, part, rate, number in itertools.product(fork.after, parts, rates, range(1, fork.seeds + 1)):
+        own = {
+            "part": part,
+            "learning_rate": rate,
+            "parent": trunk.id,
+            "parent_epoch": after,
+            "epochs": epochs,
+            "checkpoint_epochs": _saved(fork.checkpoint_epochs, epochs, besides),
+            "seed": trunk.seed + number * seeds,
+            "order_seed": None if trunk.order_seed is None else trunk.order_seed + number,
+        }
+        child = ModelSpec(**trunk.model_dump() | own)
+        yield child
+        yield from _descendants(child, fork.fork, seeds * (fork.seeds + 1))
+
+
+def _used(fields: dict[str, Any], added: set[str]) -> dict[str, Any]:
+    """The fields without those added later that are None."""
+    return {name: value for name, value in fields.items() if value is not None or name not in added}
 
 
 def _saved(chosen: tuple[int, ...] | None, epochs: int, besides: tuple[int, ...] = ()) -> tuple[int, ...]:

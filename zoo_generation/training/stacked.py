@@ -15,7 +15,7 @@ from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State
 from zoo_generation.networks.stack import Stack
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, status_of, tell_epoch, training_precision
+from zoo_generation.training.models import build_model, seen_images, status_of, tell_epoch, training_precision
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.optimizers import StackedOptimizer, average, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
@@ -23,8 +23,11 @@ from zoo_generation.training.sink import Checkpoint, Metrics, Point, TrainedMode
 from zoo_generation.training.spec import ModelSpec
 
 EVALUATION_BATCH = 64  # images; rows of larger batches fall out of the first-level cache
-OWN = {"seed", "order_seed", "init", "learning_rate", "weight_decay", "dropout", "parent", "parent_epoch"}
-"""Fields in which the models of one stack may differ."""
+OWN = {
+    *("seed", "order_seed", "subset_seed", "init", "learning_rate", "weight_decay", "dropout"),
+    *("parent", "parent_epoch"),
+}
+"""Fields in which the models of one stack may differ. Their subsets have one size, because a step is of all models."""
 
 
 def stack_key(spec: ModelSpec) -> Hashable:
@@ -112,17 +115,19 @@ class StackTraining:
         self.shown = {name: value.clone() for name, value in self.weights.items()} if averaging else self.weights
         self.parameters = [self.weights[name].requires_grad_() for name in self.stack.trained]
         self.optimizer = StackedOptimizer(self.parameters, specs)
-        steps = math.ceil(len(dataset.train) / self.spec.batch_size)
+        seen = [seen_images(spec, len(dataset.train)) for spec in specs]
+        self.seen = torch.stack(seen) if self.spec.order_seed is None else seen[0][None]
+        steps = math.ceil(self.seen.shape[1] / self.spec.batch_size)
         self.factors = iter(rate_factors(self.spec.schedule, steps * self.spec.epochs))
         self.orders = [order_generator(spec) for spec in (specs if self.spec.order_seed is None else specs[:1])]
         self.checkpoints: list[list[Checkpoint]] = [[] for _ in specs]
         self.diverged = torch.zeros(self.models, dtype=torch.bool)
 
     def epoch(self) -> None:
-        """Show every model every training image once, each in its own order, or all in one."""
+        """Show every model every training image that it sees once, each in its own order, or all in one."""
         images = self.splits[0][0]
-        order = torch.stack([torch.randperm(len(images), generator=generator) for generator in self.orders])
-        for chosen in order.to(images.device).split(self.spec.batch_size, dim=1):
+        orders = [torch.randperm(self.seen.shape[1], generator=generator) for generator in self.orders]
+        for chosen in self.seen.gather(1, torch.stack(orders)).to(images.device).split(self.spec.batch_size, dim=1):
             self._step(self._batch(images, chosen), chosen)
 
     def _batch(self, images: Tensor, chosen: Tensor) -> Tensor:

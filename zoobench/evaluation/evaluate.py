@@ -22,6 +22,7 @@ from zoobench.zoo.source import Kind, Source
 from zoobench.zoo.workspace import Workspace
 
 FOR_UNSEEN = "zero_shot"
+ACROSS = "property_transfer"
 
 
 def evaluate(
@@ -68,11 +69,9 @@ def plan_of(
 def _tasks_for(methods: Mapping[Method, object], training: TrainingSet) -> list[Task]:
     """All tasks that one of the methods can do. A probe across zoos needs several: with one population it would be the
     probe within it once more. A task for unseen datasets needs a study: here every target is trained on."""
-    every = [TASKS.get(name) for name in TASKS if name != FOR_UNSEEN]
-    several = len(training.origins) > 1
-    return [
-        task for task in every if (several or not task.uses_sources) and any(applies(task, each) for each in methods)
-    ]
+    left_out = (FOR_UNSEEN,) if len(training.origins) > 1 else (FOR_UNSEEN, ACROSS)
+    every = [TASKS.get(name) for name in TASKS if name not in left_out]
+    return [task for task in every if any(applies(task, each) for each in methods)]
 
 
 def training_set_of(zoos: Sequence[Zoo], statuses: Sequence[Status] = KEPT) -> TrainingSet:

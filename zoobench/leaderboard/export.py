@@ -24,7 +24,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining, Enlarging
+from zoobench.tasks.base import Anchored, Combining, Comparing, Enlarging
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -66,6 +66,11 @@ def export_data(
         elif track.holds == "scores":
             named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
             write_json(aside / "asked.json", named)
+            if isinstance(task := track.get_task(), Comparing):
+                for name in references:
+                    setting = setting_of(references, name, track.all_seeds[0], ImageStore())
+                    _write_compared(aside, name, task.compared(setting))
+                    _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, ImageStore(data_root))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
@@ -133,6 +138,15 @@ def _network(task: Enlarging, reference: Population) -> dict[str, Any]:
     return {name: None if pd.isna(each) else each for name, each in kept.items()} | {"layout": entries_of(large.layout)}
 
 
+def _write_compared(folder: Path, name: str, models: tuple[Population, Population]) -> None:
+    """Write the weights [models, D] that stand in rows, and those in columns, with the layout of D as metadata."""
+    rows, columns = models
+    path = folder / "compared" / f"{name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    tensors = {"rows": rows.weights.contiguous(), "columns": columns.weights.clone().contiguous()}
+    save_file(tensors, path, {"layout": json.dumps(entries_of(rows.layout))})
+
+
 def _write_weights(path: Path, population: Population) -> None:
     """Weights [checkpoints, D] in the order of names, with these and the layout of D as metadata."""
     path.parent.mkdir(exist_ok=True)
@@ -166,6 +180,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         combining=isinstance(track.get_task(), Combining),
         enlarging=isinstance(track.get_task(), Enlarging),
         layouts=_layouts(forms),
+        comparing=isinstance(track.get_task(), Comparing),
         classes=_classes(track, training),
     )
 

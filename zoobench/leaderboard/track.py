@@ -115,7 +115,9 @@ class Track(Fields):
 
     @cached_property
     def properties(self) -> tuple[str, ...]:
-        """The properties to predict, if submissions hold predictions."""
+        """The properties to predict; none unless submissions hold predictions."""
+        if self.holds != "predictions":
+            return ()
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
 
     @property

@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.progress import Step
+from zoobench.methods.victims import Victims
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.target import Target
 
@@ -241,8 +242,25 @@ class Attributor(Protocol):
 class Tracer(Protocol):
     """Says which models others were trained from."""
 
-    def trace(self, children: Population, candidates: Sequence[Population]) -> Tensor:
-        """Scores [children, candidates] float32: a candidate population with a higher score is the likelier parent."""
+    def trace(self, children: Population, candidates: Population) -> Tensor:
+        """Scores [children, candidates] float32: the higher, the likelier is the candidate the child's parent; above 0
+        if it rather is than not.
+
+        Both share a layout, and may be the same models: what is said of a model and itself does not count.
+        """
+        ...
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Copies models that it can ask, but not see."""
+
+    def extract(self, victims: Victims, bases: Population | None, seed: int) -> Tensor:
+        """Flat weights [victims, D], a copy of each.
+
+        bases: a model for each victim, which that may have been trained from; None if there is none. What is asked of
+        the victims counts, and ends at `victims.left`.
+        """
         ...
 
 

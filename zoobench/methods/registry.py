@@ -11,6 +11,7 @@ from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
     Attributor,
     Embedder,
+    Extractor,
     Generator,
     Grower,
     Merger,
@@ -25,7 +26,7 @@ from zoobench.methods.protocols import (
 PARTS = ("fit", "save", "load")
 PROTOCOLS = (
     *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
-    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer),
+    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer, Extractor),
 )
 
 
@@ -116,6 +117,40 @@ GROWERS = (
 VALUE = ("residual_value", "cascade_value", "proxy_tuning", "logit_ensemble", "value_alone", "zero_value")
 """Methods that add logits to those of trained models, and their controls."""
 
+ATTRIBUTION = (
+    "random_scores",
+    "same_class",
+    "pixel_similarity",
+    "penultimate_similarity",
+    "grad_dot",
+    "grad_cos",
+    "tracin",
+    "gas",
+    "trak",
+    "influence_exact",
+    "source",
+    "empirical_influence",
+    "datamodel_ridge",
+    "datamodel_lasso",
+)
+"""Methods that say what each training image contributed, the simplest first."""
+
+TRACERS = (
+    "random_parents",
+    "weight_distance",
+    "matched_distance",
+    "layer_cosine",
+    "mother",
+    "phylogeny",
+    "independence",
+    "cka",
+    "behaviour",
+)
+"""Methods that say which model another one was trained from; embedders are read by the task."""
+
+EXTRACTORS = ("base_alone", "imitation", "last_layer")
+"""Methods that copy models from their answers."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -137,6 +172,9 @@ METHODS = Registry(
     | {name: f"zoobench.methods.transfer:{name.upper()}" for name in TRANSFER}
     | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
     | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
+    | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
+    | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
+    | {name: f"zoobench.methods.extraction:{name.upper()}" for name in EXTRACTORS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

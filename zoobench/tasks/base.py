@@ -154,6 +154,15 @@ class Combining(Protocol):
 
 
 @runtime_checkable
+class Comparing(Protocol):
+    """A task that asks for scores of pairs of models, those in rows with those in columns."""
+
+    def compared(self, setting: Setting) -> tuple[Population, Population]:
+        """The models in rows and those in columns, in the order of the form, as a method sees them."""
+        ...
+
+
+@runtime_checkable
 class Enlarging(Protocol):
     """A task that asks for models of another network than the target's."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,6 +25,10 @@ class Estimate:
     or `median`, the median over first models of each one's mean. A pair counts as often as both its models are drawn,
     multiplied: pairs share models, so they are not independent.
 
+    Kind `drawn` is of a value of each model that follows from a second sample, such as the models that an image is
+    judged by: sums [models, 1 + draws, 2], columns as of `mean`, first of the whole sample, then of draws of it. Each
+    resample of models takes the next draw, so that both are drawn again.
+
     >>> found = Estimate.mean(pd.Series(["a", "a", "b"]), pd.Series([1.0, 0.0, 1.0]))
     >>> round(found.value(), 3)
     0.667
@@ -32,7 +36,7 @@ class Estimate:
     [1.0, 0.667]
     """
 
-    kind: Literal["mean", "r2", "pairs", "median"]
+    kind: Literal["mean", "r2", "pairs", "median", "drawn"]
     models: tuple[str, ...]
     sums: Array
     exact: float | None = None
@@ -72,6 +76,16 @@ class Estimate:
         return cls(kind, tuple(models), sums)
 
     @classmethod
+    def drawn(cls, models: Sequence[str], part: Array, whole: Array | float = 1.0) -> Estimate:
+        """Parts by wholes, [models, 1 + draws]: of the whole second sample, and of each draw of it.
+
+        >>> found = Estimate.drawn(["a", "b"], np.array([[0.4, 0.3, 0.5], [0.6, 0.5, 0.9]]))
+        >>> found.value(), found.resampled(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()
+        (0.5, [0.4, 0.5])
+        """
+        return cls("drawn", tuple(models), np.stack([part, np.broadcast_to(whole, part.shape)], axis=-1))
+
+    @classmethod
     def constant(cls, value: float) -> Estimate:
         """A value that is not a function of sums over models, such as a rank correlation: it cannot be resampled."""
         return cls("mean", ("",), np.array([[value, 1.0]]), value)
@@ -94,12 +108,23 @@ class Estimate:
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind in ("pairs", "median"):
                 return self._of_pairs(weights)
+            if self.kind == "drawn":
+                return self._of_draws(weights)
             totals = weights @ self.sums
             if self.kind == "mean":
                 return np.asarray(totals[..., 0] / totals[..., 1])
             error, square, truth, count = np.moveaxis(totals, -1, 0)
             spread = square - truth**2 / count
             return np.asarray(np.where(spread > 1e-12 * square, 1 - error / spread, np.nan))
+
+    def _of_draws(self, weights: Array) -> Array:
+        """The same for a value that follows from draws: without resamples, from the whole sample."""
+        if weights.ndim == 1:
+            value, whole = weights @ self.sums[:, 0]
+            return np.asarray(value / whole)
+        draws = self.sums.shape[1] - 1
+        totals = [rows @ self.sums[:, 1 + number % draws] for number, rows in enumerate(weights)]
+        return np.stack([total[..., 0] / total[..., 1] for total in totals])
 
     def _of_pairs(self, weights: Array) -> Array:
         """The same for pairs; where no pair is drawn, as among few models, that of each model counted once."""

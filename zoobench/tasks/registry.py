@@ -41,6 +41,11 @@ TASKS: Registry[Task] = Registry(
         "transfer": "zoobench.tasks.transfer:TRANSFER",
         "growth": "zoobench.tasks.growth:GROWTH",
         "value": "zoobench.tasks.value:VALUE",
+        "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
+        "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
+        "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
+        "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
+        "extraction": "zoobench.tasks.extraction:EXTRACTION",
     },
     _check,
 )

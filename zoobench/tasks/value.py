@@ -1,7 +1,7 @@
 """Networks of logits that are learned beside some trained models, and plugged into others that were not seen.
 
-Source: Lu et al., Transferable post-training via inverse value learning, arXiv 2410.21027 (section 3: logits of a base
-and of a value network are added; value networks are learned on one base and used on others).
+Source: Lu et al., Transferable post-training via inverse value learning, arXiv 2410.21027: logits of a base and of a
+value network are added, and networks that were learned beside one base are used on others.
 """
 
 from __future__ import annotations

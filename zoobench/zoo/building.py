@@ -18,7 +18,7 @@ from zoo_generation.training.presets import preset_names
 from zoo_generation.training.spec import ModelSpec, ZooSpec, make_spec, read_spec
 from zoo_generation.training.train import stack_key
 from zoo_generation.training.trial import why_alone
-from zoobench.zoo.forking import Trunks, without_start
+from zoobench.zoo.forking import Trunks, generations, without_start
 from zoobench.zoo.sink import ZooSink
 from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
@@ -91,15 +91,16 @@ def build_zoo(
                 progress=progress,
             )
 
-        children = [model for model in missing if model.parent]
-        with workspace.ray() if children else nullcontext():  # one Ray for both
-            train([model for model in missing if not model.parent], present)
-            if children:
-                trunks = Trunks(Zoo(sink.path))
-                ready = [child for child in children if trunks.reached(child)]
-                if lost := [child for child in children if not trunks.reached(child)]:
+        trunks, *descendants = ([model for model in each if model.id not in done] for each in generations(models))
+        with workspace.ray() if any(descendants) else nullcontext():  # one Ray for all
+            train(trunks, present)
+            reached = present + len(trunks)
+            for children in filter(None, descendants):
+                parents = Trunks(Zoo(sink.path))
+                if lost := [child for child in children if not parents.reached(child)]:
                     sink.write(without_start(lost, images))
-                train(ready, len(models) - len(ready), trunks.states)
+                train([child for child in children if parents.reached(child)], reached + len(lost), parents.states)
+                reached += len(children)
     progress.tell(f"Zoo {spec.title}: {len(models)}/{len(models)} models trained")
     return Zoo(path)
 

@@ -34,6 +34,17 @@ class Trunks:
         return [{name: value.clone() for name, value in layout.unflatten(flat).items()} for flat in weights]
 
 
+def generations(models: Sequence[ModelSpec]) -> list[list[ModelSpec]]:
+    """The models of a spec, apart: those that begin with an initialization, then their children, then the children of
+    these, and so on."""
+    found, before, left = list[list[ModelSpec]](), set[str | None]([None]), list(models)
+    while left:
+        found.append([model for model in left if model.parent in before])
+        left = [model for model in left if model.parent not in before]
+        before = {model.id for model in found[-1]}
+    return found
+
+
 def without_start(children: Sequence[ModelSpec], images: Datasets) -> list[TrainedModel]:
     """Children of a parent that diverged before the fork: they count as diverged too, and have no checkpoint."""
     shapes = [images[dataset_key(child)] for child in children]

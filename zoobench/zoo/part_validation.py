@@ -37,6 +37,7 @@ POSITIVE: Rule = (lambda values: (values > 0) & np.isfinite(values), "must be ab
 NOT_NEGATIVE: Rule = (lambda values: values >= 0, "may not be negative")
 LOSS: Rule = (lambda values: ~(values < 0), "may not be negative")  # NaN if weights explode
 SHARE: Rule = (lambda values: (values >= 0) & (values <= 1), "must lie in [0, 1]")
+WITHIN: Rule = (lambda values: (values > 0) & (values < 1), "must lie between 0 and 1")
 STATUS: Rule = (
     lambda values: np.isin(values.astype(str), get_args(Status)),
     f"must be one of {', '.join(get_args(Status))}",
@@ -54,6 +55,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "classes": POSITIVE,
         "epochs": NOT_NEGATIVE,
         "data_part": DATA_PART,
+        "subset_fraction": WITHIN,
+        "subset_seed": NOT_NEGATIVE,
         "parent_epoch": NOT_NEGATIVE,
     },
     "checkpoints": {
@@ -202,6 +205,17 @@ def _values(table: pa.Table, name: str) -> Iterator[str]:
         if len(rows):
             more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
             yield f"'{column}' is '{shown(values[rows[0]])}' in row {rows[0]}{more}, and {words}"
+    if name == "models":
+        yield from _subsets(table)
+
+
+def _subsets(table: pa.Table) -> Iterator[str]:
+    """Rows that name a subset of the images by half."""
+    fraction, seed = (table[name].is_null().to_pylist() for name in ("subset_fraction", "subset_seed"))
+    for number, halves in enumerate(zip(fraction, seed, strict=True)):
+        if halves[0] != halves[1]:
+            yield f"row {number} has one of 'subset_fraction' and 'subset_seed', and must have both or neither"
+            return
 
 
 def _identity(findings: PartFindings) -> Iterator[str]:

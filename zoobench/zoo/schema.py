@@ -48,6 +48,8 @@ MODELS = pa.schema(
         _column("channels", pa.int64(), "Channels of the images.", required=True),
         _column("classes", pa.int64(), "Classes of the dataset: outputs of the model.", required=True),
         _column("data_part", pa.string(), "Part of training and validation images, such as `iid-0-of-2`; null: all."),
+        _column("subset_fraction", pa.float64(), "Share of the training images that the model saw; null: all."),
+        _column("subset_seed", pa.int64(), "Seed of that random subset."),
         _column("parent", pa.string(), "`model_id` of the model whose weights training started from; null: none."),
         _column("parent_epoch", pa.int64(), "The epoch after which the parent has these weights."),
         _column("seconds", pa.float64(), "Time one core trained the model, seconds."),
@@ -80,7 +82,7 @@ OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that 
 JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
 """Columns of a checkpoint and its model, wherever its weights lie."""
 
-ADDED = ("data_part", "parent", "parent_epoch")
+ADDED = ("data_part", "subset_fraction", "subset_seed", "parent", "parent_epoch")
 """Columns that the first zoos did not have; where they are all null, they are not written, and not part of ids."""
 
 TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}

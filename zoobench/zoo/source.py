@@ -104,11 +104,12 @@ class Source:
         kinds = []
         for shape in shapes:
             of_kind = [each for each in models if _shape(each) == shape]
-            table = pd.DataFrame([(each.id, each.parent) for each in of_kind], columns=["model_id", "parent"])
-            training = int((split_models(families_of(table["model_id"], table["parent"])) == "train").sum())
+            rows = [(each.id, each.parent, each.subset_seed) for each in of_kind]
+            ids, parents, subsets = (pd.Series(column, dtype=object) for column in zip(*rows, strict=True))
+            training = int((split_models(families_of(ids, parents, subsets)) == "train").sum())
             first, checkpoints = of_kind[0], sum(map(saved, of_kind))
-            ids = frozenset(table["model_id"])
-            kinds.append(Kind(*shape, first.train_images, ids, checkpoints, first.channels, training))
+            known = frozenset(ids)
+            kinds.append(Kind(*shape, first.train_images, known, checkpoints, first.channels, training))
         listed = ",".join(sorted(each.id for each in models))
         content = hashlib.sha256(f"{sum(map(saved, models))}:{listed}".encode()).hexdigest()
         return cls(name, inside(folder, f"{name}-{content[:8]}"), spec, tuple(kinds))

@@ -27,20 +27,22 @@ def split_models(ids: pd.Series, seed: int = 0) -> pd.Series:
 
 def splits_of(models: pd.DataFrame, seed: int = 0) -> pd.Series:
     """The split of each row's model: the one it was published in, if it was imported with one, else by `split_models`
-    of its family, since a model and its children have much in common.
+    of its family, since a model and its children have much in common, and so have models on one subset of the images.
 
-    models: one or more rows per model, with columns model_id, parent and source.
+    models: one or more rows per model, with columns model_id, parent, subset_seed and source.
     """
     published = published_splits(models["source"])
-    families = families_of(models["model_id"], models["parent"])
+    families = families_of(models["model_id"], models["parent"], models["subset_seed"])
     return published.where(published.notna(), split_models(families, seed)).astype(str)
 
 
-def families_of(ids: pd.Series, parents: pd.Series) -> pd.Series:
-    """For each model id, that of its first known ancestor, its own if it has no parent.
+def families_of(ids: pd.Series, parents: pd.Series, subsets: pd.Series) -> pd.Series:
+    """For each model id, that of its first known ancestor, its own if it has no parent; `subset` and the seed of its
+    subset of the training images in place of either, if it has one.
 
-    >>> families_of(pd.Series(["a", "b", "c"]), pd.Series([None, "a", "b"])).tolist()
-    ['a', 'a', 'a']
+    >>> parents, subsets = pd.Series([None, "a", "b", None, None]), pd.Series([None, None, None, 7, 7])
+    >>> families_of(pd.Series(list("abcde")), parents, subsets).tolist()
+    ['a', 'a', 'a', 'subset 7', 'subset 7']
     """
     has = parents.notna()
     known = dict(zip(ids[has], parents[has], strict=True))
@@ -51,7 +53,9 @@ def families_of(ids: pd.Series, parents: pd.Series) -> pd.Series:
             line.append(parent)
         return line[-1]
 
-    return ids.map({model: first(model) for model in known}).where(has, ids)
+    families = ids.map({model: first(model) for model in known}).where(has, ids)
+    numbered = subsets.notna()
+    return families.where(~numbered, "subset " + subsets.where(numbered, 0).astype("int64").astype(str))
 
 
 def published_splits(sources: pd.Series) -> pd.Series:

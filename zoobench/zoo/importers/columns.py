@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from zoo_generation.data.registry import DATASETS, get_dataset
 from zoo_generation.networks.registry import ACTIVATIONS, INITIALIZATIONS
+from zoo_generation.training.fields import Optimizer, Schedule
 from zoo_generation.training.sink import Status
-from zoo_generation.training.spec import Optimizer, Schedule
 from zoobench.zoo.content import IDS
 from zoobench.zoo.importers.files import RejectedError
 from zoobench.zoo.importers.found import Told

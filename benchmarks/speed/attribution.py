@@ -1,0 +1,155 @@
+"""TRAK against the authors' own package `traker`: the same scores, a member at a time, and the time of many members.
+
+    pip install --no-deps traker==0.3.2
+    python benchmarks/speed/attribution.py --members 50 --repeats 3
+    python benchmarks/speed/attribution.py --record tests/methods/recorded/traker.safetensors
+
+Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projection; for
+the time, its own. Time is that of the process on one core, so that other work beside changes little of it. Each of
+several repetitions times ours and theirs; prints medians. `--record` writes what `traker` says of one small network,
+with its weights, for a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo_generation.data.images import Images
+from zoo_generation.data.load import ImageStore
+from zoo_generation.networks.architectures import Layout
+from zoo_generation.networks.gradients import Projection
+from zoo_generation.networks.module import Network, build_module
+from zoo_generation.networks.threads import use_threads
+from zoobench.methods.attribution import Trak
+from zoobench.methods.attribution.kernel import SEEDS_APART
+from zoobench.populations import Access, Evidence, Population, Tokenizer
+
+BATCH = 100  # images given to traker at once
+
+
+def members_of(count: int, images: int, architecture: str = "cnn_s", width: float = 1.0) -> Population:
+    """Networks as they are initialized, for so many digits."""
+    row = {"dataset": "digits", "train_images": images, "architecture": architecture, "width": width, "image_size": 28}
+    row |= {"activation": "tanh", "channels": 1, "classes": 10, "split": "train", "data_part": None, "epoch": 1}
+    network = Network(architecture, 1, 10, "tanh", 0.0, width)
+    modules = [network.build(seed, "kaiming_uniform") for seed in range(count)]
+    layout = Layout.of(modules[0].state_dict())
+    weights = torch.stack([layout.flatten(each.state_dict()) for each in modules]).detach()
+    table = pd.DataFrame([row | {"model_id": f"{number:016x}"} for number in range(count)])
+    models = Population.of("members", Tokenizer.of(layout), weights, table)
+    return models.shown(Evidence(Access.LABELS, ImageStore()))
+
+
+def theirs(models: Population, asked: Images, size: int, projector: object = None) -> Tensor:
+    """What traker says: [asked, images]; projector: None for its own."""
+    from trak import TRAKer
+    from trak.projectors import BasicProjector, ProjectionType
+
+    module, train = build_module(models.table.iloc[0]), models.evidence.labelled("train")
+    if projector is None:
+        projector = BasicProjector(models.layout.size, size, 0, ProjectionType.normal, "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        traker = TRAKer(
+            module,
+            "image_classification",
+            train_set_size=len(train.labels),
+            save_dir=folder,
+            device="cpu",
+            projector=projector,
+            proj_dim=size,
+            use_half_precision=False,
+            logging_level=50,
+        )
+        states = [models.layout.unflatten(each) for each in models.weights]
+        for number, state in enumerate(states):
+            traker.load_checkpoint(dict(state), model_id=number)
+            for pixels, labels in zip(train.images.split(BATCH), train.labels.split(BATCH), strict=True):
+                traker.featurize(batch=(pixels.contiguous(), labels), num_samples=len(labels))
+        traker.finalize_features()
+        for number, state in enumerate(states):
+            traker.start_scoring_checkpoint("asked", dict(state), number, num_targets=len(asked.labels))
+            for pixels, labels in zip(asked.images.split(BATCH), asked.labels.split(BATCH), strict=True):
+                traker.score(batch=(pixels.contiguous(), labels), num_samples=len(labels))
+        return torch.from_numpy(np.array(traker.finalize_scores("asked"))).T.contiguous()
+
+
+def ours_for_them(size: int) -> object:
+    """Our projection as one of traker's."""
+    from trak.projectors import AbstractProjector
+    from trak.utils import vectorize
+
+    class Ours(AbstractProjector):
+        def __init__(self) -> None:
+            super().__init__(0, size, 0, "rademacher", "cpu")
+
+        def project(self, grads: dict[str, Tensor], model_id: int) -> Tensor:
+            flat = vectorize(grads, device="cpu") if isinstance(grads, dict) else grads
+            return Projection(size, SEEDS_APART * model_id)(flat)
+
+    return Ours()
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """Pearson's, over all pairs of images."""
+    return float(torch.corrcoef(torch.stack([one.flatten().double(), other.flatten().double()]))[0, 1])
+
+
+def core_seconds(work: Callable[[], object]) -> float:
+    """Time of this process."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def record(path: Path) -> None:
+    """One small network: its weights, and what traker says of five test images."""
+    models = members_of(1, 60, "mlp", 0.03125)
+    asked = ImageStore().of(models.row, "test").first(5)
+    scores = theirs(models, asked, 8, ours_for_them(8))
+    save_file({"weights": models.weights, "scores": scores}, path)
+    mine = Trak(members=1, size=8).attribute(models, asked)
+    print(f"recorded; correlation with ours {correlation(mine, scores):.6f}")
+
+
+def main() -> None:
+    """Compare, or record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, default=50)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--asked", type=int, default=100)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    use_threads(1)
+    if args.record:
+        record(args.record)
+        return
+    models = members_of(args.members, args.images)
+    asked = ImageStore().of(models.row, "test").first(args.asked)
+    for number in range(min(3, args.members)):
+        alone = models.select(np.arange(len(models)) == number)
+        mine = Trak(members=1, size=args.size).attribute(alone, asked)
+        other = theirs(alone, asked, args.size, ours_for_them(args.size))
+        print(f"member {number}: correlation {correlation(mine, other):.6f}")
+    method, times = Trak(members=args.members, size=args.size), {"ours": list[float](), "traker": list[float]()}
+    for _ in range(args.repeats):
+        times["ours"].append(core_seconds(lambda: method.attribute(models, asked)))
+        times["traker"].append(core_seconds(lambda: theirs(models, asked, args.size)))
+    ours, traker = (statistics.median(each) for each in times.values())
+    print(f"{args.members} members: ours {ours:.1f} core-seconds, traker {traker:.1f}, ratio {traker / ours:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Per-example gradients of plain networks, layer by layer, from one forward and one backward pass over a batch.
+
+The gradient by a layer's weight is the product of its input and the gradient by its output: for a linear layer one
+product per image, for a convolution their sum over positions. Source: Goodfellow, arXiv 1510.01799.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def plain_layers(module: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    """The layers that have the parameters of these names; empty if one is neither linear nor a plain convolution."""
+    layers = {name.rpartition(".")[0]: module.get_submodule(name.rpartition(".")[0]) for name in names}
+    return layers if all(map(_is_plain, layers.values())) else {}
+
+
+def layer_gradients(
+    module: nn.Module,
+    layers: Mapping[str, nn.Module],
+    names: Sequence[str],
+    images: Tensor,
+    output: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """The gradient of each image's output by the parameters of these names, end to end: [images, P].
+
+    layers: of `plain_layers`; output: of logits [images, classes], the sum over images of what is differentiated. It
+    holds for networks whose parameters are used by calls of their layers alone, and whose images do not meet.
+    """
+    inputs, outputs = defaultdict(list), defaultdict(list)
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def keep(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+            inputs[name].append(given[0].detach())
+            outputs[name].append(out)
+
+        return keep
+
+    hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        total = output(module(images))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    every = [out for name in layers for out in outputs[name]]
+    found = iter(torch.autograd.grad(total, every, allow_unused=True))
+    gradients: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        for given in inputs[name]:
+            if (by_output := next(found)) is None:
+                continue
+            for kind, rows in _rows(layer, given, by_output).items():
+                key = f"{name}.{kind}" if name else kind
+                gradients[key] = gradients[key] + rows if key in gradients else rows
+    parameters = dict(module.named_parameters())
+    nothing = {name: images.new_zeros(len(images), parameters[name].numel()) for name in names if name not in gradients}
+    return torch.cat([(gradients | nothing)[name] for name in names], dim=1)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    if type(layer) is nn.Conv2d:  # not a subclass, which may do something else
+        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return type(layer) is nn.Linear
+
+
+def _rows(layer: nn.Module, given: Tensor, by_output: Tensor) -> dict[str, Tensor]:
+    """Gradients by `weight` and `bias`, flat, [images, elements]; both are given, whether or not it has a bias."""
+    if isinstance(layer, nn.Conv2d):
+        sizes = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        columns, by_output = F.unfold(given, *sizes), by_output.flatten(2)  # type: ignore[arg-type]
+    else:
+        columns, by_output = (
+            each.flatten(1, -2).mT if each.dim() > 2 else each[..., None] for each in (given, by_output)
+        )
+    return {"weight": (by_output @ columns.mT).flatten(1), "bias": by_output.sum(2)}
