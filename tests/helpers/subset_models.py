@@ -38,9 +38,9 @@ def specs_of(subsets: int = 6, **fields: object) -> list[ModelSpec]:
 
 
 @cache
-def bank_of(subsets: int = 6, seeds: int = 1, first: int = 0) -> Population:
+def bank_of(subsets: int = 6, seeds: int = 1, first: int = 0, width: float = 0.03125) -> Population:
     """Checkpoints of all epochs; rows of the table are those of a zoo."""
-    specs = specs_of(subsets, seeds=seeds, subset_seed=first)
+    specs = specs_of(subsets, seeds=seeds, subset_seed=first, width=width)
     trained = train_models(specs, dataset(), 8)
     layout, rows, weights = Layout.of(trained[0].checkpoints[0].state), [], []
     for model in trained:

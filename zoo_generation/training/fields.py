@@ -1,4 +1,4 @@
-"""The types of a spec's fields: what each allows."""
+"""Types of the fields of specs: which values each takes."""
 
 from __future__ import annotations
 

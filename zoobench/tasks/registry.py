@@ -42,6 +42,7 @@ TASKS: Registry[Task] = Registry(
         "growth": "zoobench.tasks.growth:GROWTH",
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
+        "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
         "extraction": "zoobench.tasks.extraction:EXTRACTION",

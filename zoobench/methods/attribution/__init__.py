@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from zoobench.methods.attribution.descent import GradientProducts
-from zoobench.methods.attribution.influence import ExactInfluence, Source
+from zoobench.methods.attribution.influence import ExactInfluence, UnrolledInfluence
 from zoobench.methods.attribution.kernel import Trak
 from zoobench.methods.attribution.metagradient import metagradients
 from zoobench.methods.attribution.similarity import PenultimateSimilarity, PixelSimilarity, RandomScores, SameClass
@@ -22,8 +22,8 @@ __all__ = [
     "RandomScores",
     "RidgeDatamodel",
     "SameClass",
-    "Source",
     "Trak",
+    "UnrolledInfluence",
     "metagradients",
 ]
 
@@ -71,7 +71,7 @@ TRAK = _attributor(
 INFLUENCE_EXACT = _attributor(
     "influence_exact", ExactInfluence(), "Influence with the whole Gauss-Newton matrix", "arXiv 1703.04730"
 )
-SOURCE = _attributor("source", Source(), "Influence unrolled along training", "arXiv 2405.12186")
+SOURCE = _attributor("source", UnrolledInfluence(), "Influence unrolled along training", "arXiv 2405.12186")
 EMPIRICAL_INFLUENCE = _attributor(
     "empirical_influence",
     EmpiricalInfluence(),

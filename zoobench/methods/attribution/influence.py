@@ -54,7 +54,7 @@ def curvature(member: Member, place: int = -1) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Source(MeanOfMembers):
+class UnrolledInfluence(MeanOfMembers):
     """SOURCE: influence unrolled along training, which is cut into segments of constant gradients and curvature.
 
     Of segment l with mean Gauss-Newton matrix H, mean gradients g, K steps at a rate η:
