@@ -59,7 +59,8 @@ class Trak(Unlearned):
         for number, member in enumerate(bank.members(self.members)):
             project = None if self.size is None else Projection(self.size, self.seed + SEEDS_APART * number)
             gradients = member.gradients(bank.every, "margin", project=project)
-            found.append(kernel_scores(*gradients.split([len(bank.train.labels), len(asked.labels)]), self.ridge))
+            train, shown = gradients.split([len(bank.train.labels), len(asked.labels)])
+            found.append(kernel_scores(train, shown, self.ridge))
         models = bank.last.taken(torch.arange(len(found)))
         answers = logits_of(models, bank.train.images).double()
         doubts = torch.sigmoid(-margins(answers, bank.train.labels)).mean(0)  # 1 − p
