@@ -86,18 +86,12 @@ class Brittleness(ImageScores):
             whole, each = right[0], right[1:].unflatten(0, (1 + len(numbers), counts))  # and of each image its own row
             columns = {"flipped": ~each[1:].diagonal(dim1=0, dim2=2).T, "flipped_at_random": ~each[0].T}
             columns["right"] = whole[:, None].expand(-1, counts)
-<<<<<<< HEAD
-            models = np.repeat(numbers.numpy().astype(str), counts)
-            told = {"model": models, "left_out": np.tile(self.left_out, len(numbers)), "seed": number}
-            parts.append(pd.DataFrame(told | {name: values.numpy().ravel() for name, values in columns.items()}))
-=======
             known = {
                 "model": np.repeat(numbers.numpy().astype(str), counts),
                 "left_out": np.tile(self.left_out, len(numbers)),
                 "seed": number,
             }
             parts.append(pd.DataFrame(known | {name: values.numpy().ravel() for name, values in columns.items()}))
->>>>>>> attribution
         table = pd.concat(parts, ignore_index=True)
         return table.assign(right=table.groupby("model")["right"].transform("all"))
 
