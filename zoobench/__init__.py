@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from zoobench.methods import Attributor as Attributor
     from zoobench.methods import Embedder as Embedder
     from zoobench.methods import Execution as Execution
+    from zoobench.methods import Extractor as Extractor
     from zoobench.methods import Generator as Generator
     from zoobench.methods import Grower as Grower
     from zoobench.methods import Grown as Grown
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from zoobench.methods import Unlearned as Unlearned
     from zoobench.methods import ValueLearner as ValueLearner
     from zoobench.methods import ValueNetworks as ValueNetworks
+    from zoobench.methods import Victims as Victims
     from zoobench.methods.fitting import Fitted as Fitted
     from zoobench.methods.generation import Generated as Generated
     from zoobench.methods.generation import TargetChoice as TargetChoice
@@ -127,8 +129,8 @@ _TYPES = {
     "zoobench.leaderboard.rebuilding": "Rebuilt Refreshed",
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
-        "Attributor Embedder Execution Generator Grower Grown InapplicableError LayerEmbedder Merger Method Predictor "
-        "Reconstructor TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks"
+        "Attributor Embedder Execution Extractor Generator Grower Grown InapplicableError LayerEmbedder Merger Method "
+        "Predictor Reconstructor TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks Victims"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

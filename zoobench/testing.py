@@ -23,6 +23,7 @@ from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
     Attributor,
     Embedder,
+    Extractor,
     Generator,
     Grower,
     InapplicableError,
@@ -36,6 +37,7 @@ from zoobench.methods.protocols import (
     ValueLearner,
 )
 from zoobench.methods.registry import checked
+from zoobench.methods.victims import Victims
 from zoobench.populations import Population, Tokenizer, TokenSet
 from zoobench.populations.planes import layout_like
 from zoobench.populations.target import Target
@@ -173,6 +175,9 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
     if isinstance(model, Tracer):
         candidates = population.taken(torch.arange(3))
         matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))
+    if isinstance(model, Extractor):
+        given = population.split("train").taken(torch.arange(len(test)))
+        matrix("extract", lambda: model.extract(Victims(test, "probabilities", 7), given, 5), len(test), size)
     if isinstance(model, Predictor):
         for name, values in _properties(known).items():
             asked[f"predict() of {name}"] = partial(_predicted, model, known, values, test)

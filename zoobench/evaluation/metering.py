@@ -11,7 +11,7 @@ from typing import Any
 
 CALLS = (
     *("embed", "embed_layers", "predict", "predict_from", "generate"),
-    *("reconstruct", "merge", "transfer", "grow", "learn", "attribute", "trace"),
+    *("reconstruct", "merge", "transfer", "grow", "learn", "attribute", "trace", "extract"),
 )
 """What tasks ask; each gives one row per model, or per image."""
 

@@ -6,6 +6,7 @@ from zoobench.methods.protocols import HERE as HERE
 from zoobench.methods.protocols import Attributor as Attributor
 from zoobench.methods.protocols import Embedder as Embedder
 from zoobench.methods.protocols import Execution as Execution
+from zoobench.methods.protocols import Extractor as Extractor
 from zoobench.methods.protocols import Generator as Generator
 from zoobench.methods.protocols import Grower as Grower
 from zoobench.methods.protocols import Grown as Grown
@@ -21,5 +22,6 @@ from zoobench.methods.protocols import Transferrer as Transferrer
 from zoobench.methods.protocols import ValueLearner as ValueLearner
 from zoobench.methods.protocols import ValueNetworks as ValueNetworks
 from zoobench.methods.unlearned import Unlearned as Unlearned
+from zoobench.methods.victims import Victims as Victims
 from zoobench.populations.evidence import Access as Access
 from zoobench.populations.evidence import Evidence as Evidence

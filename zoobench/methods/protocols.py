@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.progress import Step
+from zoobench.methods.victims import Victims
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.target import Target
 
@@ -246,6 +247,19 @@ class Tracer(Protocol):
         if it rather is than not.
 
         Both share a layout, and may be the same models: what is said of a model and itself does not count.
+        """
+        ...
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Copies models that it can ask, but not see."""
+
+    def extract(self, victims: Victims, bases: Population | None, seed: int) -> Tensor:
+        """Flat weights [victims, D], a copy of each.
+
+        bases: a model for each victim, which that may have been trained from; None if there is none. What is asked of
+        the victims counts, and ends at `victims.left`.
         """
         ...
 

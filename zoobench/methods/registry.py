@@ -11,6 +11,7 @@ from zoobench.methods.method import Method
 from zoobench.methods.protocols import (
     Attributor,
     Embedder,
+    Extractor,
     Generator,
     Grower,
     Merger,
@@ -25,7 +26,7 @@ from zoobench.methods.protocols import (
 PARTS = ("fit", "save", "load")
 PROTOCOLS = (
     *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
-    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer),
+    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer, Extractor),
 )
 
 
@@ -147,6 +148,9 @@ TRACERS = (
 )
 """Methods that say which model another one was trained from; embedders are read by the task."""
 
+EXTRACTORS = ("base_alone", "imitation", "last_layer")
+"""Methods that copy models from their answers."""
+
 METHODS = Registry(
     "method",
     "zoobench.methods",
@@ -170,6 +174,7 @@ METHODS = Registry(
     | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
     | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
+    | {name: f"zoobench.methods.extraction:{name.upper()}" for name in EXTRACTORS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
 )

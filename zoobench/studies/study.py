@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model
 
 from zoo_generation.errors import InputError, unknown
 from zoo_generation.settings import Fields, Name, Names, as_tuple, read_fields, sentence
-from zoo_generation.training.spec import Seed, ZooSpec, make_spec, read_spec
+from zoo_generation.training.fields import Seed
+from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
 from zoobench.evaluation.plan import Origin, Plan, TrainingSet
 from zoobench.evaluation.trainings import check_enough
 from zoobench.methods.method import Method

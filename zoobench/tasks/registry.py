@@ -45,6 +45,7 @@ TASKS: Registry[Task] = Registry(
         "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
+        "extraction": "zoobench.tasks.extraction:EXTRACTION",
     },
     _check,
 )

@@ -14,16 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_generation.data import ImageDataset, Split
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.networks.program import device_of
-from zoo_generation.networks.registry import known_activation
-from zoo_generation.training.memory import stack_size_for
-from zoo_generation.training.objective import Objective
-from zoo_generation.training.spec import ModelSpec
-from zoo_generation.training.train import train_models
-from zoobench.methods.protocols import InapplicableError
+from zoobench.methods.teaching import Teaching
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
@@ -101,7 +95,7 @@ class Distillation(Unlearned):
     def transfer(self, students: Population, teachers: Sequence[Population], taught: Tensor, seed: int) -> Tensor:
         """See `Transferrer`. A student whose training diverges comes back with all weights 0: at chance."""
         for activation in students.table["activation"].unique():
-            self._spec(students, activation, seed)  # refuses an unknown one
+            self._teaching(1).spec(students, activation, seed)  # refuses an unknown one
         images = self._images(students)
         order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))
         chosen = order[: max(1, round(self.share * len(order)))]
@@ -120,24 +114,12 @@ class Distillation(Unlearned):
         """Weights [students, D] of the students after; teachers: their probabilities, as in `Lesson`."""
         lesson = Lesson(_probabilities(students, shown.images), teachers, shown.labels, seed)
         soft = self.targets(lesson)
-        weights = torch.zeros_like(students.weights)
-        dataset, device = _dataset_of(students, shown), device_of("auto")
-        steps = self.epochs * math.ceil(len(shown.labels) / self.batch_size)
-        for activation, rows in students.table.groupby("activation", dropna=False):
-            places, spec = rows.index.tolist(), self._spec(students, activation, seed)
-            trained = train_models(
-                [spec] * len(places),
-                dataset,
-                stack_size_for(spec, dataset, device),
-                device,
-                start=[students.layout.unflatten(each) for each in students.weights[places]],
-                objective=Objective(soft[places]),
-                averaging=self.averaging(steps),
-            )
-            for place, model in zip(places, trained, strict=True):
-                if model.checkpoints:
-                    weights[place] = students.layout.flatten(model.checkpoints[-1].state)
-        return weights
+        return self._teaching(len(shown.labels)).taught(students, soft, shown, seed)
+
+    def _teaching(self, images: int) -> Teaching:
+        """How students are trained on so many images."""
+        averaging = self.averaging(self.epochs * math.ceil(images / self.batch_size))
+        return Teaching(self.epochs, self.learning_rate, self.weight_decay, self.batch_size, averaging=averaging)
 
     def _images(self, population: Population) -> Images:
         """The training images, with labels if the method sees them."""
@@ -146,42 +128,9 @@ class Distillation(Unlearned):
         images = population.evidence.images("train")
         return Images(images, torch.zeros(len(images), dtype=torch.int64))
 
-    def _spec(self, students: Population, activation: object, seed: int) -> ModelSpec:
-        """How students of an activation are trained. Raises `InapplicableError` if it is not known."""
-        row, known = students.table.iloc[0], known_activation(activation)
-        if known is None:
-            raise InapplicableError(f"models of {students.name} have no known activation, so they cannot be trained")
-        return ModelSpec(
-            dataset=str(row["dataset"]),
-            train_images=None,
-            architecture=str(row["architecture"]),
-            width=float(row["width"]),
-            image_size=int(row["image_size"]),
-            activation=known,
-            init="kaiming_uniform",
-            optimizer="sgd",
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            dropout=0.0,
-            batch_size=self.batch_size,
-            schedule="constant",
-            augment=False,
-            epochs=self.epochs,
-            checkpoint_epochs=(self.epochs,),
-            seed=seed,
-            order_seed=seed,
-        )
-
 
 def _probabilities(population: Population, images: Tensor) -> Tensor:
     """What the models answer to the images, [models, images, classes]: all classes alike where that is not finite."""
     answers = logits_of(population, images, device_of("auto"))
     known = answers.isfinite().all(2, keepdim=True)  # the weights of a model that ran away may be finite
     return torch.where(known, answers, 0.0).softmax(2)
-
-
-def _dataset_of(students: Population, shown: Images) -> ImageDataset:
-    """A dataset of these training images alone; they are normalised already."""
-    classes = tuple(map(str, range(int(students.table["classes"].iloc[0]))))
-    train, none = Split(shown.images, shown.labels), Split(shown.images[:0], shown.labels[:0])
-    return ImageDataset(students.name, classes, train, none, none, mean=(), std=())
