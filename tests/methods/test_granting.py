@@ -229,7 +229,7 @@ def test_embed_and_generate_give_blind_populations(built: Path, tmp_path: Path) 
 @pytest.mark.parametrize("name", METHODS.own)
 def test_a_method_that_runs_the_models_says_so(name: str) -> None:
     method = METHODS.get(name)
-    if any(hasattr(method.kind, verb) for verb in ("merge", "transfer", "grow", "trace", "extract")):
+    if any(hasattr(method.kind, verb) for verb in ("merge", "transfer", "grow", "attribute", "trace", "extract")):
         assert not method.runs_models  # on inputs of its own: on images it may, by its access
         return
     files = Path(inspect.getfile(method.kind)).parent.glob("*.py")

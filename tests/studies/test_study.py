@@ -130,6 +130,8 @@ def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
     assert {cell.task.name for cell in plan.cells if cell.fit in of_pca} == {
         "property_prediction",
         "property_transfer",
+        "lineage",
+        "model_tree",
         "reconstruction",
     }
     of_baselines = [cell for cell in plan.cells if cell.fit.on is None]

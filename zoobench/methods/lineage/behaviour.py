@@ -21,7 +21,7 @@ class ImageMeasure(Measure):
 
     images: int = 200
 
-    def shown(self, models: Population) -> Tensor:
+    def images_for(self, models: Population) -> Tensor:
         """[images, channels, size, size], as the models see them."""
         return models.evidence.images("train")[: self.images]
 
@@ -33,7 +33,7 @@ class Behaviour(ImageMeasure):
 
     def apart(self, children: Population, candidates: Population) -> Tensor:
         """See `Measure`."""
-        child, candidate = (logits_of(each, self.shown(each)).softmax(2) for each in (children, candidates))
+        child, candidate = (logits_of(each, self.images_for(each)).softmax(2) for each in (children, candidates))
         return torch.stack([(each - candidate).abs().sum(2).mean(1) / 2 for each in child])
 
 
@@ -49,7 +49,7 @@ class Cka(ImageMeasure):
 
     def _kernels(self, models: Population) -> Tensor:
         """Centred kernels of the images [models, images²], of norm 1."""
-        shown, found = self.shown(models), torch.zeros(len(models), 0)
+        shown, found = self.images_for(models), torch.zeros(len(models), 0)
         for _, table in models.table.groupby("activation", dropna=False):  # weights do not show their activation
             module, weights = runnable_module(table.iloc[0]), models.weights[table.index.tolist()]
             last = list(next(capture(weights[:1], models.layout, module, shown[:1])))[-1]
