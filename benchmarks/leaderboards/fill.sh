@@ -20,8 +20,8 @@ teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continue
     permuted_teacher)
 growers=(scratch net2net net2net-exact net2net-uneven ligo mango mango-rank_2 aki stack interleave random_padding
     knowledge_inheritance)
-plugged=(residual_value residual_value-norm_0 residual_value-norm_0.1 residual_value-norm_1 residual_value-fresh
-    residual_value-several cascade_value cascade_value-several proxy_tuning logit_ensemble value_alone zero_value)
+plugged=(residual_value residual_value-norm_1 residual_value-fresh residual_value-several cascade_value proxy_tuning
+    logit_ensemble value_alone zero_value)
 attributors=(random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas trak-members_1
     trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
 

@@ -106,7 +106,9 @@ def plot(found: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot
 
     settings = list(dict.fromkeys(found["setting"]))
-    figure, panels = pyplot.subplots(1, len(settings), figsize=(3.1 * len(settings), 4.2), sharey=True, squeeze=False)
+    figure, panels = pyplot.subplots(
+        1, len(settings), figsize=(2.2 + 2.6 * len(settings), 4.4), sharey=True, squeeze=False
+    )
     for panel, setting in zip(panels[0], settings, strict=True):
         rows = found[found["setting"] == setting].set_index(["method", "metric"])["mean"]
         for kind, mark in (("own", "o"), ("unseen", "s"), ("other", "^")):
@@ -116,8 +118,8 @@ def plot(found: pd.DataFrame, path: Path) -> None:
         panel.set(title=setting, xlim=(0, 1), xlabel="accuracy")
         panel.set_yticks(range(len(METHODS)), METHODS)
     panels[0][0].invert_yaxis()
-    panels[0][0].legend(fontsize=7, loc="lower left")
-    figure.tight_layout()
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="lower center", ncols=4)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.savefig(path)
 
 

@@ -42,6 +42,14 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             curves = {"accuracy": share[0] + steps["step"] / 30, "scratch": share[1] / 2 + steps["step"] / 30}
             fixed = {"per_image": 0.01, "small_spent": 0.5, "small": np.repeat(share[2, :6], 4)}
             return pd.DataFrame({"model": models} | steps | curves | fixed | {"spent": np.repeat(share[2, 6:12], 4)})
+        case "value":
+            pairs = [(n, b) for n in range(4) for b in range(6)]
+            rows = pd.DataFrame(pairs, columns=["network", "base_model"]).map("m{}".format)
+            kinds = [("own" if n == b else "unseen" if b < 4 else "other") for n, b in pairs]
+            known = {"images": 100, "former_images": 100, "former_base": 90, "former_sum": random.integers(40, 90, 24)}
+            counts = {name: random.integers(1, 50, 24) for name in ("sum", "base", "alone", "scratch")}
+            tuned = {"tuned": random.integers(50, 90, 24)}
+            return rows.assign(model=rows["network"], kind=kinds, **known, **counts, **tuned)
         case "attribution":
             table = pd.DataFrame([(s, f"m{z}") for s in range(5) for z in range(6)], columns=["subset", "model"])
             columns = ("predicted", "margin", "half", "other_half")

@@ -78,7 +78,10 @@ def slow_saving(table: pd.DataFrame, before: str) -> tuple[float, float]:
     wanted, cost = three["scratch"][-1], {}
     for column, each in three.items():
         place = next((at for at, value in enumerate(each) if value > wanted - 1e-9), len(steps) - 1)
-        cost[column] = steps[place] * table["per_image"].iloc[0]
+        seen = steps[place]
+        if 0 < place < len(each):
+            seen -= (steps[place] - steps[place - 1]) * (each[place] - wanted) / (each[place] - each[place - 1])
+        cost[column] = seen * table["per_image"].iloc[0]
     spent = table[table["images"] == 0][before].mean()
     reached = []
     for _, rows in table.groupby("model"):
@@ -87,7 +90,7 @@ def slow_saving(table: pd.DataFrame, before: str) -> tuple[float, float]:
     return 1 - (cost["accuracy"] + spent) / cost["scratch"], float(np.mean(reached))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 999), lead=st.sampled_from([-0.2, 0.0, 0.1, 0.3]))
 def test_what_is_saved_is_what_going_along_the_curves_finds(seed: int, lead: float) -> None:
     random = np.random.default_rng(seed)
@@ -105,9 +108,9 @@ def test_what_is_saved_is_what_going_along_the_curves_finds(seed: int, lead: flo
     table = pd.concat(rows, ignore_index=True)
     found = values(TASK, table)
     saved, reached = slow_saving(table, "spent")
-    assert found["saved"] == pytest.approx(saved) and found["reached"] == reached
+    assert found["saved"] == pytest.approx(saved, abs=1e-6) and found["reached"] == reached
     in_all = slow_saving(table.assign(both=table["spent"] + table["small_spent"]), "both")[0]
-    assert found["saved_in_all"] == pytest.approx(in_all) and in_all < saved
+    assert found["saved_in_all"] == pytest.approx(in_all, abs=1e-6) and in_all < saved
     curves = [each.sort_values("images")["accuracy"] for _, each in table.groupby("model")]
     area = np.mean([np.trapezoid(each, images) / 192 for each in curves])
     assert found["area"] == pytest.approx(area)

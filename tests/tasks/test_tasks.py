@@ -287,7 +287,12 @@ def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, see
     drawn = np.random.default_rng(seed).choice(observations["model"].unique(), 6)
     again = pd.concat([observations[observations["model"] == model] for model in drawn])
     redrawn = {}
-    if task.name not in ("generation", "transfer", "attribution"):  # both models of a pair are drawn: see test_transfer
+    if task.name not in (
+        "generation",
+        "transfer",
+        "value",
+        "attribution",
+    ):  # of pairs both are drawn: see test_transfer
         redrawn = values(task, again)
     elif task.name == "generation" and again["kept"].any():  # as many are asked for as are kept
         task = Generation(kept=3)

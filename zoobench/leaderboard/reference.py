@@ -40,14 +40,15 @@ def reference_path(leaderboards: Path, zoo: str) -> Path:
 
 
 def write_reference(path: Path, zoo: str, population: Population, tasks: Iterable[Task], token_size: int) -> None:
-    """Write the checkpoints of a zoo of one population that judging reads in any of the tasks.
+    """Write the checkpoints of a zoo of one population that judging reads in any of the tasks; nothing if it is the
+    target of none.
 
     Beside the folder, write fingerprints of all training and validation models, by which copies are recognised.
     """
-    parts = [task.reads(population).table[KEYS] for task in tasks]
-    read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
-    chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
-    write_token_set(path, Selection.of([replace(chosen, name=zoo)], token_size))
+    if parts := [task.reads(population).table[KEYS] for task in tasks]:
+        read = pd.MultiIndex.from_frame(pd.concat(parts).drop_duplicates())
+        chosen = population.select(pd.MultiIndex.from_frame(population.table[KEYS]).isin(read))
+        write_token_set(path, Selection.of([replace(chosen, name=zoo)], token_size))
     write_fingerprints(path.parent / FILE, population)
 
 

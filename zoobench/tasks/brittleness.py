@@ -79,17 +79,19 @@ class Brittleness(ImageScores):
         images, counts = highest.shape[1], len(self.left_out)
         random = np.random.default_rng(RANDOM_SEED)
         others = torch.from_numpy(np.stack([random.permutation(images) for _ in range(self.seeds)]))
-        parts = []
+        parts: list[pd.DataFrame] = []
         for number, spec in enumerate(seeds):
             without = self._without(torch.cat([others[number : number + 1], highest]))
             right = self._right(spec, torch.cat([torch.ones(1, images), without.flatten(0, 1)]), asked, setting)
             whole, each = right[0], right[1:].unflatten(0, (1 + len(numbers), counts))  # and of each image its own row
             columns = {"flipped": ~each[1:].diagonal(dim1=0, dim2=2).T, "flipped_at_random": ~each[0].T}
             columns["right"] = whole[:, None].expand(-1, counts)
-            known = [numbers.numpy().astype(str), list(self.left_out), [number]]
-            index = pd.MultiIndex.from_product(known, names=["model", "left_out", "seed"])
-            table = pd.DataFrame({name: values.numpy().ravel() for name, values in columns.items()}, index=index)
-            parts.append(table.reset_index())
+            known = {
+                "model": np.repeat(numbers.numpy().astype(str), counts),
+                "left_out": np.tile(self.left_out, len(numbers)),
+                "seed": number,
+            }
+            parts.append(pd.DataFrame(known | {name: values.numpy().ravel() for name, values in columns.items()}))
         table = pd.concat(parts, ignore_index=True)
         return table.assign(right=table.groupby("model")["right"].transform("all"))
 

@@ -175,7 +175,9 @@ class Extraction:
 
 def _queries(rows: pd.DataFrame) -> dict[int, float]:
     """By victim, the least budget that is enough for it, twice the largest if none is; rows: of one base."""
-    least = rows["budget"].where(rows["agreement"] >= ENOUGH, 2 * rows["budget"].max()).groupby(rows["victim"].to_numpy())
+    least = (
+        rows["budget"].where(rows["agreement"] >= ENOUGH, 2 * rows["budget"].max()).groupby(rows["victim"].to_numpy())
+    )
     return {int(victim): float(budget) for victim, budget in least.min().items()}  # type: ignore[call-overload]
 
 

@@ -19,10 +19,10 @@ class Saving(Estimate):
     """What models with a head start cost to reach the accuracy that others have in the end, from scratch.
 
     Accuracies are means over models, each over `WINDOW` measurements in a row: the target is that of the last ones from
-    scratch; it is reached with the first measurement from which on the mean is as high. The cost is all that was spent
-    until then: the head start's own, and training. What is never reached costs the whole training, which is the least
-    that it may cost. of: `saved`, 1 minus the cost by that from scratch, which has to reach the target too; `reached`,
-    the share of models whose own accuracies reach it.
+    scratch; it is reached where, between two measurements, a straight line from one mean to the next does. The cost is
+    all that was spent until then: the head start's own, and training. What is never reached costs the whole training,
+    which is the least that it may cost. of: `saved`, 1 minus the cost by that from scratch, which has to reach the
+    target too; `reached`, the share of models whose own accuracies reach it.
 
     sums: [models, 2 · points + 2]: accuracies, those from scratch, what was spent before, and count; images: seen until
     each of the points; both costs in operations, of which an image in training takes `per_image`.
@@ -62,10 +62,17 @@ class Saving(Estimate):
             return np.asarray(np.where(scratch > 0, 1 - cost / scratch, np.nan))
 
     def _until(self, curve: Array, target: Array) -> Array:
-        """Operations in training until the curve [..., points] reaches the target [...]; all if it does not."""
-        reached = _smooth(curve) >= target[..., None]
-        place = np.where(reached.any(-1), reached.argmax(-1), len(self.images) - 1)
-        return np.asarray(np.array(self.images)[place] * self.per_image)
+        """Operations in training until the curve [..., points] reaches the target [...], on a straight line between two
+        points; all if it does not."""
+        means, images = _smooth(curve), np.array(self.images)
+        reached = means >= target[..., None]
+        place = reached.argmax(-1)
+        before, after = (
+            np.take_along_axis(means, each[..., None], -1)[..., 0] for each in (np.maximum(place - 1, 0), place)
+        )
+        part = np.where(place > 0, (target - before) / (after - before), 0.0)
+        seen = images[np.maximum(place - 1, 0)] * (1 - part) + images[place] * part
+        return np.asarray(np.where(reached.any(-1), seen, images[-1]) * self.per_image)
 
 
 def _smooth(curve: Array) -> Array:

@@ -20,6 +20,7 @@ from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
 from zoobench.populations.logits import logits_of
 
+LEAST_RIDGE = 1e-3  # if there are fewer images than numbers to solve for
 SEEDS_APART = 10_000  # of the projections of one model and the next
 
 
@@ -29,13 +30,14 @@ class Trak(Unlearned):
 
     φ: the gradient of an image's margin, projected to `size` numbers, None for all of it; Φ: those of all training
     images, also of those that a model did not see; p: the probability of each one's label. members: models;
-    threshold: λ, what scores are moved towards 0 by; ridge: added to the diagonal of ΦᵀΦ, as a share of its mean: it
-    must be above 0 if there are not more images than numbers.
+    threshold: λ, what scores are moved towards 0 by; ridge: added to the diagonal of ΦᵀΦ, as a share of its mean; the
+    default changes nothing but matrices that cannot be inverted. It must be more if there are fewer images than
+    numbers.
     """
 
     members: int = 50
     size: int | None = 256
-    ridge: float = 0.0
+    ridge: float = 1e-6
     threshold: float = 0.0
     seed: int = 0
 
@@ -48,10 +50,10 @@ class Trak(Unlearned):
     def attribute(self, models: Population, asked: Images) -> Tensor:
         """See `Attributor`."""
         bank = Bank.of(models, asked)
-        if self.ridge == 0 and (self.size or models.layout.size) > len(bank.train.labels):
+        if self.ridge < LEAST_RIDGE and (self.size or models.layout.size) > len(bank.train.labels):
             raise InapplicableError(
                 f"TRAK cannot solve for {self.size or 'all'} numbers with {len(bank.train.labels)} images alone; take "
-                "a smaller size, or a ridge above 0"
+                f"a smaller size, or a ridge of {LEAST_RIDGE:g} or more"
             )
         found = []
         for number, member in enumerate(bank.members(self.members)):
