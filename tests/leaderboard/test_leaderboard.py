@@ -211,7 +211,11 @@ def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
     tracks = read_tracks(leaderboards)
     assert {track.task for track in tracks} == {track.task for track in tracks if track.scale == "paper"}
     for track in tracks:
-        method = next(each for each in map(get_method, ("sane", "average", "kl", "residual_value", "same_class", "cka")) if track.allows(each))
+        method = next(
+            each
+            for each in map(get_method, ("sane", "average", "kl", "residual_value", "same_class", "cka"))
+            if track.allows(each)
+        )
         plan = track.plan(leaderboards, tmp_path, method, method.config(None))
         assert len(plan.cells) == len(track.targets) * (track.seeds if method.random else 1)
         assert {each.name for each in plan.origins} == {*track.zoos}
