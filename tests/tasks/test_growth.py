@@ -32,7 +32,7 @@ from zoobench.methods.granting import granted
 from zoobench.methods.registry import get_method
 from zoobench.populations import Access, Population, Tokenizer
 from zoobench.populations.target import Target
-from zoobench.tasks import growth
+from zoobench.tasks import fine_tuning, retraining
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import Setting
 from zoobench.tasks.growth import SPENT, Growth
@@ -120,14 +120,14 @@ def test_what_is_saved_is_what_going_along_the_curves_finds(seed: int, lead: flo
 
 def test_new_models_save_nothing_and_are_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is handed in as new is what the judge trains from scratch, whatever methods came before."""
-    growth._kept.cache_clear()
-    train, trained = growth.train_models, []
+    retraining._kept.cache_clear()
+    train, trained = fine_tuning.train_models, []
 
     def counting(specs: Any, *given: Any, **named: Any) -> Any:
         trained.append(len(specs))
         return train(specs, *given, **named)
 
-    monkeypatch.setattr(growth, "train_models", counting)
+    monkeypatch.setattr(fine_tuning, "train_models", counting)
     scores = {}
     for name in ("scratch", "random_padding"):
         scores[name] = values(TASK, observed(TASK, fitted(name), setting(name)))

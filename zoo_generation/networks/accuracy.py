@@ -111,6 +111,14 @@ def logits(weights: Tensor, layout: Layout, module: nn.Module, images: Tensor, d
     return found
 
 
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images are classified correctly, bool [..., images]; none whose logits are not finite.
+
+    logits: [..., images, classes]; labels: [images] int64.
+    """
+    return (logits.argmax(-1) == labels) & logits.isfinite().all(-1)
+
+
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """The log-odds of the label, [..., images]: its logit minus the logarithm of the sum of the exponentials of the
     others (Park et al., arXiv 2303.14186, section 3). logits: [..., images, classes]; labels: [images] int64.

@@ -46,6 +46,13 @@ def logits_of(population: Population, images: Tensor, device: str = "cpu") -> Te
     return torch.stack([found[key] for key in keys])
 
 
+def probabilities_of(population: Population, images: Tensor, device: str = "cpu") -> Tensor:
+    """The probabilities of the classes, by `logits_of`: all alike for an image whose logits are not finite."""
+    answers = logits_of(population, images, device)
+    known = answers.isfinite().all(2, keepdim=True)  # the weights of a model that ran away may be finite
+    return torch.where(known, answers, 0.0).softmax(2)
+
+
 @cache
 def _kept() -> OrderedDict[Key, Tensor]:
     """The logits [images, classes] that this process keeps, those that were asked for last at the end."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.data.load import load_images
 from zoo_generation.errors import InputError
-from zoo_generation.networks.accuracy import logits
+from zoo_generation.networks.accuracy import correct, logits
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.memory import stack_size_for
 from zoo_generation.training.objective import Objective
@@ -118,7 +118,7 @@ class Brittleness(ImageScores):
             if model.status != "diverged":
                 flat[number] = target.layout.flatten(model.checkpoints[-1].state)
         answers = logits(flat, target.layout, target.module(), asked.images, setting.device)
-        return (answers.argmax(2) == asked.labels) & answers.isfinite().all(2)
+        return correct(answers, asked.labels)
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Of the test images that models on all images have right, means over images, seeds and numbers left out:

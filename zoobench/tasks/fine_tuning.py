@@ -6,7 +6,7 @@ Sources: Schürholt et al., arXiv 2209.14733, section 4.3; Schürholt, Mahoney &
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -142,12 +142,19 @@ def specs_like(row: pd.Series, count: int, epochs: tuple[int, ...], seed: int) -
 
 
 def fine_tune(
-    weights: Tensor, layout: Layout, specs: Sequence[ModelSpec], data_root: Path | None, device: str
+    weights: Tensor | None,
+    layout: Layout,
+    specs: Sequence[ModelSpec],
+    data_root: Path | None,
+    device: str,
+    curve: Collection[int] = (),
 ) -> list[TrainedModel]:
-    """The models of these weights [models, D], trained as their specs say."""
+    """The models of these weights [models, D], or new ones for None, trained as their specs say; curve: as of
+    `train_models`."""
     images = load_images(dataset_key(specs[0]), data_root)
     size = stack_size_for(specs[0], images, device)
-    return train_models(specs, images, size, device, start=[layout.unflatten(each) for each in weights])
+    start = None if weights is None else [layout.unflatten(each) for each in weights]
+    return train_models(specs, images, size, device, start=start, curve=curve)
 
 
 def accuracy_after(model: TrainedModel, epoch: int) -> float:

@@ -6,12 +6,9 @@ the way to the accuracy of training from scratch, those of the growth itself inc
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from types import UnionType
 from typing import Any, ClassVar
 
@@ -22,19 +19,17 @@ from torch import Tensor
 
 from zoo_generation.data.load import load_images
 from zoo_generation.errors import InputError
-from zoo_generation.networks.accuracy import accuracies
+from zoo_generation.networks.accuracy import correct
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.flops import TRAINING, counted
-from zoo_generation.networks.module import runnable_module
 from zoo_generation.networks.program import with_ties
 from zoo_generation.training.jobs import dataset_key
-from zoo_generation.training.memory import stack_size_for
-from zoo_generation.training.sink import Point
+from zoo_generation.training.sink import Point, TrainedModel
 from zoo_generation.training.spec import ModelSpec
-from zoo_generation.training.train import stack_key, train_models
 from zoobench.methods.protocols import Generator, Grower, Grown, InapplicableError, Samplable
 from zoobench.methods.sampling import Draw, choose_anchors, generate
 from zoobench.populations import Access, Population
+from zoobench.populations.logits import logits_of
 from zoobench.populations.target import Target, corresponding
 from zoobench.tasks.answers import Weights
 from zoobench.tasks.base import TEST_IMAGES, Setting, Work
@@ -42,13 +37,11 @@ from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.fine_tuning import specs_like
 from zoobench.tasks.forms import WeightForm
 from zoobench.tasks.reconstruction import last_checkpoints
+from zoobench.tasks.retraining import trained_once
 from zoobench.tasks.saving import WINDOW, Saving, ends
 
 SPENT = "gigaflops"
 """What is handed in beside the weights: what the growth itself took."""
-
-MOST_CURVES = 4096
-"""That are kept in a process."""
 
 FUNCTION = ["activation", "init"]
 """Columns in which small models may differ: methods are asked about those that share them."""
@@ -175,7 +168,8 @@ class Growth:
             )
         curves = [self._trained(each, large, specs, wanted, setting) for each in (answer.weights, scratch)]
         table, per_image = small.table, TRAINING * large.operations / 1e9
-        before = self._accuracies(small, setting)
+        test = setting.images.of(small.row, "test")
+        before = correct(logits_of(small, test.images, setting.device), test.labels).double().mean(1).tolist()
         rows = []
         for place, (model, epoch) in enumerate(zip(table["model_id"].astype(str), table["epoch"], strict=True)):
             fixed = {"model": model, "small": before[place], "per_image": per_image}
@@ -245,38 +239,11 @@ class Growth:
     def _trained(
         self, weights: Tensor, large: Target, specs: Sequence[ModelSpec], steps: Sequence[int], setting: Setting
     ) -> list[dict[int, float]]:
-        """The test accuracy of each model by steps; what this process has trained before is not trained again."""
+        """The test accuracy of each model by steps."""
         tied = with_ties(weights, large.layout, large.module()).cpu()
         root, device = setting.images.data_root, setting.device
-        digests = [hashlib.sha256(each.contiguous().numpy().tobytes()).hexdigest() for each in tied]
-        keys = [(spec.id, digest, device, root, *steps) for spec, digest in zip(specs, digests, strict=True)]
-        kept = _kept()
-        groups: dict[Any, list[int]] = {}
-        for place, spec in enumerate(specs):
-            if keys[place] not in kept:
-                groups.setdefault(stack_key(spec), []).append(place)
-        for places in groups.values():
-            some = [specs[place] for place in places]
-            images = load_images(dataset_key(some[0]), root)
-            start = [large.layout.unflatten(tied[place]) for place in places]
-            size = stack_size_for(some[0], images, device)
-            for place, model in zip(
-                places, train_models(some, images, size, device, start=start, curve=steps), strict=True
-            ):
-                kept[keys[place]] = model.curve
-        found = [{point.step: point.test_accuracy for point in kept[key]} for key in keys]
-        while len(kept) > MOST_CURVES:
-            kept.popitem(last=False)
-        return found
-
-    def _accuracies(self, small: Population, setting: Setting) -> list[float]:
-        """Test accuracy of the small models."""
-        found = torch.zeros(len(small), dtype=torch.float64)
-        for _, rows in small.table.groupby("activation", dropna=False):
-            places, row = rows.index.tolist(), rows.iloc[0]
-            module, test = runnable_module(row), setting.images.of(row, "test")
-            found[places] = accuracies(small.weights[places], small.layout, module, test, setting.device)
-        return [float(each) for each in found]
+        curves = trained_once(specs, tied, large.layout, root, device, _curve, steps)
+        return [{point.step: point.test_accuracy for point in curve} for curve in curves]
 
 
 @dataclass
@@ -300,10 +267,8 @@ class _Parts:
     order: Tensor
 
 
-@cache
-def _kept() -> OrderedDict[tuple[object, ...], tuple[Point, ...]]:
-    """The curves that this process keeps, the latest at the end."""
-    return OrderedDict()
+def _curve(model: TrainedModel) -> tuple[Point, ...]:
+    return model.curve
 
 
 GROWTH = Growth()

@@ -53,6 +53,15 @@ class _Question:
     same_init: Tensor
     drift: Tensor
 
+    @property
+    def form(self) -> ScoreForm:
+        """What is asked for."""
+        rows, columns = (
+            tuple(f"{name}-{number}" for number in range(len(each)))
+            for name, each in (("child", self.children), ("candidate", self.candidates))
+        )
+        return ScoreForm(rows, columns)
+
 
 @dataclass(frozen=True)
 class ParentSearch:
@@ -94,15 +103,13 @@ class ParentSearch:
 
     def form(self, setting: Setting) -> ScoreForm:
         """One row per child, one column per candidate, in an order that says nothing."""
-        question = self._question(setting.target)
-        rows = tuple(f"child-{number}" for number in range(len(question.children)))
-        return ScoreForm(rows, tuple(f"candidate-{number}" for number in range(len(question.candidates))))
+        return self._question(setting.target).form
 
     def ask(self, method: Asked, setting: Setting) -> Scores:
         """Trace. Methods see weights, and what all models have in common."""
-        question, form = self._question(setting.target), self.form(setting)
+        question = self._question(setting.target)
         values = traced(method, question.children, question.candidates, setting.sources, setting.seed)
-        return Scores(values, form.rows, form.columns)
+        return Scores(values, question.form.rows, question.form.columns)
 
     def compared(self, setting: Setting) -> tuple[Population, Population]:
         """The children and the candidates."""

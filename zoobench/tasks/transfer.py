@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo_generation.errors import InputError
+from zoo_generation.networks.accuracy import correct
 from zoobench.methods.protocols import InapplicableError, Transferrer
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
@@ -226,7 +227,7 @@ def _right(population: Population, setting: Setting) -> Tensor:
     test, parts = setting.images.of(population.table.iloc[0], "test"), []
     for some in torch.arange(len(population)).split(AT_ONCE):
         logits = logits_of(population.taken(some), test.images, setting.device)
-        parts.append((logits.argmax(2) == test.labels) & logits.isfinite().all(2))
+        parts.append(correct(logits, test.labels))
     return torch.cat(parts)
 
 

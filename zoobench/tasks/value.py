@@ -20,6 +20,7 @@ from zoo_generation.data.images import Images
 from zoo_generation.data.part import DataPart
 from zoo_generation.data.registry import find_dataset
 from zoo_generation.errors import InputError
+from zoo_generation.networks.accuracy import correct
 from zoobench.methods.protocols import InapplicableError, ValueLearner
 from zoobench.populations import Access, Population
 from zoobench.populations.logits import logits_of
@@ -304,7 +305,7 @@ def _classes_of(row: pd.Series) -> tuple[int, ...]:
 
 def _right(logits: Tensor, labels: Tensor) -> list[int]:
     """How many images each of some logits [some, images, classes] has right; none where they are not finite."""
-    return ((logits.argmax(2) == labels) & logits.isfinite().all(2)).sum(1).tolist()
+    return correct(logits, labels).sum(1).tolist()
 
 
 def _ratio(rows: pd.DataFrame, part: pd.Series, whole: pd.Series) -> Estimate:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from zoobench.methods.attribution.descent import GradientProducts
 from zoobench.methods.attribution.influence import ExactInfluence, UnrolledInfluence
 from zoobench.methods.attribution.kernel import Trak
 from zoobench.methods.attribution.metagradient import metagradients
+from zoobench.methods.attribution.products import GradientProducts
 from zoobench.methods.attribution.similarity import PenultimateSimilarity, PixelSimilarity, RandomScores, SameClass
 from zoobench.methods.attribution.subsets import EmpiricalInfluence, LassoDatamodel, RidgeDatamodel
 from zoobench.methods.method import Method

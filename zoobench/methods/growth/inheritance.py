@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,7 +16,7 @@ from zoo_generation.networks.program import device_of
 from zoobench.methods.descent import Parameters
 from zoobench.methods.growth.enlargement import Enlargement, State
 from zoobench.methods.growth.learned import LearnedGrowth
-from zoobench.populations.logits import logits_of
+from zoobench.populations.logits import probabilities_of
 from zoobench.populations.target import Target
 
 
@@ -44,9 +43,7 @@ class KnowledgeInheritance(LearnedGrowth):
         return dict(parameters)
 
     def labels(self, plan: Enlargement, images: Images) -> Tensor:
-        answers = logits_of(plan.small, images.images, device_of("auto"))
-        known = answers.isfinite().all(2, keepdim=True)
-        teacher = torch.where(known, answers, 0.0).softmax(2)
+        teacher = probabilities_of(plan.small, images.images, device_of("auto"))
         return self.alpha * teacher + (1 - self.alpha) * F.one_hot(images.labels, teacher.shape[2]).float()
 
     def further(self, plan: Enlargement) -> float:

@@ -20,7 +20,7 @@ from zoo_generation.networks.program import device_of
 from zoobench.methods.teaching import Teaching
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Access, Population
-from zoobench.populations.logits import logits_of
+from zoobench.populations.logits import probabilities_of
 
 MOST_EPOCHS = 1_000_000  # of a training, as of a zoo's
 
@@ -100,7 +100,9 @@ class Distillation(Unlearned):
         order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))
         chosen = order[: max(1, round(self.share * len(order)))]
         shown = Images(images.images[chosen], images.labels[chosen])
-        answers = torch.cat([_probabilities(each, each.evidence.images("train")[chosen]) for each in teachers])
+        seen = [each.evidence.images("train")[chosen] for each in teachers]
+        device = device_of("auto")
+        answers = torch.cat([probabilities_of(*pair, device) for pair in zip(teachers, seen, strict=True)])
         if self.several == "parallel":
             return self._trained(students, answers[taught], shown, seed)
         if self.access >= Access.LABELS:
@@ -112,7 +114,7 @@ class Distillation(Unlearned):
 
     def _trained(self, students: Population, teachers: Tensor, shown: Images, seed: int) -> Tensor:
         """Weights [students, D] of the students after; teachers: their probabilities, as in `Lesson`."""
-        lesson = Lesson(_probabilities(students, shown.images), teachers, shown.labels, seed)
+        lesson = Lesson(probabilities_of(students, shown.images, device_of("auto")), teachers, shown.labels, seed)
         soft = self.targets(lesson)
         return self._teaching(len(shown.labels)).taught(students, soft, shown, seed)
 
@@ -127,10 +129,3 @@ class Distillation(Unlearned):
             return population.evidence.labelled("train")
         images = population.evidence.images("train")
         return Images(images, torch.zeros(len(images), dtype=torch.int64))
-
-
-def _probabilities(population: Population, images: Tensor) -> Tensor:
-    """What the models answer to the images, [models, images, classes]: all classes alike where that is not finite."""
-    answers = logits_of(population, images, device_of("auto"))
-    known = answers.isfinite().all(2, keepdim=True)  # the weights of a model that ran away may be finite
-    return torch.where(known, answers, 0.0).softmax(2)
