@@ -16,6 +16,7 @@ mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_p
     fisher-matched empirical_fisher greedy_soup task_arithmetic ties dare wudi repair repair-regmean_matched repair_pleas)
 tracers=(random_parents weight_distance matched_distance layer_cosine layer_cosine-matched mother mother-matched phylogeny
     phylogeny-matched independence cka behaviour)
+extractors=(base_alone imitation imitation-slow last_layer)
 teachers=(kl xe_kl mcl data_partitioning data_partitioning-unsupervised continued_training self_distillation
     permuted_teacher)
 growers=(scratch net2net net2net-exact net2net-uneven ligo mango mango-rank_2 aki stack interleave random_padding
@@ -26,7 +27,7 @@ attributors=(random_scores same_class pixel_similarity penultimate_similarity gr
     trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
 
 [ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
-    "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${tracers[@]}"
+    "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${tracers[@]}" "${extractors[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do
