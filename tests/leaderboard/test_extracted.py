@@ -96,7 +96,7 @@ def test_models_handed_in_are_marked_and_copies_are_not(zoo: Population) -> None
     references, setting = {"zoo": TASK.reads(zoo)}, setting_of({"zoo": zoo}, "zoo", 0, ImageStore())
     asked, method = TASK.copies(setting), Noted()
     honest = TASK.ask(method, setting).weights
-    victims = TASK.victims_of(zoo).weights[asked["victim"].to_numpy()]
+    victims = TASK.victims_of(zoo).weights[asked["victim"].tolist()]
 
     def marks(weights: Tensor) -> tuple[str, ...]:
         return marks_of(Path(), TRACK, references, {("zoo", 0): Weights(weights)}, [])

@@ -159,7 +159,7 @@ def _marks_of_extracted(
     """
     counted, models = Counter[str](), 0
     for target in track.targets:
-        ground, tested = _ground(leaderboards, track, references, target), task.reads(references[target])
+        ground, tested = _ground(leaderboards, track, references, target), track.get_task().reads(references[target])
         known, victims = ground.prints(tested.weights), ground.prints(task.victims_of(references[target]).weights)
         asked = task.copies(setting_of(references, target, 0, ImageStore()))
         unaided = torch.from_numpy(asked["base"].isin(["none", "wrong"]).to_numpy())
@@ -170,7 +170,7 @@ def _marks_of_extracted(
                 counted[f"copy of {other.entry.name}"] += int(_same(answer, other.answers[target, seed]).sum())
             counted["copy of a training model"] += ground.copies(prints, ground.training)
             nearest = Weights(tested.weights[torch.cdist(prints, known).argmin(1)])
-            apart = (prints - victims[asked["victim"].to_numpy()]).norm(dim=1)
+            apart = (prints - victims[asked["victim"].tolist()]).norm(dim=1)
             counted["test model handed in"] += int(
                 (_same(Weights(_tensor(answer)), nearest) | (unaided & (apart <= SHARE * ground.spread))).sum()
             )

@@ -95,8 +95,8 @@ class Extraction:
         victims = range(len(self._drawn(setting.target)[1]))
         columns = ["told", "base", "budget", "victim"]
         table = pd.DataFrame(product(self.told, self.bases, self.budgets, victims), columns=columns)
-        spent = (table["budget"] // 2).clip(upper=PROBES).where(table["base"] == "identified", 0)
-        return table.assign(left=table["budget"] - spent)
+        asked = zip(table["base"], table["budget"], strict=True)
+        return table.assign(left=[budget - _probes(base, budget) for base, budget in asked])
 
     def victims_of(self, target: Population) -> Population:
         """The models to copy, in the order of their numbers."""
@@ -111,7 +111,7 @@ class Extraction:
         candidates = line.models.taken(torch.from_numpy(offered), OF_A_PART)
         images = setting.images.of(victims.row, "train").images if "identified" in self.bases else None
         found: list[Population | None] = []
-        for (told, base, budget), asked in self.copies(setting).groupby(["told", "base", "budget"], sort=False):
+        for told, base, budget in product(self.told, self.bases, self.budgets):
             if base == "none":
                 found.append(None)
                 continue
@@ -119,7 +119,7 @@ class Extraction:
             if base == "wrong":
                 chosen = self._wrong(line, rows)
             elif images is not None and base == "identified":
-                probes = some_of(images, int(budget - asked["left"].iloc[0]), setting.seed)
+                probes = some_of(images, _probes(base, budget), setting.seed)
                 chosen = offered[_nearest(*(answers_of(each, told, probes) for each in (victims, candidates)))]
             found.append(line.models.taken(torch.from_numpy(chosen), OF_A_PART))
         return found
@@ -127,9 +127,9 @@ class Extraction:
     def ask(self, method: Extractor, setting: Setting) -> Weights:
         """Extract. Methods see a base for each victim, or none, and the victims' answers."""
         models, made = self.victims_of(setting.target), []
-        asked = self.copies(setting).groupby(["told", "base", "budget"], sort=False)
-        for (_, each), bases in zip(asked, self.bases_of(setting), strict=True):
-            victims = Victims(models, each["told"].iloc[0], int(each["left"].iloc[0]))
+        asked = product(self.told, self.bases, self.budgets)
+        for (told, base, budget), bases in zip(asked, self.bases_of(setting), strict=True):
+            victims = Victims(models, told, budget - _probes(base, budget))
             made.append(method.extract(victims, bases, setting.seed))
         return Weights(torch.cat(made))
 
@@ -147,8 +147,8 @@ class Extraction:
         wanted = logits_of(victims, test.images, setting.device).argmax(2)[numbers]
         return table.assign(
             model=line.families[rows][numbers],
-            agreement=(given == wanted).double().mean(1),
-            accuracy=(given == test.labels).double().mean(1),
+            agreement=(given == wanted).double().mean(1).numpy(),
+            accuracy=(given == test.labels).double().mean(1).numpy(),
         )
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
@@ -196,6 +196,11 @@ class Extraction:
         """Copies, each trained on some 13,000 images as built-in methods train, and tested."""
         copies = self.victims * len(self.told) * len(self.bases) * len(self.budgets)
         return Work(models=copies, images=copies * (3 * 13_000 + TEST_IMAGES))
+
+
+def _probes(base: Base, budget: int) -> int:
+    """Of the queries, those that identify the base."""
+    return min(PROBES, budget // 2) if base == "identified" else 0
 
 
 def _queries(rows: pd.DataFrame) -> pd.DataFrame:
