@@ -37,6 +37,7 @@ TRACKS = {
         "settings": {"drawn": 4, "kept": 2, "selection_images": 50},
         "metrics": ["kept_mean"],
         "tolerance": 0.005,
+        "access": "labels",
     },
     "fine": {
         "task": "fine_tuning",
