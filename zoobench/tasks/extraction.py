@@ -205,7 +205,7 @@ def _probes(base: Base, budget: int) -> int:
 
 def _queries(rows: pd.DataFrame) -> pd.DataFrame:
     """By victim, for copies of one kind of answers and base: queries, and reached, 1 if that was enough, else 0."""
-    curves = rows.pivot_table(index="victim", columns="budget", values="agreement", aggfunc="first")
+    curves = rows.groupby(["victim", "budget"])["agreement"].first().unstack()
     values, logs, each = curves.to_numpy(float), np.log(curves.columns.to_numpy(float)), np.arange(len(curves))
     reached = (values >= ENOUGH).any(1)
     last = np.where(reached, (values >= ENOUGH).argmax(1), len(logs) - 1)
