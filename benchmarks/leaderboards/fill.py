@@ -37,6 +37,7 @@ METHODS = {
     "datamodel_lasso",
     "tracers": "random_parents weight_distance matched_distance layer_cosine layer_cosine-matched mother "
     "mother-matched phylogeny phylogeny-matched independence cka behaviour",
+    "extractors": "base_alone imitation imitation-slow last_layer",
 }
 
 
