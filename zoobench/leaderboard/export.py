@@ -11,6 +11,7 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, write_json
@@ -24,7 +25,7 @@ from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining, Comparing, Enlarging
+from zoobench.tasks.base import AboutImages, Anchored, Combining, Comparing, Enlarging
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -55,7 +56,7 @@ def export_data(
     """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
 
     Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing, and
-    what a `Combining` task shows of them; it holds no test images.
+    what a `Combining` task shows of them; it holds no test images but those that a task asks about.
     """
     training = [zoos[name].without("test") for name in track.training]
     forms = {name: form_of(track, references, name) for name in references}
@@ -66,11 +67,13 @@ def export_data(
         elif track.holds == "scores":
             named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
             write_json(aside / "asked.json", named)
-            if isinstance(task := track.get_task(), Comparing):
-                for name in references:
-                    setting = setting_of(references, name, track.all_seeds[0], ImageStore())
+            task, store = track.get_task(), ImageStore(data_root)
+            for name in references:
+                setting = setting_of(references, name, track.all_seeds[0], store)
+                asked = task.asked(setting)[1] if isinstance(task, AboutImages) else None
+                _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, store, asked)
+                if isinstance(task, Comparing):
                     _write_compared(aside, name, task.compared(setting))
-                    _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, ImageStore(data_root))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
@@ -156,13 +159,14 @@ def _write_weights(path: Path, population: Population) -> None:
     save_file({"weights": population.blind().weights.contiguous()}, path, metadata)
 
 
-def _write_images(path: Path, row: pd.Series, store: ImageStore) -> None:
-    """Training and validation images [images, channels, size, size], normalised as models see them, and labels."""
+def _write_images(path: Path, row: pd.Series, store: ImageStore, asked: Images | None = None) -> None:
+    """Training and validation images [images, channels, size, size], normalised as models see them, and labels; and the
+    test images that are asked about, if there are any."""
     path.parent.mkdir(exist_ok=True)
     tensors: dict[str, Tensor] = {}
-    for split in ("train", "val"):
-        images = store.of(row, split)
-        tensors |= {f"{split}_images": images.images.contiguous(), f"{split}_labels": images.labels}
+    shown = {"train": store.of(row, "train"), "val": store.of(row, "val")} | ({} if asked is None else {"asked": asked})
+    for name, images in shown.items():
+        tensors |= {f"{name}_images": images.images.contiguous(), f"{name}_labels": images.labels}
     save_file(tensors, path)
 
 
@@ -181,6 +185,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         enlarging=isinstance(track.get_task(), Enlarging),
         layouts=_layouts(forms),
         comparing=isinstance(track.get_task(), Comparing),
+        about_images=isinstance(track.get_task(), AboutImages),
         classes=_classes(track, training),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.populations import Access, Population
@@ -159,6 +160,15 @@ class Comparing(Protocol):
 
     def compared(self, setting: Setting) -> tuple[Population, Population]:
         """The models in rows and those in columns, in the order of the form, as a method sees them."""
+        ...
+
+
+@runtime_checkable
+class AboutImages(Protocol):
+    """A task whose answers are about images, and about no model: models that nobody has seen can judge them too."""
+
+    def asked(self, setting: Setting) -> tuple[Tensor, Images]:
+        """The numbers of the asked test images in the test split, ascending, and these images with their labels."""
         ...
 
 
