@@ -23,10 +23,12 @@ growers=(scratch net2net net2net-exact net2net-uneven ligo mango mango-rank_2 ak
 plugged=(residual_value residual_value-norm_1 residual_value-fresh residual_value-several cascade_value proxy_tuning
     logit_ensemble value_alone zero_value)
 attributors=(random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas trak-members_1
-    trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
+    trak-members_10 trak trak-sparse trak-members_200
+    influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
+readers_of_members=(random_membership loss_threshold confidence_threshold gradient_norm lira lira-offline)
 
 [ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
-    "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${tracers[@]}"
+    "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${readers_of_members[@]}" "${tracers[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all
     for result in results/*/"$method"; do

@@ -28,8 +28,8 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.gradients import Projection
 from zoo_generation.networks.module import Network, build_module
+from zoo_generation.networks.projection import Projection
 from zoo_generation.networks.threads import use_threads
 from zoobench.methods.attribution import Trak
 from zoobench.methods.attribution.kernel import SEEDS_APART

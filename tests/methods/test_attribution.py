@@ -18,7 +18,7 @@ from torch.func import functional_call
 from zoo_generation.data.images import Images, normalised
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
-from zoo_generation.networks.gradients import Projection
+from zoo_generation.networks.projection import Projection
 from zoo_generation.training.models import build_model
 from zoo_generation.training.train import train_model
 from zoobench.methods.attribution import ExactInfluence, Trak

@@ -74,6 +74,8 @@ def export_data(
                 _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, store, asked)
                 if isinstance(task, Comparing):
                     _write_compared(aside, name, task.compared(setting))
+                elif asked is None:
+                    _write_weights(aside / "test" / f"{name}.safetensors", task.reads(references[name]))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))

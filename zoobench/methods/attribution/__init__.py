@@ -65,7 +65,8 @@ TRAK = _attributor(
     Trak(),
     "Regression on projected gradients of several models",
     "arXiv 2303.14186",
-    {f"members_{count}": Trak(members=count) for count in (1, 10, 200)} | {"whole": Trak(size=None, ridge=0.1)},
+    {f"members_{count}": Trak(members=count) for count in (1, 10, 200)}
+    | {"whole": Trak(size=None, ridge=0.1), "sparse": Trak(sparse=True)},
     random=True,
 )
 INFLUENCE_EXACT = _attributor(
