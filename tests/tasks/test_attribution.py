@@ -141,7 +141,7 @@ def test_the_ceiling_of_many_images_is_not_lowered_by_noise(kind: str) -> None:
     assert value.mean() == pytest.approx(true, abs=0.025)
     assert ((low + high) / 2).mean() == pytest.approx(true, abs=0.025)
     assert ((low < true) & (true < high)).mean() >= 0.8
-    assert ((low < value) & (value < high)).all() and (high - low).mean() < 0.25
+    assert ((low < value) & (value < high)).all() and (high - low).mean() < 0.3  # an image's noise is drawn twice over
 
 
 def test_intervals_are_wider_than_those_of_images_alone() -> None:

@@ -71,10 +71,27 @@ def _is_plain(layer: nn.Module) -> bool:
 def _rows(layer: nn.Module, given: Tensor, by_output: Tensor) -> dict[str, Tensor]:
     """Gradients by `weight` and `bias`, flat, [images, elements]; both are given, whether or not it has a bias."""
     if isinstance(layer, nn.Conv2d):
-        sizes = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        columns, by_output = F.unfold(given, *sizes), by_output.flatten(2)  # type: ignore[arg-type]
+        columns, by_output = _columns(layer, given), by_output.flatten(2)
     else:
         columns, by_output = (
             each.flatten(1, -2).mT if each.dim() > 2 else each[..., None] for each in (given, by_output)
         )
     return {"weight": (by_output @ columns.mT).flatten(1), "bias": by_output.sum(2)}
+
+
+def _columns(layer: nn.Conv2d, given: Tensor) -> Tensor:
+    """What each output of a convolution is a product with: [images, inputs * taps, places].
+
+    It is what `F.unfold` gives, which takes several times as long.
+    """
+    (high, wide), (across, along) = layer.padding, layer.stride  # type: ignore[misc]
+    padded = F.pad(given, (wide, wide, high, high)) if high or wide else given
+    images, inputs, rows, columns = padded.stride()
+    sizes, steps, apart = padded.shape[2:], (across, along), layer.dilation
+    places = [
+        (size - gap * (taps - 1) - 1) // step + 1
+        for size, gap, taps, step in zip(sizes, apart, layer.kernel_size, steps, strict=True)
+    ]
+    shape = (*padded.shape[:2], *layer.kernel_size, *places)
+    strides = (images, inputs, apart[0] * rows, apart[1] * columns, across * rows, along * columns)
+    return padded.as_strided(shape, strides).reshape(len(given), -1, places[0] * places[1])

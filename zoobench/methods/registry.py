@@ -129,6 +129,7 @@ ATTRIBUTION = (
     "gas",
     "trak",
     "influence_exact",
+    "influence_ekfac",
     "source",
     "empirical_influence",
     "datamodel_ridge",

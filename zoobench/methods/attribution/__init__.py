@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from zoobench.methods.attribution.ekfac import KroneckerInfluence
 from zoobench.methods.attribution.influence import ExactInfluence, UnrolledInfluence
 from zoobench.methods.attribution.kernel import Trak
 from zoobench.methods.attribution.metagradient import metagradients
@@ -16,6 +17,7 @@ __all__ = [
     "EmpiricalInfluence",
     "ExactInfluence",
     "GradientProducts",
+    "KroneckerInfluence",
     "LassoDatamodel",
     "PenultimateSimilarity",
     "PixelSimilarity",
@@ -71,6 +73,9 @@ TRAK = _attributor(
 )
 INFLUENCE_EXACT = _attributor(
     "influence_exact", ExactInfluence(), "Influence with the whole Gauss-Newton matrix", "arXiv 1703.04730"
+)
+INFLUENCE_EKFAC = _attributor(
+    "influence_ekfac", KroneckerInfluence(), "Influence with Kronecker factors, by kronfluence", "arXiv 2308.03296"
 )
 SOURCE = _attributor("source", UnrolledInfluence(), "Influence unrolled along training", "arXiv 2405.12186")
 EMPIRICAL_INFLUENCE = _attributor(

@@ -98,10 +98,15 @@ class Bank:
         """The gradients of each image's margin by the parameters at the last checkpoint, projected, of one model after
         another, the training images first: [images + asked, P]. There is a model for each projection, as long as there
         are models."""
-        weights, module = self.last.weights[: len(projections)], runnable_module(self.last.table.iloc[0])
-        for rows in torch.arange(len(weights)).split(AT_ONCE):
-            turns = [projections[row] or _unchanged for row in rows.tolist()]
-            yield from per_example(weights[rows], self.last.layout, module, self.every, "margin", turns)
+        last = self.last
+        for rows in torch.arange(min(len(projections), len(last))).split(AT_ONCE):
+            found: dict[int, Tensor] = {}
+            for _, table in last.table.iloc[rows.tolist()].groupby("activation", dropna=False):
+                places, module = table.index.tolist(), runnable_module(table.iloc[0])
+                turns = [projections[place] or _unchanged for place in places]
+                gradients = per_example(last.weights[places], last.layout, module, self.every, "margin", turns)
+                found |= dict(zip(places, gradients, strict=True))
+            yield from (found[place] for place in sorted(found))
 
     def members(self, count: int) -> Iterator[Member]:
         """The first models, or all if there are not so many."""
