@@ -3,6 +3,7 @@
 #
 #     bash benchmarks/leaderboards/fill.sh [METHOD…]
 #
+# influence_ekfac needs an extra and is left out (`pip install 'zoobench[attribution]'`, then `fill.sh influence_ekfac`).
 # Each run's entry holds its own command. One that is there already is replaced. What was measured is kept in runs/, so a
 # killed run goes on where it was.
 set -euo pipefail
