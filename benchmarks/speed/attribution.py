@@ -6,9 +6,8 @@
 
 Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projection; for
 the time, its own. Time is that of the process on one core, so that other work beside changes little of it. Each of
-several repetitions times ours, ours with a sparse projection, and theirs; prints medians, and what the parts of a member
-take. `--record` writes what `traker` says of one small network,
-with its weights, for a test.
+several repetitions times ours, ours with a sparse projection, and theirs; prints medians, and what the parts of a
+member take. `--record` writes what `traker` says of one small network, with its weights, for a test.
 """
 
 from __future__ import annotations
