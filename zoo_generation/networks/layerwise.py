@@ -84,14 +84,15 @@ def _columns(layer: nn.Conv2d, given: Tensor) -> Tensor:
 
     It is what `F.unfold` gives, which takes several times as long.
     """
-    (high, wide), (across, along) = layer.padding, layer.stride  # type: ignore[misc]
-    padded = F.pad(given, (wide, wide, high, high)) if high or wide else given
-    images, inputs, rows, columns = padded.stride()
-    sizes, steps, apart = padded.shape[2:], (across, along), layer.dilation
+    assert not isinstance(layer.padding, str), "plain convolutions say by how much"
+    padded = F.pad(given, [side for side in reversed(layer.padding) for _ in range(2)]) if any(layer.padding) else given
+    images, inputs, *apart = padded.stride()
     places = [
         (size - gap * (taps - 1) - 1) // step + 1
-        for size, gap, taps, step in zip(sizes, apart, layer.kernel_size, steps, strict=True)
+        for size, gap, taps, step in zip(padded.shape[2:], layer.dilation, layer.kernel_size, layer.stride, strict=True)
     ]
-    shape = (*padded.shape[:2], *layer.kernel_size, *places)
-    strides = (images, inputs, apart[0] * rows, apart[1] * columns, across * rows, along * columns)
-    return padded.as_strided(shape, strides).reshape(len(given), -1, places[0] * places[1])
+    between, along = (
+        [step * each for step, each in zip(steps, apart, strict=True)] for steps in (layer.dilation, layer.stride)
+    )
+    windows = padded.as_strided((*padded.shape[:2], *layer.kernel_size, *places), (images, inputs, *between, *along))
+    return windows.reshape(len(given), -1, places[0] * places[1])

@@ -59,7 +59,10 @@ class Trak(Unlearned):
             )
         sizes = len(bank.train.labels), len(asked.labels)
         projections = [self._projection(number) for number in range(self.members)]
-        found = [kernel_scores(*each.split(sizes), self.ridge) for each in bank.features(projections)]
+        found = []
+        for features in bank.features(projections):
+            train, shown = features.split(sizes)
+            found.append(kernel_scores(train, shown, self.ridge))
         models = bank.last.taken(torch.arange(len(found)))
         answers = logits_of(models, bank.train.images).double()
         doubts = torch.sigmoid(-margins(answers, bank.train.labels)).mean(0)  # 1 − p

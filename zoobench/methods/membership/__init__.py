@@ -18,8 +18,8 @@ def _reader(name: str, summary: str, paper: str, *presets: Unlearned, baseline: 
     """A method that learns nothing beforehand, and sees images with labels."""
     every = dict(zip(("default", "offline"), presets, strict=False))
     random = isinstance(presets[0], RandomMembership)
-    known = {"access": Access.LABELS, "runs_models": not random, "summary": summary, "paper": paper}
-    return Method(name, type(presets[0]), every, baseline, random, learns=False, **known)
+    runs, kind = not random, type(presets[0])
+    return Method(name, kind, every, baseline, random, False, Access.LABELS, runs, summary=summary, paper=paper)
 
 
 RANDOM_MEMBERSHIP = _reader("random_membership", "Says by chance what was seen", "", RandomMembership(), baseline=True)
