@@ -189,6 +189,7 @@ COMMANDS = {
     "zoobench eval --model pca --set components=3 --track all": ("pca", None, {"components": "3"}),
     "zoobench eval --model=sane --preset=tiny --track all --home '/a b'": ("sane", "tiny", {}),
     "zoobench eval --track all": ("sane", None, {}),
+    "zoobench eval --method trak-members_1 --track all": ("trak-members_1", None, {}),
     "": ("anchors", None, {}),
     "make all": ("anchors", None, {}),
 }

@@ -235,7 +235,7 @@ def method_of(entry: Entry) -> tuple[Method, object]:
         name = given.get("--method", given.get("--model", "sane"))
         pairs = [each.partition("=") for each in given.get("--set", "").split(",") if each.strip()]
         preset, settings = given.get("--preset"), {key.strip(): value for key, _, value in pairs}
-    if name not in method_names():
+    if not {name, name.rpartition("-")[0]} & {*method_names()}:  # a method, or a preset of one
         raise InputError(f"no method '{name[:60]}' is installed here")
     method = get_method(name)
     return method, method.config(preset, settings)
