@@ -53,10 +53,9 @@ def costs(leaderboards: Path, pilot: dict[str, Any]) -> tuple[pd.DataFrame, dict
     rows, ceiling = [], {}
     for entry in read_entries(leaderboards, TRACK):
         scores = {score.metric: score for score in entry.scores}
-        found, ceiling = (
-            scores["lds"],
-            {"mean": scores["ceiling"].mean} | {name: getattr(scores["ceiling"], name) for name in ("low", "high")},
-        )
+        found = scores["lds"]
+        if entry.name == FLOOR:  # all entries have the same one, but its interval is of as many seeds as theirs
+            ceiling = {name: getattr(scores["ceiling"], name) for name in ("mean", "low", "high")}
         models = models_read(entry, known)
         answer = entry.asked_core_seconds or 0.0
         row = {"method": entry.name, "models": models, "lds": found.mean, "low": found.low, "high": found.high}
@@ -97,8 +96,13 @@ def draw(found: pd.DataFrame, ceiling: dict[str, float], figure: Figure) -> None
     panel.errorbar(shown["minutes"], shown["lds"], yerr=reach, fmt="o", markersize=4, linewidth=1, color=COLOURS[0])
     trak = shown[shown["method"].str.startswith("trak")].sort_values("minutes")
     panel.plot(trak["minutes"], trak["lds"], color=COLOURS[0], linewidth=1)
+    far = shown["minutes"].max() / 4
     for row in shown.itertuples():
-        panel.annotate(row.method, (row.minutes, row.lds), (5, 3), textcoords="offset points", fontsize=7)
+        near = shown[(shown["minutes"] / row.minutes).between(1 / 3, 3) & (shown["lds"] - row.lds).between(0, 0.02)]
+        below = len(near) > 1  # beside the point itself there is one just above
+        side, across = ("right", -5) if row.minutes > far else ("left", 5)
+        at = (across, -9 if below else 3)
+        panel.annotate(row.method, (row.minutes, row.lds), at, textcoords="offset points", fontsize=7, ha=side)
     panel.set(xscale="log", xlabel="core-minutes of an answer and of training the models that are read", ylabel="LDS")
     panel.set_ylim(bottom=min(0.0, float(found["low"].min())) - 0.02)
     panel.margins(x=0.15)
