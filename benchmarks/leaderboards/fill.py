@@ -33,8 +33,9 @@ METHODS = {
     "plugged": "residual_value residual_value-norm_1 residual_value-fresh residual_value-several cascade_value "
     "proxy_tuning logit_ensemble value_alone zero_value",
     "attributors": "random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas "
-    "trak-members_1 trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge "
-    "datamodel_lasso",
+    "trak-members_1 trak-members_10 trak trak-sparse trak-members_200 influence_exact influence_ekfac source "
+    "empirical_influence datamodel_ridge datamodel_lasso",
+    "readers of membership": "random_membership loss_threshold confidence_threshold gradient_norm lira lira-offline",
     "tracers": "random_parents weight_distance matched_distance layer_cosine layer_cosine-matched mother "
     "mother-matched phylogeny phylogeny-matched independence cka behaviour",
     "extractors": "base_alone imitation imitation-slow last_layer",

@@ -73,7 +73,13 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
         case "brittleness":
             rows = pd.DataFrame([(f"m{z}", k, s) for z in range(6) for k in (1, 2) for s in (0, 1)])
             rows.columns = ["model", "left_out", "seed"]
-            return rows.assign(right=True, flipped=random.random(24) < 0.5, flipped_at_random=random.random(24) < 0.2)
+            flips = {"flipped": random.random(24) < 0.5, "flipped_at_random": random.random(24) < 0.2}
+            return rows.assign(right=True, **flips, margin=share[0], margin_at_random=share[1])
+        case "membership":
+            rows = pd.DataFrame([(f"m{m}", i) for m in range(6) for i in range(4)], columns=["model", "image"])
+            return rows.assign(
+                score=random.random(24), seen=(rows["image"] + random.permutation(models.size) // 4) % 2 == 0
+            )
         case "extraction":
             rows = pd.DataFrame([(v, b, q) for b in ("none", "true") for q in (10, 50) for v in range(6)])
             rows.columns = ["victim", "base", "budget"]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, write_json
@@ -26,7 +27,7 @@ from zoobench.leaderboard.track import Track
 from zoobench.methods.victims import answers_of
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining, Comparing, Enlarging, Extracting
+from zoobench.tasks.base import AboutImages, Anchored, Combining, Comparing, Enlarging, Extracting
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
 from zoobench.tasks.probe import NUMBERS, recorded
 from zoobench.zoo.schema import entries_of
@@ -58,7 +59,7 @@ def export_data(
 
     Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing, and
     what a `Combining` task shows of them; of the victims of an `Extracting` task only their answers. It holds no test
-    images, and labels only if the track's methods may see them.
+    images but those that a task asks about, and labels only if the track's methods may see them.
     """
     images, labelled = ImageStore(data_root), track.access == "labels"
     training = [zoos[name].without("test") for name in track.training]
@@ -70,11 +71,15 @@ def export_data(
         elif track.holds == "scores":
             named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
             write_json(aside / "asked.json", named)
-            if isinstance(task := track.get_task(), Comparing):
-                for name in references:
-                    setting = setting_of(references, name, track.all_seeds[0], images)
+            task = track.get_task()
+            for name in references:
+                setting = setting_of(references, name, track.all_seeds[0], images)
+                asked = task.asked(setting)[1] if isinstance(task, AboutImages) else None
+                _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, images, labelled, asked)
+                if isinstance(task, Comparing):
                     _write_compared(aside, name, task.compared(setting))
-                    _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, images, labelled)
+                elif asked is None:
+                    _write_weights(aside / "test" / f"{name}.safetensors", task.reads(references[name]))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
@@ -189,14 +194,15 @@ def _write_weights(path: Path, population: Population) -> None:
     save_file({"weights": population.blind().weights.contiguous()}, path, metadata)
 
 
-def _write_images(path: Path, row: pd.Series, store: ImageStore, labelled: bool) -> None:
-    """Training and validation images [images, channels, size, size], normalised as models see them; their labels."""
+def _write_images(path: Path, row: pd.Series, store: ImageStore, labelled: bool, asked: Images | None = None) -> None:
+    """Training and validation images [images, channels, size, size], normalised as models see them, and the test images
+    that are asked about, if there are any; their labels."""
     path.parent.mkdir(exist_ok=True)
     tensors: dict[str, Tensor] = {}
-    for split in ("train", "val"):
-        images = store.of(row, split)
-        tensors |= {f"{split}_images": images.images.contiguous()}
-        tensors |= {f"{split}_labels": images.labels} if labelled else {}
+    shown = {"train": store.of(row, "train"), "val": store.of(row, "val")} | ({} if asked is None else {"asked": asked})
+    for name, images in shown.items():
+        tensors[f"{name}_images"] = images.images.contiguous()
+        tensors |= {f"{name}_labels": images.labels} if labelled else {}
     save_file(tensors, path)
 
 
@@ -216,6 +222,7 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         layouts=_layouts(forms),
         extracting=isinstance(track.get_task(), Extracting),
         comparing=isinstance(track.get_task(), Comparing),
+        about_images=isinstance(track.get_task(), AboutImages),
         classes=_classes(track, training),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.populations import Access, Population
@@ -177,6 +178,15 @@ class Extracting(Protocol):
 
     def bases_of(self, setting: Setting) -> list[Population | None]:
         """A base of each victim, None for none, for each of the answer's runs of models of all victims."""
+        ...
+
+
+@runtime_checkable
+class AboutImages(Protocol):
+    """A task whose answers are about images, and about no model: models that nobody has seen can judge them too."""
+
+    def asked(self, setting: Setting) -> tuple[Tensor, Images]:
+        """The numbers of the asked test images in the test split, ascending, and these images with their labels."""
         ...
 
 

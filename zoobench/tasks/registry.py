@@ -43,6 +43,7 @@ TASKS: Registry[Task] = Registry(
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
         "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
+        "membership": "zoobench.tasks.membership:MEMBERSHIP",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
         "extraction": "zoobench.tasks.extraction:EXTRACTION",
