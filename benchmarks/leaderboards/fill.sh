@@ -10,6 +10,7 @@ set -euo pipefail
 floors=(random_init anchors anchor_average matched_average training_mean hyperparameters)
 controls=(weight_density noise_10 noise_20 noise_40 noise_80 interpolation soup weight_gaussian pca_gaussian split_density)
 readers=(flat_weights layer_statistics spectral_statistics pca statnn statnn-pooled neural_graph nfn probegen random_probes)
+skills=(emergence_law measured_skills)
 generators=(sane sane_diffusion weight_flow weight_flow-last weight_flow-around p_diff hyper_representation
     hyper_representation-released d2nwg d2nwg-unconditional d2nwg_lite)
 mergers=(average regmean regmean-diagonal regmean-full regmean-matched regmean_plus regmean_plus-matched pleas fisher
@@ -25,7 +26,7 @@ plugged=(residual_value residual_value-norm_1 residual_value-fresh residual_valu
 attributors=(random_scores same_class pixel_similarity penultimate_similarity grad_dot grad_cos tracin gas trak-members_1
     trak-members_10 trak trak-members_200 influence_exact source empirical_influence datamodel_ridge datamodel_lasso)
 
-[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
+[ $# -gt 0 ] || set -- "${floors[@]}" "${controls[@]}" "${readers[@]}" "${skills[@]}" "${generators[@]}" "${mergers[@]}" "${teachers[@]}" \
     "${growers[@]}" "${plugged[@]}" "${attributors[@]}" "${tracers[@]}"
 for method in "$@"; do
     zoobench eval --method "$method" --track all

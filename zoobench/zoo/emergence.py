@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from zoo_generation.data import get_dataset
 from zoo_generation.data.made.sparse_parity import COUNTS, STRENGTH, SparseParity
 from zoo_generation.errors import InputError
+from zoo_generation.files import written_aside
 from zoobench.display.plotting import COLOURS, Plot, fitting, grid, panels_of, plot
-from zoobench.theory.emergence import fit_in_time, in_time, time_to
+from zoobench.display.svg import standalone
+from zoobench.theory.emergence import fit_in_time, in_time
 from zoobench.zoo.schema import skills_among
-from zoobench.zoo.store import Zoo
+from zoobench.zoo.store import Zoo, zoo_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,9 +107,11 @@ def emergence_plot(zoo: Zoo) -> Plot:
     return plot("emergence", "When skills emerge, in the zoo and by theory", (4.2 * columns, 3.0 * rows), draw)
 
 
-def theory_times(frequencies: Sequence[float], speed: float, initial: float, share: float = 0.5) -> NDArray[np.float64]:
-    """The exposures at which skills of these frequencies reach a share, by equation 14 with these two constants."""
-    return time_to(share, frequencies, rate=0.5, initial=initial, speed=speed)
+def save_plot(zoo: Zoo | str | Path, file: str | Path) -> None:
+    """Write the emergence plot of a zoo, or of the zoo in a folder, as an SVG file. Raises `InputError` as the plot."""
+    opened = zoo if isinstance(zoo, Zoo) else Zoo(zoo_path(str(zoo)))
+    with written_aside(Path(file)) as aside:
+        aside.write_text(standalone(emergence_plot(opened).svg), encoding="utf-8")
 
 
 def _skills(dataset: str) -> list[float]:
