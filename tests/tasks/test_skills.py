@@ -95,7 +95,7 @@ def test_a_forecast_is_of_the_last_epoch_from_the_weights_of_an_early_one(varied
 
 
 def test_late_weights_do_not_matter_to_a_forecast(varied: Population) -> None:
-    late = torch.from_numpy((varied.table["epoch"] > 2).to_numpy())
+    late = torch.tensor((varied.table["epoch"] > 2).tolist())
     other = varied.with_weights(torch.where(late[:, None], 0.0, varied.weights))
     task = SkillForecast()
     pd.testing.assert_frame_equal(*(observed(task, MeasuredSkills(), Setting(each)) for each in (varied, other)))

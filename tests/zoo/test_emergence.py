@@ -19,7 +19,7 @@ from zoo_generation.training.models import with_skills
 from zoo_generation.training.spec import make_spec
 from zoo_generation.training.train import train_models
 from zoobench.populations import TokenSet, select_checkpoints
-from zoobench.populations.parquet import write_token_set
+from zoobench.populations.tokenset import write_token_set
 from zoobench.theory.emergence import in_time
 from zoobench.zoo import Zoo, ZooSink
 from zoobench.zoo.emergence import calibrated, emergence_plot, emergence_times, exposure_of, steps_of

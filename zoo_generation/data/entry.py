@@ -28,8 +28,9 @@ class DatasetEntry:
     unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
     how torchvision reads it; read: makes or reads its images, instead of the files that zoobench looks for; summary:
     one line; paper: where it comes from; alterations: of its images after they are read, by name, see `altered`;
-    targets: the number that stands for each class, to regress on, empty if none does; skills: what its models learn one
-    after the other, None if that is not known.
+    standardised: whether networks see images less the mean of the training images, by their deviation, or else as they
+    are, on the [0, 1] scale; targets: the number that stands for each class, to regress on, empty if none does; skills:
+    what its models learn one after the other, None if that is not known.
     """
 
     channels: int
@@ -42,6 +43,7 @@ class DatasetEntry:
     summary: str = ""
     paper: str = ""
     alterations: tuple[str, ...] = ()
+    standardised: bool = True
     targets: tuple[float, ...] = ()
     skills: SparseParity | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +60,10 @@ def load_dataset(
         read = _find(plain, entry, root)
     if read is None:
         raise _absent(plain, entry, root, failure)
-    return divide(name, altered(read(), entry.alterations), train_images)
+    dataset = divide(name, altered(read(), entry.alterations), train_images)
+    if entry.standardised:
+        return dataset
+    return replace(dataset, mean=(0.0,) * dataset.channels, std=(1.0,) * dataset.channels)
 
 
 def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], ImageSource] | None:

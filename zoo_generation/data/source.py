@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,18 +35,13 @@ class ImageRows:
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """A dataset as its publisher split it.
-
-    where: names it in error messages; standardised: whether networks see images less the mean of the training images,
-    by their deviation; else they see them as they are, on the [0, 1] scale.
-    """
+    """A dataset as its publisher split it; `where` names it in error messages."""
 
     where: str
     classes: tuple[str, ...]
     train: ImageRows
     val: ImageRows | None = None
     test: ImageRows | None = None
-    standardised: bool = True
 
 
 def divide(name: str, source: ImageSource, train_images: int | None) -> ImageDataset:
@@ -79,10 +74,7 @@ def divide(name: str, source: ImageSource, train_images: int | None) -> ImageDat
                 f"but {len(source.classes)} classes"
             )
     splits = {split: rows.split(numbers) for split, (rows, numbers) in chosen.items()}
-    dataset = ImageDataset.of(name, source.classes, **splits)
-    if source.standardised:
-        return dataset
-    return replace(dataset, mean=(0.0,) * dataset.channels, std=(1.0,) * dataset.channels)
+    return ImageDataset.of(name, source.classes, **splits)
 
 
 def _permutation(count: int) -> Tensor:

@@ -75,10 +75,11 @@ class SkillForecast(SkillPrediction):
     def _taken(self, population: Population) -> Population:
         """The early checkpoints, with the strengths of each model's last one."""
         table = population.table
-        last = table.sort_values("epoch").groupby("model_id")[skills_among(table)].last()
+        names = skills_among(table)
+        last = table.sort_values("epoch").groupby("model_id")[names].last()
         early = population.select(self._early(population))
         foretold = last.loc[early.table["model_id"]].reset_index(drop=True)
-        return early.with_table(early.table.assign(**{name: foretold[name] for name in foretold}))
+        return early.with_table(early.table.assign(**{name: foretold[name] for name in names}))
 
     def reads(self, target: Population) -> Population:
         """The test models' early checkpoints, and their last ones."""

@@ -94,7 +94,7 @@ def emergence_plot(zoo: Zoo) -> Plot:
             span = np.linspace(0, x.max(), POINTS)
             for skill, frequency in enumerate(_skills(own["dataset"].iloc[0]), 1):
                 colour = COLOURS[(skill - 1) % len(COLOURS)]
-                seen = own[f"skill_{skill}"].astype(float).groupby(x).quantile([0.1, 0.5, 0.9]).unstack()
+                seen = own[f"skill_{skill}"].astype(float).groupby(x).quantile(np.array([0.1, 0.5, 0.9])).unstack()
                 reach = [seen[0.5] - seen[0.1], seen[0.9] - seen[0.5]]
                 panel.errorbar(seen.index, seen[0.5], reach, fmt="o", color=colour, markersize=3, elinewidth=0.8)
                 theory = in_time(span, frequency, rate=0.5, initial=initial, speed=speed)

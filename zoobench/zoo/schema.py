@@ -99,9 +99,9 @@ def with_skills(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
     return pa.schema([*schema, *fields])
 
 
-def skills_among(names: Iterable[str]) -> list[str]:
+def skills_among(names: Iterable[object]) -> list[str]:
     """Those of the columns that are strengths of skills."""
-    return [name for name in names if (found := SKILL.fullmatch(name)) and not found[1]]
+    return [name for name in map(str, names) if (found := SKILL.fullmatch(name)) and not found[1]]
 
 
 def population_names(rows: Iterable[pd.Series]) -> list[str]:

@@ -104,7 +104,7 @@ class SparseParity:
         drawn = random.randint(0, 2, (sum(COUNTS), self.bits))
         images, labels = self.images(asked, drawn), self.parities(asked, drawn)
         rows = map(ImageRows.of, torch.split(images, COUNTS), torch.split(labels, COUNTS))
-        return ImageSource(f"{self.skills} sparse parities", CLASSES, *rows, standardised=False)
+        return ImageSource(f"{self.skills} sparse parities", CLASSES, *rows)
 
 
 def frequencies(skills: int, alpha: float) -> NDArray[np.float64]:
@@ -128,6 +128,7 @@ def sparse_parity(skills: int = 4, bits: int = 12, of: int = 3, tenths: int = 6)
         read=made.read,
         summary=f"{skills} skills, each the parity of {of} of {bits} bits, as flat inputs; α is {made.alpha:g}",
         paper="Nam et al., An Exactly Solvable Model for Emergence and Scaling Laws, arXiv 2404.17563",
+        standardised=False,
         targets=(STRENGTH, -STRENGTH),
         skills=made,
     )
