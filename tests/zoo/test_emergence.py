@@ -22,7 +22,7 @@ from zoobench.populations import TokenSet, select_checkpoints
 from zoobench.populations.tokenset import write_token_set
 from zoobench.theory.emergence import in_time
 from zoobench.zoo import Zoo, ZooSink
-from zoobench.zoo.emergence import calibrated, emergence_plot, emergence_times, exposure_of, steps_of
+from zoobench.zoo.emergence import beside_theory, calibrated, emergence_plot, emergence_times, exposure_of, steps_of
 from zoobench.zoo.parts import part_file, part_names
 from zoobench.zoo.recomputation import evaluate_again
 from zoobench.zoo.validation import validate_zoo
@@ -90,6 +90,12 @@ def test_theory_with_constants_of_one_skill_foretells_two(zoo: Zoo) -> None:
     two = zoo.checkpoints[zoo.checkpoints["dataset"] == "sparse_parity-2-6-2-6"]
     times = emergence_times(two)
     median = times.groupby("skill")["exposure"].median()
+    table = beside_theory(zoo).set_index(["dataset", "skill"])
+    assert len(table) == 3 and (table["models"] == 4).all()
+    assert table.loc["sparse_parity-2-6-2-6", "median"].to_numpy() == pytest.approx(median.to_numpy())
+    assert table["ratio"].between(0.5, 2).all()
+    one = table.loc[("sparse_parity-1-6-2-6", 1)]
+    assert in_time(one["theory"], 1.0, rate=0.5, initial=initial, speed=speed) == pytest.approx(0.5)
     assert (times.pivot(index="model_id", columns="skill", values="exposure").diff(axis=1)[2].dropna() > 0).all()
     for skill, frequency in times.groupby("skill")["frequency"].first().items():
         there = in_time(median[skill], frequency, rate=0.5, initial=initial, speed=speed)

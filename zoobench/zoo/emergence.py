@@ -15,7 +15,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import written_aside
 from zoobench.display.plotting import COLOURS, Plot, fitting, grid, panels_of, plot
 from zoobench.display.svg import standalone
-from zoobench.theory.emergence import fit_in_time, in_time
+from zoobench.theory.emergence import fit_in_time, in_time, time_to
 from zoobench.zoo.schema import skills_among
 from zoobench.zoo.store import Zoo, zoo_path
 
@@ -74,6 +74,30 @@ def emergence_times(checkpoints: pd.DataFrame, share: float = 0.5) -> pd.DataFra
             when = _first_reach(exposure, strength, share)
             rows.append({"model_id": model, "skill": skill, "frequency": frequency, "exposure": when})
     return pd.DataFrame(rows)
+
+
+def beside_theory(zoo: Zoo, share: float = 0.5) -> pd.DataFrame:
+    """When skills emerge in a zoo and by theory: one row per dataset and skill.
+
+    Columns: dataset, skill, frequency; models, and how many of them reached the share; median of their exposures, as of
+    `emergence_times`, NaN unless half of the models reached it; theory: the exposure by equation 14 with the constants
+    of `calibrated`; ratio of the two. Raises `InputError` if the zoo has no models of a single skill.
+    """
+    speed, initial = calibrated(zoo.checkpoints)
+    rows = []
+    for dataset, own in zoo.checkpoints.groupby("dataset"):
+        for (skill, frequency), times in emergence_times(own, share).groupby(["skill", "frequency"])["exposure"]:
+            median = float(np.median(times.fillna(np.inf)))
+            theory = float(time_to(share, frequency, rate=0.5, initial=initial, speed=speed))
+            rows.append(
+                {
+                    **{"dataset": dataset, "skill": skill, "frequency": frequency, "models": len(times)},
+                    **{"reached": int(times.notna().sum()), "median": median if np.isfinite(median) else np.nan},
+                    "theory": theory,
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.assign(ratio=table["median"] / table["theory"])
 
 
 def emergence_plot(zoo: Zoo) -> Plot:
