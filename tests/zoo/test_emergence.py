@@ -31,6 +31,7 @@ FIELDS = {
     **{"datasets": ["sparse_parity-2-6-2-6", "sparse_parity-1-6-2-6"], "architectures": "mlp_1", "activation": "relu"},
     **{"init": "small_normal", "optimizer": "sgd", "momentum": 0.0, "loss": "mse", "learning_rate": 0.05},
     **{"batch_size": 32, "train_images": 1000, "epochs": 30, "seeds": 4, "fixed_seeds": True},
+    "checkpoint_epochs": [1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30],
 }
 
 

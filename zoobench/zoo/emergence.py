@@ -86,7 +86,8 @@ def beside_theory(zoo: Zoo, share: float = 0.5) -> pd.DataFrame:
     speed, initial = calibrated(zoo.checkpoints)
     rows = []
     for dataset, own in zoo.checkpoints.groupby("dataset"):
-        for (skill, frequency), times in emergence_times(own, share).groupby(["skill", "frequency"])["exposure"]:
+        for skill, of_skill in emergence_times(own, share).groupby("skill"):
+            times, frequency = of_skill["exposure"], float(of_skill["frequency"].iloc[0])
             median = float(np.median(times.fillna(np.inf)))
             theory = float(time_to(share, frequency, rate=0.5, initial=initial, speed=speed))
             rows.append(

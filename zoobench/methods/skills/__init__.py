@@ -9,6 +9,7 @@ __all__ = ["EmergenceLaw", "MeasuredSkills"]
 EMERGENCE_LAW = Method(
     "emergence_law",
     EmergenceLaw,
+    baseline=True,
     random=False,
     learns=False,
     summary="Predicts skills from learning rate and steps alone, by the law of emergence in time",
