@@ -69,9 +69,8 @@ class Estimate:
         >>> Estimate.within(models, groups, truth, predicted).value()
         0.5
         """
-        parts = [
-            cls.r2(models[own], truth[own], predicted[own]) for own in (groups == each for each in groups.unique())
-        ]
+        rows = [(groups == each).to_numpy() for each in groups.unique()]
+        parts = [cls.r2(models[own], truth[own], predicted[own]) for own in rows]
         names = tuple(sorted(set(models.astype(str))))
         sums = np.zeros((len(names), len(parts), 4))
         for number, part in enumerate(parts):

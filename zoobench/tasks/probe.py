@@ -314,6 +314,7 @@ def _of_skills(rows: pd.DataFrame, together: str) -> dict[str, Estimate]:
     R² of all is that of errors and spreads within skills, summed over them: which skill it is explains nothing, and one
     that hardly varies hardly counts.
     """
+    rows = rows.reset_index(drop=True)
     truth, predicted = rows["truth"].astype(float), rows["predicted"].astype(float)
     right = ((truth > LEARNED) == (predicted > LEARNED)).astype(float)
     scores = {
