@@ -21,6 +21,7 @@ METHODS = {
     "split_density",
     "readers": "flat_weights layer_statistics spectral_statistics pca statnn statnn-pooled neural_graph nfn probegen "
     "random_probes",
+    "skills": "emergence_law measured_skills",
     "generators": "sane sane_diffusion weight_flow weight_flow-last weight_flow-around p_diff hyper_representation "
     "hyper_representation-released d2nwg d2nwg-unconditional d2nwg_lite",
     "mergers": "average regmean regmean-diagonal regmean-full regmean-matched regmean_plus regmean_plus-matched pleas "

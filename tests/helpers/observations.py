@@ -22,6 +22,10 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
                     pd.DataFrame(rows | {"property": "optimizer", "kind": "class"} | classes),
                 ]
             )
+        case "skill_prediction" | "skill_forecast":
+            numbers = {"truth": share[0], "predicted": share[1], "true_class": None, "predicted_class": None}
+            rows = pd.DataFrame({"model": models, "epoch": np.tile(range(4), 6), "kind": "number"} | numbers)
+            return pd.concat([rows.assign(property="skill_1"), rows.assign(property="skill_2", truth=share[2] ** 2)])
         case "generation":
             kept = np.arange(6) % 2 == 0
             names = ("test_accuracy", "overlap", "to_others")

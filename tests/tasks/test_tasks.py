@@ -316,7 +316,8 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 
 def test_tasks_have_names() -> None:
-    names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
+    names = ["property_prediction", "property_transfer", "skill_prediction", "skill_forecast", "generation"]
+    names += ["fine_tuning", "zero_shot"]
     names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
     names += ["membership", "lineage", "model_tree", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names

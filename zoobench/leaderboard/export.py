@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
@@ -120,8 +121,9 @@ def _write_asked(folder: Path, forms: Mapping[str, Form], references: Mapping[st
     columns = ["target", "checkpoint", "property", "kind"]
     rows = pd.concat(tables)[columns].drop_duplicates(ignore_index=True)
     rows.to_parquet(folder / "asked.parquet", index=False)
-    for name, reference in references.items():
-        _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"))
+    for name, reference in references.items():  # judging may read more of them than is asked about
+        test, asked = reference.split("test"), rows.loc[rows["target"] == name, "checkpoint"]
+        _write_weights(folder / "test" / f"{name}.safetensors", test.select(np.isin(test.names, asked)))
 
 
 def _write_members(folder: Path, track: Track, task: Combining, references: Mapping[str, Population]) -> None:

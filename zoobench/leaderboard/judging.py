@@ -25,7 +25,7 @@ from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.populations import Population
 from zoobench.tasks.answers import Answer, Predictions, Weights
 from zoobench.tasks.estimates import Estimate
-from zoobench.tasks.probe import NUMBERS, as_classes, recorded
+from zoobench.tasks.probe import as_classes, is_number, recorded
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -124,7 +124,7 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
     return {
         name: classes_of(pd.Series([getattr(model, recorded(name)) for model in models]))
         for name in track.properties
-        if recorded(name) not in NUMBERS and hasattr(models[0], recorded(name))
+        if not is_number(recorded(name)) and hasattr(models[0], recorded(name))
     }
 
 

@@ -153,6 +153,9 @@ TRACERS = (
 )
 """Methods that say which model another one was trained from; embedders are read by the task."""
 
+SKILLS = ("emergence_law", "measured_skills")
+"""Methods that predict skills by what is known of them: the floor and the ceiling."""
+
 EXTRACTORS = ("base_alone", "imitation", "last_layer")
 """Methods that copy models from their answers."""
 
@@ -180,6 +183,7 @@ METHODS = Registry(
     | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
     | {name: f"zoobench.methods.membership:{name.upper()}" for name in MEMBERSHIP}
     | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
+    | {name: f"zoobench.methods.skills:{name.upper()}" for name in SKILLS}
     | {name: f"zoobench.methods.extraction:{name.upper()}" for name in EXTRACTORS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,
