@@ -1,7 +1,7 @@
 """How the loss of many networks curves: the largest eigenvalue of their Hessian, and its trace.
 
-Sources: Yao et al., PyHessian, arXiv 1912.07145, section 3; Yang et al., arXiv 2107.11228, which take both for how sharp
-a minimum is. The Hessian is that of `gradients.hessian_vector`: of the mean cross-entropy in evaluation mode.
+Sources: Yao et al., PyHessian, arXiv 1912.07145, section 3; Yang et al., arXiv 2107.11228, which take both for how
+sharp a minimum is. The Hessian is that of `gradients.hessian_vector`: of the mean cross-entropy in evaluation mode.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ def signs(probes: int, size: int, seed: int = 0) -> Tensor:
 def largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
     """The largest eigenvalue of each model's Hessian, float64 [models], by so many steps of Lanczos.
 
-    product: of vectors [1, models, P] with the Hessians; start: a vector for each model, [models, P]. Vectors are made orthogonal to all before, twice, so that no eigenvalue
-    is found again. After P steps the eigenvalue is exact. It is the largest one, where power iteration finds that of
-    the largest modulus, and is never above the truth. Source: Lanczos, J. Res. Nat. Bur. Stand. 45 (1950), 255.
+    product: of vectors [1, models, P] with the Hessians; start: a vector for each model, [models, P]. Vectors are made
+    orthogonal to all before, twice, so that no eigenvalue is found again. After P steps the eigenvalue is exact. It is
+    the largest one, where power iteration finds that of the largest modulus, and is never above the truth. Source:
+    Lanczos, J. Res. Nat. Bur. Stand. 45 (1950), 255.
     """
     current = (start / start.norm(dim=1, keepdim=True)).double()
     basis, diagonal, beside = [current], [], []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 MIXING = 16.0
-"""Both parameters of the Beta distribution that shares of mixed images are drawn from; Yang et al., arXiv 2107.11228."""
+"""Both parameters of the Beta distribution of the shares of mixed images; Yang et al., arXiv 2107.11228."""
 
 
 def linear_cka(one: Tensor, other: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def mixed_up(images: Tensor, batch: int = 128, seed: int = 0) -> Tensor:
     """Each image mixed with another of its batch, of the same shape [images, channels, height, width].
 
     The share of the image itself is drawn once a batch, from Beta(16, 16), and the others are the batch in a random
-    order, as of Zhang et al., mixup, arXiv 1710.09412. What is drawn depends on the seed and the number of images alone.
+    order, as of Zhang et al., mixup, arXiv 1710.09412. What is drawn depends on the seed and the number of images.
     """
     generator = torch.Generator().manual_seed(seed)
     mixed = []

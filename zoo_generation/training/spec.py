@@ -67,11 +67,11 @@ AXES = (
 )
 """Hyperparameters that a grid varies, the outermost first."""
 
-OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset"}
+OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset", "landscape_epoch"}
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
-ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets"}
+ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets", "landscape_epoch"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
 
 ADDED_TO_FORK = {"learning_rate", "fork"}
@@ -168,8 +168,9 @@ class ZooSpec(BaseModel):
     `subset_fraction` is the share of the training images that a model sees: `subsets` different random subsets (one if
     None), on each of which `seeds` models are trained. Subsets are numbered from `seed` + `subset_seed` (0 if None) on,
     and so are models' seeds, so that zoos of one `seed` share neither if their numbers lie apart. `fork` makes children
-    of every model. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt et al., arXiv
-    2209.14764, section 3.
+    of every model. With `landscape_epoch` the loss landscape around models after that epoch is measured once all are
+    trained, and a checkpoint is kept there. `per_dataset` holds, by dataset, the fields that differ for it. Source:
+    Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -202,11 +203,14 @@ class ZooSpec(BaseModel):
     subset_seed: Seed | None = None
     subsets: Count | None = None
     fork: Fork | None = None
+    landscape_epoch: Epoch | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> ZooSpec:
         named = {"checkpoint_epochs": (self.checkpoint_epochs, self.epochs)}
+        if self.landscape_epoch is not None:
+            named["landscape_epoch"] = ((self.landscape_epoch,), self.epochs)
         fork, name, trained = self.fork, "fork", self.epochs
         while fork is not None:
             named[f"{name}.after"], trained = (fork.after, trained), fork.epochs or trained

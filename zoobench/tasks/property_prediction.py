@@ -42,12 +42,13 @@ class PropertyPrediction:
     paper: ClassVar[str] = "arXiv 2209.14764"
     asks: ClassVar = Embedder | Predictor | TablePredictor
     access: ClassVar[Access] = Access.WEIGHTS
+    known: ClassVar[tuple[str, ...]] = (*probes.ALL, *probes.HYPERPARAMETERS)
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a property that is not known."""
-        known = (*probes.ALL, *probes.HYPERPARAMETERS)
-        if strange := [name for name in self.properties if probes.recorded(name) not in known]:
-            raise InputError(f"property prediction was asked for '{strange[0]}'; the properties are {', '.join(known)}")
+        if strange := [name for name in self.properties if probes.recorded(name) not in self.known]:
+            title = self.name.replace("_", " ")
+            raise InputError(f"{title} was asked for '{strange[0]}'; the properties are {', '.join(self.known)}")
 
     @property
     def name(self) -> str:
