@@ -317,7 +317,7 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
     names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
-    names += ["lineage", "model_tree", "extraction"]
+    names += ["lineage", "model_tree", "landscape_prediction", "phase_prediction", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")
