@@ -30,6 +30,16 @@ def whole_hessians(
     return hessians, (weights, layout, module, shown)
 
 
+def arithmetic_model() -> tuple[Tensor, Layout, nn.Module, Images]:
+    """Two models and images made of sines alone, the same everywhere, in double precision."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(9, 5), nn.Tanh(), nn.BatchNorm1d(5), nn.Linear(5, 3)).eval()
+    layout = Layout.of(module.state_dict())
+    weights = torch.sin(torch.arange(2.0 * layout.size, dtype=torch.float64) * 1.7).reshape(2, -1)
+    weights[:, layout["3.running_var"].span] += 2
+    pixels = torch.cos(torch.arange(72.0, dtype=torch.float64) * 0.9).reshape(8, 1, 3, 3)
+    return weights, layout, module, Images(pixels, torch.arange(8) % 3)
+
+
 @pytest.mark.parametrize("blocks", ["functional tanh", "batch norm+residual"])
 def test_eigenvalues_and_traces_are_those_of_the_whole_hessian(blocks: str) -> None:
     hessians, (weights, layout, module, shown) = whole_hessians(tuple(blocks.split("+")), 2)
@@ -42,6 +52,13 @@ def test_eigenvalues_and_traces_are_those_of_the_whole_hessian(blocks: str) -> N
     single = curvature(weights, layout, module, shown, steps=20, probes=5, seed=3)
     torch.testing.assert_close(single.trace, found.trace, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(single.top_eigenvalue, found.top_eigenvalue, rtol=1e-3, atol=1e-4)
+
+
+def test_curvature_is_that_of_curvlinops() -> None:
+    """Recorded of version 3.0.1: `HessianLinearOperator` with SciPy's `eigsh`, and products with the same probes."""
+    found = curvature(*arithmetic_model(), steps=ALL, probes=8, seed=1)
+    assert found.top_eigenvalue.tolist() == pytest.approx([2.362440030222917, 3.221638457740044], rel=1e-9)
+    assert found.trace.tolist() == pytest.approx([2.414611260487876, 4.325554522544236], rel=1e-9)
 
 
 def test_curvature_does_not_depend_on_the_stack() -> None:

@@ -20,6 +20,13 @@ def test_cka_is_that_of_the_kernels_of_images() -> None:
         assert float(found[number]) == pytest.approx(float(expected), rel=1e-9)
 
 
+def test_cka_is_that_of_ckatorch() -> None:
+    """Recorded of version 1.0.3: `cka_base(one, other, "linear")`."""
+    one = torch.sin(torch.arange(60.0)).reshape(20, 3)
+    other = torch.cos(torch.arange(100.0) ** 1.5).reshape(20, 5)
+    assert float(linear_cka(one, other)) == pytest.approx(0.1714002566994027, rel=1e-6)
+
+
 def test_pooling_keeps_independent_outputs_apart() -> None:
     """The mean over batches of 128 is .44 for independent outputs of 100 classes."""
     torch.manual_seed(0)
