@@ -41,7 +41,7 @@ SPEC = {
     "image_size": 8,
     "activation": "relu",
     "optimizer": "sgd",
-    "learning_rate": 0.05,
+    "learning_rate": 0.005,
     "batch_size": [16, 64],
     "seeds": 2,
     "fixed_seeds": True,
