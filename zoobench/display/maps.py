@@ -74,11 +74,11 @@ def page(title: str, tables: Mapping[str, pd.DataFrame], plots: Sequence[Plot]) 
 
 
 def _write(panel: Axes, values: pd.DataFrame, phases: pd.DataFrame) -> None:
-    """The phase of each cell, in a colour that is seen on the cell's."""
-    low, high = np.nanmin(values.to_numpy(float)), np.nanmax(values.to_numpy(float))
-    for (row, column), phase in np.ndenumerate(phases.to_numpy(object)):
-        if isinstance(phase, str):
-            dark = not values.iat[row, column] > (low + high) / 2
-            drawn = f"$\\mathrm{{{phase.replace('-', '{-}')}}}$"  # as a marker, since a page colours all text alike
-            colour = LIGHT if dark else DARK
-            panel.scatter(column + 0.5, row + 0.5, s=130 * len(phase) ** 1.3, marker=drawn, color=colour, linewidth=0)
+    """The phase of each cell in a colour that is seen there; as markers, since a page colours all text alike."""
+    numbers, names = values.to_numpy(float), phases.to_numpy(object)
+    bright = numbers > (np.nanmin(numbers) + np.nanmax(numbers)) / 2
+    for name in sorted({name for name in names.flat if isinstance(name, str)}):
+        marker = f"$\\mathrm{{{name.replace('-', '{-}')}}}$"
+        for colour, chosen in ((LIGHT, ~bright), (DARK, bright)):
+            rows, columns = np.nonzero((names == name) & chosen)
+            panel.scatter(columns + 0.5, rows + 0.5, 130 * len(name) ** 1.3, colour, marker, linewidth=0)

@@ -27,6 +27,7 @@ NUMBERS_OF_CELLS = [*OF_CHECKPOINTS, *(field.name for field in MEASURED if field
 """What is known of a cell: the median over its models."""
 
 GAINS = ["late_average_gain", "matched_average_gain", "ensemble_gain"]
+LOAD = "width"
 TEMPERATURES = ("batch_size", "learning_rate", "weight_decay")
 """What may be the temperature: the first that varies."""
 
@@ -135,7 +136,8 @@ def report_of(zoo: Zoo, rule: PhaseRule | None = None) -> LandscapeReport:
     cells["models"] = groups.size()
     cells = cells.join(groups[NUMBERS_OF_CELLS].median()).join(groups["phase"].first()).reset_index()
     temperature = next((name for name in TEMPERATURES if cells[name].nunique() > 1), TEMPERATURES[0])
-    return LandscapeReport(zoo.name, str(zoo.path), cells, rule or PhaseRule(), "width", temperature)
+    cells = cells.sort_values(["dataset", "architecture", "epoch", LOAD, temperature], ignore_index=True)
+    return LandscapeReport(zoo.name, str(zoo.path), cells, rule or PhaseRule(), LOAD, temperature)
 
 
 def _column(values: pd.Series) -> pd.DataFrame:
