@@ -79,6 +79,9 @@ def _write(panel: Axes, values: pd.DataFrame, phases: pd.DataFrame) -> None:
     bright = numbers > (np.nanmin(numbers) + np.nanmax(numbers)) / 2
     for name in sorted({name for name in names.flat if isinstance(name, str)}):
         marker = f"$\\mathrm{{{name.replace('-', '{-}')}}}$"
+        wide = sum(
+            0.4 if letter == "I" else 0.75 for letter in name
+        )  # by its height; a marker's size is of its larger side
         for colour, chosen in ((LIGHT, ~bright), (DARK, bright)):
             rows, columns = np.nonzero((names == name) & chosen)
-            panel.scatter(columns + 0.5, rows + 0.5, 130 * len(name) ** 1.3, colour, marker, linewidth=0)
+            panel.scatter(columns + 0.5, rows + 0.5, 60 * max(1.0, wide) ** 2, colour, marker, linewidth=0)
