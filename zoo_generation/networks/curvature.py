@@ -79,7 +79,7 @@ def largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, step
     Lanczos, J. Res. Nat. Bur. Stand. 45 (1950), 255.
     """
     current = (start / start.norm(dim=1, keepdim=True)).double()
-    basis, diagonal, beside = [current], [], []
+    basis, diagonal, beside = [current], list[Tensor](), list[Tensor]()
     ended = torch.zeros(len(start), dtype=torch.bool)
     largest = torch.zeros(len(start), dtype=torch.float64)
     for _ in range(min(steps, start.shape[1])):

@@ -7,6 +7,7 @@ connectivity. Pairs run in a stack, as models do in training, or one by one if t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -156,7 +157,7 @@ def _slope_alone(program: Program, weights: Tensor, images: Tensor, labels: Tens
     return _flat(program.module(images).T[None], free, labels, weights, program.layout)
 
 
-def _flat(logits: Tensor, parameters: dict[str, Tensor], labels: Tensor, weights: Tensor, layout: Layout) -> Tensor:
+def _flat(logits: Tensor, parameters: Mapping[str, Tensor], labels: Tensor, weights: Tensor, layout: Layout) -> Tensor:
     """Derivatives by parameters, each at its place in the flat vectors, of the mean cross-entropy of logits [models,
     classes, batch]."""
     loss = F.cross_entropy(logits, labels.expand(len(logits), -1), reduction="none").mean(1).sum()

@@ -84,4 +84,5 @@ def _write(panel: Axes, values: pd.DataFrame, phases: pd.DataFrame) -> None:
         )  # by its height; a marker's size is of its larger side
         for colour, chosen in ((LIGHT, ~bright), (DARK, bright)):
             rows, columns = np.nonzero((names == name) & chosen)
-            panel.scatter(columns + 0.5, rows + 0.5, 60 * max(1.0, wide) ** 2, colour, marker, linewidth=0)
+            size = 60 * max(1.0, wide) ** 2
+            panel.scatter(columns + 0.5, rows + 0.5, size, colour, marker=marker, linewidth=0)

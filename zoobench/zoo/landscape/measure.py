@@ -86,9 +86,9 @@ def measured(
     )
     alone = models.accuracy(weights)
     found = rows[["model_id", "epoch", "cell"]].assign(
-        hessian_top_eigenvalue=curves.top_eigenvalue,
-        hessian_trace=curves.trace,
-        late_average_gain=models.late(zoo, rows, settings.late) - alone,
+        hessian_top_eigenvalue=curves.top_eigenvalue.numpy(),
+        hessian_trace=curves.trace.numpy(),
+        late_average_gain=(models.late(zoo, rows, settings.late) - alone).numpy(),
     )
     members = {str(cell): torch.tensor(places) for cell, places in rows.groupby("cell").indices.items()}
     of_cells = _of_pairs(models, weights, members, settings, progress)
@@ -127,7 +127,7 @@ class _Models:
         epoch = int(rows["epoch"].iloc[0])
         table = zoo.checkpoints
         late = table[table["model_id"].isin(rows["model_id"]) & table["epoch"].between(epoch - count + 1, epoch)]
-        places = late.groupby("model_id").indices
+        places = {str(model): torch.tensor(found) for model, found in late.groupby("model_id").indices.items()}
         stored, _ = zoo.weights(late)
         means = torch.stack([stored[places[model]].mean(0) for model in rows["model_id"]])
         several = torch.tensor([len(places[model]) > 1 for model in rows["model_id"]])

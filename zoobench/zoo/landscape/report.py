@@ -80,7 +80,7 @@ class LandscapeReport:
         """A heat map of each metric that was measured, with the borders of the phases."""
         from zoobench.display.maps import heat_map
 
-        plots = []
+        plots: list[Plot] = []
         for metric in NUMBERS_OF_CELLS:
             for (title, values), (_, phases) in zip(self.grids(metric), self.grids("phase"), strict=True):
                 if values.notna().any(axis=None):
@@ -147,5 +147,6 @@ def _column(values: pd.Series) -> pd.DataFrame:
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows with None in place of NaN."""
     return [
-        {name: None if pd.isna(value) else value for name, value in row.items()} for row in table.to_dict("records")
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in table.to_dict("records")
     ]
