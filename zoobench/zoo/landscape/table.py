@@ -28,7 +28,8 @@ def read_landscape(zoo: StoragePath) -> pd.DataFrame:
     if not (zoo / FOLDER).is_dir():
         return LANDSCAPE.empty_table().to_pandas()
     tables = asked_at_once(read_cell, files_in(zoo / FOLDER, "[!.]*.parquet"))
-    return pa.concat_tables([LANDSCAPE.empty_table(), *tables]).to_pandas()
+    found = pa.concat_tables([LANDSCAPE.empty_table(), *tables]).to_pandas()
+    return found.drop_duplicates(["model_id", "epoch"], ignore_index=True)  # which a validation reports
 
 
 def read_cell(file: StoragePath) -> pa.Table:
