@@ -284,8 +284,10 @@ class ZooSpec(BaseModel):
     @property
     def saved_epochs(self) -> tuple[int, ...]:
         """Epochs at which a checkpoint is kept: the requested ones, or every one after training began; and those after
-        which children are made."""
-        return _saved(self.checkpoint_epochs, self.epochs, self.fork.after if self.fork else ())
+        which children are made or the landscape is measured."""
+        besides = self.fork.after if self.fork else ()
+        besides += () if self.landscape_epoch is None else (self.landscape_epoch,)
+        return _saved(self.checkpoint_epochs, self.epochs, besides)
 
     def models(self) -> list[ModelSpec]:
         """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all descendants,
