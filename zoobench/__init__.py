@@ -52,6 +52,7 @@ from zoobench.api.zoos import import_zoo as import_zoo
 from zoobench.api.zoos import inspect_zoo as inspect_zoo
 from zoobench.api.zoos import load_tokens as load_tokens
 from zoobench.api.zoos import load_zoo as load_zoo
+from zoobench.api.zoos import measure_landscape as measure_landscape
 from zoobench.api.zoos import save_tokens as save_tokens
 from zoobench.api.zoos import validate_tokens as validate_tokens
 from zoobench.api.zoos import validate_zoo as validate_zoo
@@ -116,6 +117,9 @@ if TYPE_CHECKING:
     from zoobench.zoo import Zoo as Zoo
     from zoobench.zoo.importers import Imported as Imported
     from zoobench.zoo.inspection import ZooReport as ZooReport
+    from zoobench.zoo.landscape.measure import LandscapeSettings as LandscapeSettings
+    from zoobench.zoo.landscape.phases import PhaseRule as PhaseRule
+    from zoobench.zoo.landscape.report import LandscapeReport as LandscapeReport
     from zoobench.zoo.validation import ValidationReport as ValidationReport
     from zoobench.zoo.workspace import Workspace as Workspace
 
@@ -144,6 +148,9 @@ _TYPES = {
     "zoobench.zoo": "Zoo",
     "zoobench.zoo.importers": "Imported",
     "zoobench.zoo.inspection": "ZooReport",
+    "zoobench.zoo.landscape.measure": "LandscapeSettings",
+    "zoobench.zoo.landscape.phases": "PhaseRule",
+    "zoobench.zoo.landscape.report": "LandscapeReport",
     "zoobench.zoo.validation": "ValidationReport",
     "zoobench.zoo.workspace": "Workspace",
 }

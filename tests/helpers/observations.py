@@ -12,14 +12,15 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
     models = np.repeat([f"m{number}" for number in range(6)], 4)
     share = random.random((3, 24))
     match task:
-        case "property_prediction" | "property_transfer":
+        case "property_prediction" | "property_transfer" | "landscape_prediction" | "phase_prediction":
+            names = ("test_accuracy", "optimizer") if "property" in task else ("ln_trace", "phase")
             numbers = {"truth": share[0], "predicted": share[1], "true_class": None, "predicted_class": None}
             classes = dict(zip(("true_class", "predicted_class"), random.choice(["a", "b"], (2, 24)), strict=True))
             rows = {"model": models, "epoch": np.tile(range(4), 6)}
             return pd.concat(
                 [
-                    pd.DataFrame(rows | {"property": "test_accuracy", "kind": "number"} | numbers),
-                    pd.DataFrame(rows | {"property": "optimizer", "kind": "class"} | classes),
+                    pd.DataFrame(rows | {"property": names[0], "kind": "number"} | numbers),
+                    pd.DataFrame(rows | {"property": names[1], "kind": "class"} | classes),
                 ]
             )
         case "skill_prediction" | "skill_forecast":

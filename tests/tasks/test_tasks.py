@@ -319,7 +319,7 @@ def test_tasks_have_names() -> None:
     names = ["property_prediction", "property_transfer", "skill_prediction", "skill_forecast", "generation"]
     names += ["fine_tuning", "zero_shot"]
     names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
-    names += ["membership", "lineage", "model_tree", "extraction"]
+    names += ["membership", "lineage", "model_tree", "landscape_prediction", "phase_prediction", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

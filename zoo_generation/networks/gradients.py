@@ -24,7 +24,7 @@ from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.architectures.layout import LayoutEntry
 from zoo_generation.networks.layerwise import layer_gradients, plain_layers
 from zoo_generation.networks.module import first_line
-from zoo_generation.networks.program import Program, norms_of
+from zoo_generation.networks.program import Program, norms_of, sizes_of_outputs
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.networks.trial import IMAGES, near
 from zoo_generation.progress import QUIET, Progress
@@ -37,6 +37,7 @@ Of = Literal["loss", "logit", "margin"]
 
 GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
 LARGEST_BATCH = 64  # images
+GRAPH_ELEMENTS = 2**26  # of layers' outputs in graphs that stay in memory; a graph holds several times as many
 APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
 AGREE = 1e-5  # how far, as a share of the largest, gradients by layers may be from those image by image
 
@@ -116,27 +117,89 @@ def hessian_vector(
     models, P], of which all share the first derivative. Models run in a stack if it computes the same. At a kink (ReLU,
     max-pooling) it is the Hessian of the side that PyTorch takes. Raises `InputError` as `per_example` does.
     """
-    trained = _trained(layout, module)
-    size = sum(entry.numel for entry in trained)
+    size = len(positions(layout, module))
     if vectors.shape[-2:] != (len(weights), size) or vectors.dim() not in (2, 3):
         raise InputError(
             f"vectors are of shape {list(vectors.shape)}; give [{len(weights)}, {size}], or several of that shape"
         )
-    many = vectors.double().to(device).reshape(-1, len(weights), size)
-    found = []
-    alone = device == "cpu" and bool(norms_of(module))  # as in `accuracy.evaluate`, where a stack gains nothing
-    with _program(module, layout, images, device, torch.float64, alone=alone) as (program, shown, labels):
+    many = vectors.double().reshape(-1, len(weights), size)
+
+    def multiplied(rows: Tensor, product: HessianProduct) -> Tensor:
+        return product(many[:, rows]).cpu()
+
+    found = of_hessians(weights.double(), layout, module, images, multiplied, device=device)
+    return torch.cat(found, dim=1).reshape(vectors.shape)
+
+
+def of_hessians(
+    weights: Tensor,
+    layout: Layout,
+    module: nn.Module,
+    images: Images,
+    ask: Callable[[Tensor, HessianProduct], Tensor],
+    *,
+    device: str = "cpu",
+    progress: Progress = QUIET,
+) -> list[Tensor]:
+    """What `ask` finds for some models after others, given their numbers [some] and the product with their Hessians.
+
+    The Hessian is that of `hessian_vector`. It is computed in double precision for float64 weights, and otherwise in
+    single precision, which takes half the time; then models run one by one on a CPU. The first derivative is made once
+    for all that `ask` multiplies if memory allows. Raises `InputError` as `per_example` does.
+    """
+    trained = _trained(layout, module)
+    step, found = progress.stage("curvature"), []
+    # On a CPU the kernels of stacks in single precision have no second derivative; for BatchNorm see `accuracy`.
+    alone = device == "cpu" and (weights.dtype == torch.float32 or bool(norms_of(module)))
+    with _program(module, layout, images, device, weights.dtype, alone=alone) as (program, shown, labels):
         chunks = program.chunks(shown[:1])
         batches = list(zip(shown.split(LARGEST_BATCH), labels.split(LARGEST_BATCH), strict=True))
+        kept = sum(sizes_of_outputs(program.module, shown[:1])) * len(shown) * chunks.models <= GRAPH_ELEMENTS
         for rows in torch.arange(len(weights)).split(chunks.models):
-            program.load(weights[rows].double().to(device))
+            program.load(weights[rows].to(device))
             _check_independent(program, shown)
-            parameters = _leaves(program, trained)
-            products = torch.zeros_like(many[:, rows])
-            for pixels, truth in batches:
-                products += _products(program, parameters, pixels, truth, many[:, rows]) / len(shown)
-            found.append(products.cpu())
-    return torch.cat(found, dim=1).reshape(vectors.shape)
+            found.append(ask(rows, HessianProduct(program, _leaves(program, trained), batches, kept)))
+            step(int(rows[-1]) + 1, len(weights))
+    return found
+
+
+class HessianProduct:
+    """The Hessians of some models' mean cross-entropy over batches of images, as a function of vectors.
+
+    kept: whether the first derivatives stay in memory, with the graph that they are differentiated through.
+    """
+
+    def __init__(
+        self, program: Program, parameters: list[Tensor], batches: list[tuple[Tensor, Tensor]], kept: bool
+    ) -> None:
+        self.program, self.parameters, self.batches = program, parameters, batches
+        self.images = sum(len(truth) for _, truth in batches)
+        self.gradients = [self._gradient(*batch) for batch in batches] if kept else None
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """The products with vectors [vectors, models, P], of that shape, in the precision of the weights."""
+        given = vectors.to(self.parameters[0])
+        total = torch.zeros_like(given)
+        for number, batch in enumerate(self.batches):
+            gradient = self.gradients[number] if self.gradients else self._gradient(*batch)
+            for place, vector in enumerate(given):
+                # of all models at once, since no model's loss depends on the others
+                second = torch.autograd.grad(gradient, self.parameters, vector, retain_graph=True, allow_unused=True)
+                total[place] += self._flat(second) / self.images
+        return total
+
+    def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The gradients [models, P] of the summed cross-entropy, which can be differentiated again."""
+        logits = self.program(images)
+        loss = F.cross_entropy(logits, labels.expand(len(logits), -1), reduction="sum")
+        return self._flat(torch.autograd.grad(loss, self.parameters, create_graph=True, allow_unused=True))
+
+    def _flat(self, values: Sequence[Tensor | None]) -> Tensor:
+        """Derivatives by each parameter as [models, P]; zeros where nothing depends on it."""
+        models = self.program.stack.models if self.program.stack else 1
+        pairs = zip(values, self.parameters, strict=True)
+        parts = [torch.zeros_like(like) if value is None else value for value, like in pairs]
+        return torch.cat([part.reshape(models, -1) for part in parts], dim=1)
 
 
 def gauss_newton(
@@ -199,28 +262,6 @@ def _leaves(program: Program, trained: list[LayoutEntry]) -> list[Tensor]:
         parameters = dict(program.module.named_parameters())
         return [parameters[entry.name] for entry in trained]
     return [program.state[entry.name].requires_grad_() for entry in trained]
-
-
-def _products(program: Program, parameters: list[Tensor], images: Tensor, labels: Tensor, vectors: Tensor) -> Tensor:
-    """The Hessians of the summed cross-entropy times vectors [vectors, models, P].
-
-    One pass gives the products of all models, since no model's loss depends on the others.
-    """
-    logits = program(images)
-    models = len(logits)
-    loss = F.cross_entropy(logits, labels.expand(models, -1), reduction="sum")
-    gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-    flat = torch.cat([_rows(value, like, models) for value, like in zip(gradients, parameters, strict=True)], dim=1)
-    products = []
-    for vector in vectors:
-        second = torch.autograd.grad(flat, parameters, vector, retain_graph=True, allow_unused=True)
-        products.append(torch.cat([_rows(v, like, models) for v, like in zip(second, parameters, strict=True)], dim=1))
-    return torch.stack(products)
-
-
-def _rows(value: Tensor | None, like: Tensor, models: int) -> Tensor:
-    """A derivative as [models, elements]; zeros where nothing depends on the parameter."""
-    return (torch.zeros_like(like) if value is None else value).reshape(models, -1)
 
 
 @contextmanager

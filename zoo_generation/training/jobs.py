@@ -86,7 +86,7 @@ def train_zoo(
             if not running:
                 break
             done, running = ray.wait(running, num_returns=len(running), timeout=POLL_SECONDS)
-            _raise_failures(ray, done)
+            raise_failures(ray, done)
             with suppress(ray.exceptions.RayError):  # the work goes on if only its counts are lost
                 now = ray.get(counts.snapshot.remote())
                 step(round(already + now.done + now.begun, 1), total, now.numbers, now.note)
@@ -115,8 +115,8 @@ def _shards(specs: Sequence[ModelSpec], slots: int, stack_size: int | None) -> I
             yield group[piece * len(group) // pieces : (piece + 1) * len(group) // pieces]
 
 
-def _raise_failures(ray: Any, done: list[Any]) -> None:
-    """Raise the errors of ended shards: as one sentence if the user can do something about it."""
+def raise_failures(ray: Any, done: list[Any]) -> None:
+    """Raise the errors of ended jobs: as one sentence if the user can do something about it."""
     try:
         ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -129,7 +129,7 @@ def _raise_failures(ray: Any, done: list[Any]) -> None:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
-            f"the workers of a shard died {RETRIES + 1} times ({reason}); if memory ran out, lower --stack-size or "
+            f"the workers of a job died {RETRIES + 1} times ({reason}); if memory ran out, lower --stack-size or "
             "--workers, and run the same command again: it goes on from there"
         ) from None
 
@@ -143,8 +143,6 @@ def _train_shard(
     stack_size: int | None,
     states: list[State] | None,
 ) -> None:
-    import torch
-
     from zoo_generation.networks.threads import use_threads
     from zoo_generation.progress import Progress, Update
     from zoo_generation.training.memory import stack_size_for
@@ -154,7 +152,7 @@ def _train_shard(
     if ":" in specs[0].architecture:
         import_architecture(specs[0].architecture)
     use_threads(threads)
-    device = "cuda" if torch.cuda.is_available() and _gpus_given() else "cpu"
+    device = device_given()
 
     def listen(update: Update) -> None:
         if update.of:
@@ -168,8 +166,10 @@ def _train_shard(
         counts.finished.remote(model.spec.id, model.status)
 
 
-def _gpus_given() -> bool:
-    """Whether Ray has given this worker a GPU, or a share of one."""
+def device_given() -> str:
+    """`cuda` if Ray has given this worker a GPU, or a share of one, that PyTorch can use; else `cpu`."""
     import ray
+    import torch
 
-    return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))
+    given = ray.get_runtime_context().get_accelerator_ids().get("GPU")
+    return "cuda" if given and torch.cuda.is_available() else "cpu"

@@ -57,23 +57,17 @@ MOST_MODELS = 100_000  # of a zoo
 MOST_CHECKPOINTS = 10_000_000
 
 AXES = (
-    "width",
-    "activation",
-    "init",
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "dropout",
-    "batch_size",
-    "schedule",
+    *("width", "activation", "init", "optimizer"),
+    *("learning_rate", "weight_decay", "dropout", "batch_size", "schedule"),
 )
 """Hyperparameters that a grid varies, the outermost first."""
 
-OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset"}
+OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_dataset", "landscape_epoch"}
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
 ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets", "loss", "momentum"}
+ADDED |= {"landscape_epoch"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
 
 ADDED_TO_FORK = {"learning_rate", "fork"}
@@ -175,8 +169,9 @@ class ZooSpec(BaseModel):
     None), on each of which `seeds` models are trained. Subsets are numbered from `seed` + `subset_seed` (0 if None) on,
     and so are models' seeds, so that zoos of one `seed` share neither if their numbers lie apart. `fork` makes children
     of every model. With the `loss` `mse` networks have one output, for the number that stands for an image's class.
-    `momentum` is SGD's, 0.9 if None. `per_dataset` holds, by dataset, the fields that differ for it. Source: Schürholt
-    et al., arXiv 2209.14764, section 3.
+    `momentum` is SGD's, 0.9 if None. With `landscape_epoch` the loss landscape around models after that epoch is
+    measured once all are trained, and a checkpoint is kept there. `per_dataset` holds, by dataset, the fields that
+    differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -211,11 +206,14 @@ class ZooSpec(BaseModel):
     fork: Fork | None = None
     loss: Loss | None = None
     momentum: Momentum | None = None
+    landscape_epoch: Epoch | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> ZooSpec:
         named = {"checkpoint_epochs": (self.checkpoint_epochs, self.epochs)}
+        if self.landscape_epoch is not None:
+            named["landscape_epoch"] = ((self.landscape_epoch,), self.epochs)
         fork, name, trained = self.fork, "fork", self.epochs
         while fork is not None:
             named[f"{name}.after"], trained = (fork.after, trained), fork.epochs or trained
@@ -289,8 +287,10 @@ class ZooSpec(BaseModel):
     @property
     def saved_epochs(self) -> tuple[int, ...]:
         """Epochs at which a checkpoint is kept: the requested ones, or every one after training began; and those after
-        which children are made."""
-        return _saved(self.checkpoint_epochs, self.epochs, self.fork.after if self.fork else ())
+        which children are made or the landscape is measured."""
+        besides = self.fork.after if self.fork else ()
+        besides += () if self.landscape_epoch is None else (self.landscape_epoch,)
+        return _saved(self.checkpoint_epochs, self.epochs, besides)
 
     def models(self) -> list[ModelSpec]:
         """Every model of the grid, in a fixed order: seeds innermost, datasets outermost; and then all descendants,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zoobench.zoo import Zoo
     from zoobench.zoo.importers import Imported
     from zoobench.zoo.inspection import ZooReport
+    from zoobench.zoo.landscape.phases import PhaseRule
+    from zoobench.zoo.landscape.report import LandscapeReport
     from zoobench.zoo.validation import ValidationReport
     from zoobench.zoo.workspace import Workspace
 
@@ -158,6 +160,41 @@ def inspect_zoo(zoo: Zoo | str | Path) -> ZooReport:
     from zoobench.zoo.inspection import inspect_zoo
 
     return inspect_zoo(zoo_of(zoo))
+
+
+def measure_landscape(
+    zoo: Zoo | str | Path | None = None,
+    *,
+    epoch: int | None = None,
+    rule: PhaseRule | Mapping[str, Any] | None = None,
+    workspace: Workspace | None = None,
+    progress: Progress = QUIET,
+    **settings: Any,
+) -> LandscapeReport:
+    """Measure the loss landscape around a zoo's models, and find its phases: `.table`, `.by_phase()`, `.save(folder)`.
+
+    What is measured is written into the zoo, and not measured again. zoo: None for the one that the workspace built
+    last; epoch: after which models are measured, None for the last that all have, or with a falling learning rate that
+    nearest to 77 % of training; rule: thresholds of the phases, such as `{"loss": 0.1}`; settings: those of
+    `LandscapeSettings`, such as `probes`. Raises `InputError` if the zoo was measured with other settings, or if its
+    images are missing.
+
+    >>> measure_landscape("zoos/phases").by_phase()  # doctest: +SKIP
+    """
+    from pydantic import ValidationError
+
+    from zoo_generation.settings import changed, sentence
+    from zoobench.zoo.landscape.measure import LandscapeSettings
+    from zoobench.zoo.landscape.phases import PhaseRule
+    from zoobench.zoo.landscape.survey import measure_landscape
+
+    try:
+        chosen = rule if isinstance(rule, PhaseRule) else PhaseRule(**rule or {})
+    except ValidationError as error:
+        raise InputError(sentence(error, "threshold of the phases", PhaseRule)) from None
+    given = changed(LandscapeSettings(), settings, "setting of a landscape")
+    opened = load_zoo(workspace=workspace) if zoo is None else zoo_of(zoo)
+    return measure_landscape(opened, epoch, given, chosen, workspace, progress)
 
 
 def load_tokens(

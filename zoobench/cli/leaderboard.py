@@ -41,11 +41,7 @@ def list_tracks(home: Home = Path(), json: Json = False, quiet: Quiet = False) -
 
 @app.command(
     "show",
-    epilog=examples(
-        "leaderboard show",
-        "leaderboard show generation-id --metric novelty",
-        "leaderboard show all --json > leaderboards.json",
-    ),
+    epilog=examples("leaderboard show generation-id --metric novelty", "leaderboard show all --json > boards.json"),
 )
 def show_tracks(
     tracks: Tracks = None,
@@ -139,12 +135,7 @@ def verify(
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else 2)
 
 
-@app.command(
-    epilog=examples(
-        "leaderboard site --out site",
-        "leaderboard site --repository https://github.com/me/zoobench",
-    )
-)
+@app.command(epilog=examples("leaderboard site", "leaderboard site --repository https://github.com/me/zoobench"))
 def site(
     out: Annotated[Path, option("Folder to write; an earlier site there is replaced.")] = Path("site"),
     repository: Annotated[str | None, option("Its address, for a link to the guide.", "none")] = None,

@@ -28,6 +28,7 @@ from zoobench.cli.options import (
     UserArchitectures,
     Zoos,
     assigned,
+    examples,
     import_listed,
     listed,
     opened,
@@ -37,38 +38,24 @@ from zoobench.cli.options import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-TRAIN_EXAMPLES = """
-Examples:
-
-  zoobench train --method sane --zoo zoos/mnist+cifar10-cnn_s
-
-  zoobench train --tokens tokens/mine --preset small --set normalization=batch,window=32 --log-dir runs/tensorboard
-
-  zoobench train --preset paper --device cuda --workers 8 --ray-address auto
-
-The same command again goes on with a training that was interrupted.
-"""
-EMBED_EXAMPLES = """
-Examples:
-
-  zoobench embed zoos/mnist-cnn_s
-
-  zoobench embed zoos/mnist-cnn_s,zoos/cifar10-resnet18 --from my-sane --layers
-
-  zoobench embed --population mnist-cnn_s-1x28 --checkpoint 1f2e3d4c5b6a7988:5
-"""
-GENERATE_EXAMPLES = """
-Examples:
-
-  zoobench generate
-
-  zoobench generate --zoo zoos/mnist-cnn_s --mode bootstrapped --rounds 3 --density joint --bandwidth 0.1 --relative
-
-  zoobench generate --from my-sane --zoo zoos/mnist-cnn_s --dataset fashion_mnist
-
-  zoobench generate --anchors 0 --gaussian fitted --architecture resnet18 --width 0.125
-
-Modes for --mode:
+TRAIN_EXAMPLES = examples(
+    "train --method sane --zoo zoos/mnist+cifar10-cnn_s",
+    "train --tokens tokens/mine --preset small --set normalization=batch,window=32 --log-dir runs/tensorboard",
+    "train --preset paper --device cuda --workers 8 --ray-address auto",
+)
+TRAIN_EXAMPLES += "\n\nThe same command again goes on with a training that was interrupted."
+EMBED_EXAMPLES = examples(
+    "embed zoos/mnist-cnn_s",
+    "embed zoos/mnist-cnn_s,zoos/cifar10-resnet18 --from my-sane --layers",
+    "embed --population mnist-cnn_s-1x28 --checkpoint 1f2e3d4c5b6a7988:5",
+)
+GENERATE_EXAMPLES = examples(
+    "generate",
+    "generate --zoo zoos/mnist-cnn_s --mode bootstrapped --rounds 3 --density joint --bandwidth 0.1 --relative",
+    "generate --from my-sane --zoo zoos/mnist-cnn_s --dataset fashion_mnist",
+    "generate --anchors 0 --gaussian fitted --architecture resnet18 --width 0.125",
+)
+GENERATE_EXAMPLES += """\n\nModes for --mode:
 
   plain: all that are drawn are kept
 

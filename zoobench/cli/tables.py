@@ -55,6 +55,14 @@ def cost_table(report: zb.ZooReport) -> Table:
     return result
 
 
+def frame_table(title: str, frame: pd.DataFrame) -> Table:
+    """A data frame as it is, numbers with two decimals."""
+    result = table(title, [], [str(name).replace("_", "\n") for name in frame])
+    for row in frame.to_dict("split", index=False)["data"]:
+        result.add_row(*(fact(None if value != value else value) for value in row))
+    return result
+
+
 def bars(counts: Sequence[int]) -> str:
     """A histogram in one line, one character per bin: the highest bar is full, and only empty bins are blank.
 

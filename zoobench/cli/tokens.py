@@ -11,24 +11,15 @@ import zoobench as zb
 from zoo_generation.errors import InputError
 from zoo_generation.names import inside
 from zoobench.cli.console import Table, console, show, shown_progress, styled, table
-from zoobench.cli.options import Home, Json, Quiet, Seed, Statuses, Zoos, listed, opened
+from zoobench.cli.options import Home, Json, Quiet, Seed, Statuses, Zoos, examples, listed, opened
 
 app = typer.Typer(no_args_is_help=True, help="Make token sets of zoos, and check them.")
 
-BUILD_EXAMPLES = """
-Examples:
-
-  zoobench tokens build
-
-  zoobench tokens build --zoo zoos/mnist-cnn_s,zoos/cifar10-resnet18 --token-size 288 --dtype bfloat16
-
-  zoobench tokens build --statuses trained --no-batch-norm --out tokens/mine
-"""
-VALIDATE_EXAMPLES = """
-Example:
-
-  zoobench tokens validate tokens/mnist-cnn_s
-"""
+BUILD_EXAMPLES = examples(
+    "tokens build",
+    "tokens build --zoo zoos/mnist-cnn_s,zoos/cifar10-resnet18 --token-size 288 --dtype bfloat16",
+    "tokens build --statuses trained --no-batch-norm --out tokens/mine",
+)
 TokenSetPath = Annotated[Path, typer.Argument(metavar="DIR", help="A token set's directory.")]
 
 
@@ -69,7 +60,7 @@ def build(
     show(record_of(path, made), content_table(path, made), f"Token set: {path} (zoobench tokens validate {path})")
 
 
-@app.command(epilog=VALIDATE_EXAMPLES)
+@app.command(epilog=examples("tokens validate tokens/mnist-cnn_s"))
 def validate(path: TokenSetPath, json: Json = False, quiet: Quiet = False) -> None:
     """Check a token set: checksums, columns, types, splits, finite weights, and that they can be mapped."""
     with console.status(f"Checking {path}"):

@@ -1,4 +1,4 @@
-"""`zoobench build-zoo` and `zoobench zoo`: build, inspect, validate, import and export zoos."""
+"""`zoobench build-zoo` and `zoobench zoo`: build, inspect, validate, measure, import and export zoos."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from zoobench.cli.options import (
     Quiet,
     RayAddress,
     Seed,
+    Settings,
     UserArchitectures,
     Workers,
+    assigned,
     examples,
     import_listed,
     listed,
     option,
 )
-from zoobench.cli.tables import check_table, cost_table, fault_tables, population_tables, recomputed_table
+from zoobench.cli.tables import check_table, cost_table, fault_tables, frame_table, population_tables, recomputed_table
 
-app = typer.Typer(no_args_is_help=True, help="Look at zoos, validate, import and export them.")
+app = typer.Typer(no_args_is_help=True, help="Look at zoos, validate, measure, import and export them.")
 
 BUILD = "\n\n".join(
     [
@@ -130,11 +132,7 @@ def inspect(
 
 
 @app.command(
-    epilog=examples(
-        "zoo validate",
-        "zoo validate zoos/mnist-cnn_s --recompute 20 --data-root ~/data",
-        "zoo validate s3://bucket/zoo",
-    )
+    epilog=examples("zoo validate", "zoo validate zoos/mnist-cnn_s --recompute 20", "zoo validate s3://bucket/zoo")
 )
 def validate(
     path: ZooPath = None,
@@ -168,12 +166,39 @@ def validate(
         raise InputError(report.verdict + (f", all of which are in {file}" if len(report.problems) > 1 else ""))
 
 
+@app.command(epilog=examples("zoo landscape", "zoo landscape zoos/phases --epoch 6", "zoo landscape --rule loss=0.1"))
+def landscape(
+    path: ZooPath = None,
+    epoch: Annotated[int | None, option("The epoch after which models are measured.", "by schedule", min=0)] = None,
+    rule: Annotated[str | None, option("Thresholds of the phases: loss, connectivity, likeness.", "published")] = None,
+    settings: Settings = None,
+    architectures: UserArchitectures = None,
+    data_root: DataRoot = None,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    device: Device = "auto",
+    home: Home = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the loss landscape around a zoo's models: curvature, connectivity, likeness; and draw maps of its phases.
+
+    What is measured goes into the zoo; the same command again measures only what is missing. Maps go to results/.
+    """
+    import_listed(architectures)
+    workspace, how = zb.Workspace(home, data_root, device, workers, ray_address), assigned(settings)
+    with shown_progress() as progress:
+        report = zb.measure_landscape(
+            path or None, epoch=epoch, rule=assigned(rule), workspace=workspace, progress=progress, **how
+        )
+    phases = [frame_table(f"Phases: {title}", grid.reset_index()) for title, grid in report.grids("phase")]
+    tables = [frame_table("By phase", report.by_phase()), *phases]
+    show(report.record(), *tables, f"Cells as JSON, and a page of maps: {report.save(workspace.results)}")
+
+
 @app.command(
     "import",
-    epilog=examples(
-        "zoo import downloads/tune_zoo_mnist_uniform --name mnist-uniform",
-        "zoo import checkpoints --dataset cifar10 --architecture my_package.models:my_net",
-    ),
+    epilog=examples("zoo import downloads/tune_zoo_mnist_uniform", "zoo import checkpoints --dataset cifar10"),
 )
 def import_(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of trained networks.")],
@@ -203,11 +228,7 @@ def import_(
 
 
 @app.command(
-    epilog=examples(
-        "zoo export --to modelzoos --out exported",
-        "zoo export zoos/mnist-cnn_s --to safetensors --out exported",
-        "zoo export --to huggingface --licence cc-by-4.0 --out dataset",
-    )
+    epilog=examples("zoo export --to modelzoos --out mine", "zoo export --to huggingface --licence mit --out dataset")
 )
 def export(
     to: Annotated[str, typer.Option(help="One of 'zoobench list exporters'.")],

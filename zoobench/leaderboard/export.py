@@ -30,7 +30,7 @@ from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
 from zoobench.tasks.base import AboutImages, Anchored, Combining, Comparing, Enlarging, Extracting
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
-from zoobench.tasks.probe import NUMBERS, recorded
+from zoobench.tasks.probe import is_number, recorded
 from zoobench.zoo.schema import entries_of
 from zoobench.zoo.workspace import Workspace
 
@@ -232,4 +232,4 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
     """The spelling of the values of properties that are classes."""
     tables = pd.concat([population.table for population in training])
-    return {name: classes_of(tables[recorded(name)]) for name in track.properties if recorded(name) not in NUMBERS}
+    return {name: classes_of(tables[recorded(name)]) for name in track.properties if not is_number(recorded(name))}

@@ -8,7 +8,7 @@ Source of the probe: Schürholt et al., Model Zoos, arXiv 2209.14764, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -31,8 +31,17 @@ from zoobench.zoo.schema import skills_among
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
 KEY = ["model", "epoch", "property"]
-NUMBERS = ("test_accuracy", "generalization_gap", "epoch")
-ALL = (*NUMBERS, "hyperparameters")
+LANDSCAPE = {
+    "ln_top_eigenvalue": "hessian_top_eigenvalue",
+    "ln_trace": "hessian_trace",
+    "mode_connectivity": "mode_connectivity",
+    "cka": "cka",
+}
+"""Measured of a model's landscape, and the columns that hold them: the logarithm of the modulus of the first two."""
+
+PHASE = "phase"
+NUMBERS = ("test_accuracy", "generalization_gap", "epoch", *LANDSCAPE)
+ALL = ("test_accuracy", "generalization_gap", "epoch", "hyperparameters")
 """The properties to predict if none are chosen: numbers, and every hyperparameter that varies."""
 SKILLS = "skills"
 """Stands for the strengths of all skills, `skill_1` and so on, where zoos record them."""
@@ -163,7 +172,7 @@ def predict(
     """
     _check_enough(known["model_id"].nunique(), len(asked))
     number_names, class_names = askable(known, asked, properties)
-    values, classes = numbers(known), dict(varying_classes(known))
+    values, classes = numbers(known), dict(_classes(known))
     if constant := [name for name in map(recorded, class_names) if name not in classes]:
         raise InputError(
             f"the {constant[0]} of the models that a probe is fitted to is constant, or not recorded; leave it out of "
@@ -197,7 +206,7 @@ def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str
     varying = [name for name, _ in varying_classes(known)] if "hyperparameters" in properties else []
     told = [prefix + name for prefix in ("", BOOSTED) for name in skills_among(finite) if prefix + SKILLS in properties]
     named = {*properties, *varying, *told}
-    found = [[each for each in (name, BOOSTED + name) if each in named] for name in (*finite, *HYPERPARAMETERS)]
+    found = [[each for each in (name, BOOSTED + name) if each in named] for name in (*finite, *HYPERPARAMETERS, PHASE)]
     return [*chain(*found[: len(finite)])], [*chain(*found[len(finite) :])]
 
 
@@ -251,7 +260,17 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
     gap = table["train_accuracy"] - table["test_accuracy"]
     columns = {"test_accuracy": table["test_accuracy"], "generalization_gap": gap, "epoch": table["epoch"]}
     columns |= {name: table[name] for name in skills_among(table)}
-    return {name: column.to_numpy(float) for name, column in columns.items()}
+    measured = {name: table[column] for name, column in LANDSCAPE.items() if column in table}
+    for name in (name for name in measured if name.startswith("ln_")):
+        measured[name] = np.log(measured[name].abs().where(measured[name] != 0))
+    return {name: column.to_numpy(float) for name, column in (columns | measured).items()}
+
+
+def _classes(table: pd.DataFrame) -> Iterator[tuple[str, Strings]]:
+    """The properties that are classes and vary, by name: hyperparameters, and the phase."""
+    yield from varying_classes(table)
+    if PHASE in table and table[PHASE].notna().all() and table[PHASE].nunique() > 1:
+        yield PHASE, as_classes(table[PHASE])
 
 
 def regress(features: Array, values: Array, models: Strings, test: Array) -> Array:

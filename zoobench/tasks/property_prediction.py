@@ -44,13 +44,16 @@ class PropertyPrediction:
     paper: ClassVar[str] = "arXiv 2209.14764"
     asks: ClassVar = Embedder | Predictor | TablePredictor
     access: ClassVar[Access] = Access.WEIGHTS
+    known: ClassVar[tuple[str, ...]] = (*probes.ALL, *probes.HYPERPARAMETERS, probes.SKILLS)
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a property that is not known."""
-        known = (*probes.ALL, *probes.HYPERPARAMETERS, probes.SKILLS)
-        named = [name for name in self.properties if not skills_among([probes.recorded(name)])]
-        if strange := [name for name in named if probes.recorded(name) not in known]:
-            raise InputError(f"property prediction was asked for '{strange[0]}'; the properties are {', '.join(known)}")
+        named = {name: probes.recorded(name) for name in self.properties}
+        if probes.SKILLS in self.known:
+            named = {name: each for name, each in named.items() if not skills_among([each])}
+        if strange := [name for name, each in named.items() if each not in self.known]:
+            title = self.name.replace("_", " ")
+            raise InputError(f"{title} was asked for '{strange[0]}'; the properties are {', '.join(self.known)}")
 
     @property
     def name(self) -> str:

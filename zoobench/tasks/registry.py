@@ -48,6 +48,8 @@ TASKS: Registry[Task] = Registry(
         "membership": "zoobench.tasks.membership:MEMBERSHIP",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
+        "landscape_prediction": "zoobench.tasks.landscape:LANDSCAPE_PREDICTION",
+        "phase_prediction": "zoobench.tasks.landscape:PHASE_PREDICTION",
         "extraction": "zoobench.tasks.extraction:EXTRACTION",
     },
     _check,

@@ -19,6 +19,7 @@ from zoo_generation.training.spec import ModelSpec, ZooSpec, make_spec, read_spe
 from zoo_generation.training.train import stack_key
 from zoo_generation.training.trial import why_alone
 from zoobench.zoo.forking import Trunks, generations, without_start
+from zoobench.zoo.landscape.survey import measure_landscape
 from zoobench.zoo.sink import ZooSink
 from zoobench.zoo.store import Zoo
 from zoobench.zoo.workspace import Workspace
@@ -50,7 +51,8 @@ def build_zoo(
     progress: Progress = QUIET,
     stack_size: int | None = None,
 ) -> Zoo:
-    """Train the models of a spec that the zoo at `path` lacks, children after their trunks, and return the zoo.
+    """Train the models of a spec that the zoo at `path` lacks, children after their trunks, and return the zoo; with a
+    `landscape_epoch`, measure what its landscape lacks.
 
     stack_size: models trained at once; None for as many as fit into memory. Raises `InputError` if another build holds
     the zoo, if there is a zoo of another spec, if the images cannot be loaded, or if a model is too large.
@@ -102,6 +104,8 @@ def build_zoo(
                 train([child for child in children if parents.reached(child)], reached + len(lost), parents.states)
                 reached += len(children)
     progress.tell(f"Zoo {spec.title}: {len(models)}/{len(models)} models trained")
+    if spec.landscape_epoch is not None:
+        measure_landscape(Zoo(path), spec.landscape_epoch, workspace=workspace, progress=progress)
     return Zoo(path)
 
 

@@ -80,6 +80,24 @@ CHECKPOINTS = pa.schema(
 )
 """One row per checkpoint."""
 
+MEASURED = [
+    _column("cell", pa.string(), "Names what the model shares with those that differ from it in their seeds alone."),
+    _column("hessian_top_eigenvalue", pa.float64(), "Largest eigenvalue of the Hessian of the training loss."),
+    _column("hessian_trace", pa.float64(), "Trace of that Hessian, estimated."),
+    _column("late_average_gain", pa.float64(), "Test accuracy of the mean of late checkpoints, less its own."),
+    _column("mode_connectivity", pa.float64(), "Of the cell, per cent of training error; below 0: a barrier."),
+    _column("cka", pa.float64(), "Of the cell: likeness of probabilities on mixed training images, in [0, 1]."),
+    _column("cka_logits", pa.float64(), "The same of logits."),
+    _column("l2_distance", pa.float64(), "Of the cell: distance of the models' parameters."),
+    _column("matched_average_gain", pa.float64(), "Of the cell: test accuracy of its matched mean, less theirs."),
+    _column("ensemble_gain", pa.float64(), "Of the cell: test accuracy of its ensemble, less that of its models."),
+    _column("phase", pa.string(), "Of the cell: `I`, `II`, `III`, `IV-A` or `IV-B`."),
+]
+LANDSCAPE = pa.schema([CHECKPOINTS.field("model_id"), CHECKPOINTS.field("epoch"), *MEASURED])
+"""One row per checkpoint whose surroundings were measured."""
+
+OF_A_LANDSCAPE = tuple(field.name for field in MEASURED)
+
 OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that are not of the checkpoint itself
 JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
 """Columns of a checkpoint and its model, wherever its weights lie."""
@@ -157,10 +175,9 @@ def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 
 def without_unused(table: pa.Table) -> pa.Table:
-    """The table without those columns of `ADDED` that hold nothing but nulls."""
-    return table.drop_columns(
-        [name for name in ADDED if name in table.column_names and table[name].null_count == len(table)]
-    )
+    """The table without those columns of `ADDED` and `MEASURED` that hold nothing but nulls."""
+    names = [name for name in (*ADDED, *OF_A_LANDSCAPE) if name in table.column_names]
+    return table.drop_columns([name for name in names if table[name].null_count == len(table)])
 
 
 def with_added(table: pa.Table) -> pa.Table:

@@ -5,6 +5,7 @@
     checkpoints/<part>.parquet  one row per checkpoint: model, epoch, metrics, part and row of its weights
     weights/<part>.safetensors  `weights` [checkpoints, D] float32, with the layout as metadata
     checksums/<part>.sha256     SHA-256 of these three, as `sha256sum` writes them
+    landscape/<cell>.parquet    what was measured around checkpoints, if it was; see `zoobench.zoo.landscape`
 
 A part is what one worker wrote at once. Its models file is written last: if it exists, the part is complete, unless the
 storage lost something. The directory may be on a remote store: see `zoo_path`. The format, for readers and writers in
@@ -33,6 +34,7 @@ from zoo_generation.files import StoragePath, local_copy, read_json
 from zoo_generation.names import ALLOWED, is_file_name
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import quoted
+from zoobench.zoo.landscape.table import read_landscape
 from zoobench.zoo.parts import (
     AGAIN,
     DamagedPartError,
@@ -107,12 +109,15 @@ class Zoo:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """One row per checkpoint, with its model's columns, ordered by population, model and epoch."""
+        """One row per checkpoint, with its model's columns, ordered by population, model and epoch; if the zoo's
+        landscape was measured, also the columns `MEASURED` of the schema, null where it was not."""
         parts = sorted(self.models["part"].unique())
         tables = asked_at_once(lambda part: read_table(self.path, "checkpoints", part), parts)
         kept = [table for table in tables if len(table)] or [CHECKPOINTS.empty_table().to_pandas()]
         checkpoints = pd.concat(kept, ignore_index=True)
         joined = self.models.merge(checkpoints, on=["model_id", "part"], validate="one_to_many")
+        if len(landscape := read_landscape(self.path)):
+            joined = joined.merge(landscape, how="left", on=["model_id", "epoch"], validate="one_to_one")
         return joined.sort_values([*POPULATION, "model_id", "epoch"], ignore_index=True)
 
     def weights(self, checkpoints: pd.DataFrame) -> tuple[Tensor, Layout]:

@@ -21,6 +21,7 @@ from zoo_generation.text import percent, shown
 from zoobench.zoo.card import Card, card_of
 from zoobench.zoo.family_validation import check_families
 from zoobench.zoo.inspection import wanted_models
+from zoobench.zoo.landscape.validation import check_landscape, landscape_files
 from zoobench.zoo.part_validation import PartFindings, Problem, check_part, read, told
 from zoobench.zoo.parts import FOLDERS, SUFFIXES, asked_at_once, part_names
 from zoobench.zoo.recomputation import Recomputation, Recomputed, evaluate_again
@@ -146,10 +147,11 @@ def _checked_files(zoo: StoragePath, progress: Progress) -> ValidationReport:
     problems += _layouts(findings)
     families, outside = check_families(findings)
     problems += families
+    problems += check_landscape(zoo, findings)
     return ValidationReport(
         name=card.name if card else file_name(zoo.name),
         path=str(zoo),
-        checks=tuple(_counted(files, findings, problems)),
+        checks=tuple(_counted(files, findings, len(landscape_files(zoo)), problems)),
         problems=tuple(problems),
         notes=(*notes, *outside, *_boundless(findings), *_models(card, findings)),
     )
@@ -240,7 +242,9 @@ def _layouts(findings: Sequence[PartFindings]) -> Iterator[Problem]:
                 yield Problem("layouts", f"weights/{part.part}.safetensors", what)
 
 
-def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: Sequence[Problem]) -> Iterator[Check]:
+def _counted(
+    files: Sequence[str], findings: Sequence[PartFindings], cells: int, problems: Sequence[Problem]
+) -> Iterator[Check]:
     tables = [table for part in findings for table in (part.models, part.checkpoints) if table is not None]
     weights = [part for part in findings if part.layout is not None]
     rows = sum(len(part.checkpoints) for part in weights if part.checkpoints is not None)
@@ -252,6 +256,7 @@ def _counted(files: Sequence[str], findings: Sequence[PartFindings], problems: S
         "values": (sum(map(len, tables)), "rows"),
         "weights": (rows, "checkpoints"),
         "layouts": (len(weights), "weights files"),
+        **({"landscape": (cells, "cells")} if cells else {}),
     }
     found = Counter(problem.check for problem in problems)
     for name, (count, of) in counts.items():

@@ -30,6 +30,7 @@ from zoobench.zoo.importers.found import (
     shown_name,
     told_once,
 )
+from zoobench.zoo.importers.landscapes import LAYOUT, write_landscape
 from zoobench.zoo.importers.measured import measured
 from zoobench.zoo.importers.registry import IMPORTERS, usable_layouts
 from zoobench.zoo.importers.writing import PartWriter
@@ -149,6 +150,8 @@ def import_zoo(
         if report is not None:
             write_json(report, imported.record())  # before the card: an import killed before this line starts anew
         sink.write_card(name, {}, imported={"folder": came_from, "layout": layout, "ids": IDS})
+        if layout == LAYOUT:
+            write_landscape(Zoo(sink.path))
         (sink.path / MARK).unlink(missing_ok=True)
     return imported
 

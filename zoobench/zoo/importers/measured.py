@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from zoobench.zoo.importers.columns import exact, spelled
 from zoobench.zoo.importers.found import FoundModel, Told
+from zoobench.zoo.importers.landscapes import IN_LANDSCAPES
 from zoobench.zoo.importers.values import UntakenError, clean, is_nothing, number
 from zoobench.zoo.published import RESULTS
 from zoobench.zoo.schema import METRICS
@@ -167,7 +168,7 @@ def _units(columns: Mapping[str, MeasuredColumn], models: Sequence[FoundModel]) 
 @lru_cache(maxsize=4096)
 def _is_like_a_metric(key: str) -> bool:
     words = set(spelled(key).replace("%", "_").split("_"))
-    return bool(words & (KINDS.keys() | OTHERS)) and key_of(key) is None
+    return key not in IN_LANDSCAPES and bool(words & (KINDS.keys() | OTHERS)) and key_of(key) is None
 
 
 def _is_measured(given: Any) -> bool:

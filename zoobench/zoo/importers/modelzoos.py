@@ -82,7 +82,7 @@ def _read(trial: Path) -> FoundModel:
     if not any(results) and whole is None:
         raise RejectedError("its result.json holds no row")
     folders = _folders(trial)
-    measured = _by_epoch(results, {number for number, _ in folders})
+    measured = by_epoch(results, {number for number, _ in folders})
     joined, notes = _joined(folders, measured, name, faults)
     row, told = model_columns(params, name)
     if row["seconds"] is None:
@@ -193,7 +193,7 @@ def _params(trial: Path, results: list[Row]) -> Row:
     return configs[0]
 
 
-def _by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
+def by_epoch(results: list[Row], checkpoints: set[int]) -> dict[int, Row]:
     """Each epoch's last row, because resumed trainings write epochs twice. Rows without an epoch count from 0 or from
     1, whichever fits the checkpoints; those of Ray 2 from 1."""
     last, rows = max(checkpoints, default=0), len(results)
