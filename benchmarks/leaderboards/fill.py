@@ -38,6 +38,7 @@ METHODS = {
     "readers of membership": "random_membership loss_threshold confidence_threshold gradient_norm lira lira-offline",
     "tracers": "random_parents weight_distance matched_distance layer_cosine layer_cosine-matched mother "
     "mother-matched phylogeny phylogeny-matched independence cka behaviour",
+    "extractors": "base_alone imitation imitation-slow last_layer",
 }
 
 

@@ -84,6 +84,7 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
             rows = pd.DataFrame([(v, b, q) for b in ("none", "true") for q in (10, 50) for v in range(6)])
             rows.columns = ["victim", "base", "budget"]
             return rows.assign(
+                told="labels",
                 model=[f"m{victim // 2}" for victim in rows["victim"]],
                 agreement=random.choice([0.5, 0.94, 0.96], 24),
                 accuracy=random.random(24),

@@ -173,6 +173,24 @@ class AboutImages(Protocol):
 
 
 @runtime_checkable
+class Extracting(Protocol):
+    """A task that asks for copies of models that answer to images, and are not shown."""
+
+    def victims_of(self, target: Population) -> Population:
+        """The models to copy, in the order of their numbers."""
+        ...
+
+    def copies(self, setting: Setting) -> pd.DataFrame:
+        """One row for each model of the answer: told, what its victim tells; base, which model is given for it, or
+        `none`; budget, of queries; victim, its number; left, queries that may be made."""
+        ...
+
+    def bases_of(self, setting: Setting) -> list[Population | None]:
+        """A base of each victim, None for none, for each of the answer's runs of models of all victims."""
+        ...
+
+
+@runtime_checkable
 class Enlarging(Protocol):
     """A task that asks for models of another network than the target's."""
 
