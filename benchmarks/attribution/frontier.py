@@ -73,7 +73,11 @@ def table(found: pd.DataFrame) -> str:
             "method": [f"`{name}`" for name in found["method"]],
             "models read": found["models"],
             "LDS": [f"{row.lds:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in found.itertuples()],
-            **({"on fresh models": found["fresh"].map("{:.3f}".format, na_action="ignore")} if fresh else {}),
+            **(
+                {"on fresh models": found["fresh"].map("{:.3f}".format, na_action="ignore").fillna("–")}
+                if fresh
+                else {}
+            ),
             "of the ceiling": found["of ceiling"].map("{:.2f}".format),
             "core-seconds of an answer": found["answer"].map("{:.1f}".format),
             "core-minutes with the models' training": found["minutes"].map("{:.2f}".format),
