@@ -34,7 +34,15 @@ def population(models: int = 48, noise: float = 0.0) -> Population:
             rows.append(row | dict(zip(NAMES, known, strict=True)))
             weights.append(knowing(known.tolist()))
     fixed = {"dataset": SKILLS.name, "architecture": "mlp_1", "width": WIDTH, "image_size": 1, "channels": 13}
-    fixed |= {"classes": 1, "activation": "relu", "batch_size": 32, "train_images": 320, "optimizer": "sgd"}
+    fixed |= {
+        "classes": 1,
+        "activation": "relu",
+        "batch_size": 32,
+        "train_images": 320,
+        "optimizer": "sgd",
+        "data_part": None,
+    }
+    fixed |= {"optimizer": "sgd", "data_part": None}
     table = pd.DataFrame(rows).assign(**fixed, train_accuracy=0.9, test_accuracy=0.9)
     return Population.of("skilled", Tokenizer.of(layout(), 288), torch.stack(weights), table)
 

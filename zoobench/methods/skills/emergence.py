@@ -32,7 +32,7 @@ class EmergenceLaw(Unlearned):
         if values.dtype.kind != "f" or not all(skills_of(name) for name in known["dataset"].unique()):
             raise InapplicableError("the law of emergence predicts strengths of skills; this is something else")
         rest = [name for name in known if name not in TIME]
-        given, wanted = (table[rest].astype(str).agg("|".join, axis=1) for table in (known, asked))
+        given, wanted = (table[rest].map(_word).agg("|".join, axis=1) for table in (known, asked))
         told, found = _exposure(known), np.empty(len(asked))
         for kind in wanted.unique():
             rows = (given == kind).to_numpy()
@@ -41,6 +41,11 @@ class EmergenceLaw(Unlearned):
             there = (wanted == kind).to_numpy()
             found[there] = in_time(_exposure(asked)[there], 1.0, rate=0.5, initial=initial, speed=speed)
         return found
+
+
+def _word(value: object) -> str:
+    """A value as it is told apart from others; all that are missing are alike."""
+    return "" if value is None or value != value else str(value)
 
 
 def _exposure(table: pd.DataFrame) -> NDArray[np.float64]:
