@@ -25,6 +25,7 @@ ROOMS = [
     ["zoobench.populations"],
     ["zoobench.zoo"],
     ["zoobench.display"],
+    ["zoobench.theory"],
     ["zoo_generation.training"],
     ["zoo_generation.networks"],
     ["zoo_generation.data"],

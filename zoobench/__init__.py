@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from zoobench.methods import Grown as Grown
     from zoobench.methods import InapplicableError as InapplicableError
     from zoobench.methods import LayerEmbedder as LayerEmbedder
+    from zoobench.methods import MembershipReader as MembershipReader
     from zoobench.methods import Merger as Merger
     from zoobench.methods import Method as Method
     from zoobench.methods import Predictor as Predictor
@@ -133,8 +134,9 @@ _TYPES = {
     "zoobench.leaderboard.rebuilding": "Rebuilt Refreshed",
     "zoobench.leaderboard.running": "FailedError",
     "zoobench.methods": (
-        "Attributor Embedder Execution Extractor Generator Grower Grown InapplicableError LayerEmbedder Merger Method "
-        "Predictor Reconstructor TablePredictor Tracer Transferrer Unlearned ValueLearner ValueNetworks Victims"
+        "Attributor Embedder Execution Extractor Generator Grower Grown InapplicableError LayerEmbedder "
+        "MembershipReader Merger Method Predictor Reconstructor TablePredictor Tracer Transferrer Unlearned "
+        "ValueLearner ValueNetworks Victims"
     ),
     "zoobench.methods.fitting": "Fitted",
     "zoobench.methods.generation": "Generated TargetChoice",

@@ -28,6 +28,7 @@ from zoobench.methods.protocols import (
     Grower,
     InapplicableError,
     LayerEmbedder,
+    MembershipReader,
     Merger,
     Predictor,
     Reconstructor,
@@ -172,6 +173,8 @@ def _answers(model: Any, population: Population) -> dict[str, Callable[[], Any]]
         bank = replace(made_up(width=NARROW), granted=population.granted)
         shown = Images(torch.linspace(-1, 1, DRAWN * 28 * 28).view(DRAWN, 1, 28, 28), torch.arange(DRAWN))
         matrix("attribute", lambda: model.attribute(bank.without("test"), shown), DRAWN, IMAGES)
+    if isinstance(model, MembershipReader):
+        matrix("memberships", lambda: test.asked(partial(model.memberships, known=known)), len(test), IMAGES)
     if isinstance(model, Tracer):
         candidates = population.taken(torch.arange(3))
         matrix("trace", lambda: test.asked(partial(model.trace, candidates=candidates)), len(test), len(candidates))

@@ -1,6 +1,6 @@
 """Every method on every track of two cores, with all that was measured: more than entries hold.
 
-    bash benchmarks/leaderboards/fill.sh
+    python benchmarks/leaderboards/fill.py
     python benchmarks/leaderboards/peers.py --out benchmarks/results/peers
 
 Reads what the first command measured; what is missing is measured now. Writes measurements.parquet (one row per track,
@@ -123,7 +123,7 @@ def markdown(table: pd.DataFrame) -> str:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, default=Path(), help="the clone that fill.sh ran in")
+    parser.add_argument("--home", type=Path, default=Path(), help="the clone that fill.py ran in")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the tables")
     given = parser.parse_args()
     workspace = Workspace(given.home)

@@ -6,8 +6,8 @@
 
 Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projection; for
 the time, its own. Time is that of the process on one core, so that other work beside changes little of it. Each of
-several repetitions times ours and theirs; prints medians. `--record` writes what `traker` says of one small network,
-with its weights, for a test.
+several repetitions times ours, ours with a sparse projection, and theirs; prints medians, and what the parts of a
+member take. `--record` writes what `traker` says of one small network, with its weights, for a test.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.gradients import Projection
+from zoo_generation.networks.gradients import per_example
 from zoo_generation.networks.module import Network, build_module
+from zoo_generation.networks.projection import Projection, SparseProjection
 from zoo_generation.networks.threads import use_threads
 from zoobench.methods.attribution import Trak
-from zoobench.methods.attribution.kernel import SEEDS_APART
+from zoobench.methods.attribution.bank import Bank
+from zoobench.methods.attribution.kernel import SEEDS_APART, kernel_scores
 from zoobench.populations import Access, Evidence, Population, Tokenizer
 
 BATCH = 100  # images given to traker at once
@@ -112,6 +114,22 @@ def core_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
+def parts_of(models: Population, asked: Images, size: int, repeats: int) -> dict[str, float]:
+    """Median core-seconds of each part of one member's scores."""
+    bank = Bank.of(models, asked)
+    given = models.weights[:1], models.layout, build_module(models.table.iloc[0]), bank.every, "margin"
+    gradients = per_example(*given)[0]
+    features = Projection(size)(gradients)
+    train, shown = features.split([len(bank.train.labels), len(asked.labels)])
+    work: dict[str, Callable[[], object]] = {
+        "gradients": lambda: per_example(*given),
+        "projection": lambda: Projection(size)(gradients),
+        "sparse projection": lambda: SparseProjection(size)(gradients),
+        "regression": lambda: kernel_scores(train, shown, 1e-6),
+    }
+    return {name: statistics.median(core_seconds(each) for _ in range(repeats)) for name, each in work.items()}
+
+
 def record(path: Path) -> None:
     """One small network: its weights, and what traker says of five test images."""
     models = members_of(1, 60, "mlp", 0.03125)
@@ -143,12 +161,21 @@ def main() -> None:
         mine = Trak(members=1, size=args.size).attribute(alone, asked)
         other = theirs(alone, asked, args.size, ours_for_them(args.size))
         print(f"member {number}: correlation {correlation(mine, other):.6f}")
-    method, times = Trak(members=args.members, size=args.size), {"ours": list[float](), "traker": list[float]()}
+    dense, sparse = (Trak(members=args.members, size=args.size, sparse=each) for each in (False, True))
+    compared: dict[str, Callable[[], object]] = {
+        "ours": lambda: dense.attribute(models, asked),
+        "ours, sparse": lambda: sparse.attribute(models, asked),
+        "traker": lambda: theirs(models, asked, args.size),
+    }
+    times = {name: list[float]() for name in compared}
     for _ in range(args.repeats):
-        times["ours"].append(core_seconds(lambda: method.attribute(models, asked)))
-        times["traker"].append(core_seconds(lambda: theirs(models, asked, args.size)))
-    ours, traker = (statistics.median(each) for each in times.values())
-    print(f"{args.members} members: ours {ours:.1f} core-seconds, traker {traker:.1f}, ratio {traker / ours:.1f}")
+        for name, work in compared.items():
+            times[name].append(core_seconds(work))
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    for name, seconds in medians.items():
+        print(f"{args.members} members, {name}: {seconds:.1f} core-seconds, ratio {medians['traker'] / seconds:.2f}")
+    for name, seconds in parts_of(models, asked, args.size, args.repeats).items():
+        print(f"of a member, {name}: {1000 * seconds:.0f} core-milliseconds")
 
 
 if __name__ == "__main__":

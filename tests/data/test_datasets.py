@@ -28,10 +28,12 @@ from zoo_generation.data import (
     available_datasets,
     dataset_names,
     default_data_root,
+    get_dataset,
     load_dataset,
 )
 from zoo_generation.data.load import images_of
 from zoo_generation.data.made import glyphs
+from zoo_generation.data.made.sparse_parity import SparseParity
 from zoo_generation.data.source import ImageRows, ImageSource, divide
 from zoo_generation.errors import InputError
 
@@ -223,7 +225,7 @@ def test_torchvision_layout(tmp_path: Path) -> None:
     dataset = load_dataset("mnist", data_root=tmp_path, download=False)
     assert np.array_equal(dataset.test.images.squeeze(1).numpy(), images)
     assert (len(dataset.train), len(dataset.val), dataset.classes) == (18, 2, tuple("0123456789"))
-    assert available_datasets(tmp_path) == ("mnist", "digits", "glyphs", "parity")
+    assert available_datasets(tmp_path) == ("mnist", "digits", "glyphs", "parity", "sparse_parity")
     (tmp_path / "MNIST/raw/train-images-idx3-ubyte").write_bytes(b"\0\0")
     with pytest.raises(InputError, match=r"torchvision cannot read MNIST in .* delete its files"):
         load_dataset("mnist", data_root=tmp_path)
@@ -242,7 +244,7 @@ def test_a_download_arrives_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", download)
     with pytest.raises(
-        InputError, match=r"'kmnist' is not in .* download failed \(.*connection reset.*digits, glyphs, parity$"
+        InputError, match=r"'kmnist' is not in .* download failed \(.*connection reset.*glyphs, parity, sparse_parity$"
     ):
         load_dataset("kmnist", data_root=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -309,7 +311,7 @@ def test_what_is_said_of_a_dataset_that_is_not_there(tmp_path: Path, monkeypatch
     assert default_data_root() == tmp_path / "mine"
     with pytest.raises(InputError, match=r"'mnist' is not in .*mine: put .*, or allow its download"):
         load_dataset("mnist", download=False)
-    assert len(dataset_names()) == 13
+    assert len(dataset_names()) == 14
 
 
 def test_what_is_said_of_damaged_files(tmp_path: Path) -> None:
@@ -342,3 +344,38 @@ def test_a_row_of_a_zoo_says_the_channels_of_its_images() -> None:
     row = pd.Series({"dataset": "digits", "train_images": 20, "image_size": 8, "architecture": "mlp", "classes": 10})
     grey, rgb = (images_of(pd.concat([row, pd.Series({"channels": each})]), "test") for each in (1, 3))
     assert torch.equal(grey.images.expand(-1, 3, -1, -1), rgb.images) and torch.equal(grey.labels, rgb.labels)
+
+
+def test_of_sparse_parities_the_control_bit_says_which_bits_decide() -> None:
+    dataset, skills = load_dataset("sparse_parity-3-9-2-10"), get_dataset("sparse_parity-3-9-2-10").skills
+    assert skills is not None and (dataset.channels, dataset.size) == (12, 1)
+    assert len(set(skills.deciding.flatten().tolist())) == 3 * 2
+    for split in (dataset.train, dataset.val, dataset.test):
+        bits = dataset.normalise(split.images).flatten(1)  # as networks see them
+        assert set(bits.unique().tolist()) == {0.0, 1.0} and (bits[:, :3].sum(1) == 1).all()
+        asked = bits[:, :3].argmax(1)
+        chosen = bits[:, 3:].gather(1, torch.from_numpy(skills.deciding)[asked])
+        assert chosen.sum(1).remainder(2).long().equal(split.labels)
+        share = asked.bincount() / len(asked)
+        assert share.numpy() == pytest.approx(skills.frequencies, abs=0.03)
+        assert bits[:, 3:].mean(0).numpy() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_inputs_of_a_skill_are_all_there_are_or_always_the_same() -> None:
+    few, many = SparseParity(2, 6, 2, 6), SparseParity(2, 40, 3, 6)
+    inputs, parities = few.inputs(2)
+    assert len(inputs.flatten(1).unique(dim=0)) == 2**6 and int(parities.sum()) == 2**5
+    assert (inputs[:, 1] == 255).all() and (inputs[:, 0] == 0).all()
+    assert len(many.inputs(1)[1]) == 20_000 and many.inputs(1)[0].equal(many.inputs(1)[0])
+    assert not many.inputs(1)[0][:, 2:].equal(many.inputs(2)[0][:, 2:])
+    assert (SparseParity(2, 6, 2, 6).deciding == SparseParity(2, 6, 2, 9).deciding).all()
+    for name, reason in (
+        ("sparse_parity-4-11-3-6", "the first times the third is at most the second"),
+        ("sparse_parity-0-11-3-6", "its numbers are 1 or more"),
+        ("sparse_parity-4-12-3-0", "its last number lies between 1 and 100"),
+        ("sparse_parity-many", "name it as sparse_parity-SKILLS-BITS-OF-TENTHS"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            get_dataset(name)
+    with pytest.raises(InputError, match="are 16 numbers and no pictures"):
+        load_dataset("sparse_parity").fit(1, 28)

@@ -23,6 +23,10 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
                     pd.DataFrame(rows | {"property": names[1], "kind": "class"} | classes),
                 ]
             )
+        case "skill_prediction" | "skill_forecast":
+            numbers = {"truth": share[0], "predicted": share[1], "true_class": None, "predicted_class": None}
+            rows = pd.DataFrame({"model": models, "epoch": np.tile(range(4), 6), "kind": "number"} | numbers)
+            return pd.concat([rows.assign(property="skill_1"), rows.assign(property="skill_2", truth=share[2] ** 2)])
         case "generation":
             kept = np.arange(6) % 2 == 0
             names = ("test_accuracy", "overlap", "to_others")
@@ -74,11 +78,18 @@ def made_up(task: str, seed: int) -> pd.DataFrame:
         case "brittleness":
             rows = pd.DataFrame([(f"m{z}", k, s) for z in range(6) for k in (1, 2) for s in (0, 1)])
             rows.columns = ["model", "left_out", "seed"]
-            return rows.assign(right=True, flipped=random.random(24) < 0.5, flipped_at_random=random.random(24) < 0.2)
+            flips = {"flipped": random.random(24) < 0.5, "flipped_at_random": random.random(24) < 0.2}
+            return rows.assign(right=True, **flips, margin=share[0], margin_at_random=share[1])
+        case "membership":
+            rows = pd.DataFrame([(f"m{m}", i) for m in range(6) for i in range(4)], columns=["model", "image"])
+            return rows.assign(
+                score=random.random(24), seen=(rows["image"] + random.permutation(models.size) // 4) % 2 == 0
+            )
         case "extraction":
             rows = pd.DataFrame([(v, b, q) for b in ("none", "true") for q in (10, 50) for v in range(6)])
             rows.columns = ["victim", "base", "budget"]
             return rows.assign(
+                told="labels",
                 model=[f"m{victim // 2}" for victim in rows["victim"]],
                 agreement=random.choice([0.5, 0.94, 0.96], 24),
                 accuracy=random.random(24),

@@ -1,7 +1,8 @@
-"""Tracks that ask for scores of pairs of models: judged from what is recorded, and exported without their lineage."""
+"""Tracks that ask for scores: judged from what is recorded, and exported with what a method sees, and no more."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.lineages import families
+from helpers.subset_models import bank_of
 from safetensors.torch import load_file
 from tasks.test_lineage import Noted
 
@@ -18,6 +20,7 @@ from zoobench.leaderboard.export import export_data
 from zoobench.leaderboard.judging import judge
 from zoobench.leaderboard.track import Track
 from zoobench.populations import Population
+from zoobench.tasks.base import AboutImages
 
 FIELDS = {"format": "zoobench-track/1", "name": "lineage", "title": "A track", "summary": "For tests.", "seeds": 2}
 FIELDS |= {"scale": "two-cores", "zoos": {"zoo": None}, "training": ("zoo",), "targets": ("zoo",), "tolerance": 1e-6}
@@ -60,3 +63,30 @@ def test_what_is_exported_is_what_a_method_sees(track: Track, zoo: Population, t
     (table,) = (tmp_path / "data" / "training").glob("*.parquet")
     assert pd.read_parquet(table, columns=["parent"])["parent"].notna().any()
     assert "compared/<target>.safetensors" in (tmp_path / "data" / "README.md").read_text()
+
+
+ABOUT = FIELDS | {"access": "labels"}
+OF_SUBSETS = [
+    Track(**ABOUT, task="attribution", settings={"evaluated": "all", "images": 5}, metrics=("lds",)),
+    Track(**ABOUT, task="membership", settings={"evaluated": "all", "models": 4}, metrics=("auc",)),
+]
+
+
+@pytest.mark.parametrize("track", OF_SUBSETS, ids=lambda track: track.task)
+def test_what_is_asked_of_models_on_subsets_is_exported(track: Track, tmp_path: Path) -> None:
+    task, target = track.get_task(), bank_of(8, 2, first=100)
+    export_data(tmp_path / "data", track, {"zoo": bank_of()}, {"zoo": task.reads(target)}, 288, None)
+    names = json.loads((tmp_path / "data" / "asked.json").read_text())["zoo"]
+    images = load_file(tmp_path / "data" / "images" / "zoo.safetensors")
+    readme = (tmp_path / "data" / "README.md").read_text()
+    train = ImageStore().of(target.row, "train")
+    assert torch.equal(images["train_images"], train.images) and len(names["columns"]) == len(train.labels)
+    if isinstance(task, AboutImages):
+        numbers, asked = task.asked(setting_of({"zoo": target}, "zoo", 0, ImageStore()))
+        assert names["rows"] == [str(number) for number in numbers.tolist()]
+        assert torch.equal(images["asked_images"], asked.images) and torch.equal(images["asked_labels"], asked.labels)
+        assert "`asked_images`" in readme and not (tmp_path / "data" / "test").exists()
+    else:
+        weights = load_file(tmp_path / "data" / "test" / "zoo.safetensors")["weights"]
+        assert [hashlib.sha256(each.numpy().tobytes()).hexdigest()[:16] for each in weights] == names["rows"]
+        assert "asked_images" not in images and "in the order of rows" in readme

@@ -11,13 +11,23 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Run
+from safetensors.torch import save_file
+from torch import Tensor
 
+import zoobench as zb
+from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.files import write_json
 from zoo_generation.training.cluster import ray_session
+from zoobench.api.zoos import load_tokens
 from zoobench.cli.app import app
-from zoobench.leaderboard import Entry, read_entry
+from zoobench.leaderboard import Entry, read_entry, read_track
 from zoobench.leaderboard.rebuilding import FIRST, LAST, drawn_seed, method_of
+from zoobench.leaderboard.reference import read_references
+from zoobench.tasks.answers import Scores
+from zoobench.tasks.base import AboutImages, Setting, Task
+from zoobench.tasks.forms import ScoreForm
+from zoobench.tasks.registry import get_task
 
 ZOO = {"datasets": "digits", "architectures": "cnn_s", "learning_rate": [0.001, 0.003], "seeds": 7, "epochs": 2}
 TRACK = {
@@ -34,29 +44,58 @@ TRACK = {
     "tolerance": 1e-6,
     "note": "All.",
 }
+HALVES = ZOO | {"architectures": "mlp", "width": 0.03125, "learning_rate": 0.01, "train_images": 60}
+HALVES |= {"subset_fraction": 0.5}
+ATTRIBUTION = TRACK | {
+    "title": "Attribution",
+    "task": "attribution",
+    "settings": {"evaluated": "all", "images": 10},
+    "zoos": {"halves": None, "others": None},
+    "training": ["halves"],
+    "targets": ["others"],
+    "metrics": ["lds", "ceiling"],
+    "access": "labels",
+}
 WHO = ["--authors", "A. Author", "--licence", "MIT"]
+BY: dict[str, Any] = {"authors": ["A. Author"], "licence": "MIT"}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a small track, its zoo, and what a method handed in."""
+    """A home with two small tracks, their zoos, and what a method handed in to each."""
     home = tmp_path_factory.mktemp("fresh")
-    for path, fields in (("zoos/tiny/zoo.yaml", ZOO | {"train_images": 300}), ("property/track.yaml", TRACK)):
+    written = {"zoos/tiny/zoo.yaml": ZOO | {"train_images": 300}, "property/track.yaml": TRACK}
+    written["zoos/halves/zoo.yaml"] = HALVES | {"subsets": 7, "seeds": 1}
+    written["zoos/others/zoo.yaml"] = HALVES | {"subsets": 40, "seeds": 2, "subset_seed": 100}
+    for path, fields in (written | {"attribution/track.yaml": ATTRIBUTION}).items():
         (home / "leaderboards" / path).parent.mkdir(parents=True, exist_ok=True)
         (home / "leaderboards" / path).write_text(yaml.safe_dump(fields))
-    commands: list[list[Any]] = [["leaderboard", "rebuild", "property", "--record"]]
+    commands: list[list[Any]] = [["leaderboard", "rebuild", "property", "attribution", "--record"]]
     commands += [["eval", "--model", "pca", "--set", "components=3", "--track", "property"]]
     commands += [["submit", home / "results" / "property" / "pca", *WHO]]
     with ray_session(None, 1):
         for command in commands:
             assert not app([*map(str, command), "--home", str(home)], standalone_mode=False)
+    track = read_track(home / "leaderboards", "attribution")
+    task, references = get_task("attribution", ATTRIBUTION["settings"]), read_references(home / "leaderboards", track)
+    save_file({"others/0": same_class(task, Setting(references["others"]))}, home / track.artefact)
+    zb.submit(
+        home / track.artefact, workspace=zb.Workspace(home), track="attribution", name="same_class", seeds=[0], **BY
+    )
     return home
+
+
+def same_class(task: Task, setting: Setting) -> Tensor:
+    """1 for training images of the class of an asked one."""
+    assert isinstance(task, AboutImages)
+    labels = task.asked(setting)[1].labels
+    return (labels[:, None] == ImageStore().of(setting.target.row, "train").labels).float()
 
 
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Path:
     """A copy of it, with a second entry, of a method that is nowhere installed."""
-    shutil.copytree(made / "leaderboards", tmp_path / "leaderboards")
+    shutil.copytree(made / "leaderboards", tmp_path / "leaderboards", ignore=shutil.ignore_patterns("attribution"))
     entry = tmp_path / "leaderboards" / "property" / "pca" / "entry.json"
     fields = json.loads(entry.read_text())
     write_json(entry, fields | {"command": "zoobench eval --model pca --set components=3 --track property"})
@@ -121,10 +160,36 @@ def test_what_cannot_be_run_or_is_too_late_stays_recorded_and_a_drawn_seed_is_ke
     assert code == 2 and "give --fresh too" in output
 
 
+def test_answers_about_images_are_judged_by_models_that_nobody_has_seen(run: Run, made: Path, tmp_path: Path) -> None:
+    """Whoever made them: no method runs, and of the zoos only the one that judges is trained."""
+    shutil.copytree(made / "leaderboards", tmp_path / "leaderboards", ignore=shutil.ignore_patterns("property"))
+    place = tmp_path / "leaderboards" / "attribution" / "same_class"
+    recorded = read_entry(place)
+    code, output = run("leaderboard", "verify", "--fresh", "--seed", 500, "--workers", 1, "--home", tmp_path, "--json")
+    (told,) = json.JSONDecoder().raw_decode(output)[0]["fresh"]
+    entry = read_entry(place)
+    assert code == 0 and entry.fresh is not None and told["kind"] == "fresh" and told["reason"] == ""
+    assert told["fresh"] == entry.fresh.mean("lds") != recorded.mean("lds")
+    (known,) = (score for score in recorded.scores if score.metric == "lds")
+    assert known.low is not None and known.high is not None
+    assert told["within"] == (known.low <= told["fresh"] <= known.high)
+
+    (built,) = (tmp_path / "runs" / "fresh" / "zoos").iterdir()
+    judging = load_tokens(built).populations[0]
+    assert set(judging.table["subset_seed"]) == set(range(600, 640)) and judging.table["seed"].min() >= 500
+    task, setting = get_task("attribution", ATTRIBUTION["settings"]), Setting(judging)
+    form = task.form(setting)
+    assert isinstance(form, ScoreForm)
+    answer = Scores(same_class(task, setting), form.rows, form.columns)
+    observed = task.score(task.judge(answer, setting))
+    assert told["fresh"] == pytest.approx(observed["lds"].value(), abs=1e-9)
+
+
 COMMANDS = {
     "zoobench eval --model pca --set components=3 --track all": ("pca", None, {"components": "3"}),
     "zoobench eval --model=sane --preset=tiny --track all --home '/a b'": ("sane", "tiny", {}),
     "zoobench eval --track all": ("sane", None, {}),
+    "zoobench eval --method trak-members_1 --track all": ("trak-members_1", None, {}),
     "": ("anchors", None, {}),
     "make all": ("anchors", None, {}),
 }

@@ -37,6 +37,7 @@ TRACKS = {
         "settings": {"drawn": 4, "kept": 2, "selection_images": 50},
         "metrics": ["kept_mean"],
         "tolerance": 0.005,
+        "access": "labels",
     },
     "fine": {
         "task": "fine_tuning",
@@ -213,7 +214,9 @@ def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
     for track in tracks:
         method = next(
             each
-            for each in map(get_method, ("sane", "average", "kl", "residual_value", "same_class", "cka"))
+            for each in map(
+                get_method, ("sane", "average", "kl", "residual_value", "same_class", "lira", "cka", "imitation")
+            )
             if track.allows(each)
         )
         plan = track.plan(leaderboards, tmp_path, method, method.config(None))

@@ -8,10 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
-from conftest import Install, Run
+from conftest import Install
 from helpers.measuring import observed, values
 from tasks.test_tasks import LARGE, SMALL, population
 
@@ -117,15 +116,6 @@ def test_the_template_predicts_and_is_kept(template: None, tmp_path: Path) -> No
     (tmp_path / "kept" / "settings.json").write_text('{"trees": "many"}')
     with pytest.raises(InputError, match="is damaged"):
         method.load(tmp_path / "kept")
-
-
-def test_the_template_is_measured_by_name(template: None, own_ray: None, run: Run, built: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    zoo = built / "zoos" / "digits-cnn_s"
-    code, _ = run("eval", "--model", "my_forest", "--set", "trees=10", "--zoo", zoo, "--seeds", "2", "--home", home)
-    table = pd.read_parquet(home / "results" / "digits-cnn_s-my_forest" / "measurements.parquet")
-    mine = table[table["method"] == "my_forest"]
-    assert code == 0 and set(mine["seed"]) == {0, 1} and set(mine["task"]) == {"property_prediction"}
 
 
 def test_a_study_takes_it_by_name(template: None) -> None:

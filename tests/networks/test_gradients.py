@@ -7,8 +7,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from helpers.networks import SIDE, Network
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from networks.test_evaluation import images, models_of
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -18,8 +16,9 @@ from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.networks import gradients
 from zoo_generation.networks.architectures import Layout
-from zoo_generation.networks.gradients import Projection, gauss_newton, hessian_vector, per_example, positions
+from zoo_generation.networks.gradients import gauss_newton, hessian_vector, per_example, positions
 from zoo_generation.networks.program import with_ties
+from zoo_generation.networks.projection import Projection
 
 OUTPUTS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "loss": lambda logits, label: -logits.log_softmax(0)[label],
@@ -128,29 +127,6 @@ def test_gauss_newton_is_the_fisher_information() -> None:
         rows = per_example(weights.double(), layout, module.float(), Images(shown.images, torch.full((6,), label)))[0]
         expected += (shares[:, label, None] * rows).T @ rows / 6
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-10)
-
-
-@settings(max_examples=10, deadline=None)
-@given(inputs=st.integers(1, 300), size=st.integers(1, 9), rows=st.integers(1, 40), seed=st.integers(0, 99))
-def test_a_projection_is_one_matrix_of_signs_however_it_is_cut(inputs: int, size: int, rows: int, seed: int) -> None:
-    before, gradients.BLOCK_ELEMENTS = gradients.BLOCK_ELEMENTS, rows * size
-    gradients._signs.cache_clear()
-    try:
-        project = Projection(size, seed)
-        matrix = project(torch.eye(inputs, dtype=torch.float64))
-        values = torch.randn(2, 3, inputs, dtype=torch.float64)
-        torch.testing.assert_close(project(values), values @ matrix)
-    finally:
-        gradients.BLOCK_ELEMENTS = before
-        gradients._signs.cache_clear()
-    torch.testing.assert_close(matrix.abs(), torch.full_like(matrix, size**-0.5))
-
-
-def test_projections_keep_inner_products_and_differ_by_seed() -> None:
-    x, y = torch.randn(2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    products = torch.stack([project(x) @ project(y) for project in (Projection(64, seed) for seed in range(200))])
-    deviation = float(((x @ x) * (y @ y) + (x @ y) ** 2) / 64) ** 0.5  # of one product, at most
-    assert products.std() > 0 and abs(float(products.mean() - x @ y)) < 4 * deviation / 200**0.5
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
     assert {cell.task.name for cell in plan.cells if cell.fit in of_pca} == {
         "property_prediction",
         "property_transfer",
+        "skill_prediction",
+        "skill_forecast",
         "lineage",
         "model_tree",
         "reconstruction",

@@ -26,6 +26,8 @@ from zoobench.populations.subsets import masks_of
 from zoobench.tasks.answers import Scores
 from zoobench.tasks.attribution import Attribution
 from zoobench.tasks.base import Setting
+from zoobench.tasks.ceiling import ceilings, of_whole
+from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.rank_correlation import drawn_counts, spearman
 
 TASK = Attribution(images=4, evaluated="all")
@@ -106,6 +108,40 @@ def test_the_truth_reaches_the_ceiling_and_chance_is_nothing() -> None:
     chance = made_up(truth, 2.0, torch.randn(4, 30, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
     assert abs(chance["lds"]) < 0.3 and made_up(truth, 2.0, torch.zeros(4, 30).double())["lds"] == 0
     assert made_up(truth, 2.0, -truth)["lds"] == pytest.approx(-best["lds"])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.9])
+def test_the_ceiling_of_one_image_is_what_perfect_scores_reach(share: float) -> None:
+    random = np.random.default_rng(0)
+    clean = random.normal(size=100_000) * share**0.5
+    halves = clean + random.normal(size=(2, len(clean))) * (1 - share) ** 0.5
+    agreed = spearmanr(*halves).statistic
+    assert of_whole(np.array(agreed)) == pytest.approx(spearmanr(clean, halves.mean(0)).statistic, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["equal", "spread", "two kinds"])
+def test_the_ceiling_of_many_images_is_not_lowered_by_noise(kind: str) -> None:
+    """Its mean over repetitions is the true one, and so is the middle of its interval, which mostly holds it."""
+    random = np.random.default_rng(3)
+    shares = {
+        "equal": np.full(60, 0.15),
+        "spread": random.beta(1.5, 8, 60),
+        "two kinds": np.repeat([0.02, 0.4], 30),
+    }[kind]
+    pearson = np.sqrt(2 * shares / (1 + shares))  # of the truth with the mean of halves, whose variance is 1 each
+    true = float((6 / np.pi * np.arcsin(pearson / 2)).mean())
+    found = []
+    for _ in range(20):
+        clean = random.normal(size=(80, 60)) * shares**0.5
+        halves = clean + random.normal(size=(2, 80, 60)) * (1 - shares) ** 0.5
+        estimate = Estimate.drawn([*map(str, range(60))], ceilings(spearman(*halves, drawn_counts(80, 50))))
+        bounds = interval([estimate])
+        found.append((estimate.value(), bounds.low, bounds.high))
+    value, low, high = np.array(found).T
+    assert value.mean() == pytest.approx(true, abs=0.025)
+    assert ((low + high) / 2).mean() == pytest.approx(true, abs=0.025)
+    assert ((low < true) & (true < high)).mean() >= 0.8
+    assert ((low < value) & (value < high)).all() and (high - low).mean() < 0.3  # an image's noise is drawn twice over
 
 
 def test_intervals_are_wider_than_those_of_images_alone() -> None:

@@ -30,19 +30,21 @@ def test_a_model_is_trained_without_the_images_that_score_highest() -> None:
     whole, row = dataset(), here.target.table.iloc[0]
     pixels, module = whole.normalise(whole.test.images), build_module(row)
 
-    def wrong(spec: ModelSpec, weights: torch.Tensor, number: int) -> bool:
+    def wrong(spec: ModelSpec, weights: torch.Tensor, number: int) -> tuple[bool, float]:
+        """Whether it is, and the margin."""
         objective = Objective(whole.train.labels, weights=weights[None])
         state = train_model(spec, whole, objective=objective).checkpoints[-1].state
         layout = Layout.of(state)
         answer = logits(layout.flatten(state)[None], layout, module, pixels[number : number + 1])
-        return int(answer[0, 0].argmax()) != int(whole.test.labels[number])
+        p = answer[0, 0].double().softmax(0)[whole.test.labels[number]]
+        return int(answer[0, 0].argmax()) != int(whole.test.labels[number]), float((p / (1 - p)).log())
 
     specs = specs_like(row, 2, (4,), 0)
     for each in found.itertuples():
         weights = torch.ones(IMAGES)
         weights[values[form.rows.index(each.model)].topk(each.left_out).indices] = 0
-        assert wrong(specs[each.seed], weights, int(each.model)) == each.flipped
-    alone = {number: not any(wrong(spec, torch.ones(IMAGES), int(number)) for spec in specs) for number in form.rows}
+        assert wrong(specs[each.seed], weights, int(each.model)) == (each.flipped, pytest.approx(each.margin, abs=1e-4))
+    alone = {number: not any(wrong(spec, torch.ones(IMAGES), int(number))[0] for spec in specs) for number in form.rows}
     assert dict(zip(found["model"], found["right"], strict=True)) == alone
 
 
@@ -56,7 +58,7 @@ def test_no_model_names_a_class_that_it_has_not_seen() -> None:
     found = task.score(task.judge(Scores(scores, form.rows, form.columns), here))
     assert found["flips"].value() == 1 == found["flips_30"].value()
     assert found["advantage"].value() == pytest.approx(1 - found["flips_at_random"].value())
-    assert found["advantage"].value() > 0
+    assert found["advantage"].value() > 0 and found["drop"].value() > 1
 
 
 def test_what_cannot_be_left_out_is_refused() -> None:

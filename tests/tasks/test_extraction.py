@@ -51,6 +51,22 @@ def test_a_frozen_body_is_copied_from_21_queries_and_not_from_20(told: Told) -> 
             torch.testing.assert_close(made, children.weights, atol=2e-2, rtol=0)
 
 
+def test_the_task_finds_a_frozen_body_copied_from_21_logits() -> None:
+    parents = families(2)
+    roots = parents.select(parents.table["parent"].isna())
+    children = with_other_heads(roots)
+    named = children.table.assign(parent=roots.table["model_id"], parent_epoch=10.0)
+    named["model_id"] += ".child"
+    table = pd.concat([roots.table, named], ignore_index=True)
+    zoo = Population.of("frozen", roots.tokenizer, torch.cat([roots.weights, children.weights]), table)
+    task = Extraction(budgets=(20, 21), told=("logits",), bases=("none", "true"))
+    setting = Setting(shown(zoo), images=IMAGES)
+    found = values(task, task.judge(asked(task, LastLayer(), setting), setting))
+    assert found["agreement:logits:true:21"] == 1 and found["agreement:logits:none:21"] < 0.9
+    assert found["reached:logits:true"] == 1 > found["reached:logits:none"]
+    assert found["queries:logits:true"] < 21.01
+
+
 def test_queries_are_counted_and_end() -> None:
     models = shown(families(1))
     victims = Victims(models, "labels", 5)
@@ -96,12 +112,18 @@ def test_bases_are_what_they_are_called_and_identifying_one_costs_queries() -> N
     assert observations["base"].unique().tolist() == [*task.bases] and len(observations) == 48
 
 
-def test_queries_and_advantage_are_of_the_least_budget_that_is_enough() -> None:
-    rows = [("none", 10, 0.5), ("none", 50, 0.9), ("true", 10, 0.96), ("true", 50, 0.94)]
-    table = pd.DataFrame(rows, columns=["base", "budget", "agreement"]).assign(model="m", victim=0, accuracy=0.5)
-    found = values(Extraction(), table)
-    assert (found["queries:none"], found["queries:true"], found["advantage:true"]) == (100, 10, 10)
-    assert found["agreement:true:10"] == 0.96 and "advantage:none" not in found
+def test_queries_to_enough_are_between_budgets_and_never_beyond_them() -> None:
+    """Between budgets on the logarithm: 0.95 lies half way between 0.93 and 0.97, and 1,000 between 100 and 10,000."""
+    curves = {("none", 0): (0.5, 0.93, 0.97), ("none", 1): (0.5, 0.6, 0.94), ("true", 0): (0.96, 0.94, 0.9)}
+    curves[("true", 1)] = (0.2, 0.95, 0.99)
+    rows = [(*of, *each) for of, curve in curves.items() for each in zip((10, 100, 10_000), curve, strict=True)]
+    table = pd.DataFrame(rows, columns=["base", "victim", "budget", "agreement"]).assign(told="logits", accuracy=0.5)
+    found = values(Extraction(), table.assign(model=table["victim"].astype(str)))
+    assert found["queries:logits:none"] == pytest.approx((1_000 + 10_000) / 2)  # the second is never reached
+    assert (found["reached:logits:none"], found["reached:logits:true"]) == (0.5, 1.0)
+    assert found["queries:logits:true"] == pytest.approx((10 + 100) / 2)
+    assert found["advantage:logits:true"] == pytest.approx(100)
+    assert found["agreement:logits:true:10"] == pytest.approx(0.58) and "advantage:logits:none" not in found
 
 
 def test_imitation_learns_the_answers_and_depends_on_the_seed_alone() -> None:
@@ -125,6 +147,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ({"budgets": (50, 10)}, "ascending budgets"),
         ({"victims": 0}, "0 victims"),
         ({"bases": ("stolen",)}, "some of none, true, identified, wrong"),
+        ({"told": ("logits", "logits")}, "some of labels, probabilities, logits, each once"),
     ):
         with pytest.raises(InputError, match=says):
             Extraction(**settings)

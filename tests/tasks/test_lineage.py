@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers.groups import MadeUpImages
 from helpers.lineages import STEP, families
 from helpers.measuring import asked, values
 from torch import Tensor
@@ -16,13 +18,15 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import logits
 from zoo_generation.networks.module import runnable_module
 from zoobench.methods.baselines import FlatWeights
+from zoobench.methods.lineage import Behaviour, WeightDistance
 from zoobench.methods.protocols import InapplicableError
-from zoobench.populations import Population
+from zoobench.populations import Access, Evidence, Population
 from zoobench.populations.lineage import NONE, Lineage
 from zoobench.tasks.answers import Scores
 from zoobench.tasks.base import Setting
 from zoobench.tasks.copies import WAYS, copied
-from zoobench.tasks.model_tree import ModelTree, forest
+from zoobench.tasks.forest import forest
+from zoobench.tasks.model_tree import ModelTree
 from zoobench.tasks.parent_search import KINDS, ParentSearch
 
 
@@ -151,6 +155,19 @@ def test_copies_are_what_they_are_called(activation: str) -> None:
     assert (made["evaded"] - models.weights).norm(dim=1).min() > 0.5 * models.weights.norm(dim=1).min()
 
 
+def test_what_is_distilled_answers_as_its_parent_does_and_has_none_of_its_weights() -> None:
+    images = MadeUpImages(count=64)
+    task, models = ParentSearch(("distilled",), each=1), families(3, seed=1).shown(Evidence(Access.IMAGES, images))
+    setting = Setting(models, images=images)
+    found = task.compared(setting)
+    near = {measure: scores(task, setting, -measure.apart(*found)) for measure in (Behaviour(), WeightDistance())}
+    assert near[Behaviour()]["auc"] > 0.9 > near[WeightDistance()]["auc"]
+    assert torch.cdist(found[0].weights, found[1].weights).amin() > STEP * found[1].weights.norm(dim=1).amax()
+    form = task.form(setting)
+    judged = task.judge(Scores(torch.zeros(len(form.rows), len(form.columns)), form.rows, form.columns), setting)
+    assert judged["drift"].isna().all() and len(judged) == 3
+
+
 def test_a_forest_is_the_best_of_all_forests() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(5):
@@ -162,6 +179,22 @@ def test_a_forest_is_the_best_of_all_forests() -> None:
                 best = max(best, sum(float(matrix[c, p]) for c, p in enumerate(parents) if p >= 0))
         found = forest(matrix)
         assert all(line_of(child, found) is not None for child in range(4))
+        assert sum(float(matrix[c, p]) for c, p in enumerate(found) if p != NONE) == pytest.approx(best)
+
+
+def test_forests_of_many_nodes_are_as_good_as_another_implementation_finds() -> None:
+    """Dense and sparse, with cycles in cycles, and scores that are equal."""
+    generator = torch.Generator().manual_seed(0)
+    for count, shift, steps in ((40, 3.0, 0), (40, -1.0, 0), (60, 0.0, 2), (25, 5.0, 1), (1, 1.0, 0)):
+        matrix = torch.randn(count, count, generator=generator) + shift + 2 * torch.arange(count) / count
+        matrix = (matrix * steps).round() / steps if steps else matrix
+        graph = nx.DiGraph()
+        edges = [(p, c) for c, p in (matrix > 0).nonzero().tolist() if p != c]
+        graph.add_weighted_edges_from((p, c, float(matrix[c, p])) for p, c in edges)
+        best = nx.maximum_branching(graph).size("weight") if edges else 0.0
+        found = forest(matrix)
+        assert all(line_of(child, found) is not None for child in range(count))
+        assert all(matrix[c, p] > 0 for c, p in enumerate(found) if p != NONE)
         assert sum(float(matrix[c, p]) for c, p in enumerate(found) if p != NONE) == pytest.approx(best)
 
 
@@ -218,4 +251,4 @@ def test_zoos_without_children_and_settings_that_cannot_be_are_refused() -> None
         ParentSearch(("cropped",))
     with pytest.raises(InputError, match="0 families"):
         ModelTree(families=0)
-    assert set(KINDS) == {"trained", "evaded_child", *WAYS} and STEP < 0.5
+    assert set(KINDS) == {"trained", "evaded_child", "distilled", *WAYS} and STEP < 0.5

@@ -292,6 +292,7 @@ def test_estimates_are_scores_of_whatever_models_are_drawn_again(task: Task, see
         "transfer",
         "value",
         "attribution",
+        "membership",
     ):  # of pairs both are drawn: see test_transfer
         redrawn = values(task, again)
     elif task.name == "generation" and again["kept"].any():  # as many are asked for as are kept
@@ -315,9 +316,10 @@ def test_observations_are_scored_from_a_file_as_from_memory(task: Task, tmp_path
 
 
 def test_tasks_have_names() -> None:
-    names = ["property_prediction", "property_transfer", "generation", "fine_tuning", "zero_shot"]
+    names = ["property_prediction", "property_transfer", "skill_prediction", "skill_forecast", "generation"]
+    names += ["fine_tuning", "zero_shot"]
     names += ["merging", "reconstruction", "transfer", "growth", "value", "attribution", "brittleness"]
-    names += ["lineage", "model_tree", "landscape_prediction", "phase_prediction", "extraction"]
+    names += ["membership", "lineage", "model_tree", "landscape_prediction", "phase_prediction", "extraction"]
     assert list(TASKS.own) == names and [get_task(name).name for name in names] == names
     with pytest.raises(InputError, match="unknown task 'generatoin': did you mean 'generation'"):
         get_task("generatoin")

@@ -201,7 +201,8 @@ def test_objectives_that_are_the_plain_one_train_as_it_does(shift: float) -> Non
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: Objective(torch.zeros(80)), r"labels are float32 of shape \[80\]; give int64"),
+        (lambda: Objective(torch.zeros(80).double()), r"labels are float64 of shape \[80\]; give int64"),
+        (lambda: Objective(torch.zeros(80)), "labels are numbers, for networks of one output; these have 10"),
         (lambda: Objective(torch.full((80, 10), 0.2)), "not probabilities"),
         (lambda: Objective(torch.zeros(80, dtype=torch.int64), torch.zeros(80, 10)), "give float32 .models, images"),
         (lambda: Objective(torch.zeros(80, dtype=torch.int64), temperature=math.nan), "the temperature is nan"),

@@ -22,6 +22,7 @@ PUBLISHED = {
     "cnn-hyp-10-rand": {"mnist": 2560, "svhn": 4320, "cifar10": 2560, "tiny_imagenet": 1280},
     "resnet18-seed": {"cifar10": 1000, "cifar100": 1000, "tiny_imagenet": 1000},
     "phase-transition": {"cifar10": 192, "svhn": 192, "tiny_imagenet": 192},
+    "parity": {"sparse_parity-5-32-3-6": 20},
 }
 """Models by dataset that the authors' grids give; in colour, of the medium and the large CNN together."""
 

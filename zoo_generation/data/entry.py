@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo_generation.data.made.sparse_parity import SparseParity
     from zoo_generation.data.source import ImageSource
 
 
@@ -26,7 +27,10 @@ class DatasetEntry:
     channels, size: of its images, size in pixels; classes: their names, empty if they come with the data;
     unnamed_classes: how many there are then; folders: names of folders that may hold it, beside its own name; vision:
     how torchvision reads it; read: makes or reads its images, instead of the files that zoobench looks for; summary:
-    one line; paper: where it comes from; alterations: of its images after they are read, by name, see `altered`.
+    one line; paper: where it comes from; alterations: of its images after they are read, by name, see `altered`;
+    standardised: whether networks see images less the mean of the training images, by their deviation, or else as they
+    are, on the [0, 1] scale; targets: the number that stands for each class, to regress on, empty if none does; skills:
+    what its models learn one after the other, None if that is not known.
     """
 
     channels: int
@@ -39,6 +43,9 @@ class DatasetEntry:
     summary: str = ""
     paper: str = ""
     alterations: tuple[str, ...] = ()
+    standardised: bool = True
+    targets: tuple[float, ...] = ()
+    skills: SparseParity | None = None
 
     @property
     def class_count(self) -> int:

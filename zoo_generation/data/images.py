@@ -64,10 +64,15 @@ class ImageDataset:
 
         Resizing is bilinear, antialiased when images shrink.
         """
-        if channels not in (1, 3) or size < 1:
-            raise InputError(f"images can have 1 or 3 channels and at least 1 pixel, not {channels} and {size}")
         if (channels, size) == (self.channels, self.size):
             return self
+        if channels not in (1, 3) or size < 1:
+            raise InputError(f"images can have 1 or 3 channels and at least 1 pixel, not {channels} and {size}")
+        if self.channels not in (1, 3):
+            raise InputError(
+                f"the inputs of '{self.name}' are {self.channels} numbers and no pictures, so they cannot become "
+                f"{channels} × {size} × {size} pixels; leave out channels and image_size, and take mlp_1"
+            )
         train, val, test = (
             replace(split, images=_resized(_recoloured(split.images, channels), size))
             for split in (self.train, self.val, self.test)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +60,10 @@ def load_dataset(
         read = _find(plain, entry, root)
     if read is None:
         raise _absent(plain, entry, root, failure)
-    return divide(name, altered(read(), entry.alterations), train_images)
+    dataset = divide(name, altered(read(), entry.alterations), train_images)
+    if entry.standardised:
+        return dataset
+    return replace(dataset, mean=(0.0,) * dataset.channels, std=(1.0,) * dataset.channels)
 
 
 def _find(name: str, entry: DatasetEntry, root: Path) -> Callable[[], ImageSource] | None:
@@ -135,8 +138,20 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     """The images of split `train`, `val` or `test` as the models of that row of a zoo see them: of the row's size, grey
     or RGB as its `channels` say; of training and validation images those of its `data_part` alone, if it has one.
 
-    Raises `InputError` if the dataset is missing, or its images or classes are not those of the models.
+    Raises `InputError` if the dataset is missing, or its images or classes are not those of the models, and if the
+    models answer with a number instead of a class.
     """
+    if _loss(row) is not None:
+        raise InputError(
+            f"models of '{row['architecture']}' on '{row['dataset']}' answer with a number, not a class, so they "
+            "cannot be asked about images; take a task of properties, such as skill_prediction"
+        )
+    return inputs_of(row, split, data_root)
+
+
+def inputs_of(row: pd.Series, split: str, data_root: Path | None = None) -> Images:
+    """As `images_of`, also for models that answer with a number: their labels are the numbers that stand for the
+    classes, float32 [images]."""
     cap = row["train_images"]
     channels, classes = int(row["channels"]), int(row["classes"])
     train_images = None if cap is None or pd.isna(cap) else int(cap)
@@ -144,15 +159,24 @@ def images_of(row: pd.Series, split: str, data_root: Path | None = None) -> Imag
     part = row.get("data_part")
     whole = _whole(DatasetKey(row["dataset"], train_images, int(row["image_size"]), converted), data_root)
     dataset = whole.of_part(None if pd.isna(part) else part)
-    if dataset.channels != channels or len(dataset.classes) > classes:
+    numbers = _loss(row) is not None
+    if dataset.channels != channels or (len(dataset.classes) > classes and not numbers):
         raise InputError(
             f"'{row['architecture']}' cannot be run on images of '{row['dataset']}': its models are for {channels} "
             f"channels and {classes} classes, and these have {dataset.channels} and {len(dataset.classes)}; look at "
             "the zoo's columns 'channels' and 'classes'"
         )
     images, labels = normalised(dataset, getattr(dataset, split), "cpu")
+    if numbers:
+        labels = torch.tensor(get_dataset(row["dataset"]).targets)[labels]
     order = torch.contiguous_format if ":" in row["architecture"] else torch.channels_last  # as `memory_format` says
     return Images(images.contiguous(memory_format=order), labels)
+
+
+def _loss(row: pd.Series) -> str | None:
+    """What the models of a row were trained to minimise, None for the cross-entropy."""
+    loss = row.get("loss")
+    return None if pd.isna(loss) else str(loss)
 
 
 @dataclass(frozen=True)

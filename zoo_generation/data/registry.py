@@ -47,6 +47,7 @@ DATASETS: Registry[Dataset] = Registry(
         "digits": "zoo_generation.data.made.digits:DIGITS",
         "glyphs": "zoo_generation.data.made.glyphs:GLYPHS",
         "parity": "zoo_generation.data.made.parity:parity",
+        "sparse_parity": "zoo_generation.data.made.sparse_parity:sparse_parity",
     },
     _check,
 )

@@ -8,11 +8,8 @@ gives their places in the flat vector.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -32,13 +29,15 @@ from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.networks.trial import IMAGES, near
 from zoo_generation.progress import QUIET, Progress
 
+Turn = Callable[[Tensor], Tensor]
+"""What makes P numbers of each of some gradients, [images, parameters] to [images, P], such as a `Projection`."""
+
 Of = Literal["loss", "logit", "margin"]
 """What is differentiated: the cross-entropy with an image's label; the label's logit; or its margin, see `margins`."""
 
 GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
 LARGEST_BATCH = 64  # images
 GRAPH_ELEMENTS = 2**26  # of layers' outputs in graphs that stay in memory; a graph holds several times as many
-BLOCK_ELEMENTS = 2**20  # signs of a projection that are made at once
 APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
 AGREE = 1e-5  # how far, as a share of the largest, gradients by layers may be from those image by image
 
@@ -54,7 +53,7 @@ def per_example(
     module: nn.Module,
     images: Images,
     of: Of = "loss",
-    project: Projection | None = None,
+    project: Turn | Sequence[Turn] | None = None,
     *,
     device: str = "cpu",
     progress: Progress = QUIET,
@@ -62,9 +61,9 @@ def per_example(
     """The gradient by its parameters of each model's output for each image alone: [models, images, P].
 
     weights: [models, D], float32, or float64 to compute in double precision; module: a network of the layout, whose
-    weights change; project: what turns gradients into fewer numbers P, so that they are never all in memory. Raises
-    `InputError` for a network that draws random numbers in evaluation, whose images depend on one another, or that
-    torch.func cannot differentiate.
+    weights change; project: what turns gradients into fewer numbers P, so that they are never all in memory, the same
+    for all models or one for each. Raises `InputError` for a network that draws random numbers in evaluation, whose
+    images depend on one another, or that torch.func cannot differentiate.
     """
     if of not in get_args(Of):
         raise unknown("output to differentiate", of, get_args(Of))
@@ -83,6 +82,7 @@ def per_example(
         return layer_gradients(module, layers, names, pixels, lambda logits: _output(logits, truth, of))
 
     layers = plain_layers(module, names)
+    turns = [project] * len(weights) if project is None or callable(project) else project
     step, found = progress.stage("gradients"), []
     with _program(module, layout, images, device, weights.dtype, alone=True) as (program, shown, labels):
         batch = min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
@@ -93,9 +93,10 @@ def per_example(
                 few = shown[:IMAGES], labels[:IMAGES]
                 layers = layers if near(layer_by_layer(*few), image_by_image(*few), AGREE) else {}
             gradients, rows = layer_by_layer if layers else image_by_image, []
+            turn = turns[number]
             for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
                 flat = gradients(pixels, truth)
-                rows.append((project(flat) if project else flat).cpu())
+                rows.append((flat if turn is None else turn(flat)).cpu())
             found.append(torch.cat(rows))
             step(number + 1, len(weights))
     return torch.stack(found)
@@ -238,41 +239,6 @@ def gauss_newton(
                 total += rows.flatten(0, 1).T @ rows.flatten(0, 1)
             found.append(total.cpu() / len(shown))
     return torch.stack(found)
-
-
-@dataclass(frozen=True)
-class Projection:
-    """A random projection of vectors to `size` numbers, which keeps inner products in the mean.
-
-    Its matrix [inputs, size] is of ±1/√size, which depends on the seed, the size and the place alone, on every machine.
-    It is made block by block, and only so much of it is kept as to be quick for small networks.
-
-    >>> Projection(size=2, seed=0)(torch.eye(3)).abs()
-    tensor([[0.7071, 0.7071],
-            [0.7071, 0.7071],
-            [0.7071, 0.7071]])
-    """
-
-    size: int
-    seed: int = 0
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """Values [..., inputs] projected to [..., size]."""
-        length = max(1, BLOCK_ELEMENTS // self.size)
-        out = values.new_zeros(*values.shape[:-1], self.size)
-        for number, part in enumerate(values.split(length, dim=-1)):
-            signs = _signs(self.seed, self.size, number)[: part.shape[-1]]
-            out += part @ signs.to(part)
-        return out / self.size**0.5
-
-
-@lru_cache(maxsize=64)  # of a mebibyte each
-def _signs(seed: int, size: int, block: int) -> Tensor:
-    """A block [rows, size] of a projection's signs, int8."""
-    digest = hashlib.sha256(f"projection:{seed}:{size}:{block}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-    shape = max(1, BLOCK_ELEMENTS // size), size
-    return torch.randint(2, shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
 
 
 def _trained(layout: Layout, module: nn.Module) -> list[LayoutEntry]:

@@ -46,6 +46,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         "cnn_l": "zoo_generation.networks.architectures.cnn:cnn_l",
         "small_cnn": "zoo_generation.networks.architectures.cnn:small_cnn",
         "mlp": "zoo_generation.networks.architectures.mlp:mlp",
+        "mlp_1": "zoo_generation.networks.architectures.mlp:mlp_1",
         "isocnn_2": "zoo_generation.networks.architectures.isocnn:isocnn_2",
         "isocnn_4": "zoo_generation.networks.architectures.isocnn:isocnn_4",
         "resnet10": "zoo_generation.networks.architectures.resnet:resnet10",
@@ -69,6 +70,7 @@ INITIALIZATIONS: Registry[Initialization] = Registry(
     {
         "uniform": "zoo_generation.networks.architectures.init:uniform",
         "normal": "zoo_generation.networks.architectures.init:normal",
+        "small_normal": "zoo_generation.networks.architectures.init:small_normal",
         "kaiming_uniform": "torch.nn.init:kaiming_uniform_",
         "kaiming_normal": "torch.nn.init:kaiming_normal_",
     },

@@ -93,6 +93,13 @@ def labels_for(logits: Tensor) -> Tensor:
     return torch.arange(IMAGES, device=logits.device) % logits.shape[1]
 
 
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of each image [..., batch]; a single output has no cross-entropy that depends on it."""
+    if logits.shape[1] == 1:
+        return logits[:, 0].square()
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
 def _state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items() if value.is_floating_point()}
 
@@ -113,7 +120,7 @@ def _computed(module: nn.Module, images: Tensor, shared: Tensor) -> tuple[list[s
             raise UnstackableError(f"its forward pass changes its attribute '{changed}'")
         found[f"output in {'training' if training else 'evaluation'}"] = logits.detach()
         if training:
-            F.cross_entropy(logits, labels_for(logits)).backward()
+            _losses(logits, labels_for(logits)).mean().backward()
     gradients = {name: value.grad.flatten() for name, value in module.named_parameters() if value.grad is not None}
     found["gradient"] = torch.cat([*gradients.values()])
     module.zero_grad(set_to_none=True)
@@ -126,7 +133,7 @@ def _computed_together(stack: Stack, states: list[dict[str, Tensor]], images: Te
     parameters = [weights[name].requires_grad_() for name in stack.trained]
     logits = stack(weights, images.permute(0, 2, 3, 4, 1), training=True)
     labels = labels_for(logits.mT[0]).expand(len(states), -1)
-    gradients = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="none").mean(1).sum(), parameters)
+    gradients = torch.autograd.grad(_losses(logits, labels).mean(1).sum(), parameters)
     with torch.no_grad():
         shown = stack(weights, images[0].permute(1, 2, 3, 0)[None].contiguous(), training=False)
     values = {

@@ -39,6 +39,8 @@ Init = Annotated[str, AfterValidator(_of(INITIALIZATIONS))]
 Precision = Literal["bfloat16"]
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "onecycle"]
+Loss = Literal["mse"]  # mean squared error
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]

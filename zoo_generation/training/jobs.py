@@ -146,6 +146,7 @@ def _train_shard(
     from zoo_generation.networks.threads import use_threads
     from zoo_generation.progress import Progress, Update
     from zoo_generation.training.memory import stack_size_for
+    from zoo_generation.training.models import with_skills
     from zoo_generation.training.train import train_models
 
     if ":" in specs[0].architecture:
@@ -160,7 +161,7 @@ def _train_shard(
 
     size = stack_size or stack_size_for(specs[0], dataset, device)
     trained = train_models(specs, dataset, size, device, Progress(listen), states)
-    sink.write(trained)
+    sink.write(with_skills(trained, dataset, device))
     for model in trained:
         counts.finished.remote(model.spec.id, model.status)
 

@@ -15,7 +15,7 @@ from zoo_generation.machine import cores
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.module import kept
 from zoo_generation.networks.program import sizes_of_outputs
-from zoo_generation.training.models import network_of
+from zoo_generation.training.models import network_of, outputs_of
 from zoo_generation.training.single import ModelTraining
 from zoo_generation.training.spec import ModelSpec
 from zoo_generation.training.stacked import StackTraining, stack_key
@@ -34,7 +34,7 @@ COPIES_OF_WEIGHTS = 6  # the value, its gradient, the optimizer's two moments an
 def check_memory(spec: ModelSpec, dataset: ImageDataset) -> None:
     """Raise `InputError` if this machine could not hold the weights of one such model while it is trained."""
     architecture = get_architecture(spec.architecture)
-    layout = architecture.layout(channels=dataset.channels, classes=len(dataset.classes), width=spec.width)
+    layout = architecture.layout(channels=dataset.channels, classes=outputs_of(spec, dataset), width=spec.width)
     needed, there = FLOAT_BYTES * COPIES_OF_WEIGHTS * layout.size, psutil.virtual_memory().total
     if needed > there:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,11 +20,12 @@ class Objective:
     """The cross-entropy of labels with softmax((logits + offsets) / temperature), times temperature².
 
     labels: classes, int64 [images]; or probabilities, float32 [images, classes], or [models, images, classes] if each
-    model has its own. offsets: added to the logits, float32 [1 or models, images, classes]; None for no offsets. Images
-    are those of the training split, in its order. weights: of each image's loss, float32 [1 or models, images], None
-    for 1 each; the mean is over all images of a batch, so that a weight of 0 leaves an image out, and changes nothing
-    else: models that are trained in one order differ by their weights alone. The factor temperature² keeps the size of
-    the gradients (Hinton et al., arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
+    model has its own; or numbers, float32 [images], of which it is the mean squared error instead. offsets: added to
+    the logits, float32 [1 or models, images, classes]; None for no offsets. Images are those of the training split, in
+    its order. weights: of each image's loss, float32 [1 or models, images], None for 1 each; the mean is over all
+    images of a batch, so that a weight of 0 leaves an image out, and changes nothing else: models that are trained in
+    one order differ by their weights alone. The factor temperature² keeps the size of the gradients (Hinton et al.,
+    arXiv 1503.02531, section 2). Raises `InputError` for any other shape or type.
 
     >>> uniform = Objective(torch.full((4, 10), 0.1))
     >>> uniform.loss(torch.zeros(1, 10, 2), torch.tensor([[0, 3]]))
@@ -39,14 +41,17 @@ class Objective:
         if not 0 < self.temperature < math.inf:
             raise InputError(f"the temperature is {self.temperature:g}; give a finite number above 0")
         shape = list(self.labels.shape)
-        if self.labels.dtype == torch.float32 and len(shape) in (2, 3):
+        if self.labels.dtype == torch.float32 and len(shape) == 1:
+            if self.offsets is not None or self.temperature != 1:
+                raise InputError("labels that are numbers take neither offsets nor a temperature; leave these out")
+        elif self.labels.dtype == torch.float32 and len(shape) in (2, 3):
             off = (self.labels.sum(-1) - 1).abs()
             if not bool((off <= SUM_TOLERANCE).all()) or not bool((self.labels >= 0).all()):
                 raise InputError("soft labels are not probabilities; give rows of numbers from 0 up that sum to 1")
         elif self.labels.dtype != torch.int64 or len(shape) != 1:
             raise InputError(
                 f"labels are {_kind(self.labels)}; give int64 [images], or probabilities, float32 [images, classes] or "
-                "[models, images, classes]"
+                "[models, images, classes], or numbers, float32 [images]"
             )
         if self.offsets is not None and (self.offsets.dim() != 3 or self.offsets.dtype != torch.float32):
             raise InputError(
@@ -80,7 +85,7 @@ class Objective:
             logits = logits + laid_out(self.offsets)
         if self.temperature != 1:
             logits = logits / self.temperature
-        losses = F.cross_entropy(logits, truth, reduction="none")
+        losses = losses_of(logits, truth, "none")
         if self.weights is not None:
             losses = losses * laid_out(self.weights)
         loss = losses.mean(-1)
@@ -116,10 +121,35 @@ class Objective:
                 f"the objective's weights are of shape {list(self.weights.shape)}, but this training needs "
                 f"{[models, images]}"
             )
-        if self.labels.dim() == 1 and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < classes:
+        if self.labels.dim() == 1 and self.labels.is_floating_point() and classes != 1:
+            raise InputError(f"the objective's labels are numbers, for networks of one output; these have {classes}")
+        if self.labels.dtype == torch.int64 and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < classes:
             raise InputError(f"the objective's labels are not all from 0 to {classes - 1}, the classes of the images")
         if augmented and self.offsets is not None:
             raise InputError("logit offsets belong to images as they are; train without augmentation")
+
+
+def losses_of(outputs: Tensor, truth: Tensor, reduction: Literal["none", "sum"]) -> Tensor:
+    """The loss of outputs [batch, classes] or [models, classes, batch]: of each image, or their sum.
+
+    truth: classes or probabilities, of which it is the cross-entropy; or numbers, float32 [batch] or [models, batch],
+    of which it is the squared error of the first output.
+    """
+    if _are_numbers(outputs, truth):
+        return F.mse_loss(outputs[:, 0], truth, reduction=reduction)
+    return F.cross_entropy(outputs, truth, reduction=reduction)
+
+
+def are_right(outputs: Tensor, truth: Tensor) -> Tensor:
+    """Which images are answered rightly: by the class of the largest output, or where the truth is a number, by the
+    sign of the first one. Shapes are as of `losses_of`."""
+    if _are_numbers(outputs, truth):
+        return (outputs[:, 0] >= 0) == (truth >= 0)
+    return outputs.argmax(1) == truth
+
+
+def _are_numbers(outputs: Tensor, truth: Tensor) -> bool:
+    return truth.is_floating_point() and truth.dim() < outputs.dim()
 
 
 def _kind(values: Tensor) -> str:

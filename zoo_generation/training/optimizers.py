@@ -17,6 +17,11 @@ EPS = 1e-8
 VECTORS = 64  # elements, a multiple of what unrolled vector code takes at once
 
 
+def momentum_of(spec: ModelSpec) -> float:
+    """The momentum of a spec's SGD."""
+    return MOMENTUM if spec.momentum is None else spec.momentum
+
+
 def rate_factors(schedule: Schedule, steps: int) -> list[float]:
     """The factors of the learning rate, one per step; OneCycle is PyTorch's, with its defaults."""
     if schedule == "constant":
@@ -47,7 +52,7 @@ class StackedOptimizer:
 
     def __init__(self, parameters: Sequence[Tensor], specs: Sequence[ModelSpec]) -> None:
         self.parameters = parameters
-        self.adam = specs[0].optimizer == "adam"
+        self.adam, self.momentum = specs[0].optimizer == "adam", momentum_of(specs[0])
         flat = self._flat(parameters)
         self.rate = self._each([spec.learning_rate for spec in specs])
         decay = self._each([spec.weight_decay for spec in specs])
@@ -78,7 +83,7 @@ class StackedOptimizer:
         return (self.mean / first).div_((self.square / second).sqrt_().add_(EPS))
 
     def _sgd(self, gradient: Tensor) -> Tensor:
-        return self.mean.mul_(MOMENTUM).add_(gradient).clone()
+        return self.mean.mul_(self.momentum).add_(gradient).clone()
 
     def _flat(self, values: Sequence[Tensor]) -> Tensor:
         """Values end to end, filled up to whole vectors, because the rest of a vector is rounded by other code."""

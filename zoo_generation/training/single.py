@@ -9,7 +9,6 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from zoo_generation.data import ImageDataset
@@ -17,9 +16,17 @@ from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State, kept, load
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, seen_images, status_of, tell_epoch, training_precision
-from zoo_generation.training.objective import Objective
-from zoo_generation.training.optimizers import average
+from zoo_generation.training.models import (
+    build_model,
+    outputs_of,
+    seen_images,
+    status_of,
+    tell_epoch,
+    training_precision,
+    truth_of,
+)
+from zoo_generation.training.objective import Objective, are_right, losses_of
+from zoo_generation.training.optimizers import MOMENTUM, average, momentum_of
 from zoo_generation.training.randomness import Augmentation, order_generator, training_seed
 from zoo_generation.training.sink import Checkpoint, Metrics, Point, TrainedModel
 from zoo_generation.training.spec import ModelSpec
@@ -57,7 +64,7 @@ def train_model(
         status=status_of(checkpoints, diverged, dataset.val),
         seconds=(time.perf_counter() - started) * threads,
         channels=dataset.channels,
-        classes=len(dataset.classes),
+        classes=outputs_of(spec, dataset),
         checkpoints=tuple(checkpoints),
         curve=tuple(training.points),
     )
@@ -87,11 +94,12 @@ class ModelTraining:
         self.splits = []
         for split in (dataset.train, dataset.val, dataset.test):
             images, labels = normalised(dataset, split, device)
-            self.splits.append((images.contiguous(memory_format=layout), labels))
-        self.objective = (objective or Objective(dataset.train.labels)).to(device)
+            self.splits.append((images.contiguous(memory_format=layout), truth_of(spec, labels)))
+        self.objective = (objective or Objective(truth_of(spec, dataset.train.labels))).to(device)
         self.seen = seen_images(spec, len(dataset.train))
         steps = math.ceil(len(self.seen) / spec.batch_size)
-        self.optimizer = optimizer_of(self.model, spec.optimizer, spec.learning_rate, spec.weight_decay)
+        momentum = momentum_of(spec)
+        self.optimizer = optimizer_of(self.model, spec.optimizer, spec.learning_rate, spec.weight_decay, momentum)
         self.schedule = _schedule(self.optimizer, spec, steps * spec.epochs)
         self.order = order_generator(spec)
 
@@ -152,8 +160,8 @@ def memory_format(model: nn.Module, architecture: str) -> torch.memory_format:
 
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of a model in evaluation mode; its random numbers are the same each time. NaN
-    without images."""
+    """Mean loss and accuracy of a model in evaluation mode, see `losses_of` and `are_right`; its random numbers are the
+    same each time. NaN without images."""
     if not len(images):
         return math.nan, math.nan
     model.eval()
@@ -163,17 +171,19 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, f
         for start in range(0, len(images), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
             logits = model(images[batch])
-            loss += F.cross_entropy(logits, labels[batch], reduction="sum").double().cpu()
-            correct += int((logits.argmax(1) == labels[batch]).sum())
+            loss += losses_of(logits, labels[batch], "sum").double().cpu()
+            correct += int(are_right(logits, labels[batch]).sum())
     model.train()
     return float(loss) / len(images), correct / len(images)
 
 
-def optimizer_of(model: nn.Module, name: str, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """PyTorch's own; parameters that no gradient reaches stay as they are."""
+def optimizer_of(
+    model: nn.Module, name: str, learning_rate: float, weight_decay: float, momentum: float = MOMENTUM
+) -> torch.optim.Optimizer:
+    """PyTorch's own; parameters that no gradient reaches stay as they are. momentum: of SGD."""
     if name == "adam":
         return torch.optim.Adam(model.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
-    return torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
+    return torch.optim.SGD(model.parameters(), learning_rate, momentum, weight_decay=weight_decay, fused=True)
 
 
 def _train(training: ModelTraining, progress: Progress) -> tuple[list[Checkpoint], bool]:

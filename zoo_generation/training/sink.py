@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -15,7 +15,8 @@ Status = Literal["trained", "at_chance", "diverged"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean cross-entropy and accuracy in [0, 1] on the three splits of the images; NaN for a split without images."""
+    """Mean cross-entropy, or mean squared error if that is the spec's loss, and accuracy in [0, 1] on the three splits
+    of the images; NaN for a split without images."""
 
     train_loss: float
     train_accuracy: float
@@ -27,11 +28,13 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's weights after an epoch; epoch 0 is the initialization."""
+    """A model's weights after an epoch; epoch 0 is the initialization. skills: see `skills_of`, empty if its dataset
+    has none."""
 
     epoch: int
     metrics: Metrics
     state: dict[str, Tensor]
+    skills: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ from zoo_generation.training.fields import (
     Fraction,
     ImageSize,
     Init,
+    Loss,
+    Momentum,
     Optimizer,
     Parts,
     PartText,
@@ -55,15 +57,8 @@ MOST_MODELS = 100_000  # of a zoo
 MOST_CHECKPOINTS = 10_000_000
 
 AXES = (
-    "width",
-    "activation",
-    "init",
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "dropout",
-    "batch_size",
-    "schedule",
+    *("width", "activation", "init", "optimizer"),
+    *("learning_rate", "weight_decay", "dropout", "batch_size", "schedule"),
 )
 """Hyperparameters that a grid varies, the outermost first."""
 
@@ -71,7 +66,8 @@ OF_THE_ZOO = {"name", "datasets", "seed", "fixed_seeds", "shared_order", "per_da
 """Fields of a zoo as a whole, which no dataset overrides."""
 
 
-ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets", "landscape_epoch"}
+ADDED = {"channels", "precision", "part", "fork", "subset_fraction", "subset_seed", "subsets", "loss", "momentum"}
+ADDED |= {"landscape_epoch"}
 """Fields that the first zoos did not have; where they are None, they are not written."""
 
 ADDED_TO_FORK = {"learning_rate", "fork"}
@@ -116,6 +112,10 @@ class ModelSpec(BaseModel):
     """The id of the model whose weights training starts from; None means the initialization."""
     parent_epoch: Epoch | None = None
     """The epoch after which it has these weights."""
+    loss: Loss | None = None
+    """What training minimises; None means the cross-entropy."""
+    momentum: Momentum | None = None
+    """Of SGD; None means 0.9."""
 
     @cached_property
     def id(self) -> str:
@@ -168,9 +168,10 @@ class ZooSpec(BaseModel):
     `subset_fraction` is the share of the training images that a model sees: `subsets` different random subsets (one if
     None), on each of which `seeds` models are trained. Subsets are numbered from `seed` + `subset_seed` (0 if None) on,
     and so are models' seeds, so that zoos of one `seed` share neither if their numbers lie apart. `fork` makes children
-    of every model. With `landscape_epoch` the loss landscape around models after that epoch is measured once all are
-    trained, and a checkpoint is kept there. `per_dataset` holds, by dataset, the fields that differ for it. Source:
-    Schürholt et al., arXiv 2209.14764, section 3.
+    of every model. With the `loss` `mse` networks have one output, for the number that stands for an image's class.
+    `momentum` is SGD's, 0.9 if None. With `landscape_epoch` the loss landscape around models after that epoch is
+    measured once all are trained, and a checkpoint is kept there. `per_dataset` holds, by dataset, the fields that
+    differ for it. Source: Schürholt et al., arXiv 2209.14764, section 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -203,6 +204,8 @@ class ZooSpec(BaseModel):
     subset_seed: Seed | None = None
     subsets: Count | None = None
     fork: Fork | None = None
+    loss: Loss | None = None
+    momentum: Momentum | None = None
     landscape_epoch: Epoch | None = None
     per_dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -337,6 +340,8 @@ class ZooSpec(BaseModel):
             order_seed=self.seed if self.shared_order else None,
             channels=self.channels,
             precision=self.precision,
+            loss=self.loss,
+            momentum=self.momentum,
             subset_fraction=self.subset_fraction,
             seed=self.seed + (repeat if self.fixed_seeds else number),
         )

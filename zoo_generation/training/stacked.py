@@ -8,15 +8,22 @@ from collections.abc import Collection, Hashable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo_generation.data import ImageDataset
 from zoo_generation.data.images import normalised
 from zoo_generation.networks.module import State
 from zoo_generation.networks.stack import Stack
 from zoo_generation.progress import QUIET, Progress
-from zoo_generation.training.models import build_model, seen_images, status_of, tell_epoch, training_precision
-from zoo_generation.training.objective import Objective
+from zoo_generation.training.models import (
+    build_model,
+    outputs_of,
+    seen_images,
+    status_of,
+    tell_epoch,
+    training_precision,
+    truth_of,
+)
+from zoo_generation.training.objective import Objective, are_right, losses_of
 from zoo_generation.training.optimizers import StackedOptimizer, average, rate_factors
 from zoo_generation.training.randomness import Augmentation, order_generator
 from zoo_generation.training.sink import Checkpoint, Metrics, Point, TrainedModel
@@ -71,7 +78,7 @@ def train_stack(
             status=status_of(checkpoints, diverged, dataset.val),
             seconds=seconds,
             channels=dataset.channels,
-            classes=len(dataset.classes),
+            classes=outputs_of(spec, dataset),
             checkpoints=tuple(checkpoints),
             curve=tuple(points),
         )
@@ -100,8 +107,9 @@ class StackTraining:
         self.wanted, self.steps = frozenset(curve), 0
         self.points: list[list[Point]] = [[] for _ in specs]
         self.spec, self.models, self.averaging = specs[0], len(specs), averaging
-        self.objective = (objective or Objective(dataset.train.labels)).to(device)
-        self.splits = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
+        self.objective = (objective or Objective(truth_of(self.spec, dataset.train.labels))).to(device)
+        loaded = [normalised(dataset, split, device) for split in (dataset.train, dataset.val, dataset.test)]
+        self.splits = [(images, truth_of(self.spec, labels)) for images, labels in loaded]
         modules = [
             build_model(spec, dataset, device, start[place] if start else None) for place, spec in enumerate(specs)
         ]
@@ -175,7 +183,7 @@ class StackTraining:
 
     @torch.no_grad()
     def evaluate(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy and accuracy [models] in evaluation mode; NaN without images."""
+        """Mean loss and accuracy [models] in evaluation mode; NaN without images."""
         loss = torch.zeros(self.models, dtype=torch.float64, device=images.device)
         correct = torch.zeros_like(loss)
         if not len(images):
@@ -183,6 +191,6 @@ class StackTraining:
         for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
             logits = self.stack(self.shown, batch.permute(1, 2, 3, 0)[None].contiguous(), training=False)
             truth = truth.expand(self.models, -1)
-            loss += F.cross_entropy(logits, truth, reduction="none").double().sum(1)
-            correct += (logits.argmax(1) == truth).sum(1)
+            loss += losses_of(logits, truth, "none").double().sum(1)
+            correct += are_right(logits, truth).sum(1)
         return loss / len(images), correct / len(images)

@@ -9,6 +9,7 @@ from zoo_generation.errors import InputError
 from zoo_generation.networks.module import State, first_line
 from zoo_generation.networks.stack import UnstackableError
 from zoo_generation.progress import QUIET, Progress
+from zoo_generation.training.models import outputs_of
 from zoo_generation.training.objective import Objective
 from zoo_generation.training.single import train_model
 from zoo_generation.training.sink import TrainedModel
@@ -55,7 +56,7 @@ def train_models(
     if not 0 <= averaging < 1:
         raise InputError(f"averaging is {averaging:g}; give 0, for no averages, or more, and less than 1")
     if objective is not None:
-        objective.check(len(specs), len(dataset.train), len(dataset.classes), specs[0].augment)
+        objective.check(len(specs), len(dataset.train), outputs_of(specs[0], dataset), specs[0].augment)
     if why_alone(specs[0], dataset, device) is None and (size > 1 or device == "cpu"):
         parts = [slice(first, first + size) for first in range(0, len(specs), size)]
         return [

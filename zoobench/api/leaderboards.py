@@ -123,9 +123,11 @@ def verify_fresh(
     workspace: Workspace | None = None,
     progress: Progress = QUIET,
 ) -> list[Refreshed]:
-    """Build the zoos of verified entries anew, with another seed, run their methods on them, and write fresh scores.
+    """Build the zoos of verified entries anew, with another seed, and write scores on them beside the recorded ones.
 
-    findings: of `verify`; seed: of the fresh zoos, None to draw one; minutes: after so many no further entry is run.
+    Answers about images are judged as they are, by new models; methods with other answers run again, if they are
+    installed. findings: of `verify`; seed: of the fresh zoos, None to draw one; minutes: after so many no further entry
+    is begun.
 
     >>> verify_fresh(verify(["generation"]), seed=7)  # doctest: +SKIP
     """

@@ -101,10 +101,10 @@ def verify(
     ] = None,
     fetch: Annotated[bool, option("Download artefacts that lie elsewhere.", True, "--fetch")] = False,
     fresh: Annotated[
-        bool, option("Build the zoos anew, and run the methods that are installed on them.", True, "--fresh")
+        bool, option("Build zoos anew: they judge answers about images, or methods run on them.", True, "--fresh")
     ] = False,
     seed: Annotated[int | None, option("Of fresh zoos.", "drawn, and shown after", min=0, max=2**31 - 1)] = None,
-    minutes: Annotated[float, option("After so many no further entry is run on fresh zoos.", min=0)] = 240,
+    minutes: Annotated[float, option("After so many no further entry is begun on fresh zoos.", min=0)] = 240,
     data_root: DataRoot = None,
     home: Home = Path(),
     workers: Workers = None,

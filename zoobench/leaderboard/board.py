@@ -202,12 +202,13 @@ def add(
     replace: bool = False,
     fetch: bool = False,
 ) -> Path:
-    """Verify a submission, a folder or a zip of one, and add it to the track. Returns its path there.
+    """Verify a submission, a folder or a zip of one, and add it to the track. Returns its path there. What this process
+    has just judged is not judged again.
 
     replace: replace the entry of the same name. Raises as `verified` does, and `Refused` if the name is taken; the
     leaderboard is then unchanged.
     """
-    found = verified(leaderboards, track, path, data_root, fetch)
+    found = verified(leaderboards, track, path, data_root, fetch, again=False)
     folder = leaderboards / track.name
     place = folder / found.entry.name
     _check_place(leaderboards, track, found, replace)  # here too, so that a refused one leaves not even a lock

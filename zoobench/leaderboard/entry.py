@@ -95,7 +95,8 @@ class Artefact(Fields):
 
 
 class Fresh(Fields):
-    """The scores of the entry's method on the track's zoos, which the verifier built anew with another seed."""
+    """The scores of the entry's method, or of its answers about images, on zoos that the verifier built anew: seed is
+    that of the zoos."""
 
     seed: NonNegativeInt
     date: datetime.date

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoo_generation.errors import InputError
 from zoo_generation.files import directory_written_aside, write_json
@@ -22,11 +25,12 @@ from zoobench.leaderboard.judging import classes_of
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.running import zoos_of
 from zoobench.leaderboard.track import Track
+from zoobench.methods.victims import answers_of
 from zoobench.populations import Population, write_token_set
 from zoobench.populations.selection import Selection
-from zoobench.tasks.base import Anchored, Combining, Comparing, Enlarging
+from zoobench.tasks.base import AboutImages, Anchored, Combining, Comparing, Enlarging, Extracting
 from zoobench.tasks.forms import Form, PredictionForm, WeightForm
-from zoobench.tasks.probe import NUMBERS, recorded
+from zoobench.tasks.probe import is_number, recorded
 from zoobench.zoo.schema import entries_of
 from zoobench.zoo.workspace import Workspace
 
@@ -55,8 +59,10 @@ def export_data(
     """Write a folder, whole or not at all; zoos: all checkpoints of the track's zoos, by name; references: as judged.
 
     Of test models it holds only weights, in the order of names that are derived from them and so reveal nothing, and
-    what a `Combining` task shows of them; it holds no test images.
+    what a `Combining` task shows of them; of the victims of an `Extracting` task only their answers. It holds no test
+    images but those that a task asks about, and labels only if the track's methods may see them.
     """
+    images, labelled = ImageStore(data_root), track.access == "labels"
     training = [zoos[name].without("test") for name in track.training]
     forms = {name: form_of(track, references, name) for name in references}
     with directory_written_aside(folder, new=True) as aside:
@@ -66,11 +72,15 @@ def export_data(
         elif track.holds == "scores":
             named = {name: {"rows": each.rows, "columns": each.columns} for name, each in forms.items()}  # type: ignore[union-attr]
             write_json(aside / "asked.json", named)
-            if isinstance(task := track.get_task(), Comparing):
-                for name in references:
-                    setting = setting_of(references, name, track.all_seeds[0], ImageStore())
+            task = track.get_task()
+            for name in references:
+                setting = setting_of(references, name, track.all_seeds[0], images)
+                asked = task.asked(setting)[1] if isinstance(task, AboutImages) else None
+                _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, images, labelled, asked)
+                if isinstance(task, Comparing):
                     _write_compared(aside, name, task.compared(setting))
-                    _write_images(aside / "images" / f"{name}.safetensors", setting.target.row, ImageStore(data_root))
+                elif asked is None:
+                    _write_weights(aside / "test" / f"{name}.safetensors", task.reads(references[name]))
         elif _gives_back(forms):
             for name, reference in references.items():
                 _write_weights(aside / "test" / f"{name}.safetensors", track.get_task().reads(reference))
@@ -82,13 +92,15 @@ def export_data(
                 write_json(aside / "layouts.json", layouts)
             for name, reference in references.items():
                 row = task.given(reference).row
-                _write_images(aside / "images" / f"{name}.safetensors", row, ImageStore(data_root))
+                _write_images(aside / "images" / f"{name}.safetensors", row, images, labelled)
+        elif isinstance(task, Extracting):
+            _write_answers(aside, track, task, references, images)
         else:
             around = task.anchors_of if isinstance(task, Anchored) else task.reads
             anchors = [around(each) for each in references.values()]
             write_token_set(aside / "anchors", Selection.of(anchors, token_size))
             for name, reference in references.items():
-                _write_images(aside / "images" / f"{name}.safetensors", reference.row, ImageStore(data_root))
+                _write_images(aside / "images" / f"{name}.safetensors", reference.row, images, labelled)
         (aside / "README.md").write_text(_readme(track, forms, training), encoding="utf-8")
 
 
@@ -109,8 +121,9 @@ def _write_asked(folder: Path, forms: Mapping[str, Form], references: Mapping[st
     columns = ["target", "checkpoint", "property", "kind"]
     rows = pd.concat(tables)[columns].drop_duplicates(ignore_index=True)
     rows.to_parquet(folder / "asked.parquet", index=False)
-    for name, reference in references.items():
-        _write_weights(folder / "test" / f"{name}.safetensors", reference.split("test"))
+    for name, reference in references.items():  # judging may read more of them than is asked about
+        test, asked = reference.split("test"), rows.loc[rows["target"] == name, "checkpoint"]
+        _write_weights(folder / "test" / f"{name}.safetensors", test.select(np.isin(test.names, asked)))
 
 
 def _write_members(folder: Path, track: Track, task: Combining, references: Mapping[str, Population]) -> None:
@@ -129,6 +142,33 @@ def _write_members(folder: Path, track: Track, task: Combining, references: Mapp
             save_file(given, folder / "bases" / f"{name}.safetensors")
     write_json(folder / "asked.json", asked)
     pd.concat(tables).drop(columns="split").to_parquet(folder / "models.parquet", index=False)
+
+
+def _write_answers(
+    folder: Path, track: Track, task: Extracting, references: Mapping[str, Population], images: ImageStore
+) -> None:
+    """Write what is to be copied: which copies are asked for, the victims' answers to training images, and bases."""
+    asked = []
+    for place in ("answers", "bases", "images"):
+        (folder / place).mkdir()
+    for name, reference in references.items():
+        settings = {seed: setting_of(references, name, seed, images) for seed in track.all_seeds}
+        table, victims = task.copies(settings[track.all_seeds[0]]), task.victims_of(reference)
+        asked.append(table.assign(target=name))
+        _write_images(folder / "images" / f"{name}.safetensors", victims.row, images, False)
+        shown = images.of(victims.row, "train").images
+        save_file(
+            {told: answers_of(victims, told, shown).contiguous() for told in table["told"].unique()},
+            folder / "answers" / f"{name}.safetensors",
+        )
+        none = torch.zeros(len(victims), reference.layout.size)
+        bases = {
+            str(seed): torch.cat([none if each is None else each.weights for each in task.bases_of(setting)])
+            for seed, setting in settings.items()
+        }
+        metadata = {"layout": json.dumps(entries_of(reference.layout))}
+        save_file(bases, folder / "bases" / f"{name}.safetensors", metadata)
+    pd.concat(asked).to_parquet(folder / "asked.parquet", index=False)
 
 
 def _network(task: Enlarging, reference: Population) -> dict[str, Any]:
@@ -156,13 +196,15 @@ def _write_weights(path: Path, population: Population) -> None:
     save_file({"weights": population.blind().weights.contiguous()}, path, metadata)
 
 
-def _write_images(path: Path, row: pd.Series, store: ImageStore) -> None:
-    """Training and validation images [images, channels, size, size], normalised as models see them, and labels."""
+def _write_images(path: Path, row: pd.Series, store: ImageStore, labelled: bool, asked: Images | None = None) -> None:
+    """Training and validation images [images, channels, size, size], normalised as models see them, and the test images
+    that are asked about, if there are any; their labels."""
     path.parent.mkdir(exist_ok=True)
     tensors: dict[str, Tensor] = {}
-    for split in ("train", "val"):
-        images = store.of(row, split)
-        tensors |= {f"{split}_images": images.images.contiguous(), f"{split}_labels": images.labels}
+    shown = {"train": store.of(row, "train"), "val": store.of(row, "val")} | ({} if asked is None else {"asked": asked})
+    for name, images in shown.items():
+        tensors[f"{name}_images"] = images.images.contiguous()
+        tensors |= {f"{name}_labels": images.labels} if labelled else {}
     save_file(tensors, path)
 
 
@@ -180,7 +222,9 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
         combining=isinstance(track.get_task(), Combining),
         enlarging=isinstance(track.get_task(), Enlarging),
         layouts=_layouts(forms),
+        extracting=isinstance(track.get_task(), Extracting),
         comparing=isinstance(track.get_task(), Comparing),
+        about_images=isinstance(track.get_task(), AboutImages),
         classes=_classes(track, training),
     )
 
@@ -188,4 +232,4 @@ def _readme(track: Track, forms: Mapping[str, Form], training: list[Population])
 def _classes(track: Track, training: list[Population]) -> dict[str, list[str]]:
     """The spelling of the values of properties that are classes."""
     tables = pd.concat([population.table for population in training])
-    return {name: classes_of(tables[recorded(name)]) for name in track.properties if recorded(name) not in NUMBERS}
+    return {name: classes_of(tables[recorded(name)]) for name in track.properties if not is_number(recorded(name))}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from zoo_generation.networks.architectures import import_architecture
 from zoo_generation.text import quoted
 from zoo_generation.training.spec import ZooSpec
 from zoobench.evaluation.statistics import interval
-from zoobench.leaderboard.answers import Answers, setting_of
+from zoobench.leaderboard.answers import Answers, content_digest, setting_of
 from zoobench.leaderboard.entry import Score
+from zoobench.leaderboard.reference import population_digest
 from zoobench.leaderboard.track import Track, spec_path, zoo_spec
 from zoobench.leaderboard.untrusted.files import Refused
 from zoobench.populations import Population
-from zoobench.tasks.answers import Answer, Predictions
+from zoobench.tasks.answers import Answer, Predictions, Weights
 from zoobench.tasks.estimates import Estimate
-from zoobench.tasks.probe import NUMBERS, as_classes, recorded
+from zoobench.tasks.probe import as_classes, is_number, recorded
 
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -38,13 +40,52 @@ def judge(
 
     Raises `InputError` if images that the task needs cannot be read.
     """
-    task, scores, images = track.get_task(), [], ImageStore(data_root)
+    task, images = track.get_task(), ImageStore(data_root)
+    estimates = {}
     for target in track.targets:
         settings = [setting_of(references, target, seed, images) for seed in seeds]
         judged = [task.judge(answers[target, each.seed], each) for each in settings]
-        estimates = [task.score(observations) for observations in judged]
-        scores += [_score(target, metric, estimates) for metric in track.metrics]
-    return tuple(scores)
+        estimates[target] = [task.score(observations) for observations in judged]
+    return scores_of(track, estimates)
+
+
+def scores_of(track: Track, estimates: Mapping[str, Sequence[Mapping[str, Estimate]]]) -> tuple[Score, ...]:
+    """The scores of the track's metrics for every target. estimates: by target, of each seed, by metric."""
+    return tuple(_score(target, metric, estimates[target]) for target in track.targets for metric in track.metrics)
+
+
+def remember(
+    track: Track,
+    references: Mapping[str, Population],
+    answers: Answers,
+    seeds: Sequence[int],
+    data_root: Path | None,
+    scores: tuple[Score, ...],
+) -> None:
+    """Keep in this process what judging these answers gave, for `judged_before`; unless a file would not hold them
+    whole."""
+    beside = [value for each in answers.values() if isinstance(each, Weights) for value in (each.draws, each.of_copies)]
+    if all(value is None for value in beside):
+        _judged()[_key(track, references, answers, seeds, data_root)] = scores
+
+
+def judged_before(
+    track: Track, references: Mapping[str, Population], answers: Answers, seeds: Sequence[int], data_root: Path | None
+) -> tuple[Score, ...] | None:
+    """As `judge`, if this process has judged answers of the same content. None if it has not."""
+    return _judged().get(_key(track, references, answers, seeds, data_root))
+
+
+def _key(
+    track: Track, references: Mapping[str, Population], answers: Answers, seeds: Sequence[int], data_root: Path | None
+) -> Hashable:
+    read = tuple(population_digest(references[target]) for target in track.targets)
+    return track.model_dump_json(), read, content_digest(answers), tuple(seeds), data_root
+
+
+@cache
+def _judged() -> dict[Hashable, tuple[Score, ...]]:
+    return {}
 
 
 def _score(target: str, metric: str, estimates: Sequence[Mapping[str, Estimate]]) -> Score:
@@ -83,7 +124,7 @@ def trained_classes(leaderboards: Path, track: Track) -> dict[str, list[str]]:
     return {
         name: classes_of(pd.Series([getattr(model, recorded(name)) for model in models]))
         for name in track.properties
-        if recorded(name) not in NUMBERS and hasattr(models[0], recorded(name))
+        if not is_number(recorded(name)) and hasattr(models[0], recorded(name))
     }
 
 

@@ -23,7 +23,7 @@ from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks import probe
 from zoobench.tasks.answers import Answer, Predictions, Weights
-from zoobench.tasks.base import Combining, Partnered
+from zoobench.tasks.base import Combining, Extracting, Partnered
 from zoobench.tasks.forms import WeightForm
 
 SHARE = 0.2
@@ -71,6 +71,8 @@ def marks_of(
     if track.holds == "weights":
         if isinstance(task := track.get_task(), Combining):
             return _marks_of_combined(leaderboards, track, task, references, answers, others)
+        if isinstance(task, Extracting):
+            return _marks_of_extracted(leaderboards, track, task, references, answers, others)
         return _marks_of_weights(leaderboards, track, references, answers, others)
     return ()
 
@@ -138,7 +140,45 @@ def _marks_of_combined(
         own = torch.from_numpy(np.stack([np.isin(names, each) for each in members]))
         apart = torch.cdist(prints, given_prints[target]).masked_fill(own, torch.inf)
         counted["copy of a test model"] += int((apart.amin(1) <= SHARE * ground.spread).sum())
-    always = {"copy of a training model", "copy of a test model"}
+    return _told(counted, models, {"copy of a training model", "copy of a test model"})
+
+
+def _marks_of_extracted(
+    leaderboards: Path,
+    track: Track,
+    task: Extracting,
+    references: Mapping[str, Population],
+    answers: Answers,
+    others: Sequence[Known],
+) -> tuple[str, ...]:
+    """Marks of copies, which are meant to compute what their victims do, and may be near the base that was given.
+
+    Without the victim's parent, no answers tell where a victim's weights are. Nor does training end on the very
+    weights of a model: neither of a victim, nor of a base. Of other entries equal copies count if they are more than
+    half.
+    """
+    counted, models = Counter[str](), 0
+    for target in track.targets:
+        ground, tested = _ground(leaderboards, track, references, target), track.get_task().reads(references[target])
+        known, victims = ground.prints(tested.weights), ground.prints(task.victims_of(references[target]).weights)
+        asked = task.copies(setting_of(references, target, 0, ImageStore()))
+        unaided = torch.from_numpy(asked["base"].isin(["none", "wrong"]).to_numpy())
+        for (_, seed), answer in ((key, each) for key, each in answers.items() if key[0] == target):
+            prints = ground.prints(_tensor(answer))
+            models += len(prints)
+            for other in (each for each in others if (target, seed) in each.answers):
+                counted[f"copy of {other.entry.name}"] += int(_same(answer, other.answers[target, seed]).sum())
+            counted["copy of a training model"] += ground.copies(prints, ground.training)
+            nearest = Weights(tested.weights[torch.cdist(prints, known).argmin(1)])
+            apart = (prints - victims[asked["victim"].tolist()]).norm(dim=1)
+            counted["test model handed in"] += int(
+                (_same(Weights(_tensor(answer)), nearest) | (unaided & (apart <= SHARE * ground.spread))).sum()
+            )
+    return _told(counted, models, {"copy of a training model", "test model handed in"})
+
+
+def _told(counted: Mapping[str, int], models: int, always: set[str]) -> tuple[str, ...]:
+    """What is worth a mark: some kinds always, others if they are more than half of the models."""
     told = {what: count for what, count in counted.items() if count and (what in always or 2 * count > models)}
     return tuple(f"{what} ({count} of {models} models)" for what, count in told.items())
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +17,18 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import read_json, write_json, written_aside
 from zoo_generation.progress import QUIET, Progress
 from zoo_generation.text import shown
-from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, read_entry
+from zoobench.evaluation.cells import prepare
+from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, Score, read_entry
 from zoobench.leaderboard.judging import judge
-from zoobench.leaderboard.reference import KEYS, population_digest, reference_path, write_reference
+from zoobench.leaderboard.reference import KEYS, population_digest, read_references, reference_path, write_reference
 from zoobench.leaderboard.running import FailedError, measure, zoos_of
+from zoobench.leaderboard.submission import read_submission
 from zoobench.leaderboard.track import Track, read_track, read_tracks
+from zoobench.leaderboard.untrusted.files import AbsentError, Refused
 from zoobench.methods.method import Method
 from zoobench.methods.registry import get_method, method_names
 from zoobench.populations import Population, TokenSet
+from zoobench.tasks.base import AboutImages
 from zoobench.zoo.workspace import Workspace
 
 FIRST, LAST = 10**6, 2**31
@@ -92,10 +97,11 @@ def _difference(population: Population, path: Path) -> str:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """The result of an entry's method on zoos of another seed.
+    """The result of an entry on zoos of another seed.
 
     kind: `fresh` if it has scores, `recorded` if not, for a `reason`; recorded, fresh: means of the metric that ranks,
-    fresh None if there is none.
+    fresh None if there is none; within: whether on every target the fresh one lies in the recorded interval, None if
+    there is no fresh one or no interval.
     """
 
     track: str
@@ -104,6 +110,7 @@ class Refreshed:
     kind: Literal["fresh", "recorded"]
     recorded: float
     fresh: float | None
+    within: bool | None
     reason: str
     seconds: float
 
@@ -111,6 +118,7 @@ class Refreshed:
     def words(self) -> str:
         """The same in one line."""
         scores = "" if self.fresh is None else f" {self.fresh:.3f}, recorded {self.recorded:.3f}"
+        scores += {None: "", True: ", within its interval", False: ", outside its interval"}[self.within]
         reason = f" ({shown(self.reason)})" if self.reason else ""
         of = f"{self.track}/{shown(self.entry)[:80]}"
         return f"{of}: {self.kind}{scores}{reason}, zoos of seed {self.seed}, {self.seconds / 60:.1f} minutes"
@@ -123,10 +131,12 @@ def refresh(
     minutes: float = 240,
     progress: Progress = QUIET,
 ) -> Iterator[Refreshed]:
-    """Run the methods of entries, by track and folder, on rebuilt zoos, and write the scores into the entries.
+    """Measure entries, by track and folder, on rebuilt zoos, and write the scores into the entries.
 
-    seed: of the zoos, drawn if None. All results are kept under `runs/fresh/`, so the same command goes on where it
-    ended; a new seed is drawn once all entries are measured. minutes: after this time, no further entry is started.
+    Answers that are about images alone are judged as they were handed in, by targets that are built anew; else the
+    entry's method runs on the track's zoos, all built anew. seed: of the zoos, drawn if None. All results are kept
+    under `runs/fresh/`, so the same command goes on where it ended; a new seed is drawn once all entries are measured.
+    minutes: after this time, no further entry is started.
     """
     if not entries:
         return
@@ -134,6 +144,11 @@ def refresh(
     kept = folder / "seed.json"
     first = drawn_seed(kept) if seed is None else seed
     there, started, whole = replace(workspace, home=folder), time.monotonic(), True
+
+    @lru_cache(maxsize=1)  # the entries of a track come one after another
+    def targets(name: str) -> dict[str, Population]:
+        return _built_targets(leaderboards, read_track(leaderboards, name), there, first, progress)
+
     with workspace.ray():
         for name, path in entries:
             begun = time.monotonic()
@@ -144,28 +159,52 @@ def refresh(
             scores = None
             if not late:
                 try:
-                    scores = _measured(leaderboards, track, entry, there, first, progress)
+                    if isinstance(track.get_task(), AboutImages):
+                        answers = read_submission(path, track, read_references(leaderboards, track)).answers
+                        found = judge(track, targets(name), answers, entry.seeds, workspace.data_root)
+                    else:
+                        found = _measured(leaderboards, track, entry, there, first, progress)
+                    scores = Fresh(seed=first, date=datetime.now(UTC).date(), scores=found)
                     write_json(path / ENTRY, entry.model_copy(update={"fresh": scores}).fields())
-                except (InputError, FailedError) as error:
+                except (InputError, FailedError, AbsentError, Refused) as error:
                     reason = str(error)
             fresh = None if scores is None else scores.mean(track.metric)
             kind: Literal["fresh", "recorded"] = "recorded" if scores is None else "fresh"
-            known = (name, entry.name, first, kind, entry.mean(track.metric), fresh, reason)
+            within = None if scores is None else _within(entry, scores, track.metric)
+            known = (name, entry.name, first, kind, entry.mean(track.metric), fresh, within, reason)
             yield Refreshed(*known, time.monotonic() - begun)
     if seed is None and whole:
         kept.unlink(missing_ok=True)
 
 
+def _built_targets(
+    leaderboards: Path, track: Track, workspace: Workspace, seed: int, progress: Progress
+) -> dict[str, Population]:
+    """The targets of a track by name, built with another seed; its other zoos are not."""
+    every = track.plan(leaderboards, workspace.zoos, seed=seed).origins
+    origins = [each for each in every if each.name in track.targets]
+    cells = prepare(origins, workspace, progress)
+    return {each.name: replace(cells.population(each), name=each.name) for each in origins}
+
+
+def _within(entry: Entry, fresh: Fresh, metric: str) -> bool | None:
+    """Whether the fresh means of a metric lie in the recorded intervals, on every target; None without intervals."""
+    bounds = {each.target: (each.low, each.high) for each in entry.scores if each.metric == metric}
+    told = [(each.mean, *bounds[each.target]) for each in fresh.scores if each.metric == metric]
+    if not told or any(number is None for each in told for number in each):
+        return None
+    return all(low <= mean <= high for mean, low, high in told)  # type: ignore[operator]
+
+
 def _measured(
     leaderboards: Path, track: Track, entry: Entry, workspace: Workspace, seed: int, progress: Progress
-) -> Fresh:
+) -> tuple[Score, ...]:
     """The scores of an entry's method; raises `InputError` or `FailedError` if it cannot be run here."""
     method, config = method_of(entry)
     results, answers = measure(method, config, track, workspace, progress, seed, leaderboards)
     origins = {origin.name: origin for origin in results.plan.origins}
     targets = {target: results.cells.population(origins[target]) for target in track.targets}
-    scores = judge(track, targets, answers, sorted({each for _, each in answers}), workspace.data_root)
-    return Fresh(seed=seed, date=datetime.now(UTC).date(), scores=scores)
+    return judge(track, targets, answers, sorted({each for _, each in answers}), workspace.data_root)
 
 
 def drawn_seed(path: Path) -> int:
@@ -196,7 +235,7 @@ def method_of(entry: Entry) -> tuple[Method, object]:
         name = given.get("--method", given.get("--model", "sane"))
         pairs = [each.partition("=") for each in given.get("--set", "").split(",") if each.strip()]
         preset, settings = given.get("--preset"), {key.strip(): value for key, _, value in pairs}
-    if name not in method_names():
+    if not {name, name.rpartition("-")[0]} & {*method_names()}:  # a method, or a preset of one
         raise InputError(f"no method '{name[:60]}' is installed here")
     method = get_method(name)
     return method, method.config(preset, settings)

@@ -1,4 +1,4 @@
-"""Run a method on a track: measure it as the track says, judge it as all entries are, and write a submission."""
+"""Run a method on a track: measure it as the track says, which judges it as all entries are, and write a submission."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoobench.evaluation import Results, run
 from zoobench.evaluation.cells import prepare
 from zoobench.leaderboard.answers import Answers, write_answers
 from zoobench.leaderboard.entry import ENTRY, FORMAT, Entry
-from zoobench.leaderboard.judging import judge
+from zoobench.leaderboard.judging import remember, scores_of
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.track import Track
 from zoobench.methods.method import Method
@@ -40,7 +40,7 @@ class FailedError(RuntimeError):
 def run_track(
     method: Method, track: Track, workspace: Workspace, progress: Progress = QUIET, config: object = None
 ) -> Entry:
-    """Run a method on a track and judge it. Returns its entry, described by the method's summary and paper; the
+    """Run a method on a track. Returns its entry, described by the method's summary and paper; the
     submitter adds authors and a licence.
 
     config: of the method, None for its first preset. Then `results/<track>/<method>/` of the workspace holds a
@@ -50,11 +50,13 @@ def run_track(
     references = read_references(workspace.leaderboards, track)
     results, answers = measure(method, config, track, workspace, progress)
     seeds = sorted({seed for _, seed in answers})
+    measured = {target: by_seed for (*_, target), by_seed in results.estimates.items()}
+    scores = scores_of(track, {target: [measured[target][seed] for seed in seeds] for target in track.targets})
+    if results.cells.device == "cpu":  # where everybody judges
+        remember(track, references, answers, seeds, workspace.data_root, scores)
     folder = inside(inside(workspace.results, track.name), method.name)
-    progress.stage(f"judging {method.name} on {track.name}")
     with directory_written_aside(folder, marked=False) as aside:
         write_answers(aside / track.artefact, track, references, answers)
-        scores = judge(track, references, answers, seeds, workspace.data_root)
         draft = _draft(track, method, seeds, aside / track.artefact, results)
         write_json(aside / ENTRY, draft | {"scores": [score.model_dump() for score in scores]})
     return Entry(**draft | NOBODY | {"scores": scores})

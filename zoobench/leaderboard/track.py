@@ -15,7 +15,7 @@ from zoo_generation.training.spec import ZooSpec, make_spec, read_spec
 from zoobench.evaluation.plan import Origin, Plan, TrainingSet, applies
 from zoobench.methods.method import Method
 from zoobench.populations import KEPT, Access
-from zoobench.tasks.base import Combining, Task
+from zoobench.tasks.base import Combining, Extracting, Task
 from zoobench.tasks.registry import get_task
 from zoobench.zoo import Zoo, zoo_path
 from zoobench.zoo.source import Source, check_apart
@@ -30,6 +30,10 @@ EVERYWHERE = (
 COMBINED = (
     "The training and validation models of the training zoos, with all recorded columns. Of the test models that "
     "others are made of, their weights and what comes with them. No other models."
+)
+ANSWERED = (
+    "The training and validation models of the training zoos, with all recorded columns. Of the test models to copy, "
+    "answers to as many images as the budget says; of those that are given as bases, their weights. No other models."
 )
 ALLOWED: dict[Seen, str] = {
     "weights": "No images.",
@@ -133,7 +137,9 @@ class Track(Fields):
     @property
     def rules(self) -> str:
         """What a method may use, in words."""
-        everywhere = COMBINED if isinstance(self.get_task(), Combining) else EVERYWHERE
+        task = self.get_task()
+        everywhere = COMBINED if isinstance(task, Combining) else EVERYWHERE
+        everywhere = ANSWERED if isinstance(task, Extracting) else everywhere
         return " ".join(part for part in (everywhere, ALLOWED[self.access], self.note.strip()) if part)
 
     def allows(self, method: Method) -> bool:

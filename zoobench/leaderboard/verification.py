@@ -12,7 +12,7 @@ from zoo_generation.files import write_json
 from zoo_generation.text import quoted
 from zoobench.leaderboard.answers import content_digest
 from zoobench.leaderboard.entry import ENTRY, Entry, Fresh, Score, read_entries
-from zoobench.leaderboard.judging import as_spelled, judge
+from zoobench.leaderboard.judging import as_spelled, judge, judged_before
 from zoobench.leaderboard.marks import Known, copy_of, marks_of
 from zoobench.leaderboard.reference import read_references
 from zoobench.leaderboard.submission import Submission, most_bytes, read_submission
@@ -50,13 +50,14 @@ def verified(
     data_root: Path | None,
     fetch: bool = False,
     before: Sequence[Known] = (),
+    again: bool = True,
 ) -> Verified:
     """Judge a submission, a folder or a zip of one: its entry with `content`, and the computed scores.
 
     Its claims are compared, and never used. fetch: download an artefact that is missing; before: entries proposed along
-    with it that came first. Raises `Refused` with all problems, or if it claims scores that differ by more than the
-    track's tolerance; `AbsentError` if the artefact is only at an address and is not fetched; `InputError` if the
-    track's references, or its images, cannot be read.
+    with it that came first; again: judge even what this process has judged. Raises `Refused` with all problems, or if
+    it claims scores that differ by more than the track's tolerance; `AbsentError` if the artefact is only at an address
+    and is not fetched; `InputError` if the track's references, or its images, cannot be read.
     """
     references = read_references(leaderboards, track)
     with opened(path, most_bytes(track, references)) as folder:
@@ -73,7 +74,8 @@ def verified(
     problems += copies([*entries, *(known.entry for known in before)], claimed.name, content)
     if problems:  # judging takes longer than all these checks
         raise Refused(problems)
-    scores = judge(track, references, submission.answers, claimed.seeds, data_root)
+    asked = track, references, submission.answers, claimed.seeds, data_root
+    scores = (None if again else judged_before(*asked)) or judge(*asked)
     scores = claimed.scores if _differ_by_rounding(claimed.scores, scores) else scores
     unranked = [score.target for score in scores if score.metric == track.metric and score.mean is None]
     if unranked:

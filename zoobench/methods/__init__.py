@@ -12,6 +12,7 @@ from zoobench.methods.protocols import Grower as Grower
 from zoobench.methods.protocols import Grown as Grown
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.methods.protocols import LayerEmbedder as LayerEmbedder
+from zoobench.methods.protocols import MembershipReader as MembershipReader
 from zoobench.methods.protocols import Merger as Merger
 from zoobench.methods.protocols import Predictor as Predictor
 from zoobench.methods.protocols import Reconstructor as Reconstructor

@@ -239,6 +239,20 @@ class Attributor(Protocol):
 
 
 @runtime_checkable
+class MembershipReader(Protocol):
+    """Says which training images models saw."""
+
+    def memberships(self, asked: Population, known: Population) -> Tensor:
+        """Scores [asked models, training images] float32, in the order of `asked.evidence.labelled("train")`: the
+        higher, the likelier did the model see the image.
+
+        asked: weights after training; known: models on other subsets of the same images, all of their checkpoints, with
+        the columns that say which subsets.
+        """
+        ...
+
+
+@runtime_checkable
 class Tracer(Protocol):
     """Says which models others were trained from."""
 

@@ -14,6 +14,7 @@ from zoobench.methods.protocols import (
     Extractor,
     Generator,
     Grower,
+    MembershipReader,
     Merger,
     Predictor,
     Reconstructor,
@@ -26,7 +27,7 @@ from zoobench.methods.protocols import (
 PARTS = ("fit", "save", "load")
 PROTOCOLS = (
     *(Embedder, Predictor, TablePredictor, Generator, Reconstructor),
-    *(Merger, Transferrer, Grower, ValueLearner, Attributor, Tracer, Extractor),
+    *(Merger, Transferrer, Grower, ValueLearner, Attributor, MembershipReader, Tracer, Extractor),
 )
 
 
@@ -128,12 +129,16 @@ ATTRIBUTION = (
     "gas",
     "trak",
     "influence_exact",
+    "influence_ekfac",
     "source",
     "empirical_influence",
     "datamodel_ridge",
     "datamodel_lasso",
 )
 """Methods that say what each training image contributed, the simplest first."""
+
+MEMBERSHIP = ("random_membership", "loss_threshold", "confidence_threshold", "gradient_norm", "lira")
+"""Methods that say which training images a model saw, the simplest first."""
 
 TRACERS = (
     "random_parents",
@@ -147,6 +152,9 @@ TRACERS = (
     "behaviour",
 )
 """Methods that say which model another one was trained from; embedders are read by the task."""
+
+SKILLS = ("emergence_law", "measured_skills")
+"""Methods that predict skills by what is known of them: the floor and the ceiling."""
 
 EXTRACTORS = ("base_alone", "imitation", "last_layer")
 """Methods that copy models from their answers."""
@@ -173,7 +181,9 @@ METHODS = Registry(
     | {name: f"zoobench.methods.growth:{name.upper()}" for name in GROWERS}
     | {name: f"zoobench.methods.value:{name.upper()}" for name in VALUE}
     | {name: f"zoobench.methods.attribution:{name.upper()}" for name in ATTRIBUTION}
+    | {name: f"zoobench.methods.membership:{name.upper()}" for name in MEMBERSHIP}
     | {name: f"zoobench.methods.lineage:{name.upper()}" for name in TRACERS}
+    | {name: f"zoobench.methods.skills:{name.upper()}" for name in SKILLS}
     | {name: f"zoobench.methods.extraction:{name.upper()}" for name in EXTRACTORS}
     | {name: f"zoobench.methods.baselines:{name.upper()}" for name in (*BASELINES, *CONTROLS)},
     checked,

@@ -30,6 +30,7 @@ from zoobench.methods.learning.saving import damaged
 from zoobench.methods.protocols import HERE, Execution
 from zoobench.populations import Population, TokenSet
 from zoobench.populations.population import as_classes, varying_classes
+from zoobench.zoo.schema import skills_among
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,7 @@ class Targets:
 
 
 def measured(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Test accuracy, generalization gap and epoch [checkpoints, 3]; NaN if not recorded."""
+    """Test accuracy, generalization gap, epoch, and strengths of skills [checkpoints, numbers]; NaN if not recorded."""
     gap = table["train_accuracy"] - table["test_accuracy"]
-    return np.stack([column.to_numpy(float) for column in (table["test_accuracy"], gap, table["epoch"])], axis=1)
+    columns = [table["test_accuracy"], gap, table["epoch"], *(table[name] for name in skills_among(table))]
+    return np.stack([column.to_numpy(float) for column in columns], axis=1)

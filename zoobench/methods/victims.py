@@ -60,5 +60,9 @@ def fresh(victims: Victims, seed: int) -> Population:
 
 def drawn(victims: Victims, seed: int) -> Tensor:
     """Images to ask about, drawn at random: as many as there are queries left, or all."""
-    images = victims.images
-    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[: victims.left]]
+    return some_of(victims.images, victims.left, seed)
+
+
+def some_of(images: Tensor, count: int, seed: int) -> Tensor:
+    """So many of some images, or all, drawn at random; with the same seed, fewer are the first of more."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]]

@@ -135,7 +135,11 @@ class Population:
 
     def with_own_table(self) -> Population:
         """The same checkpoints with their table alone: the checkpoints around them cannot be reached."""
-        return replace(self, read_table=partial(_given, self.table.copy()))
+        return self.with_table(self.table.copy())
+
+    def with_table(self, table: pd.DataFrame) -> Population:
+        """The same checkpoints with another table, one row for each in the same order."""
+        return replace(self, read_table=partial(_given, table))
 
     def alone(self) -> Population:
         """The same checkpoints, with weights and table of their own: no others can be reached."""
@@ -151,7 +155,7 @@ class Population:
         columns = [name for name in (*OPEN, "split") if name in self.table]
         found = self.ordered(numbers)
         table = found.table[columns].assign(**dict.fromkeys(hidden)).copy()  # a view would hold what was measured
-        return replace(found, read_table=partial(_given, table))
+        return found.with_table(table)
 
     def ordered(self, numbers: Tensor) -> Population:
         """The checkpoints of these numbers, in this order, also several times, with all columns."""
@@ -162,8 +166,7 @@ class Population:
     def onto(self, dataset: str, train_images: int | None) -> Population:
         """The same checkpoints as models for all images of another dataset, of which so many are to train on, None for
         all: these are what `evidence` gives. Images keep the size and channels that the models see."""
-        table = self.table.assign(dataset=dataset, train_images=train_images, data_part=None)
-        return replace(self, read_table=partial(_given, table))
+        return self.with_table(self.table.assign(dataset=dataset, train_images=train_images, data_part=None))
 
     def as_anchors(self) -> Population:
         """The same checkpoints, alone, as a generator sees them: `OPEN` columns, `init`, `val_accuracy`, `split`.

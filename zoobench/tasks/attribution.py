@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 
 from zoo_generation.errors import InputError
@@ -19,6 +18,7 @@ from zoobench.populations.logits import logits_of
 from zoobench.populations.subsets import masks_of
 from zoobench.tasks.answers import Scores
 from zoobench.tasks.base import Setting, Work
+from zoobench.tasks.ceiling import ceilings
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.image_scores import ImageScores
 from zoobench.tasks.rank_correlation import drawn_counts, spearman
@@ -47,7 +47,7 @@ class Attribution(ImageScores):
     evaluated: Literal["test", "all"] = "test"
 
     name: ClassVar[str] = "attribution"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "Say what each training image contributes: how well that foretells models on other subsets"
     paper: ClassVar[str] = "arXiv 2303.14186"
     primary: ClassVar[str] = "lds"
@@ -95,9 +95,9 @@ class Attribution(ImageScores):
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Means over test images of correlations over subsets: `lds`, of what was predicted and the margins;
-        `ceiling`, what the margins' own noise leaves to be reached, by that of halves of the models on each subset
-        (Spearman-Brown); `of_ceiling`, the ratio of these means. Intervals are of test images and of subsets, both
-        drawn again, since all test images share the subsets.
+        `ceiling`, what the margins' own noise leaves to be reached, by that of halves of the models on each subset (see
+        `ceilings`); `of_ceiling`, the ratio of these means. Intervals are of test images and of subsets, both drawn
+        again, since all test images share the subsets.
         """
         wide = {
             name: observations.pivot(index="subset", columns="model", values=name)
@@ -113,8 +113,7 @@ class Attribution(ImageScores):
         if twice.sum() < FEWEST:
             return scores
         half, other = (wide[name].to_numpy()[twice] for name in ("half", "other_half"))
-        agreed = spearman(half, other, counts[:, twice]).clip(min=0)
-        ceiling = np.sqrt(2 * agreed / (1 + agreed))
+        ceiling = ceilings(spearman(half, other, counts[:, twice]))
         return scores | {"ceiling": Estimate.drawn(names, ceiling), "of_ceiling": Estimate.drawn(names, found, ceiling)}
 
     def work(self, checkpoints: int, train_images: int) -> Work:

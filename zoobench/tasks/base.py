@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 from torch import Tensor
 
+from zoo_generation.data.images import Images
 from zoo_generation.data.load import ImageStore
 from zoobench.methods.protocols import InapplicableError as InapplicableError
 from zoobench.populations import Access, Population
@@ -159,6 +160,33 @@ class Comparing(Protocol):
 
     def compared(self, setting: Setting) -> tuple[Population, Population]:
         """The models in rows and those in columns, in the order of the form, as a method sees them."""
+        ...
+
+
+@runtime_checkable
+class Extracting(Protocol):
+    """A task that asks for copies of models that answer to images, and are not shown."""
+
+    def victims_of(self, target: Population) -> Population:
+        """The models to copy, in the order of their numbers."""
+        ...
+
+    def copies(self, setting: Setting) -> pd.DataFrame:
+        """One row for each model of the answer: told, what its victim tells; base, which model is given for it, or
+        `none`; budget, of queries; victim, its number; left, queries that may be made."""
+        ...
+
+    def bases_of(self, setting: Setting) -> list[Population | None]:
+        """A base of each victim, None for none, for each of the answer's runs of models of all victims."""
+        ...
+
+
+@runtime_checkable
+class AboutImages(Protocol):
+    """A task whose answers are about images, and about no model: models that nobody has seen can judge them too."""
+
+    def asked(self, setting: Setting) -> tuple[Tensor, Images]:
+        """The numbers of the asked test images in the test split, ascending, and these images with their labels."""
         ...
 
 

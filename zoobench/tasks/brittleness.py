@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.data.load import load_images
 from zoo_generation.errors import InputError
-from zoo_generation.networks.accuracy import correct, logits
+from zoo_generation.networks.accuracy import correct, logits, margins
 from zoo_generation.training.jobs import dataset_key
 from zoo_generation.training.memory import stack_size_for
 from zoo_generation.training.objective import Objective
@@ -31,6 +31,7 @@ from zoobench.tasks.fine_tuning import specs_like
 from zoobench.tasks.image_scores import ImageScores
 
 RANDOM_SEED = 0  # of the images that are left out at random, the same for all methods
+ROUND = 2**20  # seeds, so that those of models stay in their range
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Brittleness(ImageScores):
     seeds: int = 3
 
     name: ClassVar[str] = "brittleness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "Say which training images an answer hangs on: how often it changes without them"
     paper: ClassVar[str] = "arXiv 2202.00622"
     primary: ClassVar[str] = "advantage"
@@ -69,12 +70,13 @@ class Brittleness(ImageScores):
         """One row for each asked test image, number of images left out, and seed.
 
         Columns: model, the number of the test image; left_out; seed; right, whether models of all seeds have it right
-        if no image is left out; flipped, whether the model has it wrong; flipped_at_random, the same without random
-        images.
+        if no image is left out; flipped, whether the model has it wrong; margin, of the image's label;
+        flipped_at_random and margin_at_random, the same without random images.
         """
         row = setting.target.table.iloc[0]
         numbers, asked = self.asked(setting)
-        seeds = specs_like(row, self.seeds, (int(row["epochs"]),), setting.seed)
+        first = (setting.seed + int(row["seed"])) % ROUND  # fresh models of the target stand for fresh ones here
+        seeds = specs_like(row, self.seeds, (int(row["epochs"]),), first)
         highest = answer.values.argsort(dim=1, descending=True, stable=True)
         images, counts = highest.shape[1], len(self.left_out)
         random = np.random.default_rng(RANDOM_SEED)
@@ -82,10 +84,12 @@ class Brittleness(ImageScores):
         parts: list[pd.DataFrame] = []
         for number, spec in enumerate(seeds):
             without = self._without(torch.cat([others[number : number + 1], highest]))
-            right = self._right(spec, torch.cat([torch.ones(1, images), without.flatten(0, 1)]), asked, setting)
-            whole, each = right[0], right[1:].unflatten(0, (1 + len(numbers), counts))  # and of each image its own row
-            columns = {"flipped": ~each[1:].diagonal(dim1=0, dim2=2).T, "flipped_at_random": ~each[0].T}
-            columns["right"] = whole[:, None].expand(-1, counts)
+            answers = self._answers(spec, torch.cat([torch.ones(1, images), without.flatten(0, 1)]), asked, setting)
+            right = correct(answers, asked.labels)
+            columns = {"right": right[0, :, None].expand(-1, counts)}
+            for name, values in (("flipped", ~right), ("margin", margins(answers.double(), asked.labels))):
+                each = values[1:].unflatten(0, (1 + len(numbers), counts))
+                columns |= {name: each[1:].diagonal(dim1=0, dim2=2).T, f"{name}_at_random": each[0].T}  # of its own row
             known = {
                 "model": np.repeat(numbers.numpy().astype(str), counts),
                 "left_out": np.tile(self.left_out, len(numbers)),
@@ -102,9 +106,9 @@ class Brittleness(ImageScores):
             kept[:, place].scatter_(1, order[:, :count], 0.0)
         return kept
 
-    def _right(self, spec: ModelSpec, weights: Tensor, asked: Images, setting: Setting) -> Tensor:
-        """Which of the asked images each model has right [models, images]; it is trained with a row of weights [models,
-        training images] of the losses. None if it diverges."""
+    def _answers(self, spec: ModelSpec, weights: Tensor, asked: Images, setting: Setting) -> Tensor:
+        """Logits [models, images, classes] of the asked images; each model is trained with a row of weights [models,
+        training images] of the losses. NaN if it diverges."""
         dataset, target = load_images(dataset_key(spec), setting.images.data_root), Target.of(setting.target)
         trained = train_models(
             [spec] * len(weights),
@@ -117,13 +121,13 @@ class Brittleness(ImageScores):
         for number, model in enumerate(trained):
             if model.status != "diverged":
                 flat[number] = target.layout.flatten(model.checkpoints[-1].state)
-        answers = logits(flat, target.layout, target.module(), asked.images, setting.device)
-        return correct(answers, asked.labels)
+        return logits(flat, target.layout, target.module(), asked.images, setting.device)
 
     def score(self, observations: pd.DataFrame) -> dict[str, Estimate]:
         """Of the test images that models on all images have right, means over images, seeds and numbers left out:
         `advantage`, how much more often they are wrong than without random images; `flips` and `flips_at_random`; and
-        `flips_10` and the like, for each number left out."""
+        `flips_10` and the like, for each number left out. `drop`, how much lower their margin is than without random
+        images, says more of few images; models that diverge have none."""
         table = observations[observations["right"]]
         flipped, at_random = (table[name].astype(float) for name in ("flipped", "flipped_at_random"))
         scores = {
@@ -131,6 +135,8 @@ class Brittleness(ImageScores):
             "flips": Estimate.mean(table["model"], flipped),
             "flips_at_random": Estimate.mean(table["model"], at_random),
         }
+        drop = (table["margin_at_random"] - table["margin"]).dropna()
+        scores["drop"] = Estimate.mean(table["model"][drop.index], drop)
         for count, rows in table.groupby("left_out"):
             scores[f"flips_{count}"] = Estimate.mean(rows["model"], rows["flipped"].astype(float))
         return scores

@@ -25,6 +25,9 @@ class Estimate:
     or `median`, the median over first models of each one's mean. A pair counts as often as both its models are drawn,
     multiplied: pairs share models, so they are not independent.
 
+    Kind `within` is R² of observations in groups, such as properties: sums [models, groups, columns], columns as of
+    `r2`; errors, and spreads around each group's own mean, are summed over groups.
+
     Kind `drawn` is of a value of each model that follows from a second sample, such as the models that an image is
     judged by: sums [models, 1 + draws, 2], columns as of `mean`, first of the whole sample, then of draws of it. Each
     resample of models takes the next draw, so that both are drawn again.
@@ -36,7 +39,7 @@ class Estimate:
     [1.0, 0.667]
     """
 
-    kind: Literal["mean", "r2", "pairs", "median", "drawn"]
+    kind: Literal["mean", "r2", "within", "pairs", "median", "drawn"]
     models: tuple[str, ...]
     sums: Array
     exact: float | None = None
@@ -56,6 +59,23 @@ class Estimate:
         """R² of predictions and truths, one row per observation, of the models named beside them."""
         error, square = (truth - predicted) ** 2, truth**2
         return cls._of("r2", models, {"error": error, "square": square, "truth": truth, "count": 1.0})
+
+    @classmethod
+    def within(cls, models: pd.Series, groups: pd.Series, truth: pd.Series, predicted: pd.Series) -> Estimate:
+        """R² within groups, one row per observation, of the models and groups named beside them.
+
+        >>> models, groups = pd.Series(["a", "b", "a", "b"]), pd.Series(["x", "x", "y", "y"])
+        >>> truth, predicted = pd.Series([0.0, 1.0, 5.0, 5.0]), pd.Series([0.0, 1.0, 5.0, 5.5])
+        >>> Estimate.within(models, groups, truth, predicted).value()
+        0.5
+        """
+        rows = [(groups == each).to_numpy() for each in groups.unique()]
+        parts = [cls.r2(models[own], truth[own], predicted[own]) for own in rows]
+        names = tuple(sorted(set(models.astype(str))))
+        sums = np.zeros((len(names), len(parts), 4))
+        for number, part in enumerate(parts):
+            sums[np.searchsorted(names, part.models), number] = part.sums
+        return cls("within", names, sums)
 
     @classmethod
     def pairs(
@@ -110,11 +130,13 @@ class Estimate:
                 return self._of_pairs(weights)
             if self.kind == "drawn":
                 return self._of_draws(weights)
-            totals = weights @ self.sums
+            totals = np.tensordot(weights, self.sums, axes=1) if self.kind == "within" else weights @ self.sums
             if self.kind == "mean":
                 return np.asarray(totals[..., 0] / totals[..., 1])
             error, square, truth, count = np.moveaxis(totals, -1, 0)
             spread = square - truth**2 / count
+            if self.kind == "within":
+                error, square, spread = (each.sum(-1) for each in (error, square, np.where(count > 0, spread, 0.0)))
             return np.asarray(np.where(spread > 1e-12 * square, 1 - error / spread, np.nan))
 
     def _of_draws(self, weights: Array) -> Array:

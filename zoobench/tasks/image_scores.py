@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,7 +49,9 @@ class ImageScores:
         images, and `InputError` if one has models that are evaluated."""
         _, asked = self.asked(setting)
         form = self.form(setting)
-        return Scores(method.attribute(self._bank(setting), asked), form.rows, form.columns)
+        return Scores(
+            method.attribute(subset_models(setting, self.hidden(setting.target)), asked), form.rows, form.columns
+        )
 
     def hidden(self, target: Population) -> set[str]:
         """The ids of the target's models that no source may have."""
@@ -63,23 +66,28 @@ class ImageScores:
         numbers = chosen.sort().values[: self.images]
         return numbers, Images(test.images[numbers], test.labels[numbers])
 
-    def _bank(self, setting: Setting) -> Population:
-        """The sources' models on subsets of the target's images."""
-        row, known = setting.target.row, [name for name in OPEN if name in setting.target.table]
-        for source in setting.sources:
-            if not len(source) or "subset_seed" not in source.table or source.table["subset_seed"].isna().all():
-                continue
-            if source.layout == setting.target.layout and _same(source.row[known], row[known]):
-                if self.hidden(setting.target) & set(source.table["model_id"]):
-                    raise InputError(
-                        f"all models of {setting.target.name} are evaluated, and {source.name} has some of them; give "
-                        "the task evaluated='test', or another zoo to learn from"
-                    )
-                return source
-        raise InapplicableError(
-            f"no training zoo has models on random subsets of the images of {setting.target.name}; take one whose spec "
-            "has a subset_fraction"
-        )
+
+def subset_models(setting: Setting, hidden: Collection[str]) -> Population:
+    """The sources' models on random subsets of the target's images.
+
+    hidden: ids of models that none of them may be. Raises `InputError` if one is, and `InapplicableError` if there are
+    no such models.
+    """
+    row, known = setting.target.row, [name for name in OPEN if name in setting.target.table]
+    for source in setting.sources:
+        if not len(source) or "subset_seed" not in source.table or source.table["subset_seed"].isna().all():
+            continue
+        if source.layout == setting.target.layout and _same(source.row[known], row[known]):
+            if not set(hidden).isdisjoint(source.table["model_id"]):
+                raise InputError(
+                    f"all models of {setting.target.name} are evaluated, and {source.name} has some of them; give the "
+                    "task evaluated='test', or another zoo to learn from"
+                )
+            return source
+    raise InapplicableError(
+        f"no training zoo has models on random subsets of the images of {setting.target.name}; take one whose spec has "
+        "a subset_fraction"
+    )
 
 
 def _same(one: pd.Series, other: pd.Series) -> bool:

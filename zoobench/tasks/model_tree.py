@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
-from torch import Tensor
 
 from zoo_generation.errors import InputError
 from zoobench.populations import Access, Population
@@ -23,6 +21,7 @@ from zoobench.populations.lineage import NONE, Lineage
 from zoobench.tasks.answers import Scores
 from zoobench.tasks.base import Setting, Work
 from zoobench.tasks.estimates import Estimate
+from zoobench.tasks.forest import forest
 from zoobench.tasks.forms import ScoreForm
 from zoobench.tasks.tracing import OF_A_PART, Asked, by_drift, tested_lineage, traced
 
@@ -141,21 +140,6 @@ class ModelTree:
     def work(self, checkpoints: int, train_images: int) -> Work:
         """The families' models, and training models to calibrate on."""
         return Work(models=40 * self.families)
-
-
-def forest(scores: Tensor) -> list[int]:
-    """For each model [models] the number of its parent, `NONE` if it has none, in the forest of the largest sum.
-
-    scores: [children, parents]; those that are 0 or less, and the diagonal, are no edges. By Edmonds' algorithm.
-    """
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(len(scores)))
-    edges = [(parent, child) for child, parent in (scores > 0).nonzero().tolist() if parent != child]
-    graph.add_weighted_edges_from((*edge, float(scores[edge[1], edge[0]])) for edge in edges)
-    found = [NONE] * len(scores)
-    for parent, child in nx.maximum_branching(graph).edges:
-        found[child] = parent
-    return found
 
 
 MODEL_TREE = ModelTree()

@@ -20,13 +20,14 @@ from zoobench.populations import Access, Population
 from zoobench.populations.lineage import NONE, Lineage
 from zoobench.tasks.answers import Scores
 from zoobench.tasks.base import Setting, Work
-from zoobench.tasks.copies import WAYS, Way, copied
+from zoobench.tasks.copies import WAYS, Way, copied, distilled
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import ScoreForm
 from zoobench.tasks.tracing import OF_A_PART, Asked, by_drift, tested_lineage, traced
 
-KINDS = ("trained", "evaded_child", *WAYS)
-"""What a child is: a model that was trained from another; such a one, evaded; or a copy of a model, see `copies`."""
+KINDS = ("trained", "evaded_child", *WAYS, "distilled")
+"""What a child is: a model that was trained from another; such a one, evaded; a copy of a model, see `copies`; or one
+that was distilled from it, a child by what it answers and not by its weights."""
 
 ABSENT = 4
 """One in so many families has children, but no candidates."""
@@ -41,7 +42,7 @@ class _Question:
 
     kinds, families: of each child; right, related, same_init: [children, candidates], whether the candidate is the
     child's parent, is of its family, and is of its family but of another tree; drift: [children] the distance to the
-    model that it was made of, by that one's norm.
+    model that it was made of, by that one's norm, NaN for one that was distilled.
     """
 
     children: Population
@@ -107,13 +108,13 @@ class ParentSearch:
 
     def ask(self, method: Asked, setting: Setting) -> Scores:
         """Trace. Methods see weights, and what all models have in common."""
-        question = self._question(setting.target)
+        question = self._question(setting.target, self._images(setting))
         values = traced(method, question.children, question.candidates, setting.sources, setting.seed)
         return Scores(values, question.form.rows, question.form.columns)
 
     def compared(self, setting: Setting) -> tuple[Population, Population]:
         """The children and the candidates."""
-        question = self._question(setting.target)
+        question = self._question(setting.target, self._images(setting))
         return question.children, question.candidates
 
     def judge(self, answer: Scores, setting: Setting) -> pd.DataFrame:
@@ -180,8 +181,13 @@ class ParentSearch:
                     found[name + of] = Estimate.mean(rows["model"][known], column[known])
         return found
 
-    def _question(self, target: Population) -> _Question:
-        """Drawn by the task's seed alone, so that all are asked the same."""
+    def _images(self, setting: Setting) -> Tensor | None:
+        """The training images that children are distilled on; None if none are asked about."""
+        return setting.images.of(self.reads(setting.target).row, "train").images if "distilled" in self.kinds else None
+
+    def _question(self, target: Population, images: Tensor | None = None) -> _Question:
+        """Drawn by the task's seed alone, so that all are asked the same. Without images, which judging does not need,
+        the weights of what is distilled on them are NaN."""
         random = np.random.default_rng(self.seed)
         lineage = tested_lineage(target)
         chosen = random.permutation(np.unique(lineage.families[lineage.parents != NONE]))[: self.families]
@@ -194,7 +200,7 @@ class ParentSearch:
             drawn = [random.permutation(np.flatnonzero(able & (line.families == name)))[: self.each] for name in chosen]
             rows.append(np.concatenate(drawn))
             kinds += [kind] * len(rows[-1])
-            weights.append(_made(line, rows[-1], kind, self.seed))
+            weights.append(_made(line, rows[-1], kind, images, self.seed))
         order = random.permutation(len(kinds))
         place, kind_of, made = np.concatenate(rows)[order], np.array(kinds)[order], torch.cat(weights)[order]
         parent = np.where(line.is_parent[place], place, line.parents[place])
@@ -215,16 +221,20 @@ class ParentSearch:
         )
 
     def work(self, checkpoints: int, train_images: int) -> Work:
-        """Children and candidates, and training models to calibrate on."""
-        return Work(models=self.families * (self.each * len(self.kinds) + 10))
+        """Children and candidates, training models to calibrate on, and what is distilled."""
+        taught = self.families * self.each if "distilled" in self.kinds else 0
+        return Work(models=self.families * (self.each * len(self.kinds) + 10), images=3 * 13_000 * taught)
 
 
-def _made(line: Lineage, rows: NDArray[np.int64], kind: str, seed: int) -> Tensor:
-    """Weights [rows, D] of children of a kind, made of these models."""
+def _made(line: Lineage, rows: NDArray[np.int64], kind: str, images: Tensor | None, seed: int) -> Tensor:
+    """Weights [rows, D] of children of a kind, made of these models; images: to distil on."""
     models = line.models.select(np.isin(np.arange(len(line)), rows))
     order = torch.from_numpy(np.searchsorted(np.sort(rows), rows))
     if kind == "trained":
         return models.weights[order]
+    if kind == "distilled":
+        nothing = torch.full_like(models.weights, torch.nan)
+        return (nothing if images is None else distilled(models, images, seed))[order]
     others = line.models.weights[_partner(line, np.sort(rows))]
     return copied(models, "evaded" if kind == "evaded_child" else cast(Way, kind), others, seed)[order]
 

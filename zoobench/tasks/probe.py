@@ -26,6 +26,7 @@ from zoobench.populations.population import OPEN
 from zoobench.populations.population import as_classes as as_classes
 from zoobench.populations.population import varying_classes as varying_classes
 from zoobench.tasks.estimates import Estimate
+from zoobench.zoo.schema import skills_among
 
 STRENGTHS = np.logspace(-1, 4, 6)
 FOLDS = 4
@@ -42,6 +43,9 @@ PHASE = "phase"
 NUMBERS = ("test_accuracy", "generalization_gap", "epoch", *LANDSCAPE)
 ALL = ("test_accuracy", "generalization_gap", "epoch", "hyperparameters")
 """The properties to predict if none are chosen: numbers, and every hyperparameter that varies."""
+SKILLS = "skills"
+"""Stands for the strengths of all skills, `skill_1` and so on, where zoos record them."""
+LEARNED = 0.5  # of a skill: the strength from which it counts as learned
 BOOSTED = "boosted_"
 """Prefix of a property's name: the same property, as boosted trees read it."""
 
@@ -180,7 +184,7 @@ def predict(
     for name in every:
         of = recorded(name)
         reader = readers.get(name.removesuffix(of), readers[""])
-        if of in NUMBERS:
+        if is_number(of):
             predictions.append(_rows(asked, name, predicted=reader(of, values[of])))
         else:
             predictions.append(_rows(asked, name, predicted_class=reader(of, classes[of])))
@@ -194,15 +198,21 @@ def askable(known: pd.DataFrame, asked: pd.DataFrame, properties: Collection[str
     """The names of the numbers, and those of the classes, among `properties`, to ask of the table `asked`.
 
     A number is asked if both tables record it of every checkpoint; a hyperparameter if it is named, or if
-    `hyperparameters` is and it varies in the table `known`. A name with the prefix `BOOSTED` is asked like the one
-    without.
+    `hyperparameters` is and it varies in the table `known`; likewise a skill, if it is named, or if `skills` is. A name
+    with the prefix `BOOSTED` is asked like the one without.
     """
-    values = [numbers(table) for table in (known, asked)]
-    finite = [name for name in NUMBERS if all(name in each and np.isfinite(each[name]).all() for each in values)]
+    both = [numbers(table) for table in (known, asked)]
+    finite = [name for name in both[0] if name in both[1] and all(np.isfinite(each[name]).all() for each in both)]
     varying = [name for name, _ in varying_classes(known)] if "hyperparameters" in properties else []
-    named = {*properties, *varying}
+    told = [prefix + name for prefix in ("", BOOSTED) for name in skills_among(finite) if prefix + SKILLS in properties]
+    named = {*properties, *varying, *told}
     found = [[each for each in (name, BOOSTED + name) if each in named] for name in (*finite, *HYPERPARAMETERS, PHASE)]
     return [*chain(*found[: len(finite)])], [*chain(*found[len(finite) :])]
+
+
+def is_number(name: str) -> bool:
+    """Whether a property that zoos record is a number, and not a class."""
+    return name in NUMBERS or bool(skills_among([name]))
 
 
 def recorded(name: str) -> str:
@@ -221,7 +231,7 @@ def judge(predictions: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     the columns `OBSERVED`. Predictions of checkpoints that are not in the table are left out."""
     truths = []
     for name in predictions["property"].unique():
-        of, kind = recorded(name), "number" if recorded(name) in NUMBERS else "class"
+        of, kind = recorded(name), "number" if is_number(recorded(name)) else "class"
         known = {"truth": numbers(asked)[of]} if kind == "number" else {"true_class": as_classes(asked[of])}
         truths.append(_rows(asked, name, **known).assign(kind=kind))
     given = predictions.reindex(columns=[*KEY, "predicted", "predicted_class"])
@@ -249,6 +259,7 @@ def numbers(table: pd.DataFrame) -> dict[str, Array]:
     """The properties that are numbers, by name."""
     gap = table["train_accuracy"] - table["test_accuracy"]
     columns = {"test_accuracy": table["test_accuracy"], "generalization_gap": gap, "epoch": table["epoch"]}
+    columns |= {name: table[name] for name in skills_among(table)}
     measured = {name: table[column] for name, column in LANDSCAPE.items() if column in table}
     for name in (name for name in measured if name.startswith("ln_")):
         measured[name] = np.log(measured[name].abs().where(measured[name] != 0))
@@ -294,7 +305,8 @@ def _predicted(
 
 
 def score(observations: pd.DataFrame) -> dict[str, Estimate]:
-    """R² and Kendall's τ-b of the properties that are numbers, accuracy of those that are classes.
+    """R² and Kendall's τ-b of the properties that are numbers, accuracy of those that are classes; and of skills, see
+    `_of_skills`.
 
     τ compares pairs of checkpoints, so it is not a function of sums over models.
     """
@@ -308,6 +320,28 @@ def score(observations: pd.DataFrame) -> dict[str, Estimate]:
         else:
             right = rows["true_class"] == rows["predicted_class"]
             scores[f"accuracy:{name}"] = Estimate.mean(rows["model"], right.astype(float)).exactly(float(right.mean()))
+    for prefix in ("", BOOSTED):
+        names = observations["property"].unique()
+        if skills := [name for name in names if name.startswith(prefix) and skills_among([name.removeprefix(prefix)])]:
+            scores |= _of_skills(observations[observations["property"].isin(skills)], prefix + SKILLS)
+    return scores
+
+
+def _of_skills(rows: pd.DataFrame, together: str) -> dict[str, Estimate]:
+    """Accuracy of skills, as whether they are learned: more than `LEARNED`; and R² and accuracy of all `together`.
+
+    R² of all is that of errors and spreads within skills, summed over them: which skill it is explains nothing, and one
+    that hardly varies hardly counts.
+    """
+    rows = rows.reset_index(drop=True)
+    truth, predicted = rows["truth"].astype(float), rows["predicted"].astype(float)
+    right = ((truth > LEARNED) == (predicted > LEARNED)).astype(float)
+    scores = {
+        f"r2:{together}": Estimate.within(rows["model"], rows["property"], truth, predicted),
+        f"accuracy:{together}": Estimate.mean(rows["model"], right),
+    }
+    for name, own in right.groupby(rows["property"], sort=False):
+        scores[f"accuracy:{name}"] = Estimate.mean(rows["model"][own.index], own)
     return scores
 
 

@@ -20,6 +20,7 @@ from zoobench.tasks.base import Setting, Work
 from zoobench.tasks.estimates import Estimate
 from zoobench.tasks.forms import PredictionForm
 from zoobench.tasks.invariance import KEY, OF_COPY, beside_copies, changes, with_copies
+from zoobench.zoo.schema import skills_among
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class PropertyPrediction:
 
     probe: `own`, fitted to the target's own models; `sources`, fitted to all populations that the method was trained
     on, pooled, so that it sees none of the target's unless the target is one of them. properties: numbers,
-    hyperparameters by name, or `hyperparameters` for all that vary; with the prefix `boosted_`, trees' readings must be
-    answered too. A `Predictor` replaces both readers. With `sources`, τ ranks methods, because accuracies have another
-    scale in each zoo. checkpoints: `last` leaves each model its last one, as papers on the Small CNN Zoo do.
+    hyperparameters by name, or `hyperparameters` for all that vary; `skill_1` and so on, or `skills` for all; with the
+    prefix `boosted_`, trees' readings must be answered too. A `Predictor` replaces both readers. With `sources`, τ
+    ranks methods, because accuracies have another scale in each zoo. checkpoints: `last` leaves each model its last
+    one, as papers on the Small CNN Zoo do.
     """
 
     probe: Literal["own", "sources"] = "own"
@@ -42,11 +44,14 @@ class PropertyPrediction:
     paper: ClassVar[str] = "arXiv 2209.14764"
     asks: ClassVar = Embedder | Predictor | TablePredictor
     access: ClassVar[Access] = Access.WEIGHTS
-    known: ClassVar[tuple[str, ...]] = (*probes.ALL, *probes.HYPERPARAMETERS)
+    known: ClassVar[tuple[str, ...]] = (*probes.ALL, *probes.HYPERPARAMETERS, probes.SKILLS)
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a property that is not known."""
-        if strange := [name for name in self.properties if probes.recorded(name) not in self.known]:
+        named = {name: probes.recorded(name) for name in self.properties}
+        if probes.SKILLS in self.known:
+            named = {name: each for name, each in named.items() if not skills_among([each])}
+        if strange := [name for name, each in named.items() if each not in self.known]:
             title = self.name.replace("_", " ")
             raise InputError(f"{title} was asked for '{strange[0]}'; the properties are {', '.join(self.known)}")
 
@@ -79,16 +84,16 @@ class PropertyPrediction:
         Without models to fit a probe to, as when a leaderboard judges, the target's own models say which properties
         vary.
         """
-        test = self.reads(setting.target)
+        test = self._asked(setting.target)
         known = [each.table for each in self._known(setting) if len(each)] or [test.table]
         return PredictionForm.of(test, *probes.askable(pd.concat(known), test.table, self.properties))
 
     def ask(self, method: Embedder | Predictor | TablePredictor, setting: Setting) -> Predictions:
         """Embed, fit, predict, also for copies of some checkpoints, see `invariance`. Raises `InapplicableError` if the
         populations' features differ in number, and if a target of other models was published without test models."""
-        if self.uses_sources and not len(self.reads(setting.target)):
+        if self.uses_sources and not len(self._asked(setting.target)):
             raise InapplicableError(f"{setting.target.name} has no test models")
-        asked = with_copies(self.reads(setting.target), setting.seed)
+        asked = with_copies(self._asked(setting.target), setting.seed)
         return Predictions(beside_copies(probes.read_by(method, self._known(setting), asked, self.properties)))
 
     def _known(self, setting: Setting) -> list[Population]:
@@ -96,7 +101,12 @@ class PropertyPrediction:
         sources = (setting.target,) if self.probe == "own" else setting.sources
         return [self._taken(each.without("test")) for each in sources]
 
+    def _asked(self, target: Population) -> Population:
+        """The checkpoints of test models that are asked about."""
+        return self._taken(target.split("test"))
+
     def _taken(self, population: Population) -> Population:
+        """The checkpoints that a method sees of a population, with what is to be predicted of each."""
         if self.checkpoints == "all":
             return population
         epochs = population.table["epoch"]
@@ -104,7 +114,7 @@ class PropertyPrediction:
 
     def judge(self, answer: Predictions, setting: Setting) -> pd.DataFrame:
         """One row per checkpoint and property, see `probe.judge`; and what was predicted for copies, if it is known."""
-        judged = probes.judge(answer.table, self.reads(setting.target).table)
+        judged = probes.judge(answer.table, self._asked(setting.target).table)
         if not set(OF_COPY.values()) <= set(answer.table):
             return judged
         return judged.merge(answer.table[[*KEY, *OF_COPY.values()]], on=KEY, how="left")
@@ -115,7 +125,7 @@ class PropertyPrediction:
         return probes.score(observations) | (changes(observations) if copied else {})
 
     def reads(self, target: Population) -> Population:
-        return self._taken(target.split("test"))
+        return self._asked(target)
 
     def work(self, checkpoints: int, train_images: int) -> Work:
         """The embedding of every checkpoint, and its readers."""

@@ -33,6 +33,8 @@ TASKS: Registry[Task] = Registry(
     {
         "property_prediction": "zoobench.tasks.property_prediction:PROPERTY_PREDICTION",
         "property_transfer": "zoobench.tasks.property_prediction:PROPERTY_TRANSFER",
+        "skill_prediction": "zoobench.tasks.skills:SKILL_PREDICTION",
+        "skill_forecast": "zoobench.tasks.skills:SKILL_FORECAST",
         "generation": "zoobench.tasks.generation:GENERATION",
         "fine_tuning": "zoobench.tasks.fine_tuning:FINE_TUNING",
         "zero_shot": "zoobench.tasks.zero_shot:ZERO_SHOT",
@@ -43,6 +45,7 @@ TASKS: Registry[Task] = Registry(
         "value": "zoobench.tasks.value:VALUE",
         "attribution": "zoobench.tasks.attribution:ATTRIBUTION",
         "brittleness": "zoobench.tasks.brittleness:BRITTLENESS",
+        "membership": "zoobench.tasks.membership:MEMBERSHIP",
         "lineage": "zoobench.tasks.parent_search:PARENT_SEARCH",
         "model_tree": "zoobench.tasks.model_tree:MODEL_TREE",
         "landscape_prediction": "zoobench.tasks.landscape:LANDSCAPE_PREDICTION",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from zoo_generation.data.load import Datasets
 from zoo_generation.networks.module import State
 from zoo_generation.training.jobs import dataset_key
+from zoo_generation.training.models import outputs_of
 from zoo_generation.training.sink import TrainedModel
 from zoo_generation.training.spec import ModelSpec
 from zoobench.zoo.store import Zoo
@@ -49,6 +50,6 @@ def without_start(children: Sequence[ModelSpec], images: Datasets) -> list[Train
     """Children of a parent that diverged before the fork: they count as diverged too, and have no checkpoint."""
     shapes = [images[dataset_key(child)] for child in children]
     return [
-        TrainedModel(child, "diverged", 0.0, shape.channels, len(shape.classes), ())
+        TrainedModel(child, "diverged", 0.0, shape.channels, outputs_of(child, shape), ())
         for child, shape in zip(children, shapes, strict=True)
     ]

@@ -23,9 +23,10 @@ from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, local_copy, sha256_of
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.text import shown
+from zoo_generation.training.fields import Loss
 from zoo_generation.training.sink import Status
 from zoobench.zoo.parts import part_file
-from zoobench.zoo.schema import TABLES, conform, layout_of
+from zoobench.zoo.schema import SKILL, TABLES, conform, layout_of, skills_among, with_skills
 from zoobench.zoo.sink import Part
 
 BLOCK = 1 << 22  # weights checked at once
@@ -36,6 +37,7 @@ Rule = tuple[Callable[[Any], Any], str]
 POSITIVE: Rule = (lambda values: (values > 0) & np.isfinite(values), "must be above 0")
 NOT_NEGATIVE: Rule = (lambda values: values >= 0, "may not be negative")
 LOSS: Rule = (lambda values: ~(values < 0), "may not be negative")  # NaN if weights explode
+FINITE: Rule = (np.isfinite, "must be finite")
 SHARE: Rule = (lambda values: (values >= 0) & (values <= 1), "must lie in [0, 1]")
 WITHIN: Rule = (lambda values: (values > 0) & (values < 1), "must lie between 0 and 1")
 STATUS: Rule = (
@@ -58,6 +60,8 @@ RULES: dict[str, dict[str, Rule]] = {
         "subset_fraction": WITHIN,
         "subset_seed": NOT_NEGATIVE,
         "parent_epoch": NOT_NEGATIVE,
+        "loss": (lambda values: np.isin(values.astype(str), get_args(Loss)), f"must be {' or '.join(get_args(Loss))}"),
+        "momentum": (lambda values: (values >= 0) & (values < 1), "must be at least 0 and below 1"),
     },
     "checkpoints": {
         "epoch": NOT_NEGATIVE,
@@ -194,11 +198,14 @@ def _table(content: bytes, schema: pa.Schema) -> pa.Table:
         table = pq.read_table(io.BytesIO(content))
     except Exception as error:
         raise ValueError(f"it cannot be read as Parquet ({shown(error)})") from None
+    schema = with_skills(schema, table.column_names)
     return conform(table, schema).select(schema.names)
 
 
 def _values(table: pa.Table, name: str) -> Iterator[str]:
-    for column, (rule, words) in RULES[name].items():
+    strengths = skills_among(table.column_names)
+    of_skills = dict.fromkeys(filter(SKILL.fullmatch, table.column_names), LOSS) | dict.fromkeys(strengths, FINITE)
+    for column, (rule, words) in (RULES[name] | of_skills).items():
         valid = table[column].is_valid().to_numpy()
         values = table[column].to_numpy()
         rows = np.flatnonzero(valid)[~rule(values[valid])]

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from zoo_generation.errors import InputError
 from zoo_generation.files import StoragePath, files_in, known_sha256
-from zoobench.zoo.schema import TABLES, conform
+from zoobench.zoo.schema import TABLES, conform, with_skills
 
 READERS = 16  # threads
 FOLDERS = ("models", "checkpoints", "checksums", "weights")
@@ -66,7 +66,8 @@ def read_arrow_table(zoo: StoragePath, table: str, part: str) -> pa.Table:
     except OSError as error:
         raise InputError(f"cannot read the table {file} ({error.strerror or error}); look at the storage") from None
     try:
-        return conform(pq.read_table(io.BytesIO(content)), TABLES[table])
+        found = pq.read_table(io.BytesIO(content))
+        return conform(found, with_skills(TABLES[table], found.column_names))
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).split("\n")[0]
         raise DamagedPartError(f"the table {file} is damaged ({reason}); {AGAIN}") from None

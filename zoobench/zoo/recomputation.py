@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from zoo_generation.data.images import Images
-from zoo_generation.data.load import images_of
+from zoo_generation.data.load import inputs_of
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.module import State, build_module, load
@@ -101,7 +101,7 @@ def _population(zoo: Zoo, rows: pd.DataFrame, data_root: Path | None) -> Iterato
     weights, layout = zoo.weights(rows)
     for (_, row), flat in zip(rows.iterrows(), weights, strict=True):
         module, state = _module(row, layout), layout.unflatten(flat)
-        yield [_compared(row, split, module, state, images_of(row, split, data_root)) for split in SPLITS]
+        yield [_compared(row, split, module, state, inputs_of(row, split, data_root)) for split in SPLITS]
 
 
 def _module(row: pd.Series, layout: Layout) -> nn.Module:

@@ -35,7 +35,7 @@ MODELS = pa.schema(
         _column("image_size", pa.int64(), "Height and width of the images, pixels.", required=True),
         _column("activation", pa.string(), "`tanh`, `relu`, `gelu`, `sigmoid` or another name."),
         _column("init", pa.string(), "Initialization of the weights."),
-        _column("optimizer", pa.string(), "`adam`, `sgd` (momentum 0.9) or another name."),
+        _column("optimizer", pa.string(), "`adam`, `sgd` or another name."),
         _column("learning_rate", pa.float64(), "Learning rate; the highest one of a schedule."),
         _column("weight_decay", pa.float64(), "Weight decay, as the optimizer defines it."),
         _column("dropout", pa.float64(), "Probability that a unit is dropped, in [0, 1)."),
@@ -52,6 +52,8 @@ MODELS = pa.schema(
         _column("subset_seed", pa.int64(), "Seed of that random subset."),
         _column("parent", pa.string(), "`model_id` of the model whose weights training started from; null: none."),
         _column("parent_epoch", pa.int64(), "The epoch after which the parent has these weights."),
+        _column("loss", pa.string(), "`mse` (mean squared error of one output); null: cross-entropy."),
+        _column("momentum", pa.float64(), "Momentum of `sgd`; null: 0.9."),
         _column("seconds", pa.float64(), "Time one core trained the model, seconds."),
         _column(
             "source",
@@ -66,11 +68,11 @@ CHECKPOINTS = pa.schema(
     [
         _column("model_id", pa.string(), "The model.", required=True),
         _column("epoch", pa.int64(), "Epochs trained; 0 is the initialization.", required=True),
-        _column("train_loss", pa.float64(), "Mean cross-entropy on training images, nats."),
+        _column("train_loss", pa.float64(), "Mean cross-entropy on training images, nats, or the model's `loss`."),
         _column("train_accuracy", pa.float64(), "Share of training images classified rightly, in [0, 1]."),
-        _column("val_loss", pa.float64(), "Mean cross-entropy on validation images, nats."),
+        _column("val_loss", pa.float64(), "The same on validation images."),
         _column("val_accuracy", pa.float64(), "Share of validation images classified rightly, in [0, 1]."),
-        _column("test_loss", pa.float64(), "Mean cross-entropy on test images, nats."),
+        _column("test_loss", pa.float64(), "The same on test images."),
         _column("test_accuracy", pa.float64(), "Share of test images classified rightly, in [0, 1]."),
         _column("part", pa.string(), "The part whose weights file holds the weights.", required=True),
         _column("row", pa.int64(), "Their row in that file.", required=True),
@@ -100,11 +102,24 @@ OF_THE_ZOO = {"model_id", "part", "row"}  # columns of a zoo's checkpoints that 
 JOINED = [*MODELS, *(field for field in CHECKPOINTS if field.name not in OF_THE_ZOO)]
 """Columns of a checkpoint and its model, wherever its weights lie."""
 
-ADDED = ("data_part", "subset_fraction", "subset_seed", "parent", "parent_epoch")
+ADDED = ("data_part", "subset_fraction", "subset_seed", "parent", "parent_epoch", "loss", "momentum")
 """Columns that the first zoos did not have; where they are all null, they are not written, and not part of ids."""
 
 TABLES = {"models": MODELS, "checkpoints": CHECKPOINTS}
+SKILL = re.compile(r"skill_(loss_)?[1-9]\d*")
+"""Columns of checkpoints of a dataset with known skills: the strength of each skill, and its loss."""
 METRICS = [name for name in CHECKPOINTS.names if name.endswith(("_loss", "_accuracy"))]
+
+
+def with_skills(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    """The schema, and behind its own columns those of `names` that are of skills."""
+    fields = [pa.field(name, pa.float64()) for name in names if SKILL.fullmatch(name)]
+    return pa.schema([*schema, *fields])
+
+
+def skills_among(names: Iterable[object]) -> list[str]:
+    """Those of the columns that are strengths of skills."""
+    return [name for name in map(str, names) if (found := SKILL.fullmatch(name)) and not found[1]]
 
 
 def population_names(rows: Iterable[pd.Series]) -> list[str]:

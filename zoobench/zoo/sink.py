@@ -26,7 +26,7 @@ from zoo_generation.provenance import hardware, versions
 from zoo_generation.training.sink import TrainedModel
 from zoobench.zoo.lock import locked
 from zoobench.zoo.parts import FOLDERS, DamagedPartError, asked_at_once, models_of, part_file, part_names
-from zoobench.zoo.schema import FORMAT, TABLES, entries_of, without_unused
+from zoobench.zoo.schema import FORMAT, TABLES, entries_of, with_skills, without_unused
 
 TEMPORARY = ("*/.*.parquet.*", "*/.*.safetensors.*", "*/.*.sha256.*", ".*.json.*")  # as `written_aside` names them
 
@@ -150,7 +150,12 @@ def part_of(models: Sequence[TrainedModel]) -> Part:
     """Trained models of one architecture as a part."""
     saved = [(model, checkpoint) for model in models for checkpoint in model.checkpoints]
     rows = [
-        {"model_id": model.spec.id, "epoch": checkpoint.epoch, **dataclasses.asdict(checkpoint.metrics)}
+        {
+            "model_id": model.spec.id,
+            "epoch": checkpoint.epoch,
+            **dataclasses.asdict(checkpoint.metrics),
+            **checkpoint.skills,
+        }
         for model, checkpoint in saved
     ]
     layout = Layout.of(saved[0][1].state) if saved else None
@@ -160,7 +165,8 @@ def part_of(models: Sequence[TrainedModel]) -> Part:
 
 def _parquet(table: str, rows: Sequence[Row]) -> bytes:
     buffer = pa.BufferOutputStream()
-    pq.write_table(without_unused(pa.Table.from_pylist(rows, TABLES[table])), buffer)
+    schema = with_skills(TABLES[table], rows[0] if rows else ())
+    pq.write_table(without_unused(pa.Table.from_pylist(rows, schema)), buffer)
     return buffer.getvalue().to_pybytes()
 
 

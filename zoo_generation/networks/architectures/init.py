@@ -17,6 +17,11 @@ def normal(weight: Tensor) -> Tensor:
     return nn.init.normal_(weight, std=0.1)
 
 
+def small_normal(weight: Tensor) -> Tensor:
+    """Fill a weight from the normal distribution of standard deviation 0.01 (Nam et al., arXiv 2404.17563)."""
+    return nn.init.normal_(weight, std=0.01)
+
+
 def initialise(module: nn.Module, init: str) -> None:
     """Draw every convolution's and linear layer's weight by `init` from torch's global generator; biases zero.
 

@@ -1,4 +1,4 @@
-"""A multilayer perceptron."""
+"""Multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -21,4 +21,15 @@ def mlp(
         nn.Linear(hidden, hidden),
         activate(activation, dropout),
         nn.Linear(hidden, classes),
+    )
+
+
+@architecture(image_size=1, fixed_image_size=True, has_width=True, paper="arXiv 2404.17563")
+def mlp_1(
+    *, channels: int, classes: int = 10, activation: str = "relu", dropout: float = 0.0, width: float = 1.0
+) -> nn.Module:
+    """One hidden layer of `round(64·width)` units on flat inputs, which are images of one pixel."""
+    hidden = max(1, round(64 * width))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(channels, hidden), activate(activation, dropout), nn.Linear(hidden, classes)
     )

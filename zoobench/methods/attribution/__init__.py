@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from zoobench.methods.attribution.ekfac import KroneckerInfluence
 from zoobench.methods.attribution.influence import ExactInfluence, UnrolledInfluence
 from zoobench.methods.attribution.kernel import Trak
 from zoobench.methods.attribution.metagradient import metagradients
@@ -16,6 +17,7 @@ __all__ = [
     "EmpiricalInfluence",
     "ExactInfluence",
     "GradientProducts",
+    "KroneckerInfluence",
     "LassoDatamodel",
     "PenultimateSimilarity",
     "PixelSimilarity",
@@ -65,11 +67,15 @@ TRAK = _attributor(
     Trak(),
     "Regression on projected gradients of several models",
     "arXiv 2303.14186",
-    {f"members_{count}": Trak(members=count) for count in (1, 10, 200)} | {"whole": Trak(size=None, ridge=0.1)},
+    {f"members_{count}": Trak(members=count) for count in (1, 10, 200)}
+    | {"whole": Trak(size=None, ridge=0.1), "sparse": Trak(sparse=True)},
     random=True,
 )
 INFLUENCE_EXACT = _attributor(
     "influence_exact", ExactInfluence(), "Influence with the whole Gauss-Newton matrix", "arXiv 1703.04730"
+)
+INFLUENCE_EKFAC = _attributor(
+    "influence_ekfac", KroneckerInfluence(), "Influence with Kronecker factors, by kronfluence", "arXiv 2308.03296"
 )
 SOURCE = _attributor("source", UnrolledInfluence(), "Influence unrolled along training", "arXiv 2405.12186")
 EMPIRICAL_INFLUENCE = _attributor(

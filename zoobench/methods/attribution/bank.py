@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import margins
-from zoo_generation.networks.gradients import Of, Projection, per_example
+from zoo_generation.networks.gradients import Of, Turn, per_example
 from zoo_generation.networks.module import runnable_module
 from zoobench.methods.unlearned import Unlearned
 from zoobench.populations import Population
 from zoobench.populations.logits import logits_of
 from zoobench.populations.subsets import masks_of
+
+AT_ONCE = 16  # models whose gradients are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +36,9 @@ class Member:
         """Its network, in evaluation mode."""
         return runnable_module(self.path.table.iloc[0])
 
-    def gradients(self, images: Images, of: Of, place: int = -1, project: Projection | None = None) -> Tensor:
+    def gradients(self, images: Images, of: Of, place: int = -1) -> Tensor:
         """The gradient of each image's output by the parameters, after its checkpoint `place`: [images, P]."""
-        weights = self.path.weights[place][None]
-        return per_example(weights, self.path.layout, self.module(), images, of, project)[0]
+        return per_example(self.path.weights[place][None], self.path.layout, self.module(), images, of)[0]
 
     def by_train(self, place: int = -1) -> Tensor:
         """The gradient of each training image's loss: [images, P]."""
@@ -93,6 +94,20 @@ class Bank:
         """The margin of each asked image at each model's last checkpoint: float64 [models, asked]."""
         return margins(logits_of(self.last, self.asked.images).double(), self.asked.labels)
 
+    def features(self, projections: Sequence[Turn | None]) -> Iterator[Tensor]:
+        """The gradients of each image's margin by the parameters at the last checkpoint, projected, of one model after
+        another, the training images first: [images + asked, P]. There is a model for each projection, as long as there
+        are models."""
+        last = self.last
+        for rows in torch.arange(min(len(projections), len(last))).split(AT_ONCE):
+            found: dict[int, Tensor] = {}
+            for _, table in last.table.iloc[rows.tolist()].groupby("activation", dropna=False):
+                places, module = table.index.tolist(), runnable_module(table.iloc[0])
+                turns = [projections[place] or _unchanged for place in places]
+                gradients = per_example(last.weights[places], last.layout, module, self.every, "margin", turns)
+                found |= dict(zip(places, gradients, strict=True))
+            yield from (found[place] for place in sorted(found))
+
     def members(self, count: int) -> Iterator[Member]:
         """The first models, or all if there are not so many."""
         models = self.models
@@ -100,6 +115,10 @@ class Bank:
             rows = models.table.iloc[path].reset_index(drop=True)
             checkpoints = Population.of(models.name, models.tokenizer, models.weights[path], rows)
             yield Member(checkpoints, self.masks[number], self.train, self.asked)
+
+
+def _unchanged(gradients: Tensor) -> Tensor:
+    return gradients
 
 
 @dataclass(frozen=True)

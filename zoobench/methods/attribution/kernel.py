@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo_generation.data.images import Images
 from zoo_generation.errors import InputError
 from zoo_generation.networks.accuracy import margins
-from zoo_generation.networks.gradients import Projection
+from zoo_generation.networks.projection import Projection, SparseProjection
 from zoobench.methods.attribution.bank import Bank
 from zoobench.methods.protocols import InapplicableError
 from zoobench.methods.unlearned import Unlearned
@@ -29,7 +29,8 @@ class Trak(Unlearned):
     """τ(z) = S_λ( [mean over models of φ(z)ᵀ(ΦᵀΦ)⁻¹Φᵀ] · [mean over models of 1 − p] ), arXiv 2303.14186, equation 17.
 
     φ: the gradient of an image's margin, projected to `size` numbers, None for all of it; Φ: those of all training
-    images, also of those that a model did not see; p: the probability of each one's label. members: models;
+    images, also of those that a model did not see; p: the probability of each one's label. members: models; sparse:
+    whether each weight counts in one of the numbers alone, and not in all, which is faster and not as published;
     threshold: λ, what scores are moved towards 0 by; ridge: added to the diagonal of ΦᵀΦ, as a share of its mean; the
     default changes nothing but matrices that cannot be inverted. It must be more if there are fewer images than
     numbers.
@@ -39,6 +40,7 @@ class Trak(Unlearned):
     size: int | None = 256
     ridge: float = 1e-6
     threshold: float = 0.0
+    sparse: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,16 +57,22 @@ class Trak(Unlearned):
                 f"TRAK cannot solve for {self.size or 'all'} numbers with {len(bank.train.labels)} images alone; take "
                 f"a smaller size, or a ridge of {LEAST_RIDGE:g} or more"
             )
+        sizes = len(bank.train.labels), len(asked.labels)
+        projections = [self._projection(number) for number in range(self.members)]
         found = []
-        for number, member in enumerate(bank.members(self.members)):
-            project = None if self.size is None else Projection(self.size, self.seed + SEEDS_APART * number)
-            gradients = member.gradients(bank.every, "margin", project=project)
-            train, shown = gradients.split([len(bank.train.labels), len(asked.labels)])
+        for features in bank.features(projections):
+            train, shown = features.split(sizes)
             found.append(kernel_scores(train, shown, self.ridge))
         models = bank.last.taken(torch.arange(len(found)))
         answers = logits_of(models, bank.train.images).double()
         doubts = torch.sigmoid(-margins(answers, bank.train.labels)).mean(0)  # 1 − p
         return soft_threshold(torch.stack(found).mean(0) * doubts, self.threshold).float()
+
+    def _projection(self, number: int) -> Projection | SparseProjection | None:
+        """That of a model's gradients, None for no projection."""
+        if self.size is None:
+            return None
+        return (SparseProjection if self.sparse else Projection)(self.size, self.seed + SEEDS_APART * number)
 
 
 def kernel_scores(train: Tensor, asked: Tensor, ridge: float = 0.0) -> Tensor:

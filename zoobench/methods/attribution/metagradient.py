@@ -18,7 +18,7 @@ from zoo_generation.data.images import Images
 from zoo_generation.networks.accuracy import margins
 from zoo_generation.networks.program import norms_of
 from zoo_generation.training.models import seen_images
-from zoo_generation.training.optimizers import BETAS, EPS, MOMENTUM, rate_factors
+from zoo_generation.training.optimizers import BETAS, EPS, momentum_of, rate_factors
 from zoo_generation.training.randomness import order_generator
 from zoo_generation.training.spec import ModelSpec
 from zoobench.methods.protocols import InapplicableError
@@ -60,7 +60,7 @@ def trained(module: nn.Module, spec: ModelSpec, train: Images, weights: Tensor) 
             if spec.optimizer == "adam":
                 means, squares, changes = _adam(gradients, means, squares, step)
             else:
-                changes = means = [MOMENTUM * mean + each for mean, each in zip(means, gradients, strict=True)]
+                changes = means = [momentum_of(spec) * mean + each for mean, each in zip(means, gradients, strict=True)]
             values = [value - rate * change for value, change in zip(values, changes, strict=True)]
     return dict(zip(names, values, strict=True))
 

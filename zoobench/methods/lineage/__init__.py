@@ -2,7 +2,7 @@
 
 from zoobench.methods.lineage.behaviour import Behaviour, Cka
 from zoobench.methods.lineage.calibration import Calibration
-from zoobench.methods.lineage.independence import Independence, p_values
+from zoobench.methods.lineage.independence import Independence, p_values, parts_of
 from zoobench.methods.lineage.tracer import Measure, MeasureTracer, RandomTracer
 from zoobench.methods.lineage.weights import LayerCosine, WeightDistance
 from zoobench.methods.method import Method
@@ -19,6 +19,7 @@ __all__ = [
     "RandomTracer",
     "WeightDistance",
     "p_values",
+    "parts_of",
 ]
 
 

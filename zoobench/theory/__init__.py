@@ -1,0 +1,1 @@
+"""What theory says of networks that learn skills, in closed form: plain functions of numbers."""
