@@ -28,6 +28,7 @@ from zoo_generation.networks.architectures import Layout, get_architecture
 from zoo_generation.networks.curvature import curvature
 from zoo_generation.networks.curves import CurveTraining, curve_middles
 from zoo_generation.networks.module import Network
+from zoo_generation.networks.program import norms_of
 from zoo_generation.networks.threads import use_threads
 from zoo_generation.training.spec import make_spec
 from zoo_generation.training.train import train_models
@@ -117,7 +118,8 @@ def main() -> None:
             found.append(one(module.float().eval(), few))
         return found
 
-    ours, theirs = curvature(weights, layout, module, few), loop()
+    exact = weights if norms_of(module) else weights.double()  # as `zoobench zoo landscape` does on a CPU
+    ours, theirs = curvature(exact, layout, module, few), loop()
     tops, traces = (torch.tensor(each) for each in zip(*theirs, strict=True))
     for name, found, given in (("eigenvalue", ours.top_eigenvalue, tops), ("trace", ours.trace, traces)):
         print(f"{name}: ours {[round(float(v), 2) for v in found]}, the loop's {[round(float(v), 2) for v in given]}")
@@ -129,7 +131,7 @@ def main() -> None:
         return curve_middles(weights[some[:, 0]], weights[some[:, 1]], layout, module, train, training=training)
 
     for _ in range(options.repeats):
-        times["curvature"].append(seconds(lambda: curvature(weights, layout, module, few)))
+        times["curvature"].append(seconds(lambda: curvature(exact, layout, module, few)))
         times["curvature loop"].append(seconds(loop))
         if options.pyhessian:
             times["pyhessian"].append(seconds(lambda: loop(by_pyhessian)))

@@ -104,8 +104,10 @@ def largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, step
 
 
 def _traces(product: HessianProduct, probes: Tensor, models: int) -> Tensor:
-    """The mean over probes [probes, P] of z · Hz, of each model: float64 [models]. Source: Hutchinson, Commun. Stat.
-    Simul. Comput. 19 (1990), 433."""
+    """The mean over probes [probes, P] of z · Hz, of each model: float64 [models].
+
+    Source: Hutchinson, Communications in Statistics: Simulation and Computation 19 (1990), 433.
+    """
     total = torch.zeros(models, dtype=torch.float64)
     for some in probes.split(max(1, AT_ONCE // (models * probes.shape[1]))):
         vectors = some[:, None].expand(-1, models, -1)

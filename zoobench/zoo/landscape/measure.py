@@ -20,6 +20,7 @@ from zoo_generation.networks.curvature import curvature
 from zoo_generation.networks.curves import CurveTraining, mode_connectivity
 from zoo_generation.networks.gradients import positions
 from zoo_generation.networks.module import runnable_module
+from zoo_generation.networks.program import norms_of
 from zoo_generation.networks.similarity import linear_cka, mixed_up
 from zoo_generation.networks.symmetry import match_weights, symmetry_groups
 from zoo_generation.progress import QUIET, Progress
@@ -74,7 +75,8 @@ def measured(
     models = _Models(runnable_module(first), layout, train, test, device)
     few = Images(train.images[: settings.images], train.labels[: settings.images])
     curves = curvature(
-        weights,
+        # on a CPU, stacks have a second derivative in double precision alone, and BatchNorm gains nothing by them
+        weights if norms_of(models.module) or device != "cpu" else weights.double(),
         layout,
         models.module,
         few,
