@@ -135,8 +135,8 @@ class Brittleness(ImageScores):
             "flips": Estimate.mean(table["model"], flipped),
             "flips_at_random": Estimate.mean(table["model"], at_random),
         }
-        drop = (table["margin_at_random"] - table["margin"]).dropna()
-        scores["drop"] = Estimate.mean(table["model"][drop.index], drop)
+        drop = table["margin_at_random"] - table["margin"]
+        scores["drop"] = Estimate.mean(table["model"][drop.notna()], drop[drop.notna()])
         for count, rows in table.groupby("left_out"):
             scores[f"flips_{count}"] = Estimate.mean(rows["model"], rows["flipped"].astype(float))
         return scores
