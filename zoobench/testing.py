@@ -46,7 +46,7 @@ from zoobench.populations.target import Target
 TOKEN_SIZE = 288
 MODELS, EPOCHS, DRAWN, IMAGES = 12, 2, 3, 300
 NARROW = 1 / 64  # width of networks of which methods may solve for all weights at once
-TRAINED = ("activation", "optimizer", "epoch", "split")
+TRAINED = ("dataset", "activation", "optimizer", "epoch", "split")
 """Columns that the check shows to a `TablePredictor`."""
 
 

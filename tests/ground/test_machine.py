@@ -159,6 +159,7 @@ def test_a_cluster_that_is_gone(
 
 
 def test_something_else_than_a_cluster(listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", sessions._token())  # else Ray misses one, if it ran in this process before
     monkeypatch.setattr(sessions, "ANSWER_SECONDS", 3)
     monkeypatch.setattr(sessions, "CONNECT_SECONDS", 0.5)
     for address, told in ((listeners["silent"], "no Ray said anything"), ("10.255.255.1:6379", "")):

@@ -109,8 +109,8 @@ def test_what_was_verified_is_what_lands(board: Board, monkeypatch: pytest.Monke
     folder = another(board, "a", "x", 0.1)
     expected = artefact(folder).read_bytes()
 
-    def verified(*given: Any) -> Any:
-        found = original(*given)
+    def verified(*given: Any, **named: Any) -> Any:
+        found = original(*given, **named)
         artefact(folder).write_bytes(b"other")
         return found
 

@@ -27,7 +27,7 @@ from zoobench.evaluation.evaluate import plan_of
 from zoobench.methods import Access, InapplicableError, Method, Unlearned
 from zoobench.methods.fitting import Fitted
 from zoobench.methods.granting import granted
-from zoobench.methods.registry import METHODS
+from zoobench.methods.registry import METHODS, SKILLS
 from zoobench.populations import KEPT, Population, TokenSet, select_checkpoints
 from zoobench.populations.population import OPEN
 from zoobench.tasks.generation import Generation
@@ -232,5 +232,7 @@ def test_a_method_that_runs_the_models_says_so(name: str) -> None:
     if any(hasattr(method.kind, verb) for verb in ("merge", "transfer", "grow", "attribute", "trace", "extract")):
         assert not method.runs_models  # on inputs of its own: on images it may, by its access
         return
-    files = Path(inspect.getfile(method.kind)).parent.glob("*.py")
-    assert method.runs_models == any("runnable_module" in file.read_text() for file in files)
+    own = Path(inspect.getfile(method.kind))
+    files = [own] if name in SKILLS else own.parent.glob("*.py")
+    runs = any(word in file.read_text() for file in files for word in ("runnable_module", "build_module"))
+    assert method.runs_models == (runs and name != "random_membership")  # which shares a file with those that do

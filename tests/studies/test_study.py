@@ -132,6 +132,8 @@ def test_the_grid_measures_each_thing_once(tmp_path: Path) -> None:
         "property_transfer",
         "skill_prediction",
         "skill_forecast",
+        "landscape_prediction",
+        "phase_prediction",
         "lineage",
         "model_tree",
         "reconstruction",

@@ -76,8 +76,8 @@ def mode_connectivity(
 def connectivity(errors: Tensor) -> Tensor:
     """The connectivity [pairs] of errors along curves [pairs, places], of which the first and the last are the ends.
 
-    >>> connectivity(torch.tensor([[0.1, 0.2, 0.4, 0.2, 0.1], [0.1, 0.1, 0.1, 0.1, 0.1]]))
-    tensor([-0.3000,  0.0000])
+    >>> connectivity(torch.tensor([[0.1, 0.2, 0.4, 0.2, 0.1], [0.4, 0.2, 0.1, 0.2, 0.4]]))
+    tensor([-0.3000,  0.3000])
     """
     ends = (errors[:, 0] + errors[:, -1]) / 2
     above = errors - ends[:, None]

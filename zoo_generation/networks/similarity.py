@@ -20,8 +20,8 @@ def linear_cka(one: Tensor, other: Tensor) -> Tensor:
     whatever they compute.
 
     >>> outputs = torch.eye(3)
-    >>> linear_cka(outputs, outputs @ torch.tensor([[0.0, 2, 0], [2, 0, 0], [0, 0, 2]]))
-    tensor(1.0000, dtype=torch.float64)
+    >>> round(float(linear_cka(outputs, outputs @ torch.tensor([[0.0, 2, 0], [2, 0, 0], [0, 0, 2]]))), 6)
+    1.0
     """
     one, other = (each.double() - each.double().mean(-2, keepdim=True) for each in (one, other))
 

@@ -65,7 +65,8 @@ def _rows(table: pd.DataFrame) -> Iterator[Row]:
     from zoobench.zoo.importers.modelzoos import by_epoch
 
     for model, checkpoints in table.groupby("model_id"):
-        source = json.loads(checkpoints["source"].iloc[0] or "{}")
+        told = checkpoints["source"].iloc[0]
+        source = json.loads(told) if isinstance(told, str) else {}
         results = source.get("results") if source.get("layout") == LAYOUT else None
         if not isinstance(results, list) or not any(TAKEN.keys() & row.keys() for row in results):
             continue
