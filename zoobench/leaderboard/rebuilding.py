@@ -24,7 +24,6 @@ from zoobench.leaderboard.reference import KEYS, population_digest, read_referen
 from zoobench.leaderboard.running import FailedError, measure, zoos_of
 from zoobench.leaderboard.submission import read_submission
 from zoobench.leaderboard.track import Track, read_track, read_tracks
-from zoobench.leaderboard.untrusted.files import AbsentError, Refused
 from zoobench.methods.method import Method
 from zoobench.methods.registry import get_method, method_names
 from zoobench.populations import Population, TokenSet
@@ -166,7 +165,7 @@ def refresh(
                         found = _measured(leaderboards, track, entry, there, first, progress)
                     scores = Fresh(seed=first, date=datetime.now(UTC).date(), scores=found)
                     write_json(path / ENTRY, entry.model_copy(update={"fresh": scores}).fields())
-                except (InputError, FailedError, AbsentError, Refused) as error:
+                except (InputError, FailedError) as error:
                     reason = str(error)
             fresh = None if scores is None else scores.mean(track.metric)
             kind: Literal["fresh", "recorded"] = "recorded" if scores is None else "fresh"
