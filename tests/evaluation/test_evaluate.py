@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Install, Run
-from helpers.one_ray import OneRay
 
 from zoobench.evaluation import Origin, Plan, Results, TrainingSet, evaluate, fitted
 from zoobench.evaluation import run as run_plan
@@ -61,26 +60,29 @@ def pieces(home: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def evaluated(built: Path, tmp_path_factory: pytest.TempPathFactory, one_ray: OneRay) -> tuple[Path, Results]:
-    """SANE beside the baselines by two tasks, by one worker, through Python."""
+def evaluated(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
+    """SANE beside the baselines by two tasks, through Python, by the two workers that tests share."""
     home = tmp_path_factory.mktemp("one")
     sane = get_method("sane")
     tasks = [get_task(name) for name in TASKS.split(",")]
-    workspace = Workspace(home, workers=1, device="cpu")
-    with one_ray.apart():  # which has two workers
-        results = evaluate(
-            {sane: sane.config(None, SANE)}, [Zoo(zoo_of(built))], tasks=tasks, seeds=[0], workspace=workspace
-        )
+    results = evaluate(
+        {sane: sane.config(None, SANE)},
+        [Zoo(zoo_of(built))],
+        tasks=tasks,
+        seeds=[0],
+        workspace=Workspace(home, device="cpu"),
+    )
     results.save(home / "results" / "digits-cnn_s-sane")
     return home, results
 
 
-def test_two_workers_of_the_shell_measure_what_one_of_python_does(
-    run: Run, built: Path, evaluated: tuple[Path, Results], tmp_path: Path
+@pytest.mark.faults
+def test_one_worker_of_the_shell_measures_what_two_of_python_do(
+    run: Run, built: Path, evaluated: tuple[Path, Results], own_ray: None, tmp_path: Path
 ) -> None:
     home, results = evaluated
     command = ["eval", "--method", "sane", "--set", SET, "--zoo", zoo_of(built), "--tasks", TASKS, "--seeds", 1]
-    code, output = run(*command, "--device", "cpu", "--workers", 2, "--home", tmp_path)
+    code, output = run(*command, "--device", "cpu", "--workers", 1, "--home", tmp_path)
     assert code == 0 and "Property prediction" in output and "Reconstruction" in output, output
     for one, other in zip(tables(home, "sane"), tables(tmp_path, "sane"), strict=True):
         pd.testing.assert_frame_equal(one, other)
@@ -90,7 +92,7 @@ def test_two_workers_of_the_shell_measure_what_one_of_python_does(
     assert "sane" in results._repr_html_()
 
     before = pieces(tmp_path)
-    code, output = run(*command, "--workers", 1, "--device", "cpu", "--home", tmp_path, "--json")
+    code, output = run(*command, "--workers", 2, "--device", "cpu", "--home", tmp_path, "--json")
     assert code == 0 and output.startswith("{") and '"standings"' in output
     assert pieces(tmp_path) == before
     folder = tmp_path / "results" / "digits-cnn_s-sane"
@@ -136,6 +138,7 @@ def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated:
     assert sorted((home / "runs" / "pieces" / "fits").iterdir()) == fits
 
 
+@pytest.mark.faults
 def test_one_failed_method_does_not_end_it(
     install: Install, own_ray: None, built: Path, evaluated: tuple[Path, Results], tmp_path: Path
 ) -> None:

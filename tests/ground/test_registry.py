@@ -161,6 +161,7 @@ ENTRY_POINTS = {
 }
 
 
+@pytest.mark.faults
 def test_a_package_brings_what_zoos_are_made_of(own_ray: None, run: Run, package: Package, tmp_path: Path) -> None:
     package("scratch", ENTRY_POINTS, scratch=SCRATCH)
     choice = ["--datasets", "shades", "--architectures", "scratch_tiny", "--activation", "scratch_mish,tanh"]

@@ -21,7 +21,7 @@ from zoobench.leaderboard import Entry, Track, read_track
 from zoobench.leaderboard.board import add
 from zoobench.leaderboard.reference import write_reference
 from zoobench.leaderboard.verification import verified
-from zoobench.methods.baselines import Anchors, FlatWeights, LayerStatistics, WeightDensity
+from zoobench.methods.baselines import Anchors, LayerStatistics, SpectralStatistics, WeightDensity
 from zoobench.populations import Population, TokenSet, select_checkpoints
 from zoobench.tasks.answers import Answer, Predictions, Weights
 from zoobench.tasks.base import Setting
@@ -53,7 +53,7 @@ TRACKS: dict[str, dict[str, Any]] = {
     },
 }
 HONEST = {"property": LayerStatistics(), "generation": WeightDensity()}
-EARLIER = {"property": FlatWeights(), "generation": Anchors()}
+EARLIER = {"property": SpectralStatistics(), "generation": Anchors()}
 Outcomes = dict[tuple[str, int], Answer]
 COLUMNS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_class"]
 
@@ -62,7 +62,8 @@ COLUMNS = ["target", "seed", "checkpoint", "property", "predicted", "predicted_c
 class Board:
     """Leaderboards with an entry `earlier` on each track, and honest submissions in folders that are named as theirs.
 
-    outcomes, earlier: what methods answered on each track, by target and seed.
+    outcomes, earlier: what methods answered on each track, by target and seed; entries: what verification makes of the
+    honest ones.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Board:
     honest: Path
     outcomes: dict[str, Outcomes]
     earlier: dict[str, Outcomes]
+    entries: dict[str, Entry]
 
     def track(self, name: str) -> Track:
         return read_track(self.path, name)
@@ -98,7 +100,8 @@ def make_board(path: Path) -> Board:
     for name, track in tracks.items():
         write_submission(path / "honest" / name, track, outcomes[name])
         add(leaderboards, track, write_submission(path / "earlier" / name, track, earlier[name], name="earlier"), None)
-    return Board(leaderboards, population, path / "honest", outcomes, earlier)
+    entries = {name: judged(leaderboards, track, path / "honest" / name, None) for name, track in tracks.items()}
+    return Board(leaderboards, population, path / "honest", outcomes, earlier, entries)
 
 
 def observe(track: Track, population: Population, method: Any) -> Outcomes:

@@ -62,6 +62,7 @@ def check_whole(board: Board) -> list[str]:
     return names
 
 
+@pytest.mark.faults
 def test_of_those_who_submit_at_once_each_lands_or_is_told_why_not(board: Board) -> None:
     folders = [
         another(board, "first", "x", 0.1),
@@ -81,6 +82,7 @@ def test_of_those_who_submit_at_once_each_lands_or_is_told_why_not(board: Board)
     assert len(names) == 1 + sum(text.startswith("landed") for text in told.values())
 
 
+@pytest.mark.faults
 def test_who_replaces_at_once_leaves_one_of_them(board: Board) -> None:
     add(board.path, board.track("property"), another(board, "old", "x", 0.1), None)
     told = together(board, [another(board, "a", "x", 0.2), another(board, "b", "x", 0.3)], replace=True)

@@ -28,7 +28,11 @@ from zoo_generation.networks.symmetry import (
 from zoobench.leaderboard import read_entry, read_track
 from zoobench.leaderboard.audit import audit
 from zoobench.leaderboard.board import add
+from zoobench.leaderboard.entry import read_entries
 from zoobench.leaderboard.fingerprints import FILE, Fingerprints
+from zoobench.leaderboard.marks import Known, marks_of
+from zoobench.leaderboard.reference import read_references
+from zoobench.leaderboard.submission import read_submission
 from zoobench.populations import Population
 from zoobench.populations.symmetries import groups_of
 from zoobench.tasks.answers import Weights
@@ -70,7 +74,16 @@ def hand_in(board: Board, name: str, weights: Tensor, track: str = "generation")
 
 
 def marks(board: Board, folder: Path) -> str:
-    return "; ".join(judged(board.path, board.track(read_fields(folder)["track"]), folder, None).marks)
+    """What verification marks in a submission, without judging how good its answers are."""
+    track = board.track(read_fields(folder)["track"])
+    references = read_references(board.path, track)
+    others = [
+        Known(entry, read_submission(board.path / track.name / entry.name, track, references, fetch=False).answers)
+        for entry in read_entries(board.path, track.name)
+        if entry.name != read_fields(folder)["name"]
+    ]
+    answers = read_submission(folder, track, references, fetch=False).answers
+    return "; ".join(marks_of(board.path, track, references, answers, others))
 
 
 def last(board: Board, split: str) -> Tensor:
@@ -220,7 +233,7 @@ BENT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("kind", [*BENT, "mixed with another"])
 def test_the_order_of_predictions_tells_of_a_copy(kind: str, tmp_path: Path) -> None:
-    """Entries of a track of the repository are not copies of each other, nor is half of one and half of another."""
+    """In a track of the repository. Half of one entry and half of another is no copy."""
     leaderboards, track = tmp_path / "leaderboards", read_track(ROOT / "leaderboards", "property-cross-dataset")
     for name in ("zoos/glyphs-cnn_s", track.name):
         shutil.copytree(ROOT / "leaderboards" / name, leaderboards / name)
@@ -238,8 +251,12 @@ def test_the_order_of_predictions_tells_of_a_copy(kind: str, tmp_path: Path) -> 
     change(folder, name="mine", content=None, scores=[])
     found = judged(leaderboards, track, folder, None).marks
     assert found == (("copy of layer_statistics (3 of 3 predicted columns)",) if kind in BENT else ())
-    recorded = judged(leaderboards, track, leaderboards / track.name / "spectral_statistics", None)
-    assert recorded.marks == () and recorded == read_entry(leaderboards / track.name / "spectral_statistics")
+
+
+def test_entries_of_a_track_of_the_repository_are_no_copies() -> None:
+    track, place = read_track(ROOT / "leaderboards", "property-cross-dataset"), "spectral_statistics"
+    recorded = judged(ROOT / "leaderboards", track, ROOT / "leaderboards" / track.name / place, None)
+    assert recorded.marks == () and recorded == read_entry(ROOT / "leaderboards" / track.name / place)
 
 
 def test_units_that_are_scaled_are_recognised() -> None:

@@ -227,6 +227,7 @@ def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
             assert metric.partition(":")[0] in ("r2", "tau", "accuracy") or track.holds != "predictions"
 
 
+@pytest.mark.faults
 def test_a_method_of_another_package_runs_submits_and_is_ranked(
     run: Run, template: None, own_ray: None, home: Path, tmp_path: Path
 ) -> None:

@@ -57,7 +57,7 @@ def test_these_are_many() -> None:
 @pytest.mark.parametrize("name", TRACKS)
 def test_an_honest_submission_is_taken_with_the_scores_that_its_task_gives(name: str, board: Board) -> None:
     track = board.track(name)
-    entry = judged(board.path, track, board.honest / name, None)
+    entry = board.entries[name]
     for score in entry.scores:
         outcomes = [board.outcomes[name][score.target, seed] for seed in track.all_seeds]
         observed = [track.get_task().judge(each, Setting(board.population, seed=0)) for each in outcomes]
@@ -84,8 +84,7 @@ def test_a_zip_is_as_its_folder(name: str, board: Board, tmp_path: Path) -> None
     for zipped in (tmp_path / "one.zip", tmp_path / "two.zip"):
         pack(board.honest / name, most, zipped)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-    expected = judged(board.path, track, board.honest / name, None)
-    assert judged(board.path, track, tmp_path / "one.zip", None) == expected
+    assert judged(board.path, track, tmp_path / "one.zip", None) == board.entries[name]
 
 
 def test_one_seed_is_enough_where_a_method_knows_no_chance(board: Board, tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_one_seed_is_enough_where_a_method_knows_no_chance(board: Board, tmp_pat
 
 @pytest.mark.parametrize("spelling", ["{:.4f}", "{:e}", "{:.17g}", "+{:.3f}00", "{:.1f}E-3"])
 def test_classes_that_are_numbers_are_compared_as_numbers(spelling: str, board: Board) -> None:
-    expected = judged(board.path, board.track("property"), board.honest / "property", None)
+    expected = board.entries["property"]
 
     def spelled(text: str) -> str:
         value = float(text) * (1000 if "E-3" in spelling else 1)
@@ -113,12 +112,10 @@ def test_classes_that_are_numbers_are_compared_as_numbers(spelling: str, board: 
 @pytest.mark.parametrize(
     ("name", "given", "fits"),
     [
-        ("seed", "13.0", "13"),
-        ("seed", "1.30e1", "13"),
-        ("seed", "13.5", None),
-        ("seed", "14", None),
-        ("augment", "False", "False"),
-        ("augment", "false", None),
+        ("batch_size", "32.0", "32"),
+        ("batch_size", "3.20e1", "32"),
+        ("batch_size", "32.5", None),
+        ("batch_size", "33", None),
         ("optimizer", "adam", "adam"),
         ("optimizer", "ADAM", None),
         ("weight_decay", "-0", "0.0"),
@@ -153,7 +150,7 @@ def test_markup_is_text(board: Board) -> None:
 
 def test_types_that_a_parquet_file_tells_of_run_nothing(board: Board) -> None:
     """An extension type with a pickle in it: it is read as the text that it is stored as."""
-    expected = judged(board.path, board.track("property"), board.honest / "property", None)
+    expected = board.entries["property"]
     with_extension(artefact(board.honest / "property"))
     seal(board.honest / "property")
     found = judged(board.path, board.track("property"), board.honest / "property", None)
@@ -200,7 +197,7 @@ def test_what_pages_claim_is_checked_before_it_is_believed(claims: dict[str, int
 
 @pytest.mark.parametrize("name", TRACKS)
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_bytes_that_change_are_refused_or_are_another_submission(
     small_board: Board, name: str, data: st.DataObject
 ) -> None:
@@ -223,7 +220,7 @@ def test_bytes_that_change_are_refused_or_are_another_submission(
         one_sentence(error)
         return
     assert {*answers} == {*small_board.outcomes[name]}
-    if content_digest(answers) != content_digest(read_answers(track, references, entry.seeds, content)):
+    if content_digest(answers) != small_board.entries[name].content:
         assert all(is_sound(answer) for answer in answers.values())
 
 

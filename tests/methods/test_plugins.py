@@ -73,6 +73,7 @@ if sys.argv[1:]:
 SENT = "import sys, ray.cloudpickle; print(ray.cloudpickle.load(open(sys.argv[1], 'rb')).identity(None))"
 
 
+@pytest.mark.faults
 def test_a_method_typed_into_a_notebook_is_known_by_its_code_in_every_process(tmp_path: Path) -> None:
     def told(text: str, *arguments: object) -> str:
         command = [sys.executable, "-c", text, *map(str, arguments)]

@@ -112,7 +112,7 @@ def test_an_unknown_activation_is_one_sentence_where_it_is_needed(
     zoo_of(tmp_path / "zoo", activation=lambda number: activation if number else "tanh")
     train = ["train", "--set", SMALL, "--out", tmp_path / "sane"]
     generate = ["generate", "--model", "weight_density", "--drawn", 2, "--kept", 1, "--anchors", 3]
-    evaluate = ["eval", "--model", "sane", "--tasks", "property_prediction", "--seeds", 1]
+    evaluate = ["eval", "--model", "sane", "--tasks", "reconstruction", "--seeds", 1]
     for command, failed in ((train, 2), (generate, 2), (evaluate, 1))[: 2 if activation else 3]:
         code, output = run(*command, "--zoo", tmp_path / "zoo", "--home", tmp_path)
         assert code == failed and "Traceback" not in output and output.count("Error:") == failed - 1, output
@@ -123,7 +123,10 @@ def test_an_unknown_activation_is_one_sentence_where_it_is_needed(
 
 
 def evaluated(zoo: Zoo, home: Path, methods: tuple[str, ...]) -> Results:
-    tasks = [PropertyPrediction(), Generation(anchors=2, drawn=2, kept=1, selection_images=20)]
+    tasks = [
+        PropertyPrediction(properties=("test_accuracy", "epoch", "hyperparameters")),
+        Generation(anchors=2, drawn=2, kept=1, selection_images=20),
+    ]
     chosen = [get_method(name) for name in methods]
     return evaluate(chosen, [zoo], tasks=tasks, baselines=False, seeds=[0], workspace=Workspace(home, workers=2))
 

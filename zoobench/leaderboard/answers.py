@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +46,7 @@ def setting_of(references: Mapping[str, Population], target: str, seed: int, ima
 
 def form_of(track: Track, references: Mapping[str, Population], target: str) -> Form:
     """What is asked of a target under each seed; for predictions, only the properties that the track reports."""
-    task = track.get_task()
-    if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
-        task = replace(task, properties=track.properties)  # type: ignore[type-var]
-    form = task.form(setting_of(references, target, 0, ImageStore()))
+    form = track.get_task().form(setting_of(references, target, 0, ImageStore()))
     return form.of_properties(track.properties) if isinstance(form, PredictionForm) else form
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -99,8 +100,11 @@ class Track(Fields):
         return self
 
     def get_task(self) -> Task:
-        """The task with its settings."""
-        return get_task(self.task, self.settings)
+        """The task with its settings; of properties it asks for those that the track reports, and no others."""
+        task = get_task(self.task, self.settings)
+        if "properties" in {field.name for field in fields(task)}:  # type: ignore[arg-type]
+            return replace(task, properties=self.properties)  # type: ignore[type-var]
+        return task
 
     @cached_property
     def task_version(self) -> int:
@@ -117,10 +121,10 @@ class Track(Fields):
         """The seeds to measure a method under."""
         return tuple(range(self.seeds))
 
-    @cached_property
+    @property
     def properties(self) -> tuple[str, ...]:
         """The properties to predict; none unless submissions hold predictions."""
-        if self.holds != "predictions":
+        if _kind_of(get_task(self.task, self.settings)) != "predictions":
             return ()
         return tuple(dict.fromkeys(metric.partition(":")[2] for metric in self.metrics if ":" in metric))
 
