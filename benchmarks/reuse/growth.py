@@ -26,7 +26,7 @@ from zoobench.zoo.workspace import Workspace
 
 CNN = {"architectures": "cnn_s", "activation": "tanh", "epochs": 8}
 BLOCKS = {"architectures": "isocnn_2", "activation": "relu", "epochs": 8}
-SHARED = {"learning_rate": 0.003, "seeds": 34, "train_images": 2000}
+SHARED = {"learning_rate": 0.003, "seeds": 24, "train_images": 1000}
 ANY = ("scratch", "net2net", "net2net-exact", "net2net-uneven", "ligo", "random_padding", "knowledge_inheritance")
 ROWS = (*ANY, "mango", "stack", "interleave")
 SETTINGS = {
@@ -100,7 +100,7 @@ def main() -> None:
         for setting in given.settings:
             spec, larger, names = SETTINGS[setting]
             zoo = small_zoo(given.dataset, spec, workspace)
-            task = Growth(models=5, epochs=6, points=12, **larger)
+            task = Growth(models=3, epochs=4, points=12, **larger)
             methods, seeds = [get_method(each) for each in names], range(given.seeds)
             results = evaluate(methods, [zoo], tasks=[task], baselines=False, seeds=seeds, workspace=workspace)
             found.append(results.summary().assign(setting=setting))

@@ -27,15 +27,16 @@ from zoobench.tasks.value import WHOLE, Value
 from zoobench.zoo import Zoo
 from zoobench.zoo.workspace import Workspace
 
-SHARED = {"activation": "tanh", "learning_rate": 0.003, "epochs": 8, "checkpoint_epochs": [8], "train_images": 2000}
+SHARED = {"activation": "tanh", "learning_rate": 0.003, "epochs": 8, "checkpoint_epochs": [8], "train_images": 1000}
 ZOOS = {
-    "cnn_s": {"architectures": "cnn_s", "seeds": 80},
-    "wide": {"architectures": "cnn_s", "width": 2.0, "seeds": 40, "seed": 1000},
-    "cnn_m": {"architectures": "cnn_m", "seeds": 40, "seed": 2000},
+    "cnn_s": {"architectures": "cnn_s", "seeds": 50},
+    "wide": {"architectures": "cnn_s", "width": 2.0, "seeds": 30, "seed": 1000},
+    "cnn_m": {"architectures": "cnn_m", "seeds": 30, "seed": 2000},
 }
 FIVE = "classes-0-of-2"
 IMAGES = 1000
-"""To learn networks on, half as many as the models were trained on; and as many to judge them on."""
+"""To learn networks on, as many as the models were trained on; and as many to judge them on."""
+MODELS, EPOCHS = 3, 6
 ONTO = {
     "noisy": "+noisy",
     "rotated": "+rotated",
@@ -75,7 +76,7 @@ def zoos(part: str | None, workspace: Workspace) -> list[Zoo]:
 def measured(onto: str, on: list[Zoo], seeds: int, workspace: Workspace) -> pd.DataFrame:
     """The summary of all methods, learned beside the first zoo. Raises `InputError` if images are missing."""
     methods = [get_method(each) for each in METHODS]
-    plan = plan_of(methods, on, [Value(onto=onto, train_images=IMAGES, test_images=IMAGES)], False, range(seeds), KEPT)
+    plan = plan_of(methods, on, [Value(onto, MODELS, IMAGES, EPOCHS, IMAGES)], False, range(seeds), KEPT)
     own = [cell for cell in plan.cells if cell.target.kind.shape == ("cnn_s", 1.0)]
     results = run(replace(plan, cells=tuple(own)), workspace)
     if results.failures:

@@ -216,7 +216,7 @@ def opened(tmp_path: Path) -> Callable[[], tuple[Plan, Cells]]:
         combine=("alone",),
         methods={"pca": {}, "layer_statistics": {}},
         baselines=False,
-        tasks={"property_prediction": {}},
+        tasks={"property_prediction": {"properties": ["test_accuracy"]}},
         seeds=1,
     )
 

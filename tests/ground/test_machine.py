@@ -106,6 +106,7 @@ print(ray.get(ray.remote(lambda: "one of the user's own").remote()))
 """
 
 
+@pytest.mark.faults
 def test_a_local_ray_is_this_process_own(tmp_path: Path) -> None:
     """On one core, beside a cluster that was killed: closed to the network and to other users, and gone in the end."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as folder:
