@@ -5,7 +5,7 @@
 Zoos of MNIST are built under `--home`: of cnn_s, cnn_s of twice the width and cnn_m, on all classes and on 0 to 4.
 Networks are learned beside half of the cnn_s's test models, and plugged into the other half, and into the models of the
 other zoos. Writes a table for each of the images to learn, a plot, and all that was measured. The same command again
-goes on where it was.
+goes on where it was. With `--quick` the zoos and the task are some four times smaller.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from zoobench.tasks.value import WHOLE, Value
 from zoobench.zoo import Zoo
 from zoobench.zoo.workspace import Workspace
 
-SHARED = {"activation": "tanh", "learning_rate": 0.003, "epochs": 8, "checkpoint_epochs": [8], "train_images": 1000}
+SHARED = {"activation": "tanh", "learning_rate": 0.003, "epochs": 8, "checkpoint_epochs": [8], "train_images": 2000}
 ZOOS = {
-    "cnn_s": {"architectures": "cnn_s", "seeds": 50},
-    "wide": {"architectures": "cnn_s", "width": 2.0, "seeds": 30, "seed": 1000},
-    "cnn_m": {"architectures": "cnn_m", "seeds": 30, "seed": 2000},
+    "cnn_s": {"architectures": "cnn_s", "seeds": 80},
+    "wide": {"architectures": "cnn_s", "width": 2.0, "seeds": 40, "seed": 1000},
+    "cnn_m": {"architectures": "cnn_m", "seeds": 40, "seed": 2000},
 }
 FIVE = "classes-0-of-2"
 IMAGES = 1000
-"""To learn networks on, as many as the models were trained on; and as many to judge them on."""
-MODELS, EPOCHS = 3, 6
+"""To learn networks on, and as many to judge them on."""
+QUICK = {"seeds": 30, "train_images": 1000}
+TASK = {"train_images": IMAGES, "test_images": IMAGES}
+QUICK_TASK = TASK | {"models": 3, "epochs": 6}
 ONTO = {
     "noisy": "+noisy",
     "rotated": "+rotated",
@@ -64,19 +66,21 @@ SHOWN = {
 REFERENCES = {"base_unseen": "base", "scratch": "fresh network", "tuned_unseen": "base, trained as a whole"}
 
 
-def zoos(part: str | None, workspace: Workspace) -> list[Zoo]:
+def zoos(part: str | None, quick: bool, workspace: Workspace) -> list[Zoo]:
     """The zoos of all classes, or of a part, built if they are missing."""
-    after = "" if part is None else "-five"
+    after, less = ("" if part is None else "-five"), (QUICK if quick else {})
     return [
-        zb.build_zoo(name=f"mnist-{name}{after}", workspace=workspace, datasets="mnist", part=part, **SHARED | own)
+        zb.build_zoo(
+            name=f"mnist-{name}{after}", workspace=workspace, datasets="mnist", part=part, **SHARED | own | less
+        )
         for name, own in ZOOS.items()
     ]
 
 
-def measured(onto: str, on: list[Zoo], seeds: int, workspace: Workspace) -> pd.DataFrame:
+def measured(task: Value, on: list[Zoo], seeds: int, workspace: Workspace) -> pd.DataFrame:
     """The summary of all methods, learned beside the first zoo. Raises `InputError` if images are missing."""
     methods = [get_method(each) for each in METHODS]
-    plan = plan_of(methods, on, [Value(onto, MODELS, IMAGES, EPOCHS, IMAGES)], False, range(seeds), KEPT)
+    plan = plan_of(methods, on, [task], False, range(seeds), KEPT)
     own = [cell for cell in plan.cells if cell.target.kind.shape == ("cnn_s", 1.0)]
     results = run(replace(plan, cells=tuple(own)), workspace)
     if results.failures:
@@ -135,6 +139,7 @@ def main() -> None:
     parser.add_argument(
         "--onto", nargs="*", choices=list(ONTO), default=list(ONTO), help="what to learn; all if left out"
     )
+    parser.add_argument("--quick", action="store_true", help="smaller zoos, three models, six epochs")
     given = parser.parse_args()
     workspace = Workspace(given.home, given.data_root, workers=given.workers)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -142,9 +147,9 @@ def main() -> None:
     with workspace.ray():
         for name in given.onto:
             try:
-                summary = measured(
-                    ONTO[name], zoos(FIVE if ONTO[name] == WHOLE else None, workspace), given.seeds, workspace
-                )
+                on = zoos(FIVE if ONTO[name] == WHOLE else None, given.quick, workspace)
+                task = Value(onto=ONTO[name], **QUICK_TASK if given.quick else TASK)
+                summary = measured(task, on, given.seeds, workspace)
             except InputError as error:
                 print(f"{name} is left out: {error}", flush=True)
                 continue
