@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,11 @@ def hardware() -> str:
 
 
 def command() -> str:
-    """The running command, as the user gave it."""
-    return " ".join(["zoobench", *sys.argv[1:]])
+    """The running command, as the user gave it: `zoobench …`, or the program in Python that called us, without its
+    folder."""
+    program, *arguments = sys.argv
+    name = Path(program).name
+    return shlex.join([*(["zoobench"] if name in ("zoobench", "__main__.py") else ["python", name]), *arguments])
 
 
 def commit() -> str:

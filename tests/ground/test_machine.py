@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 from zoo_generation import machine
 from zoo_generation.errors import InputError
 from zoo_generation.machine import check_writable, cores, refusal
+from zoo_generation.provenance import command
 from zoo_generation.training import sessions
 from zoobench.cli import app
 from zoobench.methods.learning.resume import Snapshots
@@ -76,6 +77,22 @@ def test_cores_of_control_groups(
     monkeypatch.setattr(machine, "CGROUPS", tmp_path)
     monkeypatch.setattr(machine, "_bound", lambda: 64)
     assert cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/usr/bin/zoobench", "eval", "--model", "a b"], "zoobench eval --model 'a b'"),
+        (["/somewhere/zoobench/__main__.py", "demo"], "zoobench demo"),
+        (["/home/me/mine.py", "x"], "python mine.py x"),
+        (["-c"], "python -c"),
+    ],
+)
+def test_a_result_says_by_which_command_it_came(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert command() == expected
 
 
 def test_threads_wait_without_a_busy_loop() -> None:

@@ -25,7 +25,10 @@ def study(built: Path, tmp_path: Path) -> Path:
         "combine": ["alone", "all"],
         "methods": {"sane": {"set": SANE}, "layer_statistics": {}, "random_init": {}},
         "baselines": False,
-        "tasks": {"property_prediction": {"properties": ["test_accuracy"]}, "generation": {"drawn": 4, "kept": 2, "selection_images": 50}},
+        "tasks": {
+            "property_prediction": {"properties": ["test_accuracy"]},
+            "generation": {"drawn": 4, "kept": 2, "selection_images": 50},
+        },
         "seeds": 1,
         "comparisons": [{"question": "Does it help?", "composition": "all", "against": "digits"}],
     }
