@@ -182,7 +182,8 @@ def check_given(population: Population) -> None:
 def test_the_engine_gives_blind_populations(built: Path, tmp_path: Path) -> None:
     """Each verb of a method that is measured, through the same cells that eval, studies and tracks measure."""
     GIVEN.clear()
-    tasks = [PropertyPrediction(), Reconstruction(), Generation(drawn=4, kept=2, rounds=2, selection_images=50)]
+    tasks = [PropertyPrediction(properties=("test_accuracy", "learning_rate")), Reconstruction()]
+    tasks += [Generation(drawn=4, kept=2, rounds=2, selection_images=50)]
     zoos = [Zoo(built / "zoos" / "digits-cnn_s")]
     plan = plan_of([SPY, PREDICTING], zoos, tasks, baselines=False, seeds=[0], statuses=KEPT)
     cells = prepare(plan.origins, Workspace(tmp_path, device="cpu"))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import sys
 import uuid
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from zoo_generation.training.spec import make_spec
 from zoobench.cli.app import main
 from zoobench.zoo import ZooSink, zoo_path
 from zoobench.zoo.parts import FOLDERS, part_file, part_names
+from zoobench.zoo.schema import conform
 from zoobench.zoo.sink import part_of
 from zoobench.zoo.validation import validate_zoo
 
@@ -149,6 +151,13 @@ def test_every_flipped_bit_and_every_cut_is_found(sound: Path, data: st.DataObje
             refuse(sound)
     finally:
         file.write_bytes(content)
+
+
+def test_bytes_that_are_no_text_are_told() -> None:
+    content = [None, pa.py_buffer(struct.pack("<ii", 0, 1)), pa.py_buffer(b"\x80")]
+    table = pa.table({"name": pa.Array.from_buffers(pa.string(), 1, content)})
+    with pytest.raises(ValueError, match="no value of its column's type"):
+        conform(table, pa.schema([pa.field("name", pa.string())]))
 
 
 @settings(max_examples=25)

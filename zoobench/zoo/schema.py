@@ -143,8 +143,12 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the schema's columns first, in its order and types; other columns stay behind them.
 
     Columns that may be null may be missing. Raises `ValueError` in one sentence for one that may not, for one of
-    another type, and for a null that is not allowed.
+    another type, for a null that is not allowed, and for values that their type does not allow.
     """
+    try:
+        table.validate(full=True)  # a reader of Parquet does not look whether strings are UTF-8
+    except pa.ArrowException as error:
+        raise ValueError(f"it holds what is no value of its column's type ({error})") from None
     columns = []
     for field in schema:
         if field.name not in table.column_names:
