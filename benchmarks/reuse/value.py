@@ -68,7 +68,9 @@ REFERENCES = {"base_unseen": "base", "scratch": "fresh network", "tuned_unseen":
 
 def zoos(part: str | None, quick: bool, workspace: Workspace) -> list[Zoo]:
     """The zoos of all classes, or of a part, built if they are missing."""
-    after, less = ("" if part is None else "-five"), (QUICK if quick else {})
+    after, less = "" if part is None else "-five", {}
+    if quick:  # under names of their own, so that one home holds both
+        after, less = f"{after}-quick", QUICK
     return [
         zb.build_zoo(
             name=f"mnist-{name}{after}", workspace=workspace, datasets="mnist", part=part, **SHARED | own | less

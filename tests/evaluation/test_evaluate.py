@@ -105,6 +105,9 @@ def test_one_worker_of_the_shell_measures_what_two_of_python_do(
 
 def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated: tuple[Path, Results]) -> None:
     home, results = evaluated
+    readers = {"flat_weights", "layer_statistics", "spectral_statistics", "pca", "training_mean", "hyperparameters"}
+    table = results.measurements
+    assert set(table["method"][table["task"] == "property_prediction"]) == {"sane"} | readers
     workspace, path = Workspace(home, workers=1, device="cpu"), zoo_of(built)
     fits = sorted((home / "runs" / "pieces" / "fits").iterdir())
     study = Study(

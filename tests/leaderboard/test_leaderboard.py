@@ -222,6 +222,7 @@ def test_the_tracks_of_the_repository_hold_together(tmp_path: Path) -> None:
         plan = track.plan(leaderboards, tmp_path, method, method.config(None))
         assert len(plan.cells) == len(track.targets) * (track.seeds if method.random else 1)
         assert {each.name for each in plan.origins} == {*track.zoos}
+        assert getattr(track.get_task(), "properties", track.properties) == track.properties  # and no others
         assert track.scale == "paper" or all(track.zoos.values())
         for metric in track.metrics:
             assert metric.partition(":")[0] in ("r2", "tau", "accuracy") or track.holds != "predictions"

@@ -32,26 +32,13 @@ STATE = {name: tensor for name, tensor in network().items() if tensor.is_floatin
 WATCHED: list[str] = []
 """What happened while a file was read: no more than the interpreter tells its auditors."""
 watching = False
-HERE = threading.get_ident()
+EVENTS = {"import", "exec", "compile", "os", "subprocess", "shutil", "socket", "marshal"}
+others: set[int] = set()
+"""Threads that ran before, as those of a Ray that other tests started."""
 
 
 def audit(event: str, arguments: tuple[Any, ...]) -> None:
-    here = threading.get_ident() == HERE  # a Ray that other tests started has threads of its own
-    if (
-        watching
-        and here
-        and event.split(".")[0]
-        in (
-            "import",
-            "exec",
-            "compile",
-            "os",
-            "subprocess",
-            "shutil",
-            "socket",
-            "marshal",
-        )
-    ):
+    if watching and event.split(".")[0] in EVENTS and threading.get_ident() not in others:
         WATCHED.append(f"{event} {arguments!r:.100}")
 
 
@@ -61,8 +48,9 @@ sys.addaudithook(audit)
 
 @contextmanager
 def nothing_runs() -> Iterator[None]:
-    global watching
+    global watching, others
     WATCHED.clear()
+    others = {*sys._current_frames()} - {threading.get_ident()}
     watching = True
     try:
         yield
