@@ -53,7 +53,7 @@ class Registry(Generic[Thing]):
         self._loaded: dict[str, Thing] = {}
         self._added: dict[str, Thing] = {}
         self._checked: dict[str, tuple[object, Thing]] = {}
-        self._looked: dict[str, EntryPoints] = {}
+        self._looked: dict[str, tuple[str, ...]] = {}
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -133,11 +133,11 @@ class Registry(Generic[Thing]):
         return before[1]
 
     def _warn_of_others(self, name: str) -> None:
-        """Warn, once, if a package gives a thing the name of one of zoobench's own."""
-        if self._looked.get(name) is (installed := _installed(self.group)):
+        """Warn, once for a `sys.path`, if a package gives a thing the name of one of zoobench's own."""
+        if self._looked.get(name) == (path := tuple(sys.path)):
             return
-        self._looked[name] = installed
-        for entry in installed.select(name=name):
+        self._looked[name] = path
+        for entry in _installed(self.group).select(name=name):
             warnings.warn(
                 f"the {self.kind} '{name}' of the package {_package(entry)} is not used, since '{name}' is a built-in "
                 f"{self.kind}; give it another name",

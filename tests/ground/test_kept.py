@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -227,8 +228,10 @@ def opened(tmp_path: Path) -> Callable[[], tuple[Plan, Cells]]:
     return begun
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("piece", ["tokens/*", "pieces/fits/*", "pieces/cells/*"])
+@pytest.mark.parametrize(
+    ("piece", "damage"),
+    [*itertools.product(["tokens/*", "pieces/fits/*"], ["cut", "gone"]), *(("pieces/cells/*", each) for each in DAMAGES)],
+)
 def test_every_piece_of_a_study_is_made_again_where_it_is_damaged(
     opened: Callable[[], tuple[Plan, Cells]],
     tmp_path: Path,

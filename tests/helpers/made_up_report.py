@@ -29,7 +29,7 @@ ZOOS = {
 MODELS = dict(zip(ZOOS, [800, 400, 200, 800, 2400, 200], strict=True))
 METRICS = {
     "property_prediction": ["test_accuracy_r2", "epoch_r2"],
-    "generation": ["kept_mean", "kept_best", "drawn_mean", "diversity", "novelty"],
+    "generation": ["kept_mean", "kept_best"],
     "fine_tuning": ["after_1", "after_0", "after_5", "after_25"],
 }
 BASELINES = {"property_prediction": "layer_statistics", "generation": "random_init", "fine_tuning": "random_init"}

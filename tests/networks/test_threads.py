@@ -23,6 +23,7 @@ train_models(make_spec({"datasets": "digits", "learning_rate": 1e-3, "seeds": 2,
 """
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("work", [JOIN, STACK])
 def test_kernels_leave_pytorch_its_threads(work: str) -> None:
     """In a process of its own, since threads start once; numba would set PyTorch's to the number of cores."""

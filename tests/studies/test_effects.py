@@ -93,7 +93,7 @@ def test_an_effect_of_the_size_that_could_be_seen_is_found_four_times_in_five() 
     generator = np.random.default_rng(4)
     errors = [family(simulated(generator))[0] for _ in range(60)]
     planted = float(np.sqrt(np.mean([each.could_see(6) ** 2 for each in errors])))
-    found = [holm([each.p() for each in family(simulated(generator, doubling=planted))])[0] < 0.05 for _ in range(200)]
+    found = [holm([each.p() for each in family(simulated(generator, doubling=planted))])[0] < 0.05 for _ in range(100)]
     assert 0.7 < np.mean(found) < 0.95
 
 

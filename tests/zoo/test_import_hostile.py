@@ -248,6 +248,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.faults
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """Each of these would take gigabytes, or the process's life, if it were believed. None of them comes in."""
     for number, content in enumerate(GROWING.values()):

@@ -162,7 +162,7 @@ def _marks_of_extracted(
         ground, tested = _ground(leaderboards, track, references, target), track.get_task().reads(references[target])
         known, victims = ground.prints(tested.weights), ground.prints(task.victims_of(references[target]).weights)
         asked = task.copies(setting_of(references, target, 0, ImageStore()))
-        unaided = torch.from_numpy(asked["base"].isin(["none", "wrong"]).to_numpy())
+        unaided = torch.tensor(asked["base"].isin(["none", "wrong"]).to_numpy())
         for (_, seed), answer in ((key, each) for key, each in answers.items() if key[0] == target):
             prints = ground.prints(_tensor(answer))
             models += len(prints)

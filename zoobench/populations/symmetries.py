@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo_generation.errors import InputError
 from zoo_generation.networks.architectures import get_architecture
 from zoo_generation.networks.module import runnable_module
-from zoo_generation.networks.registry import ACTIVATIONS
+from zoo_generation.networks.registry import ACTIVATIONS, ARCHITECTURES
 from zoo_generation.networks.symmetry import Group, match_closest, symmetry_groups
 from zoobench.populations import Population
 
@@ -22,17 +22,29 @@ def groups_of(population: Population) -> tuple[Group, ...]:
     """
     found = []
     for _, row in population.table.drop_duplicates("activation").iterrows():
-        size, users = int(row["image_size"]), ":" in get_architecture(row["architecture"]).name
         hidden = population.is_blind and pd.isna(row["activation"])
         for activation in ACTIVATIONS.own if hidden else [row["activation"]]:
             try:
-                module = runnable_module(pd.Series(row.to_dict() | {"activation": activation}))
+                found.append(_groups_of_network(pd.Series(row.to_dict() | {"activation": activation})))
             except InputError:
-                if users:
+                if ":" in get_architecture(row["architecture"]).name:
                     return ()
                 raise
-            found.append(symmetry_groups(module, (int(row["channels"]), size, size)))
     return tuple(group for group in found[0] if all(group in others for others in found[1:]))
+
+
+def _groups_of_network(row: pd.Series) -> tuple[Group, ...]:
+    """Those of a row's network. Of ours they are found once, since it takes a while; others' networks may change."""
+    network = tuple(row[name] for name in ("architecture", "activation", "channels", "classes", "width", "image_size"))
+    if (groups := _FOUND.get(network)) is None:
+        size = int(row["image_size"])
+        groups = symmetry_groups(runnable_module(row), (int(row["channels"]), size, size))
+        if row["architecture"] in ARCHITECTURES.own:
+            _FOUND[network] = groups
+    return groups
+
+
+_FOUND: dict[tuple[object, ...], tuple[Group, ...]] = {}
 
 
 def reference_of(population: Population) -> Tensor:
