@@ -230,7 +230,10 @@ def opened(tmp_path: Path) -> Callable[[], tuple[Plan, Cells]]:
 
 @pytest.mark.parametrize(
     ("piece", "damage"),
-    [*itertools.product(["tokens/*", "pieces/fits/*"], ["cut", "gone"]), *(("pieces/cells/*", each) for each in DAMAGES)],
+    [
+        *itertools.product(["tokens/*", "pieces/fits/*"], ["cut", "gone"]),
+        *(("pieces/cells/*", each) for each in DAMAGES),
+    ],
 )
 def test_every_piece_of_a_study_is_made_again_where_it_is_damaged(
     opened: Callable[[], tuple[Plan, Cells]],

@@ -35,13 +35,13 @@ def groups_of(population: Population) -> tuple[Group, ...]:
 
 def _groups_of_network(row: pd.Series) -> tuple[Group, ...]:
     """Those of a row's network. Of ours they are found once, since it takes a while; others' networks may change."""
-    network = tuple(row[name] for name in ("architecture", "activation", "channels", "classes", "width", "image_size"))
-    if (groups := _FOUND.get(network)) is None:
-        size = int(row["image_size"])
-        groups = symmetry_groups(runnable_module(row), (int(row["channels"]), size, size))
-        if row["architecture"] in ARCHITECTURES.own:
-            _FOUND[network] = groups
-    return groups
+    module, shape = runnable_module(row), (int(row["channels"]), int(row["image_size"]), int(row["image_size"]))
+    if row["architecture"] not in ARCHITECTURES.own:
+        return symmetry_groups(module, shape)
+    network = (*(row[name] for name in ("architecture", "activation", "classes", "width")), *shape)
+    if network not in _FOUND:
+        _FOUND[network] = symmetry_groups(module, shape)
+    return _FOUND[network]
 
 
 _FOUND: dict[tuple[object, ...], tuple[Group, ...]] = {}
