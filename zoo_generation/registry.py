@@ -200,7 +200,7 @@ def _read(group: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
 
 def _changed(place: str) -> int:
     try:
-        return os.stat(place).st_mtime_ns  # asked for often, and a Path takes ten times as long
+        return os.stat(place).st_mtime_ns  # noqa: PTH116 - asked for often, and a Path takes ten times as long
     except OSError:
         return 0
 
