@@ -103,6 +103,7 @@ def test_one_worker_of_the_shell_measures_what_two_of_python_do(
     pd.testing.assert_frame_equal(tables(tmp_path, "sane")[0], results.measurements)
 
 
+@pytest.mark.faults
 def test_a_fit_of_eval_is_that_of_a_study_and_of_a_track(built: Path, evaluated: tuple[Path, Results]) -> None:
     home, results = evaluated
     readers = {"flat_weights", "layer_statistics", "spectral_statistics", "pca", "training_mean", "hyperparameters"}

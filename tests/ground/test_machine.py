@@ -176,6 +176,7 @@ def test_a_cluster_that_is_gone(
         assert code == 2 and f"no Ray cluster answers at '{address}'" in output
 
 
+@pytest.mark.faults
 def test_something_else_than_a_cluster(listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", sessions._token())  # else Ray misses one, if it ran in this process before
     monkeypatch.setattr(sessions, "ANSWER_SECONDS", 3)

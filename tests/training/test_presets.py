@@ -56,8 +56,8 @@ def test_a_small_preset_varies_what_its_sibling_varies(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_preset_trains(name: str) -> None:
-    """Its first and its last model, for an epoch of a hundred images."""
-    models = preset(name, epochs=1, train_images=100).models()
+    """Its first and its last model, for an epoch of forty images."""
+    models = preset(name, epochs=1, train_images=40).models()
     for model in (models[0], models[-1]):
         (trained,) = train_models([model], load_images(dataset_key(model), None), 1)
         assert trained.spec == model and len(trained.checkpoints) == 1
