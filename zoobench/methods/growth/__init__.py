@@ -1,5 +1,7 @@
 """Methods that make large models of small trained ones, of more units or layers, to be trained further."""
 
+from dataclasses import replace
+
 from zoobench.methods.growth.copying import Aki, LayerInterleaving, LayerStacking, Net2Net, RandomPadding, Scratch
 from zoobench.methods.growth.inheritance import KnowledgeInheritance
 from zoobench.methods.growth.ligo import Ligo
@@ -69,4 +71,4 @@ KNOWLEDGE_INHERITANCE = _grower(
     "arXiv 2105.13880",
     default=KnowledgeInheritance(),
 )
-SCRATCH = _grower("scratch", WEIGHTS, "New models, which know nothing", "", default=Scratch())
+SCRATCH = replace(_grower("scratch", WEIGHTS, "New models, which know nothing", "", default=Scratch()), baseline=True)
