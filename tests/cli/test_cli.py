@@ -42,6 +42,25 @@ def test_evaluate_and_rank(run: Run, built: Path, monkeypatch: pytest.MonkeyPatc
     assert ranking["average"].is_monotonic_decreasing
 
 
+@pytest.mark.faults
+def test_generators_are_evaluated_and_ranked(run: Run, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", SaneConfig(d_model=32, layers=1, latent=8, steps=20))
+    code, output = run("eval", "--tasks", "generation", "--seeds", "1", "--home", built)  # on the zoo built last
+    assert code == 0 and "Generation" in output and "random_init" in output and "Property" not in output
+    folder = built / "results" / "digits-cnn_s-sane"
+    table = pd.read_parquet(folder / "measurements.parquet")
+    assert (folder / "scores.png").stat().st_size > 1000
+    generators = {"random_init", "anchors", "anchor_average", "matched_average", "weight_density"}
+    assert set(table["method"]) == {"sane"} | generators
+    generated = table[table["task"] == "generation"].set_index(["method", "metric"])["value"]
+    assert generated["anchors", "novelty"] == 0 < generated["random_init", "novelty"]
+
+    ranking = pd.read_csv(built / "results" / "digits-cnn_s-sane" / "standings.csv")
+    generation = ranking[ranking["task"] == "generation"].set_index("method")
+    assert generation["rank"].tolist() == sorted(generation["rank"]) and generation["average"].is_monotonic_decreasing
+    assert generation.loc["anchors", "rank"] < generation.loc["random_init", "rank"]
+
+
 def test_train(run: Run, built: Path, tmp_path: Path) -> None:
     """From zoos and from a token set with the same content; existing files are not overwritten."""
     settings = ["--set", "d_model=32,layers=1,latent=8,steps=20", "--home", built]

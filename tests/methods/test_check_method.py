@@ -16,6 +16,8 @@ from zoobench.methods.registry import METHODS, get_method
 from zoobench.populations import Population
 from zoobench.testing import ContractError, check_method
 
+FEW = {"images": 20, "permutations": 99}
+
 
 @pytest.mark.parametrize("name", METHODS.own)
 def test_built_in_methods_keep_the_contract(name: str) -> None:
@@ -23,8 +25,7 @@ def test_built_in_methods_keep_the_contract(name: str) -> None:
     config = get_method(name).config(None)
     fields = vars(config) if config else {}
     lengths = [field for field in fields if field == "steps" or field.endswith("_steps")]
-    few = {"images": 20, "permutations": 99} if isinstance(fields.get("images", 0), int) else {}
-    few = {field: count for field, count in few.items() if field in fields}
+    few = {field: count for field, count in FEW.items() if isinstance(fields.get(field), int)}
     check_method(get_method(name), **few | dict.fromkeys(lengths, 2) | ({"batch_size": 4} if lengths else {}))
 
 

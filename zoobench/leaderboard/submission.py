@@ -114,7 +114,7 @@ def assemble(source: Path, folder: Path, leaderboards: Path, said: Mapping[str, 
         _write(folder, leaderboards, track, here | {"versions": {"zoobench": __version__}} | dict(said), source, url)
         return track
     if source.is_dir() or source.suffix == ".zip":
-        most = _most(leaderboards, _told(source, said))
+        most = _most(leaderboards, _told(source))
         with opened(source, most) as there:
             check_folder(there, most)
             return _from_folder(there, folder, leaderboards, said, url)
@@ -161,22 +161,21 @@ def _track(leaderboards: Path, fields: Mapping[str, Any]) -> Track:
     return read_track(leaderboards, name)
 
 
-def _told(source: Path, said: Mapping[str, Any]) -> object:
-    """The track's name as the user says it, or the entry in a folder; None if it cannot be read, as in an archive."""
-    if said.get("track") or not source.is_dir():
-        return said.get("track")
+def _told(source: Path) -> object:
+    """The track's name in the entry of a folder; None if it cannot be read, as in an archive."""
+    if not source.is_dir():
+        return None
     try:
         return parse_fields(read_plain(source / ENTRY, MOST_BYTES)).get("track")
     except InputError:  # which is told once the folder was checked
         return None
 
 
-def _most(leaderboards: Path, name: object) -> dict[str, int]:
-    """The largest file sizes in a submission to the track of that name, or to any track if there is none."""
+def _most(leaderboards: Path, wanted: object) -> dict[str, int]:
+    """The largest file sizes in a submission to the recorded track of that name, or to any if there is none."""
     most: dict[str, int] = {}
-    tracks = read_tracks(leaderboards)
-    for track in [track for track in tracks if track.name == name] or tracks:
-        if is_recorded(leaderboards, track):
-            for name, size in most_bytes(track, read_references(leaderboards, track)).items():
-                most[name] = max(size, most.get(name, 0))
+    recorded = [track for track in read_tracks(leaderboards) if is_recorded(leaderboards, track)]
+    for track in [track for track in recorded if track.name == wanted] or recorded:
+        for name, size in most_bytes(track, read_references(leaderboards, track)).items():
+            most[name] = max(size, most.get(name, 0))
     return most

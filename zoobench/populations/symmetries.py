@@ -12,6 +12,8 @@ from zoo_generation.networks.registry import ACTIVATIONS, ARCHITECTURES
 from zoo_generation.networks.symmetry import Group, match_closest, symmetry_groups
 from zoobench.populations import Population
 
+_FOUND: dict[tuple[object, ...], tuple[Group, ...]] = {}
+
 
 def groups_of(population: Population) -> tuple[Group, ...]:
     """The symmetries that all models of a population have: those of its architecture under each of its activations, or
@@ -42,9 +44,6 @@ def _groups_of_network(row: pd.Series) -> tuple[Group, ...]:
     if network not in _FOUND:
         _FOUND[network] = symmetry_groups(module, shape)
     return _FOUND[network]
-
-
-_FOUND: dict[tuple[object, ...], tuple[Group, ...]] = {}
 
 
 def reference_of(population: Population) -> Tensor:
