@@ -46,7 +46,8 @@ LOST = (
     "again, on a running cluster: it goes on from there"
 )
 CONNECT_SECONDS = 5  # for a machine to accept a connection
-ANSWER_SECONDS = 20  # for Ray to answer there
+ANSWER_SECONDS = 25  # for Ray to answer there; a connection takes one second, and four on a busy machine
+ANSWER_TRIES = 2  # a connection can hang that would have been made the next time
 CONNECT = """
 import logging, os, sys
 try:
@@ -154,12 +155,13 @@ def _answers(address: str) -> None:
             raise _no_answer(address, error.strerror or str(error)) from None
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     command = [sys.executable, "-c", CONNECT, address]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
-    except subprocess.TimeoutExpired:
-        raise _no_answer(address, f"no Ray said anything within {ANSWER_SECONDS} seconds") from None
-    if done.returncode != 0:
-        raise _no_answer(address, done.stdout)
+    for _ in range(ANSWER_TRIES):
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
+            if done.returncode == 0:
+                return
+            raise _no_answer(address, done.stdout)
+    raise _no_answer(address, f"no Ray said anything within {ANSWER_TRIES} times {ANSWER_SECONDS} seconds")
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
