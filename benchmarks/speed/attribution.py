@@ -4,7 +4,7 @@
     python benchmarks/speed/attribution.py --members 50 --repeats 3
     python benchmarks/speed/attribution.py --record tests/methods/recorded/traker.safetensors
 
-Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projection; for
+Members are networks as they are initialized, and images are digits. For the scores, `traker` gets our projections; for
 the time, its own. Time is that of the process on one core, so that other work beside changes little of it. Each of
 several repetitions times ours, ours with a sparse projection, and theirs; prints medians, and what the parts of a
 member take. `--record` writes what `traker` says of one small network, with its weights, for a test.
@@ -38,6 +38,7 @@ from zoobench.methods.attribution.kernel import SEEDS_APART, kernel_scores
 from zoobench.populations import Access, Evidence, Population, Tokenizer
 
 BATCH = 100  # images given to traker at once
+TOGETHER = 16  # members whose gradients are taken at once
 
 
 def members_of(count: int, images: int, architecture: str = "cnn_s", width: float = 1.0) -> Population:
@@ -86,7 +87,7 @@ def theirs(models: Population, asked: Images, size: int, projector: object = Non
         return torch.from_numpy(np.array(traker.finalize_scores("asked"))).T.contiguous()
 
 
-def ours_for_them(size: int) -> object:
+def ours_for_them(size: int, sparse: bool = False) -> object:
     """Our projection as one of traker's."""
     from trak.projectors import AbstractProjector
     from trak.utils import vectorize
@@ -97,7 +98,7 @@ def ours_for_them(size: int) -> object:
 
         def project(self, grads: dict[str, Tensor], model_id: int) -> Tensor:
             flat = vectorize(grads, device="cpu") if isinstance(grads, dict) else grads
-            return Projection(size, SEEDS_APART * model_id)(flat)
+            return (SparseProjection if sparse else Projection)(size, SEEDS_APART * model_id)(flat)
 
     return Ours()
 
@@ -115,9 +116,9 @@ def core_seconds(work: Callable[[], object]) -> float:
 
 
 def parts_of(models: Population, asked: Images, size: int, repeats: int) -> dict[str, float]:
-    """Median core-seconds of each part of one member's scores."""
+    """Median core-seconds of each part of one member's scores; gradients are those of `TOGETHER` members."""
     bank = Bank.of(models, asked)
-    given = models.weights[:1], models.layout, build_module(models.table.iloc[0]), bank.every, "margin"
+    given = models.weights[:TOGETHER], models.layout, build_module(models.table.iloc[0]), bank.every, "margin"
     gradients = per_example(*given)[0]
     features = Projection(size)(gradients)
     train, shown = features.split([len(bank.train.labels), len(asked.labels)])
@@ -127,7 +128,8 @@ def parts_of(models: Population, asked: Images, size: int, repeats: int) -> dict
         "sparse projection": lambda: SparseProjection(size)(gradients),
         "regression": lambda: kernel_scores(train, shown, 1e-6),
     }
-    return {name: statistics.median(core_seconds(each) for _ in range(repeats)) for name, each in work.items()}
+    found = {name: statistics.median(core_seconds(each) for _ in range(repeats)) for name, each in work.items()}
+    return found | {"gradients": found["gradients"] / len(given[0])}
 
 
 def record(path: Path) -> None:
@@ -158,9 +160,11 @@ def main() -> None:
     asked = ImageStore().of(models.row, "test").first(args.asked)
     for number in range(min(3, args.members)):
         alone = models.select(np.arange(len(models)) == number)
-        mine = Trak(members=1, size=args.size).attribute(alone, asked)
-        other = theirs(alone, asked, args.size, ours_for_them(args.size))
-        print(f"member {number}: correlation {correlation(mine, other):.6f}")
+        found = []
+        for sparse in (False, True):
+            mine = Trak(members=1, size=args.size, sparse=sparse).attribute(alone, asked)
+            found.append(correlation(mine, theirs(alone, asked, args.size, ours_for_them(args.size, sparse))))
+        print("member {}: correlation {:.6f}, of the sparse projection {:.6f}".format(number, *found))
     dense, sparse = (Trak(members=args.members, size=args.size, sparse=each) for each in (False, True))
     compared: dict[str, Callable[[], object]] = {
         "ours": lambda: dense.attribute(models, asked),

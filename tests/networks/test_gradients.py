@@ -68,6 +68,25 @@ def test_per_example_gradients_are_those_of_batches_of_one(name: str, of: str) -
         module.float()
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (3, 5), (5, 7)])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_compiled_kernels_give_gradients_of_any_shape(kernel: tuple[int, int], pool: int) -> None:
+    """Kernels that five taps do not divide, maps that four columns do not, images that a batch does not."""
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(2, 3, kernel, padding=1), nn.Conv2d(3, 4, kernel, bias=False)
+    pooling = [nn.MaxPool2d(2)] if pool == 2 else []
+    head = nn.LazyLinear(5)
+    module = nn.Sequential(first, *pooling, nn.Tanh(), second, nn.SiLU(), nn.Flatten(), head).eval()
+    shown = Images(torch.randn(67, 2, 19, 21), torch.arange(67) % 5)
+    module(shown.images)
+    layout = Layout.of(module.state_dict())
+    weights = 0.3 * torch.randn(3, layout.size)
+    found = per_example(weights, layout, module, shown, "margin")
+    exact = per_example(weights.double(), layout, module, shown, "margin")
+    assert found.shape == exact.shape == (3, 67, layout.size)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
+
+
 def test_positions_say_where_the_parameters_are() -> None:
     weights, layout, module = models_of("resnet18", 1)
     module.load_state_dict(layout.unflatten(weights[0]), strict=False)

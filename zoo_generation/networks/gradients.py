@@ -1,9 +1,9 @@
 """Derivatives of many networks by their parameters: per-example gradients, and second derivatives of their loss.
 
 Networks are in evaluation mode: BatchNorm uses its running statistics, which are not parameters, and dropout drops
-nothing. Everything uses PyTorch's own operations, because the compiled kernels of stacks have only a first derivative,
-and none per image. Parameters are in the order of the flat vector, without entries that have no gradient; `positions`
-gives their places in the flat vector.
+nothing. Second derivatives use PyTorch's own operations, because the compiled kernels of stacks have only a first one;
+per-example gradients of simple networks use these kernels on a CPU. Parameters are in the order of the flat vector,
+without entries that have no gradient; `positions` gives their places in the flat vector.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.accuracy import margins
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.architectures.layout import LayoutEntry
-from zoo_generation.networks.layerwise import layer_gradients, plain_layers
+from zoo_generation.networks.layerwise import are_simple, layer_gradients, plain_layers, stack_gradients
 from zoo_generation.networks.module import first_line
 from zoo_generation.networks.program import Program, norms_of, sizes_of_outputs
 from zoo_generation.networks.randomness import EVALUATION_SEED, seeded
@@ -37,6 +37,7 @@ Of = Literal["loss", "logit", "margin"]
 
 GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
 LARGEST_BATCH = 64  # images
+STACK_BATCH = 256  # images
 GRAPH_ELEMENTS = 2**26  # of layers' outputs in graphs that stay in memory; a graph holds several times as many
 APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
 AGREE = 1e-5  # how far, as a share of the largest, gradients by layers may be from those image by image
@@ -76,29 +77,38 @@ def per_example(
     def image_by_image(pixels: Tensor, truth: Tensor) -> Tensor:
         parameters = {name: value.detach() for name, value in module.named_parameters() if name in names}
         gradients = vmap(grad(output), (None, 0, 0))(parameters, pixels, truth)
-        return torch.cat([gradients[name].flatten(1) for name in names], dim=1)
+        return torch.cat([gradients[name].flatten(1) for name in names], dim=1)[None]
 
     def layer_by_layer(pixels: Tensor, truth: Tensor) -> Tensor:
-        return layer_gradients(module, layers, names, pixels, lambda logits: _output(logits, truth, of))
+        return layer_gradients(module, layers, names, pixels, lambda logits: _output(logits, truth, of))[None]
+
+    def all_models(pixels: Tensor, truth: Tensor) -> Tensor:
+        return stack_gradients(program, names, pixels, truth, lambda logits, labels: _output(logits, labels, of))
 
     layers = plain_layers(module, names)
+    in_stack = device == "cpu" and weights.dtype == torch.float32 and are_simple(layers.values())
+    most = GRADIENT_ELEMENTS // (size * STACK_BATCH)  # models
     turns = [project] * len(weights) if project is None or callable(project) else project
-    step, found = progress.stage("gradients"), []
-    with _program(module, layout, images, device, weights.dtype, alone=True) as (program, shown, labels):
-        batch = min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
-        for number, each in enumerate(weights.to(device).split(1)):
-            program.load(each)
+    step, found = progress.stage("gradients"), list[Tensor]()
+    with _program(module, layout, images, device, weights.dtype, alone=not (in_stack and most)) as given:
+        program, shown, labels = given
+        models = program.chunks(shown[:1]).models if program.stack else 1
+        in_stack = program.stack is not None
+        batch = STACK_BATCH if in_stack else min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
+        for rows in torch.arange(len(weights)).split(min(models, most) if in_stack else 1):
+            program.load(weights[rows].to(device))
             _check_independent(program, shown)
-            if layers and not number:  # a user's network may use a layer's weights otherwise than by calling it
+            if layers and not in_stack and not found:  # a network may use weights otherwise than by calling layers
                 few = shown[:IMAGES], labels[:IMAGES]
                 layers = layers if near(layer_by_layer(*few), image_by_image(*few), AGREE) else {}
-            gradients, rows = layer_by_layer if layers else image_by_image, []
-            turn = turns[number]
+            gradients = all_models if in_stack else layer_by_layer if layers else image_by_image
+            parts = [list[Tensor]() for _ in rows]
             for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
-                flat = gradients(pixels, truth)
-                rows.append((flat if turn is None else turn(flat)).cpu())
-            found.append(torch.cat(rows))
-            step(number + 1, len(weights))
+                for own, number, flat in zip(parts, rows.tolist(), gradients(pixels, truth), strict=True):
+                    turn = turns[number]
+                    own.append((flat if turn is None else turn(flat)).cpu())
+            found += map(torch.cat, parts)
+            step(len(found), len(weights))
     return torch.stack(found)
 
 

@@ -40,10 +40,12 @@ def convolution(
     """Convolve each model's maps, already padded, with its weights; if `pool` is 2, keep the largest of each 2 × 2.
 
     maps: [models, channels, height, width, batch], or [1, …] if all models see the same; weight: [models,
-    outputs, channels, kernel height, kernel width]; bias: [models, outputs].
+    outputs, channels, kernel height, kernel width]; bias: [models, outputs]. On a CPU both may have a last dimension of
+    images, `kernels.IMAGES` of them, along which they are equal: their gradient is then that of each image alone. Such
+    a convolution has a stride and a dilation of 1.
     """
     if maps.device.type == "cpu" and maps.dtype == torch.float32:
-        bias = weight.new_zeros(weight.shape[:2]) if bias is None else bias
+        bias = weight.new_zeros(*weight.shape[:2], *weight.shape[5:]) if bias is None else bias
         return _Convolution.apply(maps, weight, bias, stride, dilation, pool)
     slow = maps.device.type != "cpu" and any(channels % QUICK for channels in weight.shape[1:3])
     way = unfolded_convolution if slow and len(maps) == len(weight) > 1 else grouped_convolution
@@ -90,7 +92,8 @@ def max_pool(maps: Tensor) -> Tensor:
 def linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """features [models or 1, inputs, batch], weight [models, outputs, inputs] → [models, outputs, batch].
 
-    On a CPU it is a convolution of one pixel: a library's batched product depends on the size of the batch.
+    Weights may be those of each image, see `convolution`. On a CPU it is a convolution of one pixel: a library's
+    batched product depends on the size of the batch.
     """
     if features.device.type == "cpu" and features.dtype == torch.float32:
         pixel = features[:, :, None, None]
@@ -138,6 +141,9 @@ class _Convolution(torch.autograd.Function):
     def forward(
         ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, stride: Pair, dilation: Pair, pool: int
     ) -> Tensor:
+        ctx.each = weight.dim() == 6
+        if ctx.each:
+            weight, bias = weight[..., 0], bias[..., 0]
         maps = maps.contiguous()
         models, outputs = weight.shape[:2]
         height, width, batch = maps.shape[2:]
@@ -169,9 +175,14 @@ class _Convolution(torch.autograd.Function):
         stride, dilation, pool, offsets, row, step = ctx.geometry
         gradient = gradient.contiguous()
         which = (pooled or [gradient])[0].numpy()
-        to_weight = maps.new_empty(*weight.shape[:2], len(offsets))
-        kernels.correlate(maps.flatten(1).numpy(), gradient.numpy(), which, offsets, row, step, pool, to_weight.numpy())
-        to_weight = to_weight[:, :, : weight.shape[2:].numel()].reshape(weight.shape)
+        if ctx.each:
+            to_weight = _of_each(maps, gradient, which, weight.shape, pool)
+        else:
+            to_weight = maps.new_empty(*weight.shape[:2], len(offsets))
+            images = maps.flatten(1).numpy()
+            kernels.correlate(images, gradient.numpy(), which, offsets, row, step, pool, to_weight.numpy())
+            to_weight = to_weight[:, :, : weight.shape[2:].numel()].reshape(weight.shape)
+        to_bias = gradient.sum((2, 3)) if ctx.each else gradient.sum((2, 3, 4))
         to_maps = None
         if ctx.needs_input_grad[0]:
             to_maps = maps.new_empty(len(weight), *maps.shape[1:])
@@ -179,7 +190,18 @@ class _Convolution(torch.autograd.Function):
             flat = to_maps.flatten(3).numpy()
             kernels.convolve_back(gradient.numpy(), which, turned, stride, dilation, pool, flat)
             to_maps = to_maps if len(maps) == len(weight) else to_maps.sum(0, keepdim=True)
-        return to_maps, to_weight, gradient.sum((2, 3, 4)), None, None, None
+        return to_maps, to_weight, to_bias, None, None, None
+
+
+def _of_each(maps: Tensor, gradient: Tensor, which: Any, shape: torch.Size, pool: int) -> Tensor:
+    """The gradient of a convolution's weights for each image alone: [*shape, images]."""
+    if maps.shape[2:4].numel() == shape[3:].numel() == 1:  # a linear layer
+        return (gradient.flatten(2)[:, :, None] * maps.flatten(2)[:, None])[:, :, :, None, None]
+    more = -shape[4] % kernels.TAPS
+    wide = F.pad(maps, (0, 0, 0, more)).numpy()
+    found = maps.new_empty(*shape[:4], shape[4] + more, kernels.IMAGES)
+    kernels.correlate_each(wide, gradient.numpy(), which, pool, found.numpy())
+    return found[:, :, :, :, : shape[4]]
 
 
 class _Unfolded(torch.autograd.Function):

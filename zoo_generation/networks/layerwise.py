@@ -7,11 +7,14 @@ product per image, for a convolution their sum over positions. Source: Goodfello
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zoo_generation.networks.kernels import IMAGES
+from zoo_generation.networks.program import Program
 
 
 def plain_layers(module: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
@@ -62,6 +65,34 @@ def layer_gradients(
     parameters = dict(module.named_parameters())
     nothing = {name: images.new_zeros(len(images), parameters[name].numel()) for name in names if name not in gradients}
     return torch.cat([(gradients | nothing)[name] for name in names], dim=1)
+
+
+def are_simple(layers: Iterable[nn.Module]) -> bool:
+    """Whether there are plain layers, all known to `stack_gradients`: convolutions with a stride and dilation of 1."""
+    every = list(layers)
+    convolutions = [layer for layer in every if isinstance(layer, nn.Conv2d)]
+    return bool(every) and all({*layer.stride, *layer.dilation} == {1} for layer in convolutions)
+
+
+def stack_gradients(
+    program: Program, names: Sequence[str], images: Tensor, labels: Tensor, output: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """What `layer_gradients` gives, of all models of a stack at once: [models, images, P], images innermost in memory.
+
+    output: of logits [models · images, classes], model after model, and their labels.
+    """
+    assert program.stack is not None
+    state = {name: program.state[name].detach() for name in names}
+    size = sum(value[0].numel() for value in state.values())
+    found = images.new_empty(program.stack.models, size, len(images))
+    for pixels, truth, into in zip(images.split(IMAGES), labels.split(IMAGES), found.split(IMAGES, 2), strict=True):
+        maps = F.pad(pixels.permute(1, 2, 3, 0)[None], (0, IMAGES - len(pixels))).contiguous()
+        each = {name: value[..., None].expand(*value.shape, IMAGES).requires_grad_() for name, value in state.items()}
+        logits = program.stack(program.state | each, maps, training=False)[..., : len(pixels)]
+        total = output(logits.mT.flatten(0, 1), truth.repeat(program.stack.models))
+        rows = torch.autograd.grad(total, list(each.values()), allow_unused=True, materialize_grads=True)
+        torch.cat([row.flatten(1, -2)[..., : len(pixels)] for row in rows], dim=1, out=into)
+    return found.mT
 
 
 def _is_plain(layer: nn.Module) -> bool:

@@ -55,11 +55,12 @@ class SparseProjection:
     def __call__(self, values: Tensor) -> Tensor:
         """Values [..., inputs] projected to [..., size]."""
         order, signs = _order(self.seed, self.size, values.shape[-1])
-        turned = values[..., order] * signs.to(values)
+        shape = -1, *[1] * (values.dim() - 1)
+        turned = values.movedim(-1, 0).index_select(0, order) * signs.to(values).view(shape)
         rows, rest = divmod(len(order), self.size)
-        whole = turned[..., : rows * self.size].unflatten(-1, (rows, self.size)).sum(-2)
-        whole[..., :rest] += turned[..., rows * self.size :]
-        return whole
+        whole = turned[: rows * self.size].unflatten(0, (rows, self.size)).sum(0)
+        whole[:rest] += turned[rows * self.size :]
+        return whole.movedim(0, -1)
 
 
 @lru_cache(maxsize=64)

@@ -36,17 +36,21 @@ class Member:
         """Its network, in evaluation mode."""
         return runnable_module(self.path.table.iloc[0])
 
-    def gradients(self, images: Images, of: Of, place: int = -1) -> Tensor:
-        """The gradient of each image's output by the parameters, after its checkpoint `place`: [images, P]."""
-        return per_example(self.path.weights[place][None], self.path.layout, self.module(), images, of)[0]
+    def gradients(self, images: Images, of: Of, place: int = -1, *, double: bool = False) -> Tensor:
+        """The gradient of each image's output by the parameters, after its checkpoint `place`: [images, P].
 
-    def by_train(self, place: int = -1) -> Tensor:
+        double: in float64, which takes several times as long.
+        """
+        weights = self.path.weights[place][None]
+        return per_example(weights.double() if double else weights, self.path.layout, self.module(), images, of)[0]
+
+    def by_train(self, place: int = -1, *, double: bool = False) -> Tensor:
         """The gradient of each training image's loss: [images, P]."""
-        return self.gradients(self.train, "loss", place)
+        return self.gradients(self.train, "loss", place, double=double)
 
-    def by_asked(self, place: int = -1) -> Tensor:
+    def by_asked(self, place: int = -1, *, double: bool = False) -> Tensor:
         """The gradient of each asked image's margin: [asked, P]."""
-        return self.gradients(self.asked, "margin", place)
+        return self.gradients(self.asked, "margin", place, double=double)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,8 @@ class ExactInfluence(MeanOfMembers):
             raise InputError(f"influence was given a damping of {self.damping:g}; take more than 0")
 
     def scores(self, member: Member) -> Tensor:
-        return damped_products(member.by_asked(), curvature(member), member.by_train(), self.damping) / _images(member)
+        by_asked, by_train = member.by_asked(double=True), member.by_train(double=True)
+        return damped_products(by_asked, curvature(member), by_train, self.damping) / _images(member)
 
 
 def damped_products(asked: Tensor, matrix: Tensor, train: Tensor, damping: float) -> Tensor:
@@ -80,8 +81,8 @@ class UnrolledInfluence(MeanOfMembers):
         steps = -(-_images(member) // int(row["batch_size"]))
         times = [float(row["learning_rate"]) * steps * (end - start) for start, end in pairwise(ends)]
         matrices = [torch.stack([curvature(member, at) for at in each.tolist()]).mean(0) for each in places]
-        gradients = [torch.stack([member.by_train(at) for at in each.tolist()]).mean(0) for each in places]
-        return unrolled_products(member.by_asked(), matrices, gradients, times) / _images(member)
+        gradients = [torch.stack([member.by_train(at, double=True) for at in each.tolist()]).mean(0) for each in places]
+        return unrolled_products(member.by_asked(double=True), matrices, gradients, times) / _images(member)
 
 
 def unrolled_products(
