@@ -33,12 +33,11 @@ from zoo_generation.networks.module import Network, build_module
 from zoo_generation.networks.projection import Projection, SparseProjection
 from zoo_generation.networks.threads import use_threads
 from zoobench.methods.attribution import Trak
-from zoobench.methods.attribution.bank import Bank
+from zoobench.methods.attribution.bank import AT_ONCE, Bank
 from zoobench.methods.attribution.kernel import SEEDS_APART, kernel_scores
 from zoobench.populations import Access, Evidence, Population, Tokenizer
 
 BATCH = 100  # images given to traker at once
-TOGETHER = 16  # members whose gradients are taken at once
 
 
 def members_of(count: int, images: int, architecture: str = "cnn_s", width: float = 1.0) -> Population:
@@ -116,9 +115,9 @@ def core_seconds(work: Callable[[], object]) -> float:
 
 
 def parts_of(models: Population, asked: Images, size: int, repeats: int) -> dict[str, float]:
-    """Median core-seconds of each part of one member's scores; gradients are those of `TOGETHER` members."""
+    """Median core-seconds of each part of one member's scores, alone; of gradients, a share of a call for `AT_ONCE`."""
     bank = Bank.of(models, asked)
-    given = models.weights[:TOGETHER], models.layout, build_module(models.table.iloc[0]), bank.every, "margin"
+    given = models.weights[:AT_ONCE], models.layout, build_module(models.table.iloc[0]), bank.every, "margin"
     gradients = per_example(*given)[0]
     features = Projection(size)(gradients)
     train, shown = features.split([len(bank.train.labels), len(asked.labels)])
@@ -161,10 +160,10 @@ def main() -> None:
     for number in range(min(3, args.members)):
         alone = models.select(np.arange(len(models)) == number)
         found = []
-        for sparse in (False, True):
-            mine = Trak(members=1, size=args.size, sparse=sparse).attribute(alone, asked)
-            found.append(correlation(mine, theirs(alone, asked, args.size, ours_for_them(args.size, sparse))))
-        print("member {}: correlation {:.6f}, of the sparse projection {:.6f}".format(number, *found))
+        for kind in (False, True):
+            mine = Trak(members=1, size=args.size, sparse=kind).attribute(alone, asked)
+            found.append(correlation(mine, theirs(alone, asked, args.size, ours_for_them(args.size, kind))))
+        print(f"member {number}: correlation {found[0]:.6f}, with the sparse projection {found[1]:.6f}")
     dense, sparse = (Trak(members=args.members, size=args.size, sparse=each) for each in (False, True))
     compared: dict[str, Callable[[], object]] = {
         "ours": lambda: dense.attribute(models, asked),

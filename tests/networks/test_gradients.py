@@ -87,6 +87,26 @@ def test_compiled_kernels_give_gradients_of_any_shape(kernel: tuple[int, int], p
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
 
 
+def test_many_models_are_projected_each_by_its_own() -> None:
+    """More models than run at once, and more images."""
+    weights, layout, module = models_of("cnn_s", 9)
+    shown, turns = images(70), [Projection(8, seed) for seed in range(9)]
+    together = per_example(weights, layout, module, shown, project=turns)
+    alone = [per_example(weights[at][None], layout, module, shown, project=turns[at])[0] for at in range(9)]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", ["0.weight", "0.bias", "3.weight", "3.bias"])
+def test_half_a_layer_may_be_frozen(frozen: str) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(32, 3)).eval()
+    module.get_parameter(frozen).requires_grad_(False)
+    layout, shown = Layout.of(module.state_dict()), Images(torch.randn(70, 1, 6, 6), torch.arange(70) % 3)
+    weights = torch.randn(2, layout.size)
+    found, exact = (per_example(each, layout, module, shown) for each in (weights, weights.double()))
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
+
+
 def test_positions_say_where_the_parameters_are() -> None:
     weights, layout, module = models_of("resnet18", 1)
     module.load_state_dict(layout.unflatten(weights[0]), strict=False)

@@ -2,8 +2,9 @@
 
 Networks are in evaluation mode: BatchNorm uses its running statistics, which are not parameters, and dropout drops
 nothing. Second derivatives use PyTorch's own operations, because the compiled kernels of stacks have only a first one;
-per-example gradients of simple networks use these kernels on a CPU. Parameters are in the order of the flat vector,
-without entries that have no gradient; `positions` gives their places in the flat vector.
+per-example gradients of linear layers and convolutions with a stride of 1 use these kernels on a CPU, in single
+precision. Parameters are in the order of the flat vector, without entries that have no gradient; `positions` gives
+their places in the flat vector.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from zoo_generation.errors import InputError, unknown
 from zoo_generation.networks.accuracy import margins
 from zoo_generation.networks.architectures import Layout
 from zoo_generation.networks.architectures.layout import LayoutEntry
+from zoo_generation.networks.kernels import EACH
 from zoo_generation.networks.layerwise import are_simple, layer_gradients, plain_layers, stack_gradients
 from zoo_generation.networks.module import first_line
 from zoo_generation.networks.program import Program, norms_of, sizes_of_outputs
@@ -37,7 +39,7 @@ Of = Literal["loss", "logit", "margin"]
 
 GRADIENT_ELEMENTS = 2**23  # of per-example gradients in memory at once, beside the result
 LARGEST_BATCH = 64  # images
-STACK_BATCH = 256  # images
+STACK_BATCH = 256  # images of a stack that are projected at once; more save no calls
 GRAPH_ELEMENTS = 2**26  # of layers' outputs in graphs that stay in memory; a graph holds several times as many
 APART = 1e-3  # how far, as a share of the largest, an image's logits may be from those that it has among others
 AGREE = 1e-5  # how far, as a share of the largest, gradients by layers may be from those image by image
@@ -86,26 +88,26 @@ def per_example(
         return stack_gradients(program, names, pixels, truth, lambda logits, labels: _output(logits, labels, of))
 
     layers = plain_layers(module, names)
-    in_stack = device == "cpu" and weights.dtype == torch.float32 and are_simple(layers.values())
-    most = GRADIENT_ELEMENTS // (size * STACK_BATCH)  # models
+    known = device == "cpu" and weights.dtype == torch.float32 and are_simple(layers.values())
+    many = len(images.labels) >= EACH and size * STACK_BATCH <= GRADIENT_ELEMENTS
     turns = [project] * len(weights) if project is None or callable(project) else project
     step, found = progress.stage("gradients"), list[Tensor]()
-    with _program(module, layout, images, device, weights.dtype, alone=not (in_stack and most)) as given:
+    with _program(module, layout, images, device, weights.dtype, alone=not (known and many)) as given:
         program, shown, labels = given
-        models = program.chunks(shown[:1]).models if program.stack else 1
+        chunk = program.chunks(shown[:1]).models if program.stack else 1
         in_stack = program.stack is not None
         batch = STACK_BATCH if in_stack else min(LARGEST_BATCH, max(1, GRADIENT_ELEMENTS // size))
-        for rows in torch.arange(len(weights)).split(min(models, most) if in_stack else 1):
+        for rows in torch.arange(len(weights)).split(min(chunk, GRADIENT_ELEMENTS // (size * batch)) or 1):
             program.load(weights[rows].to(device))
             _check_independent(program, shown)
-            if layers and not in_stack and not found:  # a network may use weights otherwise than by calling layers
+            if layers and not in_stack and not found:  # unlike in a stack, weights may be used without calling layers
                 few = shown[:IMAGES], labels[:IMAGES]
                 layers = layers if near(layer_by_layer(*few), image_by_image(*few), AGREE) else {}
             gradients = all_models if in_stack else layer_by_layer if layers else image_by_image
             parts = [list[Tensor]() for _ in rows]
             for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
-                for own, number, flat in zip(parts, rows.tolist(), gradients(pixels, truth), strict=True):
-                    turn = turns[number]
+                chosen = [turns[number] for number in rows.tolist()]
+                for own, turn, flat in zip(parts, chosen, gradients(pixels, truth), strict=True):
                     own.append((flat if turn is None else turn(flat)).cpu())
             found += map(torch.cat, parts)
             step(len(found), len(weights))

@@ -3,7 +3,8 @@
 Maps are laid out [models, channels, height, width, batch]: the batch is innermost, so that whole rows of a map are
 one vector (width · batch elements), whatever the number of channels. Libraries vectorise over channels, of which a
 zoo's models have eight. A convolution is a sum of *taps*, one per weight: a row of the input at an offset, times the
-weight. Each loop here takes five taps to two output channels, which is what sixteen registers hold.
+weight. Loops take five taps to two output channels, which is what sixteen registers hold, or, for each image alone, to
+four columns of one.
 
 A convolution and the max-pooling after it are one kernel: what is pooled away stays in the first-level cache.
 
@@ -17,7 +18,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 TAPS = 5
-IMAGES = 64  # that `correlate_each` takes: four of the longest vectors, and a number that its compiler knows
+EACH = 64  # images of `correlate_each`: four of the longest vectors, and a number that the compiler knows
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -77,30 +78,30 @@ def _dot_taps(first: Floats, second: Floats, source: Floats, at: Integers, g: Fl
 
 @_serial
 def _dot_columns(row: Floats, source: Floats, out: Floats) -> None:
-    """Add to `out` [TAPS · IMAGES] each image's inner products of a row with five pieces of `source`, a column apart.
+    """Add to `out` [TAPS · EACH] each image's inner products of a row with five pieces of `source`, a column apart.
 
-    Four columns at a time need eight of the source.
+    row: [columns · EACH]; source: at least four columns more.
     """
-    columns = len(row) // IMAGES
+    columns = len(row) // EACH
     for j in range(0, columns - 3, 4):
-        p, a = row[j * IMAGES :], source[j * IMAGES :]
-        for t in range(IMAGES):
-            p0, p1, p2, p3 = p[t], p[IMAGES + t], p[2 * IMAGES + t], p[3 * IMAGES + t]
-            a0, a1, a2, a3 = a[t], a[IMAGES + t], a[2 * IMAGES + t], a[3 * IMAGES + t]
-            a4, a5, a6, a7 = a[4 * IMAGES + t], a[5 * IMAGES + t], a[6 * IMAGES + t], a[7 * IMAGES + t]
+        p, a = row[j * EACH :], source[j * EACH :]
+        for t in range(EACH):
+            p0, p1, p2, p3 = p[t], p[EACH + t], p[2 * EACH + t], p[3 * EACH + t]
+            a0, a1, a2, a3 = a[t], a[EACH + t], a[2 * EACH + t], a[3 * EACH + t]
+            a4, a5, a6, a7 = a[4 * EACH + t], a[5 * EACH + t], a[6 * EACH + t], a[7 * EACH + t]
             out[t] += p0 * a0 + p1 * a1 + p2 * a2 + p3 * a3
-            out[IMAGES + t] += p0 * a1 + p1 * a2 + p2 * a3 + p3 * a4
-            out[2 * IMAGES + t] += p0 * a2 + p1 * a3 + p2 * a4 + p3 * a5
-            out[3 * IMAGES + t] += p0 * a3 + p1 * a4 + p2 * a5 + p3 * a6
-            out[4 * IMAGES + t] += p0 * a4 + p1 * a5 + p2 * a6 + p3 * a7
+            out[EACH + t] += p0 * a1 + p1 * a2 + p2 * a3 + p3 * a4
+            out[2 * EACH + t] += p0 * a2 + p1 * a3 + p2 * a4 + p3 * a5
+            out[3 * EACH + t] += p0 * a3 + p1 * a4 + p2 * a5 + p3 * a6
+            out[4 * EACH + t] += p0 * a4 + p1 * a5 + p2 * a6 + p3 * a7
     for j in range(columns - columns % 4, columns):
-        p, a = row[j * IMAGES :], source[j * IMAGES :]
-        for t in range(IMAGES):
+        p, a = row[j * EACH :], source[j * EACH :]
+        for t in range(EACH):
             out[t] += p[t] * a[t]
-            out[IMAGES + t] += p[t] * a[IMAGES + t]
-            out[2 * IMAGES + t] += p[t] * a[2 * IMAGES + t]
-            out[3 * IMAGES + t] += p[t] * a[3 * IMAGES + t]
-            out[4 * IMAGES + t] += p[t] * a[4 * IMAGES + t]
+            out[EACH + t] += p[t] * a[EACH + t]
+            out[2 * EACH + t] += p[t] * a[2 * EACH + t]
+            out[3 * EACH + t] += p[t] * a[3 * EACH + t]
+            out[4 * EACH + t] += p[t] * a[4 * EACH + t]
 
 
 @_serial
@@ -238,9 +239,9 @@ def correlate(
 def correlate_each(images: Floats, gradient: Floats, which: Floats, size: int, out: Floats) -> None:
     """The gradient of `convolve`'s weights for each image alone, of a stride and dilation of 1.
 
-    images: [models or 1, channels, height, width, IMAGES]; gradient, which, size: as of `correlate`; out: [models,
-    outputs, channels, kernel height, kernel width, IMAGES], of a kernel width that is a multiple of `TAPS`, for which
-    images are wide enough.
+    images: [models or 1, channels, height, width, EACH], at least as wide as the gradient's columns before pooling and
+    the kernel's width less one; gradient, which, size: as of `correlate`; out: [models, outputs, channels, kernel
+    height, kernel width, EACH], of a kernel width that is a multiple of `TAPS`.
     """
     models, outputs, channels, kernel_height, kernel_width = out.shape[:5]
     rows, columns = gradient.shape[2], size * gradient.shape[3]
@@ -248,16 +249,16 @@ def correlate_each(images: Floats, gradient: Floats, which: Floats, size: int, o
         k, o = n // outputs, n % outputs
         maps, sums = images[k % len(images)], out[k, o]
         sums[:] = 0
-        spread = np.empty((size, columns * IMAGES), np.float32)
+        spread = np.empty((size, columns * EACH), np.float32)
         for i in range(rows):
-            _unpool(gradient[k, o, i], which[k, o, i], IMAGES, spread)
+            _unpool(gradient[k, o, i], which[k, o, i], EACH, spread)
             for r in range(size):
                 for c in range(channels):
                     for dy in range(kernel_height):
                         source = maps[c, i * size + r + dy].reshape(-1)
                         for dx in range(0, kernel_width, TAPS):
                             taps = sums[c, dy, dx : dx + TAPS].reshape(-1)
-                            _dot_columns(spread[r], source[dx * IMAGES :], taps)
+                            _dot_columns(spread[r], source[dx * EACH :], taps)
 
 
 @_parallel

@@ -40,9 +40,9 @@ def convolution(
     """Convolve each model's maps, already padded, with its weights; if `pool` is 2, keep the largest of each 2 × 2.
 
     maps: [models, channels, height, width, batch], or [1, …] if all models see the same; weight: [models,
-    outputs, channels, kernel height, kernel width]; bias: [models, outputs]. On a CPU both may have a last dimension of
-    images, `kernels.IMAGES` of them, along which they are equal: their gradient is then that of each image alone. Such
-    a convolution has a stride and a dilation of 1.
+    outputs, channels, kernel height, kernel width]; bias: [models, outputs]. On a CPU, in float32, weight and
+    bias may have a last dimension of `kernels.EACH` images, both or neither, along which they are equal; their gradient
+    is then that of each image alone. Such a convolution has a stride and a dilation of 1.
     """
     if maps.device.type == "cpu" and maps.dtype == torch.float32:
         bias = weight.new_zeros(*weight.shape[:2], *weight.shape[5:]) if bias is None else bias
@@ -199,7 +199,7 @@ def _of_each(maps: Tensor, gradient: Tensor, which: Any, shape: torch.Size, pool
         return (gradient.flatten(2)[:, :, None] * maps.flatten(2)[:, None])[:, :, :, None, None]
     more = -shape[4] % kernels.TAPS
     wide = F.pad(maps, (0, 0, 0, more)).numpy()
-    found = maps.new_empty(*shape[:4], shape[4] + more, kernels.IMAGES)
+    found = maps.new_empty(*shape[:4], shape[4] + more, kernels.EACH)
     kernels.correlate_each(wide, gradient.numpy(), which, pool, found.numpy())
     return found[:, :, :, :, : shape[4]]
 

@@ -7,13 +7,13 @@ product per image, for a convolution their sum over positions. Source: Goodfello
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_generation.networks.kernels import IMAGES
+from zoo_generation.networks.kernels import EACH
 from zoo_generation.networks.program import Program
 
 
@@ -67,11 +67,14 @@ def layer_gradients(
     return torch.cat([(gradients | nothing)[name] for name in names], dim=1)
 
 
-def are_simple(layers: Iterable[nn.Module]) -> bool:
-    """Whether there are plain layers, all known to `stack_gradients`: convolutions with a stride and dilation of 1."""
-    every = list(layers)
-    convolutions = [layer for layer in every if isinstance(layer, nn.Conv2d)]
-    return bool(every) and all({*layer.stride, *layer.dilation} == {1} for layer in convolutions)
+def are_simple(layers: Collection[nn.Module]) -> bool:
+    """Whether `stack_gradients` knows these layers of `plain_layers`; False if there are none.
+
+    It knows linear layers and convolutions with a stride and dilation of 1, of which nothing is frozen.
+    """
+    frozen = any(not each.requires_grad for layer in layers for each in layer.parameters())
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    return bool(layers) and not frozen and all({*layer.stride, *layer.dilation} == {1} for layer in convolutions)
 
 
 def stack_gradients(
@@ -83,11 +86,11 @@ def stack_gradients(
     """
     assert program.stack is not None
     state = {name: program.state[name].detach() for name in names}
+    each = {name: value[..., None].expand(*value.shape, EACH).requires_grad_() for name, value in state.items()}
     size = sum(value[0].numel() for value in state.values())
     found = images.new_empty(program.stack.models, size, len(images))
-    for pixels, truth, into in zip(images.split(IMAGES), labels.split(IMAGES), found.split(IMAGES, 2), strict=True):
-        maps = F.pad(pixels.permute(1, 2, 3, 0)[None], (0, IMAGES - len(pixels))).contiguous()
-        each = {name: value[..., None].expand(*value.shape, IMAGES).requires_grad_() for name, value in state.items()}
+    for pixels, truth, into in zip(images.split(EACH), labels.split(EACH), found.split(EACH, 2), strict=True):
+        maps = F.pad(pixels.permute(1, 2, 3, 0)[None], (0, EACH - len(pixels))).contiguous()
         logits = program.stack(program.state | each, maps, training=False)[..., : len(pixels)]
         total = output(logits.mT.flatten(0, 1), truth.repeat(program.stack.models))
         rows = torch.autograd.grad(total, list(each.values()), allow_unused=True, materialize_grads=True)

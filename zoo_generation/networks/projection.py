@@ -56,6 +56,7 @@ class SparseProjection:
         """Values [..., inputs] projected to [..., size]."""
         order, signs = _order(self.seed, self.size, values.shape[-1])
         shape = -1, *[1] * (values.dim() - 1)
+        # Inputs first, since whole rows are quick to take, and gradients of stacks are such rows.
         turned = values.movedim(-1, 0).index_select(0, order) * signs.to(values).view(shape)
         rows, rest = divmod(len(order), self.size)
         whole = turned[: rows * self.size].unflatten(0, (rows, self.size)).sum(0)

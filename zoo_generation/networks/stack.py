@@ -89,8 +89,9 @@ class Stack(fx.Interpreter):
     def __call__(self, weights: Mapping[str, Tensor], maps: Tensor, *, training: bool) -> Tensor:
         """Logits [models, classes, batch].
 
-        weights: parameters and buffers by name, [models, *shape] each; running statistics change in training. maps:
-        [models, channels, height, width, batch], or [1, …] if all models see the same images.
+        weights: parameters and buffers by name, [models, *shape] each, those of convolutions and linear layers maybe of
+        each image, see `convolution`; running statistics change in training. maps: [models, channels, height, width,
+        batch], or [1, …] if all models see the same images.
         """
         self.weights, self.training = weights, training
         return self.run(maps)

@@ -47,7 +47,7 @@ LOST = (
 )
 CONNECT_SECONDS = 5  # for a machine to accept a connection
 ANSWER_SECONDS = 25  # for Ray to answer there; a connection takes one second, and four on a busy machine
-ANSWER_TRIES = 2  # a connection can hang that would have been made the next time
+ANSWER_TRIES = 2  # a connection that hangs is often made the next time
 CONNECT = """
 import logging, os, sys
 try:
@@ -87,7 +87,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
 
 @contextmanager
 def remote_ray(ray: Any, address: str) -> Iterator[None]:
-    """A cluster. Raises `InputError` if none answers within seconds, and if it ends while the block runs."""
+    """A cluster. Raises `InputError` if none answers within a minute, and if it ends while the block runs."""
     _forget_token()
     _answers(address)
     try:
@@ -147,7 +147,7 @@ def _watched(ray: Any) -> Iterator[None]:
 
 
 def _answers(address: str) -> None:
-    """Raise `InputError` if no cluster answers at an address within seconds."""
+    """Raise `InputError` if no cluster answers at an address within a minute."""
     if address != "auto":
         try:
             socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()

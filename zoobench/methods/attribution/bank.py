@@ -39,7 +39,7 @@ class Member:
     def gradients(self, images: Images, of: Of, place: int = -1, *, double: bool = False) -> Tensor:
         """The gradient of each image's output by the parameters, after its checkpoint `place`: [images, P].
 
-        double: in float64, which takes several times as long.
+        double: whether in float64, which takes several times as long.
         """
         weights = self.path.weights[place][None]
         return per_example(weights.double() if double else weights, self.path.layout, self.module(), images, of)[0]

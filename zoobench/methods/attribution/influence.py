@@ -34,6 +34,7 @@ class ExactInfluence(MeanOfMembers):
             raise InputError(f"influence was given a damping of {self.damping:g}; take more than 0")
 
     def scores(self, member: Member) -> Tensor:
+        # in double precision, as the matrix is: solving makes rounding larger
         by_asked, by_train = member.by_asked(double=True), member.by_train(double=True)
         return damped_products(by_asked, curvature(member), by_train, self.damping) / _images(member)
 
