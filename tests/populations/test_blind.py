@@ -273,9 +273,16 @@ def test_the_order_of_rows_tells_neither_epoch_nor_accuracy() -> None:
         assert torch.equal(test.blind().weights, test.weights[torch.from_numpy(first)])
         for name in ("epoch", "learning_rate", "seed", "test_accuracy"):
             in_order = test.table[name].to_numpy()[first]
-            assert kendalltau(np.arange(len(first)), in_order).pvalue > 1e-3
+            if len(set(in_order)) > 1:  # what is the same of all tells nothing
+                assert kendalltau(np.arange(len(first)), in_order).pvalue > 1e-3
         of_table = test.table["model_id"].to_numpy()
-        assert (of_table[1:] == of_table[:-1]).mean() > 0.8 > 0.3 > (of_table[first][1:] == of_table[first][:-1]).mean()
+        if not test.table["model_id"].is_unique:
+            assert (
+                (of_table[1:] == of_table[:-1]).mean()
+                > 0.8
+                > 0.3
+                > (of_table[first][1:] == of_table[first][:-1]).mean()
+            )
 
 
 def exported(board: Board, track: Track, references: dict[str, Population], folder: Path) -> dict[str, Any]:
