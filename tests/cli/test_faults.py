@@ -30,19 +30,33 @@ ZOO = [
     *("--batch-size=16", "--workers=2", "--stack-size=4"),
 ]
 SECONDS = 120  # that anything may take before it counts as hung
+CLUSTER = """
+import sys
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1).all_processes[PROCESS_TYPE_RAYLET][0].process.pid
+print("cluster", cluster.address, second, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""  # of two nodes, in a process of its own, because another Ray may have run in this one
 
 Found = TypeVar("Found")
 
 
+def settings() -> dict[str, str]:
+    """Of the environment, what no other Ray and no other data have set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "ZOOBENCH_DATA"))}
+
+
 def start(zoo: Path, **environment: str) -> subprocess.Popen[str]:
     """Begin a build."""
-    unset = {"RAY_ADDRESS", "ZOOBENCH_DATA"}
     return subprocess.Popen(
         [sys.executable, "-m", "zoobench", "build-zoo", *ZOO, "--out", str(zoo), "--home", str(zoo.parent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={name: value for name, value in os.environ.items() if name not in unset} | {"COLUMNS": "300"} | environment,
+        env=settings() | {"COLUMNS": "300"} | environment,
     )
 
 
@@ -132,23 +146,20 @@ def test_a_killed_driver(undisturbed: Path, tmp_path: Path) -> None:
 
 def test_a_killed_node(undisturbed: Path, tmp_path: Path) -> None:
     """One of two: its shard is trained by the other."""
-    from ray._private.ray_constants import PROCESS_TYPE_RAYLET
-    from ray.cluster_utils import Cluster
-
-    zoo = tmp_path / "zoo"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        node = cluster.add_node(num_cpus=1)
-        raylet = node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid
-        build = start(zoo, RAY_ADDRESS=cluster.address)
-        until(lambda: training(raylet), build)
+    zoo, command = tmp_path / "zoo", [sys.executable, "-c", CLUSTER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=settings()) as cluster:
+        assert cluster.stdin and cluster.stdout
+        line = next(each for each in cluster.stdout if each.startswith("cluster"))
+        _, address, raylet = line.split()
+        build = start(zoo, RAY_ADDRESS=address)
+        until(lambda: training(int(raylet)), build)
         time.sleep(0.3)
-        os.kill(raylet, signal.SIGKILL)
+        os.kill(int(raylet), signal.SIGKILL)
         assert len(parts(zoo)) < 4
         code, output = end(build)
         assert code == 0, output
-    finally:
-        cluster.shutdown()
+        cluster.stdin.close()
     is_whole(zoo, undisturbed)
 
 
