@@ -186,16 +186,6 @@ def test_something_else_than_a_cluster(listeners: dict[str, str], monkeypatch: p
             sessions._answers(address)
 
 
-def test_a_connection_that_hangs_is_made_anew(
-    listeners: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    hanging = f"import os, time\ntry: os.mkdir({str(tmp_path / 'tried')!r}); time.sleep(60)\nexcept OSError: pass"
-    monkeypatch.setattr(sessions, "CONNECT", hanging)
-    monkeypatch.setattr(sessions, "ANSWER_SECONDS", 5)
-    sessions._answers(listeners["silent"])
-    assert (tmp_path / "tried").exists()
-
-
 def test_short_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Closed to others, gone in the end; a killed process's goes with the next one, a running one's stays."""
     long = tmp_path / ("a_long_name_of_a_project_" * 4)

@@ -46,8 +46,7 @@ LOST = (
     "again, on a running cluster: it goes on from there"
 )
 CONNECT_SECONDS = 5  # for a machine to accept a connection
-ANSWER_SECONDS = 25  # for Ray to answer there; a connection takes one second, and four on a busy machine
-ANSWER_TRIES = 2  # a connection that hangs is often made the next time
+ANSWER_SECONDS = 20  # for Ray to answer there
 CONNECT = """
 import logging, os, sys
 try:
@@ -87,7 +86,7 @@ def local_ray(ray: Any, workers: int | None) -> Iterator[None]:
 
 @contextmanager
 def remote_ray(ray: Any, address: str) -> Iterator[None]:
-    """A cluster. Raises `InputError` if none answers within a minute, and if it ends while the block runs."""
+    """A cluster. Raises `InputError` if none answers within seconds, and if it ends while the block runs."""
     _forget_token()
     _answers(address)
     try:
@@ -147,7 +146,7 @@ def _watched(ray: Any) -> Iterator[None]:
 
 
 def _answers(address: str) -> None:
-    """Raise `InputError` if no cluster answers at an address within a minute."""
+    """Raise `InputError` if no cluster answers at an address within seconds."""
     if address != "auto":
         try:
             socket.create_connection(_host_and_port(address), timeout=CONNECT_SECONDS).close()
@@ -155,13 +154,12 @@ def _answers(address: str) -> None:
             raise _no_answer(address, error.strerror or str(error)) from None
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     command = [sys.executable, "-c", CONNECT, address]
-    for _ in range(ANSWER_TRIES):
-        with suppress(subprocess.TimeoutExpired):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
-            if done.returncode == 0:
-                return
-            raise _no_answer(address, done.stdout)
-    raise _no_answer(address, f"no Ray said anything within {ANSWER_TRIES} times {ANSWER_SECONDS} seconds")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=environment)
+    except subprocess.TimeoutExpired:
+        raise _no_answer(address, f"no Ray said anything within {ANSWER_SECONDS} seconds") from None
+    if done.returncode != 0:
+        raise _no_answer(address, done.stdout)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
