@@ -151,11 +151,11 @@ def test_a_killed_node(undisturbed: Path, tmp_path: Path) -> None:
     with subprocess.Popen(command, **pipes, text=True, env=settings()) as cluster:
         assert cluster.stdin and cluster.stdout
         line = next(each for each in cluster.stdout if each.startswith("cluster"))
-        _, address, raylet = line.split()
+        address, raylet = line.split()[1], int(line.split()[2])
         build = start(zoo, RAY_ADDRESS=address)
-        until(lambda: training(int(raylet)), build)
+        until(lambda: training(raylet), build)
         time.sleep(0.3)
-        os.kill(int(raylet), signal.SIGKILL)
+        os.kill(raylet, signal.SIGKILL)
         assert len(parts(zoo)) < 4
         code, output = end(build)
         assert code == 0, output

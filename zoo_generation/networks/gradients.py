@@ -104,9 +104,8 @@ def per_example(
                 few = shown[:IMAGES], labels[:IMAGES]
                 layers = layers if near(layer_by_layer(*few), image_by_image(*few), AGREE) else {}
             gradients = all_models if in_stack else layer_by_layer if layers else image_by_image
-            parts = [list[Tensor]() for _ in rows]
+            parts, chosen = [list[Tensor]() for _ in rows], [turns[number] for number in rows.tolist()]
             for pixels, truth in zip(shown.split(batch), labels.split(batch), strict=True):
-                chosen = [turns[number] for number in rows.tolist()]
                 for own, turn, flat in zip(parts, chosen, gradients(pixels, truth), strict=True):
                     own.append((flat if turn is None else turn(flat)).cpu())
             found += map(torch.cat, parts)

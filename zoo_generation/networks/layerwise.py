@@ -87,11 +87,11 @@ def stack_gradients(
     assert program.stack is not None
     state = {name: program.state[name].detach() for name in names}
     each = {name: value[..., None].expand(*value.shape, EACH).requires_grad_() for name, value in state.items()}
-    size = sum(value[0].numel() for value in state.values())
+    weights, size = program.state | each, sum(value[0].numel() for value in state.values())
     found = images.new_empty(program.stack.models, size, len(images))
     for pixels, truth, into in zip(images.split(EACH), labels.split(EACH), found.split(EACH, 2), strict=True):
         maps = F.pad(pixels.permute(1, 2, 3, 0)[None], (0, EACH - len(pixels))).contiguous()
-        logits = program.stack(program.state | each, maps, training=False)[..., : len(pixels)]
+        logits = program.stack(weights, maps, training=False)[..., : len(pixels)]
         total = output(logits.mT.flatten(0, 1), truth.repeat(program.stack.models))
         rows = torch.autograd.grad(total, list(each.values()), allow_unused=True, materialize_grads=True)
         torch.cat([row.flatten(1, -2)[..., : len(pixels)] for row in rows], dim=1, out=into)
